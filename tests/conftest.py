@@ -1,0 +1,23 @@
+"""Shared fixtures. Real networks and images are found by --real-data or BITPIM_REAL_DATA."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--real-data",
+        default=os.environ.get("BITPIM_REAL_DATA"),
+        help="folder with the real networks and images; tests that need it skip without it",
+    )
+
+
+@pytest.fixture(scope="session")
+def real_data(request: pytest.FixtureRequest) -> Path:
+    """Folder of real networks and images, or a skip that says how to give one."""
+    named = request.config.getoption("--real-data")
+    if not named or not Path(named).is_dir():
+        pytest.skip("no real data: give --real-data FOLDER or set BITPIM_REAL_DATA")
+    return Path(named)

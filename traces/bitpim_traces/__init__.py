@@ -1,0 +1,1 @@
+"""HDF5 traces: a quantized network, its samples and its float reference, in one file."""

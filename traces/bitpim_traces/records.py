@@ -1,0 +1,235 @@
+"""What a trace holds, as frozen values: no h5py, no torch, no machine.
+
+A `Trace` is a quantized network as a directed acyclic graph of `LayerRecord`, plus samples. All
+numbers were decided before the file was written: a machine reads codes, it never makes them.
+Large tensors are `TensorRecord`: they know shape and dtype, and are read when asked.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "ACTIVATIONS",
+    "LAYER_KINDS",
+    "NETWORK_INPUT",
+    "REQUANTIZE_MODES",
+    "Geometry",
+    "LayerRecord",
+    "Quantization",
+    "Requantize",
+    "Samples",
+    "TensorRecord",
+    "Trace",
+]
+
+NETWORK_INPUT = -1
+"""Index that stands for the network input wherever a layer names its inputs."""
+
+LAYER_KINDS = (
+    "conv2d",
+    "linear",
+    "max_pool2d",
+    "avg_pool2d",  # global pooling is a window as large as the image
+    "add",
+    "concat",
+    "flatten",
+    "pad",
+    "activation",
+)
+ACTIVATIONS = ("none", "relu", "relu6", "clamp", "sigmoid", "tanh")
+REQUANTIZE_MODES = (
+    "float_scale_half_even",
+    "fixed_point_half_away",
+    "truncate_shift",
+    "half_up_shift",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRecord:
+    """A tensor of plain integers or floats, perhaps still in the file.
+
+    `read(start, stop)` yields elements `start:stop` of the first axis; `read()` yields all.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    axes: str  # one letter an axis, as in "OIHW"
+    units: str  # "code", "1", ...
+    role: str
+    load: Callable[[int, int], npt.NDArray[Any]]
+
+    @classmethod
+    def of(
+        cls, values: npt.NDArray[Any], *, axes: str, role: str, units: str = "code"
+    ) -> "TensorRecord":
+        """Wrap an array that is in memory."""
+        array = np.ascontiguousarray(values)
+        return cls(
+            array.shape, array.dtype, axes, units, role, lambda start, stop: array[start:stop]
+        )
+
+    def read(self, start: int = 0, stop: int | None = None) -> npt.NDArray[Any]:
+        """Yield elements `start:stop` of the first axis as an array (a scalar's shape is ())."""
+        return self.load(start, self.shape[0] if stop is None else stop)
+
+    @property
+    def n_bytes(self) -> int:
+        """Size in memory, bytes."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """How codes stand for real numbers: real = scale * (code - zero_point).
+
+    `scale` (float64) and `zero_point` (int64) have shape (1,) per tensor, or (n_channels,) per
+    channel along `axis`. `bits` is 1 to 16; signed codes are two's complement.
+    """
+
+    bits: int
+    signed: bool
+    scale: npt.NDArray[np.float64]
+    zero_point: npt.NDArray[np.int64]
+    axis: int | None = None  # None: per tensor
+
+    @property
+    def code_min(self) -> int:
+        """Smallest code of this width."""
+        return -(1 << (self.bits - 1)) if self.signed else 0
+
+    @property
+    def code_max(self) -> int:
+        """Largest code of this width."""
+        return (1 << (self.bits - 1)) - 1 if self.signed else (1 << self.bits) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Window of a convolution or pooling; (vertical, horizontal) pairs.
+
+    `padding` is (top, bottom, left, right). With `ceil_mode` the last window may start inside
+    the image or its padding and reach beyond it, as in PyTorch.
+    """
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+    ceil_mode: bool = False
+    count_include_pad: bool = False  # average pooling only
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        """Number of window positions (vertical, horizontal) over an image of that size."""
+        top, bottom, left, right = self.padding
+        out = []
+        for axis, (size, before, after) in enumerate(((height, top, bottom), (width, left, right))):
+            reach = self.dilation[axis] * (self.kernel[axis] - 1) + 1
+            span = size + before + after - reach
+            stride = self.stride[axis]
+            n = -(-span // stride) + 1 if self.ceil_mode else span // stride + 1
+            if self.ceil_mode and (n - 1) * stride >= size + before:
+                n -= 1  # a window that would start in the trailing padding is dropped
+            out.append(n if span >= 0 or (self.ceil_mode and n > 0) else 0)
+        return out[0], out[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Requantize:
+    """The step from an exact accumulator to an output code; FORMAT.md has the exact rules.
+
+    `mode` is one of REQUANTIZE_MODES. Integer modes carry `multiplier` (int32, non-negative) and
+    `shift` (int32); the float mode carries `scale` (float32). One entry, or one per output channel
+    (conv2d, linear), per input (add, concat), or per number of elements in the window minus one
+    (avg_pool2d). `add` in fixed_point_half_away carries the output step in `output_multiplier`,
+    `output_shift` and the common `left_shift`.
+    """
+
+    mode: str
+    multiplier: npt.NDArray[np.int32] | None = None
+    shift: npt.NDArray[np.int32] | None = None
+    scale: npt.NDArray[np.float32] | None = None
+    output_multiplier: int = 0
+    output_shift: int = 0
+    left_shift: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRecord:
+    """One operator of the network, with everything a machine needs to run it.
+
+    Fields that a kind does not use are None or empty. `clamp` is (lowest, highest) output code
+    after the zero point was added: the code range of `output`, narrowed by relu, relu6 or clamp.
+    `table` (sigmoid, tanh): output code by (input code - code_min). `pads` (kind pad): (front,
+    back, top, bottom, left, right) over channels, rows and columns; pad values are real 0.
+    `pad_code` is the code a padded input position holds (zero point; code_min for max pooling).
+    """
+
+    index: int
+    name: str
+    kind: str
+    inputs: tuple[int, ...]
+    input_shapes: tuple[tuple[int, ...], ...]  # without the batch axis
+    output_shape: tuple[int, ...]
+    output: Quantization
+    geometry: Geometry | None = None
+    activation: str = "none"
+    clamp: tuple[int, int] = (0, 0)
+    requantize: Requantize | None = None
+    accumulator_bits: int = 32
+    pad_code: int = 0
+    weight: TensorRecord | None = None  # codes, OIHW or OI
+    weight_quantization: Quantization | None = None
+    bias: TensorRecord | None = None  # int32 or int64 codes at scale input * weight
+    weight_float: TensorRecord | None = None
+    bias_float: TensorRecord | None = None
+    table: TensorRecord | None = None
+    pads: tuple[int, int, int, int, int, int] = (0, 0, 0, 0, 0, 0)
+    concat_axis: int = 0  # axis of the shapes without batch
+    output_float: TensorRecord | None = None  # reference for the first samples, NCHW or NC
+    extra: Mapping[str, TensorRecord] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Inputs of the network as codes, with labels where they are known."""
+
+    codes: TensorRecord  # NCHW (or NC)
+    quantization: Quantization
+    labels: TensorRecord | None = None  # int32, (n_samples,)
+    dataset: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A whole network with its samples; `layers` are in execution order."""
+
+    name: str
+    layers: tuple[LayerRecord, ...]
+    samples: Samples
+    provenance: Mapping[str, Any]
+    digest: str = ""  # of the file's content; names the trace in results
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples."""
+        return self.samples.codes.shape[0]
+
+    def quantization_of(self, index: int) -> Quantization:
+        """Quantization of a layer's output, or of the network input for NETWORK_INPUT."""
+        return self.samples.quantization if index == NETWORK_INPUT else self.layers[index].output
+
+    def shape_of(self, index: int) -> tuple[int, ...]:
+        """Shape without batch of a layer's output, or of the network input."""
+        if index == NETWORK_INPUT:
+            return self.samples.codes.shape[1:]
+        return self.layers[index].output_shape
+
+    def input_quantizations(self, layer: LayerRecord) -> tuple[Quantization, ...]:
+        """Quantization of each input of a layer."""
+        return tuple(self.quantization_of(i) for i in layer.inputs)
