@@ -1,0 +1,69 @@
+"""What every machine is: a plan of a trace, and a prepared network that runs batches of samples."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from bitpim_traces.records import Trace
+
+__all__ = ["FIDELITIES", "Codes", "LayerRun", "Machine", "NetworkPlan", "PhaseCounts", "PreparedNetwork"]
+
+FIDELITIES = ("bit", "integer")
+"""`bit` executes every array step on packed bits; `integer` does exact arithmetic."""
+
+Codes = npt.NDArray[np.integer[Any]]
+PhaseCounts = Mapping[str, Mapping[str, int]]
+"""Event counts by phase of a layer, as in ``{"mac": {"sram_compute_cycles": 1143}}``.
+
+Every phase has `cycles`, the time it takes; the other names are events of `arrays.events`.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRun:
+    """One layer's outputs for one batch, batch axis first, and what happened in the arrays."""
+
+    index: int
+    codes: Codes
+    counts: PhaseCounts
+
+
+class NetworkPlan(Protocol):
+    """A whole network laid out on a machine; made without running anything."""
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row a layer: index, name, kind, arrays, lanes, passes, utilization, cycles by phase."""
+        ...
+
+    def counts(self, index: int, n_samples: int) -> PhaseCounts:
+        """Closed-form counts of a layer for that many samples."""
+        ...
+
+
+class PreparedNetwork(Protocol):
+    """A trace whose weights are laid out once, ready to run batches."""
+
+    batch_multiple: int
+    """Batches should hold a multiple of this many samples (the machine's own batch)."""
+
+    def run_batch(self, codes: Codes) -> Iterator[LayerRun]:
+        """Run input codes (batch first) through all layers in order; yields each layer once."""
+        ...
+
+
+class Machine(Protocol):
+    """One emulated accelerator with its settings."""
+
+    name: str
+    settings: Any
+
+    def plan(self, trace: Trace) -> NetworkPlan:
+        """Lay a network out; raises MappingError where it does not fit."""
+        ...
+
+    def prepare(self, trace: Trace, *, fidelity: str = "bit", jobs: int = 1) -> PreparedNetwork:
+        """Make a network ready to run with that many threads; ConfigError on a bad fidelity."""
+        ...
