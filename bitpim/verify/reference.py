@@ -1,0 +1,449 @@
+"""The referee: what every layer of a trace means, in plain NumPy int64.
+
+It shares no code with the kernels, the arrays or the machines, so that an error there cannot
+hide here. It is written to be read beside `traces/FORMAT.md`: one short function a rule.
+
+Exactness. All sums are integers. A matrix product goes through float64 (BLAS) only where every
+partial sum is proven to be an integer below 2**53, so that no addition rounds; else it is int64.
+
+Memory. Samples are taken in blocks of about BLOCK_ELEMENTS elements, and never less than one
+image, so the peak follows the layer and not the batch.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import reduce
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from bitpim.errors import AccumulatorError, TraceDataError
+from bitpim_traces.records import (
+    NETWORK_INPUT,
+    Geometry,
+    LayerRecord,
+    Quantization,
+    Requantize,
+    Trace,
+)
+
+__all__ = ["code_dtype", "iter_network", "requantize", "run_layer", "run_network"]
+
+Codes = npt.NDArray[Any]
+Int64 = npt.NDArray[np.int64]
+
+BLOCK_ELEMENTS = 1 << 22
+"""Elements (8 bytes each) of a layer's input plus output that are worked on at once."""
+
+
+def code_dtype(quantization: Quantization) -> np.dtype[Any]:
+    """Yield the dtype that holds codes of this quantization in memory."""
+    width = 8 if quantization.bits <= 8 else 16
+    return np.dtype(f"{'' if quantization.signed else 'u'}int{width}")
+
+
+def run_network(
+    trace: Trace, codes: Codes, *, keep: Literal["all"] | Collection[int] | None = None
+) -> dict[int, Codes]:
+    """Run a batch of input codes through all layers; yield layer outputs by layer index.
+
+    `keep=None` keeps what no layer reads (the outputs of the network), `"all"` everything, a
+    collection of indices those layers.
+    """
+    read = {source for layer in trace.layers for source in layer.inputs}
+    if keep is None:
+        wanted = {layer.index for layer in trace.layers} - read
+    elif isinstance(keep, str):
+        wanted = {layer.index for layer in trace.layers}
+    else:
+        wanted = set(keep)
+    return {index: out for index, out in iter_network(trace, codes) if index in wanted}
+
+
+def iter_network(trace: Trace, codes: Codes) -> Iterator[tuple[int, Codes]]:
+    """Run a batch layer by layer; yield (layer index, output codes) as each one is ready.
+
+    An output is forgotten here as soon as its last reader has run.
+    """
+    last_reader = {source: layer.index for layer in trace.layers for source in layer.inputs}
+    alive: dict[int, Codes] = {NETWORK_INPUT: codes}
+    for layer in trace.layers:
+        inputs = [alive[source] for source in layer.inputs]
+        out = run_layer(layer, inputs, trace.input_quantizations(layer))
+        alive[layer.index] = out
+        for source in {*layer.inputs, layer.index}:
+            if last_reader.get(source, layer.index) == layer.index:
+                del alive[source]
+        yield layer.index, out
+
+
+def run_layer(
+    layer: LayerRecord, inputs: Sequence[Codes], input_quantizations: Sequence[Quantization]
+) -> Codes:
+    """Run one layer on a batch of codes.
+
+    Shapes
+    ------
+    inputs: (n_samples, *layer.input_shapes[i]) each; result: (n_samples, *layer.output_shape).
+
+    Raises
+    ------
+    TraceDataError
+        Shapes or numbers of the layer contradict each other.
+    AccumulatorError
+        A sum that really occurs does not fit the accumulator that has to hold it.
+    """
+    rule = _RULES.get(layer.kind)
+    if rule is None:
+        raise _fault(layer, f"need a kind of {', '.join(_RULES)}, got {layer.kind!r}")
+    for shape, codes in zip(layer.input_shapes, inputs, strict=True):
+        if codes.shape[1:] != shape:
+            raise _fault(layer, f"need input codes of shape {shape}, got {codes.shape[1:]}")
+    n_samples = inputs[0].shape[0]
+    out = np.empty((n_samples, *layer.output_shape), dtype=code_dtype(layer.output))
+    shapes = (*layer.input_shapes, layer.output_shape)
+    per_sample = sum(int(np.prod(shape, dtype=np.int64)) for shape in shapes)
+    step = max(1, BLOCK_ELEMENTS // max(1, per_sample))
+    for start in range(0, n_samples, step):
+        block = [codes[start : start + step].astype(np.int64) for codes in inputs]
+        result = rule(layer, block, input_quantizations)
+        if result.shape[1:] != layer.output_shape:
+            raise _fault(layer, f"need output shape {layer.output_shape}, got {result.shape[1:]}")
+        out[start : start + step] = result
+    return out
+
+
+# --- layers: int64 codes of a block of samples in, int64 codes out
+
+
+def _conv2d(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
+    geometry, zero = _geometry(layer), _zero_point(quants[0])
+    _need_pad_code(layer, zero)
+    centred = inputs[0] - zero
+    weight = _weight(layer)
+    n, groups = centred.shape[0], geometry.groups
+    n_out, per_group = weight.shape[:2]
+    if weight.shape[2:] != geometry.kernel or per_group * groups != centred.shape[1]:
+        raise _fault(layer, f"weight {weight.shape} does not fit {geometry}")
+    height, width = geometry.output_size(*centred.shape[2:])
+    acc = np.zeros((n, groups, n_out // groups, height * width), dtype=np.int64)
+    for (r, s), seen in _taps(geometry, centred, fill=0):
+        tap = weight[:, :, r, s].reshape(groups, n_out // groups, per_group)
+        acc += _exact_matmul(tap, seen.reshape(n, groups, per_group, height * width))
+    acc = acc.reshape(n, n_out, height, width)
+    return _finish_channels(layer, acc)
+
+
+def _linear(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
+    centred = inputs[0] - _zero_point(quants[0])
+    if layer.weight is None:
+        raise _fault(layer, "need a weight, got none")
+    n_out, n_in = layer.weight.shape
+    acc = np.empty((centred.shape[0], n_out), dtype=np.int64)
+    step = max(1, BLOCK_ELEMENTS // max(1, n_in))
+    for start in range(0, n_out, step):
+        rows = _weight(layer, start, min(start + step, n_out))
+        acc[:, start : start + step] = _exact_matmul(centred, rows.T)
+    return _finish_channels(layer, acc)
+
+
+def _finish_channels(layer: LayerRecord, acc: Int64) -> Int64:
+    """Add the bias, check the accumulator, requantize per output channel (axis 1), clamp."""
+    per_channel = (-1,) + (1,) * (acc.ndim - 2)
+    if layer.bias is not None:
+        acc = acc + layer.bias.read().astype(np.int64).reshape(per_channel)
+    _need_fit(layer, acc, layer.accumulator_bits)
+    rule = _requantize_of(layer)
+    entries = {
+        name: None if values is None else np.asarray(values).reshape(per_channel)
+        for name, values in _entries(rule).items()
+    }
+    return _clamp(layer, requantize(acc, rule.mode, where=_where(layer), **entries))
+
+
+def _max_pool2d(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
+    geometry, lowest = _geometry(layer), quants[0].code_min
+    _need_pad_code(layer, lowest)
+    out: Int64 | None = None
+    for _, seen in _taps(geometry, inputs[0], fill=lowest):
+        out = seen.copy() if out is None else np.maximum(out, seen)
+    assert out is not None  # a window has at least one element
+    return out
+
+
+def _avg_pool2d(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
+    geometry, zero = _geometry(layer), _zero_point(quants[0])
+    rule = _requantize_of(layer)
+    centred = inputs[0] - zero
+    acc = _total(seen for _, seen in _taps(geometry, centred, fill=0))
+    count = _window_counts(geometry, *centred.shape[2:])
+    if count.size and count.min() < 1:
+        raise _fault(layer, "need windows that see at least one element, got one that sees none")
+    if rule.mode == "fixed_point_half_away":  # TFLite divides the sum of raw codes
+        _need_fit(layer, acc + zero * count, layer.accumulator_bits)
+        return _clamp(layer, _divide_half_away(acc + zero * count, count))
+    _need_fit(layer, acc, layer.accumulator_bits)
+    entries = {
+        name: None if values is None else np.asarray(values)[count - 1]
+        for name, values in _entries(rule).items()
+    }
+    return _clamp(layer, requantize(acc, rule.mode, where=_where(layer), **entries))
+
+
+def _add(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
+    rule, where = _requantize_of(layer), _where(layer)
+    centred = [codes - _zero_point(quant) for codes, quant in zip(inputs, quants, strict=True)]
+    if rule.mode == "float_scale_half_even":
+        assert rule.scale is not None
+        total = np.zeros(centred[0].shape, dtype=np.float32)
+        for i, term in enumerate(centred):
+            product = term.astype(np.float32) * np.float32(rule.scale[i])
+            total = product if i == 0 else total + product
+        return _clamp(layer, _round_half_even(total))
+    assert rule.multiplier is not None and rule.shift is not None
+    if rule.mode == "fixed_point_half_away":
+        acc = np.zeros(centred[0].shape, dtype=np.int64)
+        for i, term in enumerate(centred):
+            shifted = term << rule.left_shift
+            acc += requantize(
+                shifted, rule.mode, rule.multiplier[i : i + 1], rule.shift[i : i + 1], where=where
+            )
+        last = np.array([rule.output_multiplier]), np.array([rule.output_shift])
+        return _clamp(layer, requantize(acc, rule.mode, *last, where=where))
+    acc = _total(term * int(rule.multiplier[i]) for i, term in enumerate(centred))
+    one = np.array([1])
+    return _clamp(layer, requantize(acc, rule.mode, one, rule.shift[:1], where=where))
+
+
+def _concat(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
+    parts = [
+        _rescale(layer, codes, quant, i)
+        for i, (codes, quant) in enumerate(zip(inputs, quants, strict=True))
+    ]
+    return np.concatenate(parts, axis=layer.concat_axis + 1)
+
+
+def _activation(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
+    if layer.activation not in ("sigmoid", "tanh"):
+        return _rescale(layer, inputs[0], quants[0], 0)
+    if layer.table is None:
+        raise _fault(layer, f"need a table for {layer.activation}, got none")
+    table = layer.table.read().astype(np.int64)
+    return table[inputs[0] - quants[0].code_min]
+
+
+def _flatten(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
+    return inputs[0].reshape(inputs[0].shape[0], -1)
+
+
+def _pad(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
+    front, back, top, bottom, left, right = layer.pads
+    widths = ((0, 0), (front, back), (top, bottom), (left, right))
+    return np.pad(inputs[0], widths, constant_values=_zero_point(quants[0]))
+
+
+_RULES = {
+    "conv2d": _conv2d,
+    "linear": _linear,
+    "max_pool2d": _max_pool2d,
+    "avg_pool2d": _avg_pool2d,
+    "add": _add,
+    "concat": _concat,
+    "flatten": _flatten,
+    "pad": _pad,
+    "activation": _activation,
+}
+
+
+# --- requantize: accumulator to code, before the output zero point and the clamp
+
+
+def requantize(
+    acc: Int64,
+    mode: str,
+    multiplier: npt.NDArray[Any] | None = None,
+    shift: npt.NDArray[Any] | None = None,
+    scale: npt.NDArray[Any] | None = None,
+    *,
+    where: str = "requantize",
+) -> Int64:
+    """Scale an accumulator by one of the four rules; zero point and clamp come after.
+
+    Shapes
+    ------
+    multiplier, shift, scale: broadcast against `acc`.
+
+    Source
+    ------
+    float_scale_half_even: ONNX QLinearConv. fixed_point_half_away: the TFLite int8 rule (gemmlowp
+    SaturatingRoundingDoublingHighMul, then RoundingDivideByPOT).
+    """
+    if mode == "float_scale_half_even":
+        if scale is None:
+            raise TraceDataError(f"{where}: mode {mode} needs scale, got none; mend the trace")
+        return _round_half_even(acc.astype(np.float32) * scale.astype(np.float32))
+    if multiplier is None or shift is None:
+        raise TraceDataError(f"{where}: mode {mode} needs multiplier and shift; mend the trace")
+    multiplier, shift = multiplier.astype(np.int64), shift.astype(np.int64)
+    if mode == "fixed_point_half_away":
+        _need_bits(acc, 32, where)
+        x = acc << np.maximum(shift, 0)
+        _need_bits(x, 32, where)
+        high = (x * multiplier + (1 << 30)) >> 31  # half up; |x * multiplier| <= 2**62
+        return _divide_half_away(high, np.int64(1) << np.maximum(-shift, 0))
+    _need_product(acc, multiplier, where)
+    product = acc * multiplier
+    if mode == "truncate_shift":
+        floored: Int64 = product >> shift
+        return floored
+    if mode == "half_up_shift":
+        half = np.where(shift > 0, np.int64(1) << np.maximum(shift - 1, 0), 0)
+        nearest: Int64 = (product + half) >> shift
+        return nearest
+    raise TraceDataError(f"{where}: need a known requantize mode, got {mode!r}; mend the trace")
+
+
+def _round_half_even(value: npt.NDArray[np.float32]) -> Int64:
+    # Far beyond any code (16 bits), so that infinities become saturated codes.
+    return np.clip(np.rint(value), -(2.0**32), 2.0**32).astype(np.int64)
+
+
+def _divide_half_away(value: Int64, divisor: npt.NDArray[np.int64]) -> Int64:
+    """Divide by a positive integer, rounding to nearest, ties away from zero."""
+    rounded: Int64 = np.sign(value) * ((np.abs(value) + divisor // 2) // divisor)
+    return rounded
+
+
+# --- small parts
+
+
+def _exact_matmul(a: Int64, b: Int64) -> Int64:
+    """Multiply integer matrices exactly."""
+    product: Int64
+    bound = a.shape[-1] * int(np.abs(a).max(initial=0)) * int(np.abs(b).max(initial=0))
+    if bound < 1 << 53:  # no partial sum exceeds the bound, so float64 never rounds
+        product = (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
+    else:
+        product = a @ b
+    return product
+
+
+def _total(terms: Iterable[Int64]) -> Int64:
+    return reduce(np.add, terms)
+
+
+def _taps(geometry: Geometry, image: Int64, fill: int) -> Iterator[tuple[tuple[int, int], Int64]]:
+    """Yield, for each element (r, s) of the window, what all window positions see there."""
+    n, channels, height, width = image.shape
+    top, _, left, _ = geometry.padding
+    (step_y, step_x), (apart_y, apart_x) = geometry.stride, geometry.dilation
+    rows, cols = geometry.output_size(height, width)
+    # The last window may end before the image does, or (ceil_mode) beyond the padding.
+    tall = max(top + height, (rows - 1) * step_y + apart_y * (geometry.kernel[0] - 1) + 1)
+    wide = max(left + width, (cols - 1) * step_x + apart_x * (geometry.kernel[1] - 1) + 1)
+    padded = np.full((n, channels, tall, wide), fill, dtype=np.int64)
+    padded[:, :, top : top + height, left : left + width] = image
+    for r in range(geometry.kernel[0]):
+        for s in range(geometry.kernel[1]):
+            y, x = r * apart_y, s * apart_x
+            below, right = y + rows * step_y, x + cols * step_x
+            yield (r, s), padded[:, :, y:below:step_y, x:right:step_x]
+
+
+def _window_counts(geometry: Geometry, height: int, width: int) -> Int64:
+    """Yield how many elements each pooling window divides by, (rows, columns)."""
+    top, bottom, left, right = geometry.padding
+    counts = []
+    for axis, (size, before, after) in enumerate(((height, top, bottom), (width, left, right))):
+        starts = np.arange(geometry.output_size(height, width)[axis]) * geometry.stride[axis]
+        seen = starts[:, None] + np.arange(geometry.kernel[axis]) * geometry.dilation[axis]
+        low, high = before, before + size
+        if geometry.count_include_pad:
+            low, high = 0, before + size + after
+        counts.append(((seen >= low) & (seen < high)).sum(axis=1, dtype=np.int64))
+    return counts[0][:, None] * counts[1]
+
+
+def _rescale(layer: LayerRecord, codes: Int64, quant: Quantization, entry: int) -> Int64:
+    """Requantize codes by entry `entry` (identity without a rule) and clamp."""
+    rule = layer.requantize
+    if rule is None:
+        return np.clip(codes, *layer.clamp)
+    entries = {
+        name: None if values is None else np.asarray(values)[entry : entry + 1]
+        for name, values in _entries(rule).items()
+    }
+    scaled = requantize(codes - _zero_point(quant), rule.mode, where=_where(layer), **entries)
+    return _clamp(layer, scaled)
+
+
+def _clamp(layer: LayerRecord, scaled: Int64) -> Int64:
+    return np.clip(scaled + _zero_point(layer.output), *layer.clamp)
+
+
+def _weight(layer: LayerRecord, start: int = 0, stop: int | None = None) -> Int64:
+    """Read weight codes of output channels start:stop, less their zero point."""
+    if layer.weight is None or layer.weight_quantization is None:
+        raise _fault(layer, "need a weight and its quantization, got none")
+    codes = layer.weight.read(start, stop).astype(np.int64)
+    zero = layer.weight_quantization.zero_point
+    zero = zero if zero.size == 1 else zero[start:stop]
+    return codes - zero.astype(np.int64).reshape((-1,) + (1,) * (codes.ndim - 1))
+
+
+def _zero_point(quantization: Quantization) -> int:
+    return int(quantization.zero_point[0])  # inputs and outputs are quantized per tensor
+
+
+def _entries(rule: Requantize) -> dict[str, npt.NDArray[Any] | None]:
+    return {"multiplier": rule.multiplier, "shift": rule.shift, "scale": rule.scale}
+
+
+def _requantize_of(layer: LayerRecord) -> Requantize:
+    if layer.requantize is None:
+        raise _fault(layer, "need a requantize step, got none")
+    return layer.requantize
+
+
+def _geometry(layer: LayerRecord) -> Geometry:
+    if layer.geometry is None:
+        raise _fault(layer, "need a geometry, got none")
+    return layer.geometry
+
+
+def _need_pad_code(layer: LayerRecord, need: int) -> None:
+    geometry = _geometry(layer)
+    if (any(geometry.padding) or geometry.ceil_mode) and layer.pad_code != need:
+        raise _fault(layer, f"need pad_code {need}, got {layer.pad_code}")
+
+
+def _need_fit(layer: LayerRecord, acc: Int64, bits: int) -> None:
+    _need_bits(acc, bits, _where(layer))
+
+
+def _need_bits(acc: Int64, bits: int, where: str) -> None:
+    if not acc.size:
+        return
+    lowest, highest = int(acc.min()), int(acc.max())
+    if lowest < -(1 << (bits - 1)) or highest > (1 << (bits - 1)) - 1:
+        raise AccumulatorError(
+            f"{where}: need sums within signed {bits} bits, got {lowest}..{highest};"
+            " widen the accumulator or narrow the codes"
+        )
+
+
+def _need_product(acc: Int64, multiplier: Int64, where: str) -> None:
+    if acc.size and int(np.abs(acc).max()) * int(np.abs(multiplier).max()) >= 1 << 62:
+        raise AccumulatorError(
+            f"{where}: need accumulator times multiplier below 2**62, got"
+            f" {int(np.abs(acc).max())} times {int(np.abs(multiplier).max())};"
+            " use a smaller multiplier and shift"
+        )
+
+
+def _where(layer: LayerRecord) -> str:
+    return f"layer {layer.index} {layer.name!r} ({layer.kind})"
+
+
+def _fault(layer: LayerRecord, text: str) -> TraceDataError:
+    return TraceDataError(f"{_where(layer)}: {text}; mend the trace")
