@@ -1,0 +1,60 @@
+"""Settings of the machines: TOML presets read into frozen, checked models.
+
+A preset file has a `[preset]` table (machine, name, title, and `extends` when it only changes some
+values of a packaged preset), then one table per part of the machine. Each value is a table
+`{ value = 236, source = "...", confidence = "recalled" }`: no number is without its origin.
+Code reads the bare value, `settings.mapping.partial_sum_bits`; `settings.origin(key)` tells the
+rest.
+"""
+
+from bitpim.config.models import (
+    CONFIDENCES,
+    MACHINE_SETTINGS,
+    ArithmeticSettings,
+    Confidence,
+    GeometrySettings,
+    MappingSettings,
+    NeuralCacheSettings,
+    Origin,
+    Settings,
+    TimingSettings,
+    TransferSettings,
+    did_you_mean,
+)
+from bitpim.config.presets import (
+    SettingRow,
+    default_text,
+    describe,
+    json_schema,
+    list_presets,
+    load_preset,
+    override,
+    parse_preset,
+    setting_rows,
+    to_toml,
+)
+
+__all__ = [
+    "CONFIDENCES",
+    "MACHINE_SETTINGS",
+    "ArithmeticSettings",
+    "Confidence",
+    "GeometrySettings",
+    "MappingSettings",
+    "NeuralCacheSettings",
+    "Origin",
+    "SettingRow",
+    "Settings",
+    "TimingSettings",
+    "TransferSettings",
+    "default_text",
+    "describe",
+    "did_you_mean",
+    "json_schema",
+    "list_presets",
+    "load_preset",
+    "override",
+    "parse_preset",
+    "setting_rows",
+    "to_toml",
+]

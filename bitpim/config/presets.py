@@ -1,0 +1,366 @@
+"""Presets: TOML read into settings, settings written as TOML, text and JSON schema."""
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar, overload
+
+from pydantic import BaseModel, ValidationError
+
+from bitpim.config.models import (
+    CONFIDENCES,
+    MACHINE_SETTINGS,
+    NeuralCacheSettings,
+    Origin,
+    Part,
+    Settings,
+    did_you_mean,
+)
+from bitpim.errors import ConfigError
+
+__all__ = [
+    "SettingRow",
+    "default_text",
+    "describe",
+    "json_schema",
+    "list_presets",
+    "load_preset",
+    "override",
+    "parse_preset",
+    "setting_rows",
+    "to_toml",
+]
+
+_DEPTH_LIMIT = 8  # presets that extend presets
+Values = dict[str, dict[str, Any]]
+Origins = dict[str, tuple[Any, Any]]
+S = TypeVar("S", bound=Settings)
+
+
+class SettingRow(NamedTuple):
+    """One setting as a reader sees it."""
+
+    key: str
+    value: str
+    source: str
+    confidence: str
+    meaning: str
+
+
+def _settings_model(machine: str) -> type[Settings]:
+    if machine not in MACHINE_SETTINGS:
+        raise ConfigError(f"unknown machine {machine!r}{did_you_mean(machine, MACHINE_SETTINGS)}")
+    return MACHINE_SETTINGS[machine]
+
+
+def list_presets(machine: str | None = None) -> tuple[str, ...]:
+    """Yield the names of the packaged presets, of one machine or of all."""
+    found = []
+    for entry in resources.files("bitpim").joinpath("presets").iterdir():
+        if entry.name.endswith(".toml"):
+            head = tomllib.loads(entry.read_text("utf-8"))["preset"]
+            if machine in (None, head["machine"]):
+                found.append(entry.name.removesuffix(".toml"))
+    return tuple(sorted(found))
+
+
+@overload
+def load_preset(
+    machine: Literal["neural_cache"], name_or_path: str | Path | None = None
+) -> NeuralCacheSettings: ...
+@overload
+def load_preset(machine: str, name_or_path: str | Path | None = None) -> Settings: ...
+def load_preset(machine: str, name_or_path: str | Path | None = None) -> Settings:
+    """Yield the settings of a machine from a packaged preset or a TOML file.
+
+    Without a name the preset that bears the machine's name is taken. Anything that ends in
+    `.toml` or contains a path separator is a file.
+
+    Raises
+    ------
+    ConfigError
+        Unknown machine or preset, unreadable file, preset of another machine, or a value that is
+        missing, unknown, of the wrong type or out of range.
+    """
+    _settings_model(machine)
+    name = str(machine if name_or_path is None else name_or_path)
+    if name.endswith(".toml") or "/" in name or "\\" in name:
+        try:
+            text = Path(name).read_text("utf-8")
+        except (OSError, UnicodeDecodeError, ValueError) as error:
+            raise ConfigError(f"preset file {name}: cannot be read ({error})") from error
+        settings = parse_preset(text, where=name)
+    else:
+        settings = parse_preset(_packaged_text(name, machine), where=f"preset {name}")
+    if settings.machine != machine:
+        raise ConfigError(
+            f"preset {name}: is for machine {settings.machine!r}, need one for {machine!r}; "
+            f"known: {', '.join(list_presets(machine))}"
+        )
+    return settings
+
+
+def _packaged_text(name: str, machine: str | None = None) -> str:
+    known = list_presets(machine)
+    if name not in known:
+        raise ConfigError(
+            f"unknown preset {name!r}{did_you_mean(name, known)} (a file name ends in .toml)"
+        )
+    return resources.files("bitpim").joinpath("presets", f"{name}.toml").read_text("utf-8")
+
+
+def parse_preset(text: str, *, where: str = "preset") -> Settings:
+    """Yield the settings that a preset text states; `where` names it in errors.
+
+    Raises
+    ------
+    ConfigError
+        As `load_preset`.
+    """
+    head, values, origins = _read_layers(text, where, _DEPTH_LIMIT)
+    machine = head.get("machine")
+    if not isinstance(machine, str):
+        raise ConfigError(f'{where}: [preset] needs machine = "..."')
+    model = _settings_model(machine)
+    return _validate(model, {**head, **values}, origins, where)
+
+
+def _read_layers(text: str, where: str, depth: int) -> tuple[dict[str, Any], Values, Origins]:
+    """Read a preset and, first, the one it extends."""
+    try:
+        tables = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        raise ConfigError(f"{where}: not TOML ({error})") from error
+    head = tables.pop("preset", None)
+    if not isinstance(head, dict):
+        raise ConfigError(f"{where}: needs a [preset] table with machine and name")
+    base = head.pop("extends", None)
+    values: Values = {}
+    origins: Origins = {}
+    if base is not None:
+        if depth == 0 or not isinstance(base, str):
+            raise ConfigError(f"{where}: extends must name a packaged preset, got {base!r}")
+        base_head, values, origins = _read_layers(_packaged_text(base), f"preset {base}", depth - 1)
+        if head.get("machine") != base_head.get("machine"):
+            raise ConfigError(
+                f"{where}: extends {base!r}, which is for machine {base_head.get('machine')!r}"
+            )
+    for part, table in tables.items():
+        if not isinstance(table, dict):
+            raise ConfigError(f"{where}: {part} must be a table of values, got {table!r}")
+        for key, entry in table.items():
+            values.setdefault(part, {})[key], origins[f"{part}.{key}"] = _split(
+                entry, f"{where}: {part}.{key}"
+            )
+    return head, values, origins
+
+
+def _split(entry: Any, where: str) -> tuple[Any, tuple[Any, Any]]:
+    """Take value and origin apart."""
+    if not isinstance(entry, dict) or set(entry) != {"value", "source", "confidence"}:
+        raise ConfigError(
+            f'{where}: need {{ value = ..., source = "...", confidence = '
+            f'"{"|".join(CONFIDENCES)}" }}, got {entry!r}'
+        )
+    return entry["value"], (entry["source"], entry["confidence"])
+
+
+def _validate(model: type[S], fields: Mapping[str, Any], origins: Origins, where: str) -> S:
+    """Check values, then origins, and turn the first fault into one line."""
+    _refuse_unknown(model, fields, where)
+    try:
+        listed = tuple(
+            Origin(key=key, source=source, confidence=confidence)
+            for key, (source, confidence) in sorted(origins.items())
+        )
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {_first_fault(error, 'source or confidence')}") from error
+    try:
+        return model(**{**fields, "origins": listed})
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {_first_fault(error)}") from error
+
+
+def _refuse_unknown(model: type[BaseModel], fields: Mapping[str, Any], where: str) -> None:
+    known = _leaf_types(model)
+    heads = {"machine", "name", "title"}
+    for part, content in fields.items():
+        if part in heads:
+            continue
+        if isinstance(content, dict) and any(key.startswith(f"{part}.") for key in known):
+            for key in content:
+                if f"{part}.{key}" not in known:
+                    raise ConfigError(
+                        f"{where}: unknown key {part}.{key}{did_you_mean(f'{part}.{key}', known)}"
+                    )
+        else:
+            parts = {key.partition(".")[0] for key in known}
+            raise ConfigError(f"{where}: unknown table {part!r}{did_you_mean(part, parts | heads)}")
+
+
+def _first_fault(error: ValidationError, what: str = "") -> str:
+    fault = error.errors()[0]
+    key = ".".join(str(step) for step in fault["loc"]) or what
+    got = "" if fault["type"] in ("missing", "value_error") else f", got {fault['input']!r}"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{key}: {fault['msg'].removeprefix('Value error, ')}{got}{more}"
+
+
+def override(settings: S, assignments: Sequence[str]) -> S:
+    """Yield new settings with `part.key=value` assignments applied and checked.
+
+    A value is read as TOML; a bare word is a string. The origin of a changed value becomes
+    'set by hand', assumed.
+    """
+    leaves = _leaf_types(type(settings))
+    values = _values(settings)
+    origins: Origins = {o.key: (o.source, o.confidence) for o in settings.origins}
+    for assignment in assignments:
+        key, equals, text = (piece.strip() for piece in assignment.partition("="))
+        if not equals or not text:
+            raise ConfigError(f"--set {assignment!r}: need part.key=value")
+        if key not in leaves:
+            raise ConfigError(
+                f"--set {assignment!r}: unknown key {key!r}{did_you_mean(key, leaves)}"
+            )
+        part, _, leaf = key.partition(".")
+        values[part][leaf] = _toml_value(text)
+        origins[key] = ("set by hand", "assumed")
+    head = {"machine": settings.machine, "name": settings.name, "title": settings.title}
+    return _validate(type(settings), {**head, **values}, origins, "--set")
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        tables = tomllib.loads(f"value = {text}")
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError):
+        return text
+    return tables["value"] if set(tables) == {"value"} else text
+
+
+def _parts(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    return {
+        name: field.annotation
+        for name, field in model.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Part)
+    }
+
+
+def _leaf_types(model: type[BaseModel]) -> dict[str, str]:
+    """Every key of a machine's settings with its meaning, in reading order."""
+    return {
+        f"{name}.{leaf}": field.description or ""
+        for name, part in _parts(model).items()
+        for leaf, field in part.model_fields.items()
+    }
+
+
+def _values(settings: Settings) -> Values:
+    return {name: getattr(settings, name).model_dump() for name in _parts(type(settings))}
+
+
+def setting_rows(settings: Settings) -> tuple[SettingRow, ...]:
+    """Yield every setting with value, origin and meaning, in reading order."""
+    values = _values(settings)
+    rows = []
+    for key, meaning in _leaf_types(type(settings)).items():
+        part, _, leaf = key.partition(".")
+        origin = settings.origin(key)
+        rows.append(
+            SettingRow(
+                key, _toml_text(values[part][leaf]), origin.source, origin.confidence, meaning
+            )
+        )
+    return tuple(rows)
+
+
+def describe(settings: Settings) -> str:
+    """Yield a text a person reads: every key with value, confidence, source and meaning."""
+    rows = setting_rows(settings)
+    wide = [max(len(row[i]) for row in rows) for i in (0, 1, 3)]
+    lines = [f"{settings.machine}, preset {settings.name}: {settings.title}"]
+    lines += [
+        f"{row.key:<{wide[0]}}  {row.value:<{wide[1]}}  {row.confidence:<{wide[2]}}  "
+        f"{row.meaning} [{row.source}]"
+        for row in rows
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def to_toml(settings: Settings) -> str:
+    """Yield the whole preset as TOML that `parse_preset` reads back to equal settings."""
+    lines = ["[preset]"]
+    lines += [
+        f"{key} = {_toml_text(getattr(settings, key))}" for key in ("machine", "name", "title")
+    ]
+    part = ""
+    for row in setting_rows(settings):
+        table, _, leaf = row.key.partition(".")
+        if table != part:
+            lines += ["", f"[{table}]"]
+            part = table
+        lines.append(
+            f"{leaf} = {{ value = {row.value}, source = {_toml_text(row.source)}, "
+            f"confidence = {_toml_text(row.confidence)} }}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _toml_text(value: Any) -> str:
+    """Write one bool, int, float or string; JSON's spelling of them is TOML's (DEL aside)."""
+    return json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")
+
+
+def default_text(machine: str) -> str:
+    """Yield the default preset of a machine as complete TOML, to start one's own from."""
+    return to_toml(load_preset(machine))
+
+
+def json_schema(machine: str) -> dict[str, Any]:
+    """Yield the JSON schema of a machine's preset file (a preset that extends nothing)."""
+    model = _settings_model(machine)
+    parts = {}
+    for name, part in _parts(model).items():
+        schema = part.model_json_schema()
+        parts[name] = {
+            "type": "object",
+            "description": schema.get("description", ""),
+            "additionalProperties": False,
+            "required": list(schema["properties"]),
+            "properties": {leaf: _leaf_schema(spec) for leaf, spec in schema["properties"].items()},
+        }
+    head = {key: {"type": "string"} for key in ("machine", "name", "title", "extends")}
+    head["machine"] = {"const": machine}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"bitpim preset for {machine}",
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["preset", *parts],
+        "properties": {
+            "preset": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["machine", "name"],
+                "properties": head,
+            },
+            **parts,
+        },
+    }
+
+
+def _leaf_schema(spec: dict[str, Any]) -> dict[str, Any]:
+    value = {key: content for key, content in spec.items() if key not in ("title", "description")}
+    return {
+        "type": "object",
+        "description": spec.get("description", ""),
+        "additionalProperties": False,
+        "required": ["value", "source", "confidence"],
+        "properties": {
+            "value": value,
+            "source": {"type": "string", "minLength": 1},
+            "confidence": {"enum": list(CONFIDENCES)},
+        },
+    }
