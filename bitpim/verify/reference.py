@@ -192,14 +192,9 @@ def _avg_pool2d(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quanti
 
 def _add(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
     rule, where = _requantize_of(layer), _where(layer)
-    centred = [codes - _zero_point(quant) for codes, quant in zip(inputs, quants, strict=True)]
     if rule.mode == "float_scale_half_even":
-        assert rule.scale is not None
-        total = np.zeros(centred[0].shape, dtype=np.float32)
-        for i, term in enumerate(centred):
-            product = term.astype(np.float32) * np.float32(rule.scale[i])
-            total = product if i == 0 else total + product
-        return _clamp(layer, _round_half_even(total))
+        return np.clip(_add_float(layer, rule, inputs, quants), *layer.clamp)
+    centred = [codes - _zero_point(quant) for codes, quant in zip(inputs, quants, strict=True)]
     assert rule.multiplier is not None and rule.shift is not None
     if rule.mode == "fixed_point_half_away":
         acc = np.zeros(centred[0].shape, dtype=np.int64)
@@ -213,6 +208,29 @@ def _add(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]
     acc = _total(term * int(rule.multiplier[i]) for i, term in enumerate(centred))
     one = np.array([1])
     return _clamp(layer, requantize(acc, rule.mode, one, rule.shift[:1], where=where))
+
+
+def _add_float(
+    layer: LayerRecord, rule: Requantize, inputs: list[Int64], quants: Sequence[Quantization]
+) -> Int64:
+    """Add as onnxruntime does: zero points gathered first, then raw codes, last input first.
+
+    Every product is exact in float64 and every sum is rounded once to float32, which is what a
+    fused multiply-add does.
+
+    Source
+    ------
+    QLinearAdd of onnxruntime on x86 with FMA; tests/golden/onnx_qlinear.
+    """
+    assert rule.scale is not None
+    scales = rule.scale.astype(np.float64)
+    zeros = np.float32(0)
+    for scale, quant in reversed(list(zip(scales, quants, strict=True))):
+        zeros = np.float32(scale * _zero_point(quant) + np.float64(zeros))
+    total = np.full(inputs[0].shape, np.float32(_zero_point(layer.output)) - zeros)
+    for scale, codes in reversed(list(zip(scales, inputs, strict=True))):
+        total = (scale * codes + total.astype(np.float64)).astype(np.float32)
+    return _round_half_even(total)
 
 
 def _concat(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
@@ -361,7 +379,8 @@ def _window_counts(geometry: Geometry, height: int, width: int) -> Int64:
         if geometry.count_include_pad:
             low, high = 0, before + size + after
         counts.append(((seen >= low) & (seen < high)).sum(axis=1, dtype=np.int64))
-    return counts[0][:, None] * counts[1]
+    product: Int64 = counts[0][:, None] * counts[1]
+    return product
 
 
 def _rescale(layer: LayerRecord, codes: Int64, quant: Quantization, entry: int) -> Int64:
