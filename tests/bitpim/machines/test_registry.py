@@ -1,0 +1,50 @@
+"""Machines by name: known, unknown, and settings changed on the way."""
+
+import pytest
+
+from bitpim.errors import ConfigError
+from bitpim.machines import registry
+
+
+class Recorder:
+    """Stands where a machine stands and keeps its settings."""
+
+    def __init__(self, settings: object) -> None:
+        self.settings = settings
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry._HOMES, "neural_cache", f"{__name__}:Recorder")
+    monkeypatch.setattr(registry, "import_module", lambda _: __import__("sys").modules[__name__])
+
+
+def test_unknown_machine_suggests_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"'neural_cash'; did you mean 'neural_cache'\?"):
+        registry.make_machine("neural_cash")
+
+
+def test_unknown_machine_far_from_all_lists_them() -> None:
+    with pytest.raises(ConfigError, match=r"known: .*neural_cache"):
+        registry.make_machine("zzz")
+
+
+@pytest.mark.usefixtures("recorded")
+def test_assignments_reach_the_settings() -> None:
+    plain = registry.make_machine("neural_cache")
+    changed = registry.make_machine("neural_cache", None, ["geometry.array_rows=128"])
+    assert (plain.settings.geometry.array_rows, changed.settings.geometry.array_rows) == (256, 128)
+    assert changed.settings.origin("geometry.array_rows").source == "set by hand"
+
+
+@pytest.mark.usefixtures("recorded")
+def test_unknown_preset_and_key_are_config_errors() -> None:
+    with pytest.raises(ConfigError, match="did you mean"):
+        registry.make_machine("neural_cache", "neural_cach")
+    with pytest.raises(ConfigError, match="unknown key"):
+        registry.make_machine("neural_cache", None, ["geometry.rows=1"])
+
+
+def test_names_are_sorted_and_every_home_names_a_class() -> None:
+    assert list(registry.machine_names()) == sorted(registry._HOMES)
+    assert all(home.count(":") == 1 for home in registry._HOMES.values())
