@@ -1,8 +1,11 @@
 """Numbers before they meet a machine: float networks become codes here, in plain NumPy."""
 
-from bitpim_traces.quantize.assemble import quantize_network, requantize_trace
-from bitpim_traces.quantize.calibrate import Observer, calibrate
-from bitpim_traces.quantize.settings import LayerBits, Settings
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bitpim_traces.quantize.assemble import quantize_network, requantize_trace
+    from bitpim_traces.quantize.calibrate import Observer, calibrate
+    from bitpim_traces.quantize.settings import LayerBits, Settings
 
 __all__ = [
     "LayerBits",
@@ -12,3 +15,21 @@ __all__ = [
     "quantize_network",
     "requantize_trace",
 ]
+
+_HOMES = {
+    "LayerBits": "settings",
+    "Observer": "calibrate",
+    "Settings": "settings",
+    "calibrate": "calibrate",
+    "quantize_network": "assemble",
+    "requantize_trace": "assemble",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # lazy: the builder needs affine.py and multiplier.py, and assemble.py needs the builder
+    from importlib import import_module
+
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

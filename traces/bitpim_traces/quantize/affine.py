@@ -1,0 +1,223 @@
+"""Scale, zero point and codes of activations and weights: real = scale * (code - zero_point).
+
+Every scale is a float32 value (held in float64), rounded up so that the observed range stays
+representable; real 0 always has a code of its own. Codes are rounded half to even and saturate.
+"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from bitpim_traces.errors import TraceDataError
+from bitpim_traces.records import Quantization
+
+__all__ = [
+    "MAX_SCALE",
+    "MIN_SCALE",
+    "choose_quantization",
+    "choose_weight_quantization",
+    "code_dtype",
+    "decode",
+    "encode",
+    "up_to_float32",
+]
+
+Floats = npt.NDArray[np.floating]
+
+MIN_SCALE = 2.0**-60
+"""Least scale chosen: products of two stay normal float32 numbers."""
+
+MAX_SCALE = 2.0**60
+"""Largest scale chosen, for the same reason."""
+
+_SHRINKS = np.linspace(1.0, 0.3, 29)
+"""Shares of the full range that the search for the least squared error tries."""
+
+_BLOCK_VALUES = 1 << 21
+"""Values encoded at once: float64 copies of a large weight would dominate memory."""
+
+_N_CODES_SEARCHED = 1 << 22
+"""Weights beyond this many a row of channels are searched on an even subset."""
+
+
+def choose_quantization(
+    low: float, high: float, *, bits: int, scheme: str = "affine", where: str = "range"
+) -> Quantization:
+    """Choose a per-tensor quantization for real values from `low` to `high`.
+
+    The range is widened to hold 0. "affine": unsigned codes, any zero point. "symmetric": zero
+    point 0, unsigned where no value is negative, else signed. Values within the range come back
+    from `decode(encode(x))` within half a scale. A range of nothing but 0 gets scale 1.
+
+    Raises
+    ------
+    TraceDataError
+        The range is not finite, is upside down or too large, or 1 bit has to hold two signs.
+    """
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise TraceDataError(f"{where}: need a finite range (low <= high), got ({low}, {high})")
+    low, high = min(low, 0.0), max(high, 0.0)
+    signed = scheme == "symmetric" and low < 0
+    if signed and bits < 2:
+        raise TraceDataError(
+            f"{where}: symmetric codes of both signs need at least 2 bits, got {bits};"
+            " use the affine scheme or more bits"
+        )
+    levels = (1 << (bits - 1)) - 1 if signed else (1 << bits) - 1
+    span = max(high, -low) if scheme == "symmetric" else high - low
+    scale = _scale_of(span, levels, where)
+    zero = 0
+    if scheme == "affine":
+        zero = min(max(round(-low / scale), 0), levels)
+    return Quantization(bits, signed, np.array([scale]), np.array([zero], np.int64))
+
+
+def choose_weight_quantization(
+    weight: Floats,
+    *,
+    bits: int,
+    per_channel: bool = True,
+    scheme: str = "symmetric",
+    least_scale: Floats | None = None,
+    method: str = "minmax",
+    where: str = "weight",
+) -> Quantization:
+    """Choose the quantization of a weight whose first axis is the output channel.
+
+    Symmetric codes are signed and leave out the most negative one. A channel of nothing but zeros
+    takes the largest scale of the tensor. `least_scale` holds each channel's lower bound of the
+    scale, so that its bias fits the accumulator. `method` "mse" shrinks each scale to the least
+    squared error.
+
+    Shapes
+    ------
+    weight : (O, ...);  least_scale : (O,)
+    """
+    if not np.isfinite(weight).all():
+        raise TraceDataError(f"{where}: need finite weights, got NaN or infinity")
+    symmetric = scheme == "symmetric"
+    if symmetric and bits < 2:
+        raise TraceDataError(
+            f"{where}: symmetric weights need at least 2 bits, got {bits};"
+            " use weight_scheme affine or more bits"
+        )
+    rows = weight.reshape(weight.shape[0] if per_channel else 1, -1)
+    low = np.minimum(rows.min(axis=1), 0.0).astype(np.float64)
+    high = np.maximum(rows.max(axis=1), 0.0).astype(np.float64)
+    levels = (1 << (bits - 1)) - 1 if symmetric else (1 << bits) - 1
+    share = np.ones(rows.shape[0])
+    if method == "mse":
+        share = _least_error_share(rows, low, high, levels, symmetric)
+    span = (np.maximum(high, -low) if symmetric else high - low) * share
+    scale = np.array([_scale_of(float(s), levels, where) if s > 0 else 0.0 for s in span])
+    least = np.zeros(1) if least_scale is None else np.asarray(least_scale, dtype=np.float64)
+    least = least if per_channel else least.max(keepdims=True)
+    scale[scale == 0] = scale.max() if scale.max() > 0 else _default_scale(least)
+    scale = np.maximum(scale, least)
+    if scale.max() > MAX_SCALE:
+        raise TraceDataError(
+            f"{where}: need a bias that a scale of 2**60 can reach, got one that needs"
+            f" {scale.max():g}"
+        )
+    scale = np.array([up_to_float32(s) for s in scale])
+    zero = np.zeros(scale.size, np.int64)
+    if not symmetric:
+        zero = np.clip(np.rint(-low * share / scale), 0, levels).astype(np.int64)
+    return Quantization(bits, symmetric, scale, zero, 0 if per_channel else None)
+
+
+def encode(values: Floats, quantization: Quantization) -> npt.NDArray[np.integer]:
+    """Turn real values into codes: round half to even, then saturate.
+
+    Per-channel quantizations run along their `axis`. `values` has at least one axis.
+
+    Raises
+    ------
+    TraceDataError
+        A value is NaN.
+    """
+    scale, zero = _along_axis(quantization, values.ndim)
+    scale = np.broadcast_to(scale, (values.shape[0], *scale.shape[1:]))
+    zero = np.broadcast_to(zero, scale.shape)
+    result = np.empty(values.shape, dtype=code_dtype(quantization))
+    step = max(1, _BLOCK_VALUES * values.shape[0] // max(1, values.size))
+    for start in range(0, values.shape[0], step):
+        part = slice(start, start + step)
+        codes = np.divide(values[part], scale[part], dtype=np.float64)
+        np.rint(codes, out=codes)
+        codes += zero[part]
+        if np.isnan(codes).any():
+            raise TraceDataError("encode: need real values, got NaN")
+        result[part] = np.clip(codes, quantization.code_min, quantization.code_max, out=codes)
+    return result
+
+
+def decode(codes: npt.NDArray[np.integer], quantization: Quantization) -> npt.NDArray[np.float32]:
+    """Turn codes into the real values they stand for, in float32."""
+    scale, zero = _along_axis(quantization, codes.ndim)
+    real: npt.NDArray[np.float32] = ((codes - zero) * scale).astype(np.float32)
+    return real
+
+
+def code_dtype(quantization: Quantization) -> np.dtype[np.integer]:
+    """Yield the dtype codes have in memory."""
+    name = f"{'' if quantization.signed else 'u'}int{8 if quantization.bits <= 8 else 16}"
+    return np.dtype(name)
+
+
+def up_to_float32(value: float) -> float:
+    """Yield the least float32 that is not below `value`."""
+    nearest = np.float32(value)
+    if float(nearest) < value:
+        nearest = np.nextafter(nearest, np.float32(np.inf))
+    return float(nearest)
+
+
+def _scale_of(span: float, levels: int, where: str) -> float:
+    """Scale that spreads `span` over `levels` steps, within MIN_SCALE and MAX_SCALE."""
+    if span == 0:
+        return 1.0
+    scale = span / levels
+    if scale > MAX_SCALE:
+        raise TraceDataError(
+            f"{where}: need values a scale of 2**60 can reach, got a span of {span:g}"
+        )
+    return up_to_float32(max(scale, MIN_SCALE))
+
+
+def _default_scale(least: Floats) -> float:
+    """Scale of a weight of nothing but zeros: fine enough for its bias, or 1."""
+    bound = float(least.max())
+    return bound if bound > 0 else 1.0
+
+
+def _least_error_share(
+    rows: Floats, low: Floats, high: Floats, levels: int, symmetric: bool
+) -> npt.NDArray[np.float64]:
+    """Share of each row's range whose quantization has the least squared error."""
+    step = max(1, rows.size // _N_CODES_SEARCHED)
+    sample = rows[:, ::step].astype(np.float32)
+    span = np.maximum(high, -low) if symmetric else high - low
+    span = np.where(span > 0, span, 1.0)
+    best_error = np.full(rows.shape[0], np.inf)
+    best = np.ones(rows.shape[0])
+    for share in _SHRINKS:
+        scale = (span * share / levels)[:, None].astype(np.float32)
+        zero = np.zeros_like(scale) if symmetric else np.rint(-low[:, None] * share / scale)
+        bottom = -levels if symmetric else 0
+        codes = np.clip(np.rint(sample / scale) + zero.astype(np.float32), bottom, levels)
+        error = np.square((codes - zero.astype(np.float32)) * scale - sample).mean(axis=1)
+        better = error < best_error
+        best_error[better] = error[better]
+        best[better] = share
+    return best
+
+
+def _along_axis(
+    quantization: Quantization, ndim: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    shape = [1] * ndim
+    if quantization.axis is not None:
+        shape[quantization.axis] = -1
+    return quantization.scale.reshape(shape), quantization.zero_point.reshape(shape)
