@@ -1,0 +1,49 @@
+# The door to bitpim: `make demo` and `make test` need Python 3.11 or newer with pip, nothing else.
+#
+# Variables: PYTHON (interpreter to use), VENV (environment to make, .venv), JOBS (test processes),
+# PYTEST_ARGS and PIP_ARGS (further arguments).
+
+VENV ?= .venv
+JOBS ?= 2
+PYTEST_ARGS ?=
+export VENV PYTHON PIP_ARGS
+
+BIN := $(VENV)/bin
+CORE := $(VENV)/.core-installed
+DEV := $(VENV)/.dev-installed
+SUPPLIES := pyproject.toml constraints.txt
+
+.PHONY: help demo test check bench clean
+.SILENT:
+
+help:
+	echo "make demo    replay the shipped network on neural_cache, bit by bit, and verify it"
+	echo "make test    install the development tools and run all tests"
+	echo "make check   style, types, import contracts, spelling"
+	echo "make bench   run the benchmarks"
+	echo "make clean   remove the environment $(VENV)"
+
+demo: $(CORE)
+	$(BIN)/python -m bitpim demo
+
+test: $(DEV)
+	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
+
+check: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell .
+
+bench: $(DEV)
+	$(BIN)/python -m pytest bench --benchmark-only $(PYTEST_ARGS)
+
+clean:
+	rm -rf $(VENV)
+
+$(CORE): $(SUPPLIES)
+	sh .ci/environment core
+
+$(DEV): $(SUPPLIES)
+	sh .ci/environment dev

@@ -1,0 +1,1 @@
+"""The command line: one module for each command; heavy imports stay inside the command bodies."""

@@ -1,0 +1,97 @@
+"""The command `bitpim`: its commands, and what becomes of an error.
+
+Exit codes: 0 fine, 1 a bug in bitpim (with traceback), 2 the command line is wrong, 3 bad input (a
+file, a setting, a disk), 4 a mismatch was found, 130 interrupted.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from bitpim.errors import BitpimError, MismatchError
+
+__all__ = ["app", "run"]
+
+EXIT_BUG, EXIT_USAGE, EXIT_BAD_INPUT, EXIT_MISMATCH, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
+EXIT_BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
+
+_USAGE_ERROR: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "UsageError")
+
+app = typer.Typer(
+    help="Bit-level functional emulator of processing-in-memory accelerators.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from bitpim import __version__
+
+        typer.echo(f"bitpim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; every expected error is one line on stderr."""
+    try:
+        outcome = app(list(arguments) or ["--help"], prog_name="bitpim", standalone_mode=False)
+        sys.stdout.flush()
+    except _USAGE_ERROR as error:
+        return _usage(error)
+    except (KeyboardInterrupt, typer.Abort):
+        outcome = EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
+    except MismatchError as error:
+        return _fail(str(error), EXIT_MISMATCH)
+    except BitpimError as error:
+        return _fail(str(error), EXIT_BAD_INPUT)
+    except OSError as error:
+        return _fail(_os_line(error), EXIT_BAD_INPUT)
+    except MemoryError:
+        return _fail("out of memory; a smaller --batch needs less", EXIT_BAD_INPUT)
+    except Exception:
+        traceback.print_exc()
+        return _fail("this is a bug in bitpim; please report the lines above", EXIT_BUG)
+    if outcome == EXIT_INTERRUPTED:
+        return _fail("interrupted", EXIT_INTERRUPTED)
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _usage(error: Any) -> int:
+    """Print a usage error; a group without a command shows its help instead."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return EXIT_USAGE
+    command = error.ctx.command_path if error.ctx is not None else "bitpim"
+    return _fail(f"{error.format_message()} (see {command} --help)", EXIT_USAGE)
+
+
+def _fail(message: str, code: int) -> int:
+    line = " ".join(message.split())
+    sys.stderr.write(f"bitpim: {line}\n")
+    return code
+
+
+def _os_line(error: OSError) -> str:
+    """Say file and reason of an error of the operating system."""
+    name = f"{error.filename}: " if error.filename else ""
+    return f"{name}{error.strerror or error}"
