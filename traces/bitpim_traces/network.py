@@ -15,7 +15,7 @@ from bitpim_traces import float_forward
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.records import ACTIVATIONS, LAYER_KINDS, NETWORK_INPUT, Geometry
 
-__all__ = ["FloatLayer", "FloatNetwork", "fuse_activations"]
+__all__ = ["FloatLayer", "FloatNetwork", "fuse_activations", "infer_shape"]
 
 FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, ...]
@@ -97,10 +97,9 @@ class FloatNetwork:
             )
         found: list[Shape] = []
         for index, layer in enumerate(self.layers):
-            where = f"layer {index} ({layer.name}, {layer.kind})"
-            _check_layer(layer, index, where)
+            _check_layer(layer, index)  # before its inputs are looked up
             inputs = [self.input_shape if i == NETWORK_INPUT else found[i] for i in layer.inputs]
-            found.append(_output_shape(layer, inputs, where))
+            found.append(infer_shape(layer, inputs, index))
         return tuple(found)
 
     def forward(
@@ -224,8 +223,9 @@ def _run(layer: FloatLayer, inputs: list[FloatArray]) -> FloatArray:
     return float_forward.activate(y, layer.activation, layer.clamp_range)
 
 
-def _check_layer(layer: FloatLayer, index: int, where: str) -> None:
+def _check_layer(layer: FloatLayer, index: int) -> None:
     """Check what can be seen without shapes."""
+    where = _where(layer, index)
     if layer.kind not in LAYER_KINDS:
         raise TraceDataError(f"{where}: need a kind among {', '.join(LAYER_KINDS)}")
     if layer.activation not in ACTIVATIONS:
@@ -249,9 +249,20 @@ def _check_layer(layer: FloatLayer, index: int, where: str) -> None:
             )
 
 
-def _output_shape(layer: FloatLayer, inputs: list[Shape], where: str) -> Shape:
-    """Infer one layer's output shape, checking weights and geometry against the inputs."""
-    shape = inputs[0]
+def _where(layer: FloatLayer, index: int) -> str:
+    return f"layer {index} {layer.name!r} ({layer.kind})"
+
+
+def infer_shape(layer: FloatLayer, inputs: Sequence[Shape], index: int) -> Shape:
+    """Infer one layer's output shape from its inputs' shapes, all without the batch axis.
+
+    Raises
+    ------
+    TraceDataError
+        The layer is malformed or does not fit its inputs.
+    """
+    _check_layer(layer, index)
+    shape, where = inputs[0], _where(layer, index)
     rules: dict[str, Callable[[FloatLayer, Shape, str], Shape]] = {
         "conv2d": _conv_shape,
         "linear": _linear_shape,

@@ -8,7 +8,14 @@ import numpy.typing as npt
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.records import Quantization, Requantize
 
-__all__ = ["add_bounds", "bits_needed", "dot_bounds", "need_fit", "need_fixed_point_fit"]
+__all__ = [
+    "add_bounds",
+    "bits_needed",
+    "centred_ends",
+    "dot_bounds",
+    "need_fit",
+    "need_fixed_point_fit",
+]
 
 Int64 = npt.NDArray[np.int64]
 Bounds = tuple[Int64, Int64]
@@ -41,7 +48,7 @@ def dot_bounds(
         centred = rows[part].astype(np.int64) - zeros[part, None]
         positive[part] = np.maximum(centred, 0).sum(axis=1)
         negative[part] = np.minimum(centred, 0).sum(axis=1)
-    low, high = _centred_ends(source)
+    low, high = centred_ends(source)
     lowest = positive * low + negative * high
     highest = positive * high + negative * low
     if bias is not None:
@@ -55,7 +62,7 @@ def add_bounds(inputs: Sequence[Quantization], multipliers: Sequence[int]) -> Bo
     """Bound every partial sum of centred input codes times their multipliers."""
     ends = [
         (low * m, high * m)
-        for (low, high), m in zip(map(_centred_ends, inputs), multipliers, strict=True)
+        for (low, high), m in zip(map(centred_ends, inputs), multipliers, strict=True)
     ]
     lowest, highest = sum(low for low, _ in ends), sum(high for _, high in ends)
     return np.array([lowest], np.int64), np.array([highest], np.int64)
@@ -91,6 +98,7 @@ def need_fixed_point_fit(where: str, bounds: Bounds, step: Requantize) -> None:
         )
 
 
-def _centred_ends(quantization: Quantization) -> tuple[int, int]:
+def centred_ends(quantization: Quantization) -> tuple[int, int]:
+    """Yield the least and largest code - zero point."""
     zero = int(quantization.zero_point[0])
     return quantization.code_min - zero, quantization.code_max - zero

@@ -1,24 +1,43 @@
-"""A float network with ranges becomes a trace."""
+"""A float network with ranges becomes a trace: every number a machine will need is decided here."""
 
-from collections.abc import Callable, Mapping
+import difflib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bitpim_traces.network import FloatNetwork
+from bitpim_traces.builder import Activation, TraceBuilder, WeightCodes
+from bitpim_traces.builder_parts import References
+from bitpim_traces.errors import TraceDataError
+from bitpim_traces.network import FloatLayer, FloatNetwork
+from bitpim_traces.quantize.affine import (
+    MIN_SCALE,
+    choose_quantization,
+    choose_weight_quantization,
+    decode,
+    encode,
+)
+from bitpim_traces.quantize.calibrate import calibrate
+from bitpim_traces.quantize.multiplier import same_quantization
 from bitpim_traces.quantize.settings import Settings
-from bitpim_traces.records import Samples, Trace
+from bitpim_traces.records import NETWORK_INPUT, LayerRecord, Quantization, Samples, Trace
 
-__all__ = ["References", "quantize_network", "requantize_trace"]
+__all__ = ["quantize_network", "requantize_trace", "to_float_network"]
 
-References = Mapping[int, npt.NDArray[np.float32]] | Callable[[int], npt.NDArray[np.float32] | None]
-"""Float outputs of the first samples by layer index, at hand or on demand."""
+Ranges = Mapping[int, tuple[float, float]]
+
+_TABLE_RANGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
+_CALIBRATION_SAMPLES = 256
+"""Samples of a trace that are enough to observe ranges again."""
+
+_BIAS_HEAD_ROOM = 3
+"""A bias code takes at most 2**(accumulator_bits - 3): the rest of the accumulator is for sums."""
 
 
 def quantize_network(
     network: FloatNetwork,
-    ranges_by_layer: Mapping[int, tuple[float, float]],
+    ranges_by_layer: Ranges,
     samples: npt.NDArray[np.floating] | Samples,
     *,
     labels: npt.NDArray[np.integer] | None = None,
@@ -31,12 +50,267 @@ def quantize_network(
 
     `network` should have gone through `fuse_activations`. `ranges_by_layer` has the real range of
     every layer's output and of the input (NETWORK_INPUT), as `calibrate` yields it. `samples` are
-    float values (N, ...) or a `Samples` record whose codes are kept as they are. Without
-    `references` the float forward of this module computes them.
+    float values (N, ...) or a `Samples` record whose codes, labels and dataset are kept as they
+    are. Without `references` the float forward of this package computes them, for the first
+    `settings.reference_samples` samples; a callable is asked when a tensor is read.
+
+    Rules: max pooling, flatten, pad and clipping layers keep the quantization of their input, and
+    so do a concat whose inputs agree and, in fixed_point_half_away, average pooling. sigmoid and
+    tanh cover their whole range. A weight scale is never so small that its bias would take more
+    than a quarter of the accumulator's range.
+
+    Raises
+    ------
+    TraceDataError
+        A range is missing, a setting names an unknown layer, a number is not finite, or a sum
+        could leave its accumulator.
     """
-    raise NotImplementedError
+    settings = settings or Settings()
+    _check_overrides(network, settings)
+    if isinstance(samples, Samples):
+        source, codes = samples.quantization, samples.codes.read()
+        labels = samples.labels.read() if samples.labels is not None else None
+        dataset = samples.dataset
+    else:
+        low, high = _range_of(ranges_by_layer, NETWORK_INPUT, "network input")
+        source = choose_quantization(
+            low,
+            high,
+            bits=settings.activation_bits_of("input"),
+            scheme=settings.activation_scheme,
+            where="network input",
+        )
+        codes = encode(samples, source)
+    builder = TraceBuilder(
+        network.name,
+        network.input_shape,
+        source,
+        requantize=settings.requantize,
+        multiplier_bits=settings.multiplier_bits,
+        accumulator_bits=settings.accumulator_bits,
+    )
+    deciding = _deciding_layer(network, settings)
+    for index, layer in enumerate(network.layers):
+        bits = settings.activation_bits_of(layer.name, is_output=index == deciding)
+        _append(builder, layer, ranges_by_layer, bits, settings)
+    n_references = min(settings.reference_samples, codes.shape[0])
+    if references is None and n_references:
+        first = codes[:n_references]
+        real = decode(first, source) if isinstance(samples, Samples) else samples[:n_references]
+        references = network.outputs(real, range(len(network.layers)))
+    return builder.build(
+        codes,
+        labels=labels,
+        dataset=dataset,
+        references=references if n_references else None,
+        n_references=n_references,
+        provenance={**(provenance or {}), "quantize": settings.as_plain()},
+    )
 
 
 def requantize_trace(trace: Trace, settings: Settings | None = None) -> Trace:
-    """Quantize the float weights inside a trace to other widths or another mode."""
-    raise NotImplementedError
+    """Quantize the float weights inside a trace to other widths or another mode.
+
+    Ranges are observed by a float forward over the trace's own samples. Sample codes are kept
+    where the input's width does not change; float reference outputs are kept where they exist.
+    Tensors of `extra` belong to the old codes and are left out.
+
+    Raises
+    ------
+    TraceDataError
+        A layer has no float weights, or as for `quantize_network`.
+    """
+    settings = settings or Settings()
+    network = to_float_network(trace)
+    old = trace.samples
+    real = decode(old.codes.read(), old.quantization)
+    ranges = calibrate(network, real[:_CALIBRATION_SAMPLES], settings)
+    keep = settings.activation_bits_of("input") == old.quantization.bits
+    n_references = min(settings.reference_samples, trace.n_samples)
+    stored = [r.output_float for r in trace.layers if r.output_float is not None]
+    references: References | None = None
+    if len(stored) == len(trace.layers) and all(t.shape[0] >= n_references for t in stored):
+        references = {index: tensor.read(0, n_references) for index, tensor in enumerate(stored)}
+    return quantize_network(
+        network,
+        ranges,
+        old if keep else real,
+        labels=None if old.labels is None else old.labels.read(),
+        settings=settings,
+        references=references,
+        provenance={"quantized_from": {"digest": trace.digest, "provenance": trace.provenance}},
+        dataset=old.dataset,
+    )
+
+
+def to_float_network(trace: Trace) -> FloatNetwork:
+    """Take the float network out of a trace.
+
+    Raises
+    ------
+    TraceDataError
+        A conv2d or linear carries no float weights.
+    """
+    layers = [_to_float_layer(record) for record in trace.layers]
+    return FloatNetwork(trace.name, tuple(layers), trace.shape_of(NETWORK_INPUT))
+
+
+def _to_float_layer(record: LayerRecord) -> FloatLayer:
+    where = f"layer {record.index} {record.name!r} ({record.kind})"
+    if record.weight is not None and record.weight_float is None:
+        raise TraceDataError(
+            f"{where}: need float weights to quantize again, got codes alone; export the network"
+            " with its float weights"
+        )
+    if record.bias is not None and record.bias_float is None:
+        raise TraceDataError(f"{where}: need a float bias to quantize again, got codes alone")
+    clamp = None
+    if record.activation == "clamp":
+        scale, zero = float(record.output.scale[0]), int(record.output.zero_point[0])
+        ends = (record.output.code_min, record.output.code_max)
+        clamp = (
+            -np.inf if record.clamp[0] == ends[0] else scale * (record.clamp[0] - zero),
+            np.inf if record.clamp[1] == ends[1] else scale * (record.clamp[1] - zero),
+        )
+    return FloatLayer(
+        record.name,
+        record.kind,
+        record.inputs,
+        geometry=record.geometry,
+        weight=None if record.weight_float is None else record.weight_float.read(),
+        bias=None if record.bias_float is None else record.bias_float.read(),
+        activation=record.activation,
+        clamp=clamp,
+        pads=record.pads,
+        concat_axis=record.concat_axis,
+    )
+
+
+def _append(
+    builder: TraceBuilder, layer: FloatLayer, ranges: Ranges, bits: int, settings: Settings
+) -> None:
+    """Decide one layer's numbers and append it."""
+    index, source = len(builder.layers), layer.inputs[0]
+    activation = Activation(layer.activation, layer.clamp)
+    where = f"layer {index} {layer.name!r}"
+
+    def output() -> Quantization:
+        low, high = _TABLE_RANGES.get(layer.activation) or _range_of(ranges, index, where)
+        bottom, top = layer.clamp_range
+        low, high = min(max(low, bottom), top), max(min(high, top), bottom)
+        return choose_quantization(
+            low, high, bits=bits, scheme=settings.activation_scheme, where=where
+        )
+
+    if layer.kind in ("conv2d", "linear"):
+        weight = _weight_codes(layer, builder.quantization(source), settings, where)
+        if layer.geometry is not None and layer.kind == "conv2d":
+            builder.conv2d(
+                layer.name, source, weight, output(), layer.geometry, activation=activation
+            )
+        else:
+            builder.linear(layer.name, source, weight, output(), activation=activation)
+    elif layer.kind == "add":
+        builder.add(layer.name, layer.inputs, output(), activation=activation)
+    elif layer.kind == "concat":
+        inputs = [builder.quantization(i) for i in layer.inputs]
+        agree = all(same_quantization(q, inputs[0]) for q in inputs)
+        builder.concat(
+            layer.name,
+            layer.inputs,
+            axis=layer.concat_axis,
+            output=inputs[0] if agree else output(),
+        )
+    elif layer.kind == "avg_pool2d" and layer.geometry is not None:
+        keeps = settings.requantize == "fixed_point_half_away"
+        builder.avg_pool2d(layer.name, source, layer.geometry, output=None if keeps else output())
+    elif layer.kind == "max_pool2d" and layer.geometry is not None:
+        builder.max_pool2d(layer.name, source, layer.geometry)
+    elif layer.kind == "flatten":
+        builder.flatten(layer.name, source)
+    elif layer.kind == "pad":
+        builder.pad(layer.name, source, layer.pads)
+    elif layer.activation in _TABLE_RANGES:
+        builder.lookup(layer.name, source, layer.activation, output())
+    else:
+        builder.clip(layer.name, source, activation)
+
+
+def _weight_codes(
+    layer: FloatLayer, source: Quantization, settings: Settings, where: str
+) -> WeightCodes:
+    """Quantize a weight and its bias; the bias bounds the weight's scale from below."""
+    assert layer.weight is not None
+    input_scale = float(source.scale[0])
+    least = None
+    if layer.bias is not None:
+        if not np.isfinite(layer.bias).all():
+            raise TraceDataError(f"{where}: need a finite bias, got NaN or infinity")
+        room = 2.0 ** (settings.accumulator_bits - _BIAS_HEAD_ROOM)
+        least = np.abs(layer.bias.astype(np.float64)) / (input_scale * room)
+        least = np.where(least > 0, np.maximum(least, MIN_SCALE), 0.0)
+    quantization = choose_weight_quantization(
+        layer.weight,
+        bits=settings.weight_bits_of(layer.name),
+        per_channel=settings.per_channel,
+        scheme=settings.weight_scheme,
+        least_scale=least,
+        method=settings.weight_calibration,
+        where=where,
+    )
+    bias = None
+    if layer.bias is not None:
+        codes = np.rint(layer.bias.astype(np.float64) / (input_scale * quantization.scale))
+        bias = codes.astype(np.int64)
+    return WeightCodes(
+        encode(layer.weight, quantization),
+        quantization,
+        bias,
+        weight_float=layer.weight,
+        bias_float=layer.bias,
+    )
+
+
+def _range_of(ranges: Ranges, index: int, where: str) -> tuple[float, float]:
+    if index not in ranges:
+        raise TraceDataError(f"{where}: need a range of its values, got none; calibrate first")
+    return ranges[index]
+
+
+def _keeps_quantization(layer: FloatLayer, settings: Settings) -> bool:
+    """Say whether a layer's output codes mean what its input's do (a concat never says so)."""
+    if layer.kind == "activation":
+        return layer.activation not in _TABLE_RANGES
+    if layer.kind == "avg_pool2d":
+        return settings.requantize == "fixed_point_half_away"
+    return layer.kind in ("max_pool2d", "flatten", "pad")
+
+
+def _deciding_layer(network: FloatNetwork, settings: Settings) -> int:
+    """Index of the layer whose quantization the network's output has."""
+    index = len(network.layers) - 1
+    while index >= 0 and _keeps_quantization(network.layers[index], settings):
+        index = network.layers[index].inputs[0]
+    return index
+
+
+def _check_overrides(network: FloatNetwork, settings: Settings) -> None:
+    by_name = {layer.name: layer for layer in network.layers}
+    for name, bits in settings.overrides.items():
+        if name != "input" and name not in by_name:
+            close = difflib.get_close_matches(name, ["input", *by_name], n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise TraceDataError(f"settings: overrides name an unknown layer {name!r}{hint}")
+        layer = by_name.get(name)
+        if bits.weight_bits is not None and (layer is None or layer.weight is None):
+            raise TraceDataError(
+                f"settings: overrides give weight bits to {name!r}, without weight"
+            )
+        if (
+            layer is not None
+            and bits.activation_bits is not None
+            and _keeps_quantization(layer, settings)
+        ):
+            raise TraceDataError(
+                f"settings: {name!r} keeps the codes of its input; give the bits to its input"
+            )
