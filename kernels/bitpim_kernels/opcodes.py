@@ -53,33 +53,33 @@ NO_ROW = -1
 ALWAYS = 0
 IF_TAG = 1
 
-# row results
+# row results; each odd one is the complement of the even one before it
 ZERO = 0  # dst = 0
 ONE = 1  # dst = 1
 COPY = 2  # dst = A
 NOT = 3  # dst = ~A
 AND = 4
-NOR = 5
+NAND = 5
 OR = 6
-NAND = 7
+NOR = 7
 XOR = 8
 XNOR = 9
 ADD = 10  # dst = A ^ B ^ C, C = majority(A, B, C)
-ADD_ROW = 11  # as ADD with B = 0: dst = A ^ C, C = A & C
-ADD_ONES = 12  # as ADD with B = 1: dst = ~(A ^ C), C = A | C
+ADD_ROW = 12  # as ADD with B = 0: dst = A ^ C, C = A & C
 ADD_NOT = 13  # as ADD with ~A and B = 0: dst = ~(A ^ C), C = ~A & C
-ADD_NOT_ONES = 14  # as ADD with ~A and B = 1: dst = A ^ C, C = ~A | C
-CARRY_STORE = 15  # dst = C
-TAG_STORE = 16  # dst = T
+ADD_ONES = 14  # as ADD with B = 1: dst = ~(A ^ C), C = A | C
+ADD_NOT_ONES = 15  # as ADD with ~A and B = 1: dst = A ^ C, C = ~A | C
+CARRY_STORE = 16  # dst = C
+TAG_STORE = 17  # dst = T
 
-# latch results, no row written
+# latch results, no row written; tag loads in complement pairs too
 CARRY_RESET = 20  # C = 0
 CARRY_SET = 21  # C = 1
-TAG_SET = 30  # T = 1
-TAG_LOAD = 31  # T = A
-TAG_LOAD_NOT = 32  # T = ~A
-TAG_FROM_CARRY = 33  # T = C
-TAG_FROM_NOT_CARRY = 34  # T = ~C
-TAG_AND = 35  # T = T & A
-TAG_AND_NOT = 36  # T = T & ~A
-TAG_AND_XNOR = 37  # T = T & ~(A ^ B)
+TAG_SET = 31  # T = 1
+TAG_LOAD = 32  # T = A
+TAG_LOAD_NOT = 33  # T = ~A
+TAG_FROM_CARRY = 34  # T = C
+TAG_FROM_NOT_CARRY = 35  # T = ~C
+TAG_AND = 36  # T = T & A
+TAG_AND_NOT = 37  # T = T & ~A
+TAG_AND_XNOR = 39  # T = T & ~(A ^ B)

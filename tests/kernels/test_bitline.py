@@ -1,0 +1,163 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bitpim_kernels import bitline, chunk, layout
+from bitpim_kernels import opcodes as op
+from tests.naive.bitline import run_lane
+
+LANES = (1, 63, 64, 65, 127, 128, 2048, 2049)
+N_ROWS = 6
+ONE_ROW = (op.COPY, op.NOT, op.ADD_ROW, op.ADD_ONES, op.ADD_NOT, op.ADD_NOT_ONES)
+TWO_ROWS = (op.AND, op.NAND, op.OR, op.NOR, op.XOR, op.XNOR, op.ADD)
+NO_SOURCE = (op.ZERO, op.ONE, op.CARRY_STORE, op.TAG_STORE)
+LATCH_ONLY = (op.CARRY_RESET, op.CARRY_SET, op.TAG_SET, op.TAG_FROM_CARRY, op.TAG_FROM_NOT_CARRY)
+LATCH_ROW = (op.TAG_LOAD, op.TAG_LOAD_NOT, op.TAG_AND, op.TAG_AND_NOT)
+ALL = (*ONE_ROW, *TWO_ROWS, *NO_SOURCE, *LATCH_ONLY, *LATCH_ROW, op.TAG_AND_XNOR)
+
+Rows = npt.NDArray[np.uint64]
+Runner = Callable[..., None]
+
+
+def random_step(rng: np.random.Generator, opcode: int) -> list[int]:
+    """Draw operands for an opcode: equal rows, no destination and predicates among them."""
+    a, b, dst = (int(row) for row in rng.integers(0, N_ROWS, 3))
+    a = op.NO_ROW if opcode in NO_SOURCE + LATCH_ONLY else a
+    b = b if opcode in (*TWO_ROWS, op.TAG_AND_XNOR) else op.NO_ROW
+    latch = opcode in (*LATCH_ONLY, *LATCH_ROW, op.TAG_AND_XNOR)
+    carry_only = opcode in (op.ADD, *ONE_ROW[2:]) and rng.integers(4) == 0
+    dst = op.NO_ROW if latch or carry_only else dst
+    return [opcode, a, b, dst, int(rng.integers(2))]
+
+
+def random_table(seed: int, n_steps: int) -> npt.NDArray[np.int32]:
+    rng = np.random.default_rng(seed)
+    return np.array([random_step(rng, int(rng.choice(ALL))) for _ in range(n_steps)], np.int32)
+
+
+def random_state(seed: int, n_lanes: int) -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 2, (N_ROWS + 2, n_lanes), dtype=np.uint8)
+
+
+def expected_state(table: npt.NDArray[np.int32], bits: npt.NDArray[np.uint8]) -> Any:
+    out = bits.copy()
+    for lane in range(bits.shape[1]):
+        cells = bits[:N_ROWS, lane].tolist()
+        carry, tag = int(bits[N_ROWS, lane]), int(bits[N_ROWS + 1, lane])
+        latches = run_lane(table.tolist(), cells, carry, tag)
+        out[:, lane] = [*cells, *latches]
+    return out
+
+
+def run_packed(
+    run: Runner, table: npt.NDArray[np.int32], bits: npt.NDArray[np.uint8], *extra: int
+) -> Any:
+    n_lanes = bits.shape[1]
+    packed = layout.pack(bits)
+    rows, carry, tag = packed[:N_ROWS].copy(), packed[N_ROWS].copy(), packed[N_ROWS + 1].copy()
+    run(table, rows, carry, tag, layout.tail_mask(n_lanes), *extra)
+    return layout.unpack(np.vstack([rows, carry, tag]), n_lanes)  # refuses padding that is not zero
+
+
+@pytest.fixture(params=["jit", "python"])
+def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Yield the module with its kernels compiled, or all of them as plain Python."""
+    if request.param == "python":
+        for name, value in vars(bitline).copy().items():
+            if hasattr(value, "py_func"):
+                monkeypatch.setattr(bitline, name, value.py_func)
+    return bitline
+
+
+@pytest.mark.parametrize("opcode", ALL)
+def test_each_opcode_on_every_state_of_its_lane(opcode: int, kernels: Any) -> None:
+    # 32 lanes hold every state of three cells and both latches
+    states = (np.arange(32)[None] >> np.arange(5)[:, None] & 1).astype(np.uint8)
+    bits = np.zeros((N_ROWS + 2, 32), np.uint8)
+    bits[:3], bits[N_ROWS:] = states[:3], states[3:]
+    a = op.NO_ROW if opcode in NO_SOURCE + LATCH_ONLY else 0
+    b = 1 if opcode in (*TWO_ROWS, op.TAG_AND_XNOR) else op.NO_ROW
+    latch = opcode in (*LATCH_ONLY, *LATCH_ROW, op.TAG_AND_XNOR)
+    for dst in (op.NO_ROW,) if latch else (0, 1, 2):
+        for predicate in (op.ALWAYS, op.IF_TAG):
+            table = np.array([[opcode, a, b, dst, predicate]], np.int32)
+            got = run_packed(kernels.run_program, table, bits, 64)
+            assert np.array_equal(got, expected_state(table, bits)), (dst, predicate)
+
+
+@pytest.mark.parametrize("n_lanes", LANES)
+def test_random_programs_match_the_naive_lane(n_lanes: int, kernels: Any) -> None:
+    for seed in range(3):
+        table = random_table(seed, 60)
+        bits = random_state(seed + 10, n_lanes)
+        expected = expected_state(table, bits)
+        assert np.array_equal(run_packed(kernels.run_program, table, bits, 64), expected)
+        got = run_packed(kernels.run_program_parallel, table, bits, 32, 2)
+        assert np.array_equal(got, expected)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_steps=st.integers(0, 40),
+    n_lanes=st.integers(1, 9000),
+    block_words=st.integers(1, 100),
+    n_threads=st.integers(1, 5),
+)
+def test_blocks_and_threads_change_nothing(
+    seed: int, n_steps: int, n_lanes: int, block_words: int, n_threads: int
+) -> None:
+    table = random_table(seed, n_steps).reshape(n_steps, 5)
+    bits = random_state(seed, n_lanes)
+    one = run_packed(bitline.run_program, table, bits, 10**6)
+    two = run_packed(bitline.run_program, table, bits, block_words)
+    many = run_packed(bitline.run_program_parallel, table, bits, block_words, n_threads)
+    assert np.array_equal(one, two)
+    assert np.array_equal(one, many)
+    lane = seed % n_lanes
+    assert np.array_equal(one[:, [lane]], expected_state(table, bits[:, [lane]]))
+
+
+def test_rows_a_program_does_not_touch_stay(kernels: Any) -> None:
+    rows = np.arange(3 * 40, dtype=np.uint64).reshape(3, 40)
+    before = rows.copy()
+    latches = np.zeros((2, 40), np.uint64)
+    table = np.array([[op.NOT, 0, op.NO_ROW, 2, op.ALWAYS]], np.int32)
+    kernels.run_program(table, rows, latches[0], latches[1], layout.tail_mask(40 * 64), 32)
+    assert np.array_equal(rows[:2], before[:2])
+    assert np.array_equal(rows[2], ~before[0])
+
+
+def test_run_chunks_is_the_program_without_masks(kernels: Any) -> None:
+    table = random_table(5, 50)
+    n_lanes = 64 * chunk.CHUNK_WORDS * 2
+    bits = random_state(6, n_lanes)
+    run = lambda *args: kernels.run_chunks(*args[:4])  # noqa: E731
+    assert np.array_equal(
+        run_packed(run, table, bits), run_packed(bitline.run_program, table, bits, 32)
+    )
+
+
+def test_chunk_functions_mean_the_same_compiled_and_plain() -> None:
+    import numba
+
+    @numba.njit  # type: ignore[untyped-decorator]
+    def compiled(rows: Any, latch: Any) -> None:
+        x, y = chunk.load_row(rows, 1, 2), chunk.load_latch(latch, 1)
+        chunk.store_row(rows, 0, 1, (x & y) | (~x ^ chunk.ones()) | chunk.zeros())
+        chunk.store_latch(latch, 2, x ^ y)
+
+    rng = np.random.default_rng(0)
+    words = chunk.CHUNK_WORDS + 3
+    rows = rng.integers(0, 2**64, (2, words), dtype=np.uint64)
+    latch = rng.integers(0, 2**64, words, dtype=np.uint64)
+    plain_rows, plain_latch = rows.copy(), latch.copy()
+    compiled(rows, latch)
+    compiled.py_func(plain_rows, plain_latch)
+    assert np.array_equal(rows, plain_rows)
+    assert np.array_equal(latch, plain_latch)
