@@ -181,7 +181,7 @@ def _avg_pool2d(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quanti
         raise _fault(layer, "need windows that see at least one element, got one that sees none")
     if rule.mode == "fixed_point_half_away":  # TFLite divides the sum of raw codes
         _need_fit(layer, acc + zero * count, layer.accumulator_bits)
-        return _clamp(layer, _divide_half_away(acc + zero * count, count))
+        return np.clip(_divide_half_away(acc + zero * count, count), *layer.clamp)
     _need_fit(layer, acc, layer.accumulator_bits)
     entries = {
         name: None if values is None else np.asarray(values)[count - 1]
