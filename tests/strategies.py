@@ -1,6 +1,7 @@
 """Small random things to test with, each determined by a seed."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -64,14 +65,13 @@ def small_trace(
     samples = Samples(
         codes=TensorRecord.of(codes, axes="NCHW"[: len(shape) + 1], role="samples"),
         quantization=quantization,
-        labels=TensorRecord.of(
-            rng.integers(0, 10, n_samples).astype(np.int32), axes="N", role="labels", units="1"
-        ),
         dataset="random",
     )
     builder = _Builder(rng, mode, bits, samples, n_samples if float_noise else 0)
     for kind in kinds:
         builder.append(kind)
+    labels = rng.integers(0, builder.nodes[-1][1][0], n_samples).astype(np.int32)
+    samples = replace(samples, labels=TensorRecord.of(labels, axes="N", role="labels", units="1"))
     provenance = {"software": "tests", "parameters": {"kinds": list(kinds)}, "seed": seed}
     return Trace(f"random-{seed}", tuple(builder.layers), samples, provenance)
 
@@ -204,8 +204,8 @@ class _Builder:
             low, high = sorted(int(v) for v in self.rng.integers(low, high + 1, 2))
         return {"activation": name, "clamp": (low, high)}
 
-    def _geometry(self, shape: tuple[int, ...], *, pool: bool) -> Geometry:
-        rng = self.rng
+    def _geometry(self, shape: tuple[int, ...], kind: str) -> Geometry:
+        rng, pool = self.rng, kind != "conv2d"
         while True:
             kernel = (int(rng.integers(1, 5)), int(rng.integers(1, 5)))
             dilation = (int(rng.integers(1, 3)), int(rng.integers(1, 3)))
@@ -218,7 +218,7 @@ class _Builder:
                 (t, b, le, r),
                 (1, 1) if pool else dilation,
                 ceil_mode=pool and bool(rng.integers(2)),
-                count_include_pad=pool and bool(rng.integers(2)),
+                count_include_pad=kind == "avg_pool2d" and bool(rng.integers(2)),
             )
             if min(geometry.output_size(shape[1], shape[2])) > 0:
                 return geometry
@@ -309,7 +309,7 @@ class _Builder:
         channels = shape[0]
         groups = int(self.rng.choice([g for g in range(1, channels + 1) if channels % g == 0]))
         n_out = groups * int(self.rng.integers(1, 4))
-        plain = self._geometry(shape, pool=False)
+        plain = self._geometry(shape, "conv2d")
         geometry = Geometry(plain.kernel, plain.stride, plain.padding, plain.dilation, groups)
         self._weighted(
             "conv2d",
@@ -327,7 +327,7 @@ class _Builder:
 
     def _max_pool2d(self) -> None:
         node = self.nodes[-1]
-        geometry = self._geometry(node[1], pool=True)
+        geometry = self._geometry(node[1], "max_pool2d")
         shape = (node[1][0], *geometry.output_size(*node[1][1:]))
         self._push(
             "max_pool2d", [node], shape, node[2], geometry=geometry, pad_code=node[2].code_min
@@ -336,7 +336,7 @@ class _Builder:
     def _avg_pool2d(self) -> None:
         node = self.nodes[-1]
         if self.rng.integers(3):
-            geometry = self._geometry(node[1], pool=True)
+            geometry = self._geometry(node[1], "avg_pool2d")
         else:  # global
             geometry = Geometry((node[1][1], node[1][2]))
         output = node[2]

@@ -1,0 +1,207 @@
+"""Rules that need the values: checksums, code ranges, sums that could leave their integers."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitpim_traces.errors import TraceDataError
+from bitpim_traces.faults import Fault, Report
+from bitpim_traces.records import (
+    NETWORK_INPUT,
+    Geometry,
+    LayerRecord,
+    Quantization,
+    Requantize,
+    TensorRecord,
+    Trace,
+)
+from bitpim_traces.tree import DatasetEntry, Tree, blocks, sha256_of
+
+__all__ = ["check_checksums", "check_values"]
+
+Span = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+"""Lowest and highest value of a sum, one entry a channel (or one in all)."""
+
+_PRODUCT_LIMIT = 1 << 62
+_INT32 = (-(1 << 31), (1 << 31) - 1)
+
+
+def check_checksums(tree: Tree, report: Report) -> None:
+    """Read every dataset and compare it with its SHA-256."""
+    for path, entry in tree.items():
+        if isinstance(entry, DatasetEntry) and "sha256" in entry.attributes:
+            try:
+                if sha256_of(entry) != entry.attributes["sha256"]:
+                    need = "values with the SHA-256 of its attribute"
+                    report(Fault(path, need, "other values", "data"))
+            except TraceDataError as error:
+                report(Fault(path, "values that can be read", str(error), "data"))
+
+
+def check_values(trace: Trace, report: Report) -> None:
+    """Check the values of a trace whose structure and rules are in order."""
+    samples = trace.samples
+    _check_codes(samples.codes, samples.quantization, "/samples/codes", report)
+    _check_labels(trace, report)
+    for layer in trace.layers:
+        path = f"/layers/{layer.index:04d}"
+        if layer.weight is not None and layer.weight_quantization is not None:
+            _check_codes(layer.weight, layer.weight_quantization, f"{path}/weight", report)
+        if layer.table is not None:
+            _check_codes(layer.table, layer.output, f"{path}/table", report)
+        for name in ("weight_float", "bias_float", "output_float"):
+            _check_finite(getattr(layer, name), f"{path}/{name}", report)
+        _check_sums(trace, layer, path, report)
+
+
+def _parts(tensor: TensorRecord) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+    for start, stop in blocks(tensor.shape, tensor.dtype.itemsize):
+        yield start, tensor.read(start, stop)
+
+
+def _check_codes(
+    tensor: TensorRecord, quantization: Quantization, path: str, report: Report
+) -> None:
+    low, high = quantization.code_min, quantization.code_max
+    for start, part in _parts(tensor):
+        wrong = (part < low) | (part > high)
+        if wrong.any():
+            place = tuple(int(n) for n in np.argwhere(wrong)[0])
+            report(
+                Fault(
+                    path,
+                    f"{quantization.bits}-bit codes {low}..{high}",
+                    f"{int(part[place])} at {(place[0] + start, *place[1:])}",
+                    "data",
+                )
+            )
+            return
+
+
+def _check_finite(tensor: TensorRecord | None, path: str, report: Report) -> None:
+    if tensor is not None and not all(np.isfinite(part).all() for _, part in _parts(tensor)):
+        report(Fault(path, "finite numbers", "infinite ones or NaN", "data"))
+
+
+def _check_labels(trace: Trace, report: Report) -> None:
+    labels, shape = trace.samples.labels, trace.layers[-1].output_shape
+    if labels is None or not labels.shape[0]:
+        return
+    values = labels.read()
+    highest = shape[0] - 1 if len(shape) == 1 else _INT32[1]
+    if values.min() < -1 or values.max() > highest:
+        got = f"{int(values.min())}..{int(values.max())}"
+        report(Fault("/samples/labels", f"classes 0..{highest}, or -1 for unknown", got, "data"))
+
+
+def _check_sums(trace: Trace, layer: LayerRecord, path: str, report: Report) -> None:
+    """Bound every sum by the codes that can reach it; no sample is needed to see an overflow."""
+    requantize = layer.requantize
+    ranges = [_code_range(trace, i) for i in layer.inputs]
+    if requantize is None:
+        return
+    span: Span | None = None
+    if layer.weight is not None:
+        span = _weighted_span(layer, ranges[0])
+    elif layer.kind == "avg_pool2d" and layer.geometry is not None:
+        span = _pooled_span(layer, layer.geometry, requantize.mode, ranges[0])
+    if span is not None:
+        low, high = int(span[0].min()), int(span[1].max())
+        limit = 1 << (layer.accumulator_bits - 1)
+        if low < -limit or high >= limit:
+            need = f"sums within signed {layer.accumulator_bits} bits"
+            report(Fault(path, need, f"{low}..{high} possible", "data"))
+            return
+        _check_products(requantize, span, path, report)
+    elif layer.kind == "add":
+        _check_add(requantize, ranges, path, report)
+    else:  # concat, activation: one entry an input
+        ends = np.array(ranges, np.int64)
+        _check_products(requantize, (ends[:, 0], ends[:, 1]), path, report)
+
+
+def _code_range(trace: Trace, index: int) -> tuple[int, int]:
+    """Yield the lowest and highest (code - zero_point) a layer can put out; 0 is among them."""
+    quantization = trace.quantization_of(index)
+    zero = int(quantization.zero_point[0])
+    low, high = quantization.code_min, quantization.code_max
+    if index != NETWORK_INPUT:
+        low, high = trace.layers[index].clamp
+    return min(low - zero, 0), max(high - zero, 0)
+
+
+def _weighted_span(layer: LayerRecord, codes: tuple[int, int]) -> Span:
+    """Bound the accumulator of every output channel over all inputs there can be."""
+    weight, quantization = layer.weight, layer.weight_quantization
+    assert weight is not None
+    assert quantization is not None
+    n_out = weight.shape[0]
+    zero = np.broadcast_to(quantization.zero_point, (n_out,))
+    positive, negative = np.zeros(n_out, np.int64), np.zeros(n_out, np.int64)
+    for start, part in _parts(weight):
+        flat = part.reshape(part.shape[0], -1).astype(np.int64)
+        flat -= zero[start : start + part.shape[0], None]
+        positive[start : start + part.shape[0]] = np.maximum(flat, 0).sum(axis=1)
+        negative[start : start + part.shape[0]] = np.minimum(flat, 0).sum(axis=1)
+    bias = np.zeros(n_out, np.int64) if layer.bias is None else layer.bias.read().astype(np.int64)
+    low = positive * codes[0] + negative * codes[1] + bias
+    high = positive * codes[1] + negative * codes[0] + bias
+    return low, high
+
+
+def _pooled_span(layer: LayerRecord, window: Geometry, mode: str, codes: tuple[int, int]) -> Span:
+    """Bound the sum of 1, 2, ... elements of a window."""
+    n = np.arange(1, window.kernel[0] * window.kernel[1] + 1)
+    zero = 0
+    if mode == "fixed_point_half_away":  # sums raw codes
+        zero = int(layer.output.zero_point[0])
+    return np.minimum((codes[0] + zero) * n, 0), np.maximum((codes[1] + zero) * n, 0)
+
+
+def _check_products(requantize: Requantize, span: Span, path: str, report: Report) -> None:
+    """Check that scaling keeps the intermediate product in its integer."""
+    if requantize.multiplier is None or requantize.shift is None:
+        return
+    multipliers = [int(m) for m in requantize.multiplier]
+    shifts = [int(s) for s in requantize.shift]
+    for k in range(max(len(multipliers), len(span[0]))):
+        low, high = (int(end[k % len(end)]) for end in span)
+        multiplier, shift = multipliers[k % len(multipliers)], shifts[k % len(shifts)]
+        if requantize.mode == "fixed_point_half_away":
+            up = max(shift, 0)
+            if low << up < _INT32[0] or high << up > _INT32[1]:
+                got = f"{low << up}..{high << up} possible for entry {k}"
+                report(Fault(path, "sums << shift within 32 bits", got, "data"))
+                return
+        elif max(-low, high) * multiplier >= _PRODUCT_LIMIT:
+            got = f"{max(-low, high)} x {multiplier} possible for entry {k}"
+            report(Fault(path, "sums x multiplier below 2^62", got, "data"))
+            return
+
+
+def _check_add(
+    requantize: Requantize, ranges: list[tuple[int, int]], path: str, report: Report
+) -> None:
+    if requantize.multiplier is None or requantize.shift is None:
+        return
+    if requantize.mode != "fixed_point_half_away":
+        pairs = zip(ranges, requantize.multiplier, strict=True)
+        reach = sum(max(-low, high) * int(m) for (low, high), m in pairs)
+        if reach >= _PRODUCT_LIMIT:
+            report(Fault(path, "the scaled sum below 2^62", f"{reach} possible", "data"))
+        return
+    left = requantize.left_shift
+    ends = np.array([[low << left, high << left] for low, high in ranges], dtype=object)
+    if min(ends[:, 0]) < _INT32[0] or max(ends[:, 1]) > _INT32[1]:
+        got = f"{min(ends[:, 0])}..{max(ends[:, 1])} possible"
+        report(Fault(path, "codes << left_shift within 32 bits", got, "data"))
+        return
+    span = ends[:, 0].astype(np.int64), ends[:, 1].astype(np.int64)
+    _check_products(requantize, span, path, report)
+    bound = 1.0
+    for (low, high), m, s in zip(ends, requantize.multiplier, requantize.shift, strict=True):
+        bound += max(-int(low), int(high)) * int(m) * 2.0 ** (int(s) - 31) + 1.0
+    if bound * 2.0 ** max(requantize.output_shift, 0) > _INT32[1]:
+        report(Fault(path, "the scaled sum within 32 bits", f"{int(bound)} possible", "data"))

@@ -1,0 +1,146 @@
+"""Records -> tree: what goes where in the file."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitpim_traces.records import LayerRecord, Quantization, Requantize, TensorRecord, Trace
+from bitpim_traces.schema import (
+    FORMAT_NAME,
+    FORMAT_VERSION,
+    LAYER,
+    QUANTIZATION,
+    REQUANTIZE,
+    ROOT,
+    SAMPLES,
+    WINDOWED,
+    Dataset,
+    Group,
+)
+from bitpim_traces.tree import DatasetEntry, GroupEntry, Tree, Value, child
+
+__all__ = ["encode"]
+
+
+def encode(trace: Trace) -> Tree:
+    """Lay a trace out as groups and datasets, without the digests, which need the values."""
+    tree: Tree = {
+        "/": GroupEntry(
+            {"format_name": FORMAT_NAME, "format_version": FORMAT_VERSION, "name": trace.name}
+        ),
+        "/layers": GroupEntry({}),
+        "/samples": GroupEntry({"dataset": trace.samples.dataset}),
+    }
+    text = json.dumps(_plain(trace.provenance), sort_keys=True, allow_nan=False, indent=1)
+    _put(tree, ROOT, "/", "provenance", _array(np.array([text.encode()]), "K"))
+    for layer in trace.layers:
+        _layer(tree, layer)
+    samples = trace.samples
+    _put(tree, SAMPLES, "/samples", "codes", samples.codes)
+    _put(tree, SAMPLES, "/samples", "labels", samples.labels)
+    _quantization(tree, "/samples/quantization", samples.quantization)
+    return tree
+
+
+def _plain(value: Any) -> Any:
+    """Turn mappings and sequences of any sort into what JSON knows."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(member) for key, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(member) for member in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _layer(tree: Tree, layer: LayerRecord) -> None:
+    path = f"/layers/{layer.index:04d}"
+    attributes: dict[str, Value] = {
+        "name": layer.name,
+        "kind": layer.kind,
+        "inputs": _ints(layer.inputs),
+        "output_shape": _ints(layer.output_shape),
+        "activation": layer.activation,
+        "clamp": _ints(layer.clamp),
+        "accumulator_bits": int(layer.accumulator_bits),
+        "pad_code": int(layer.pad_code),
+    }
+    window = layer.geometry
+    if layer.kind in WINDOWED and window is not None:
+        attributes |= {
+            "kernel": _ints(window.kernel),
+            "stride": _ints(window.stride),
+            "padding": _ints(window.padding),
+            "dilation": _ints(window.dilation),
+            "groups": int(window.groups),
+            "ceil_mode": int(window.ceil_mode),
+            "count_include_pad": int(window.count_include_pad),
+        }
+    if layer.kind == "pad":
+        attributes["pads"] = _ints(layer.pads)
+    if layer.kind == "concat":
+        attributes["concat_axis"] = int(layer.concat_axis)
+    tree[path] = GroupEntry(attributes)
+    for dataset in LAYER.datasets:
+        _put(tree, LAYER, path, dataset.name, getattr(layer, dataset.name))
+    _quantization(tree, child(path, "output"), layer.output)
+    if layer.weight_quantization is not None:
+        _quantization(tree, child(path, "weight_quantization"), layer.weight_quantization)
+    if layer.requantize is not None:
+        _requantize(tree, child(path, "requantize"), layer.requantize)
+    if layer.extra:
+        tree[child(path, "extra")] = GroupEntry({})
+        for name, tensor in layer.extra.items():
+            tree[child(child(path, "extra"), name)] = _entry(
+                tensor, tensor.axes, tensor.units, tensor.role
+            )
+
+
+def _quantization(tree: Tree, path: str, quantization: Quantization) -> None:
+    axis = -1 if quantization.axis is None else int(quantization.axis)
+    tree[path] = GroupEntry(
+        {"bits": int(quantization.bits), "signed": int(quantization.signed), "axis": axis}
+    )
+    _put(tree, QUANTIZATION, path, "scale", _array(quantization.scale, "Q"))
+    _put(tree, QUANTIZATION, path, "zero_point", _array(quantization.zero_point, "Q"))
+
+
+def _requantize(tree: Tree, path: str, requantize: Requantize) -> None:
+    tree[path] = GroupEntry(
+        {
+            "mode": requantize.mode,
+            "output_multiplier": int(requantize.output_multiplier),
+            "output_shift": int(requantize.output_shift),
+            "left_shift": int(requantize.left_shift),
+        }
+    )
+    for name in ("multiplier", "shift", "scale"):
+        values = getattr(requantize, name)
+        if values is not None:
+            _put(tree, REQUANTIZE, path, name, _array(values, "Q"))
+
+
+def _ints(values: Any) -> tuple[int, ...]:
+    return tuple(int(value) for value in values)
+
+
+def _array(values: npt.NDArray[Any], axes: str) -> TensorRecord:
+    return TensorRecord.of(values, axes=axes, role="")
+
+
+def _put(tree: Tree, group: Group, path: str, name: str, tensor: TensorRecord | None) -> None:
+    """Add a dataset of the schema, which knows its unit and role."""
+    if tensor is not None:
+        spec: Dataset = next(d for d in group.datasets if d.name == name)
+        tree[child(path, name)] = _entry(tensor, tensor.axes, spec.units, name)
+
+
+def _entry(tensor: TensorRecord, axes: str, units: str, role: str) -> DatasetEntry:
+    dtype = np.dtype(tensor.dtype)
+    return DatasetEntry(
+        {"axes": axes, "units": units, "role": role},
+        dtype.newbyteorder("<") if dtype.kind in "iuf" else dtype,
+        tuple(int(n) for n in tensor.shape),
+        tensor.load,
+    )

@@ -1,0 +1,110 @@
+"""File -> records: seal, scan, schema, rules; large tensors stay in the file until asked for."""
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from bitpim_traces.chunks import OpenFile
+from bitpim_traces.decode import decode
+from bitpim_traces.errors import TraceError
+from bitpim_traces.faults import Fault, Report, raise_fault
+from bitpim_traces.records import Trace
+from bitpim_traces.rules import check_rules
+from bitpim_traces.scan import scan
+from bitpim_traces.schema import FORMAT_NAME, FORMAT_VERSION
+from bitpim_traces.tree import Tree, digest_of, shown
+from bitpim_traces.upgrade import upgrade
+
+__all__ = ["Reading", "open_file", "open_trace", "read_trace"]
+
+_LOG = logging.getLogger("bitpim.traces")
+
+
+def open_trace(path: str | os.PathLike[str]) -> Trace:
+    """Open a trace file; its large tensors are read when asked, from any thread.
+
+    Raises
+    ------
+    TraceFormatError
+        The file is not a trace, or breaks the format.
+    TraceDataError
+        Its numbers contradict each other or their checksums.
+    TraceTooOld, TraceTooNew
+        Its major version is not ours.
+    """
+    name = str(path)
+    trace = read_trace(open_file(name), raise_fault(name)).trace
+    assert trace is not None, "a fault that leaves no trace is raised"
+    return trace
+
+
+def open_file(name: str) -> OpenFile:
+    """Open a file for reading, or say in one line why not."""
+    try:
+        if Path(name).is_file():
+            return OpenFile(name)
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise TraceError(f"{shown(name)}: need a file that can be read, got: {error}") from error
+    raise TraceError(f"{name}: need a trace file, got none; check the path")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a file gave: its objects, and the trace if one could be made of them."""
+
+    tree: Tree
+    trace: Trace | None
+
+
+def read_trace(file: OpenFile, report: Report) -> Reading:
+    """Read a file and report every fault."""
+    tree = scan(file, report)
+    version = _version(tree, report)
+    if version is None:
+        return Reading(tree, None)
+    newer = version > FORMAT_VERSION
+    if newer:
+        # One line for the user; the names themselves are a matter between two releases.
+        _LOG.warning(
+            "%s: format %d.%d is newer than %d.%d: names unknown here are ignored",
+            *(file.path, *version, *FORMAT_VERSION),
+        )
+    _check_digest(tree, report)
+    tree = upgrade(tree, version)
+    trace = decode(tree, report, verify=True, newer=newer)
+    check_rules(trace, report)
+    return Reading(tree, trace)
+
+
+def _version(tree: Tree, report: Report) -> tuple[int, int] | None:
+    root = tree.get("/")
+    if root is None:
+        return None  # reported by the scan
+    if root.attributes.get("format_name") != FORMAT_NAME:
+        got = shown(root.attributes.get("format_name"))
+        report(Fault("/@format_name", f"{FORMAT_NAME!r}: this is another kind of file", got))
+        return None
+    version = root.attributes.get("format_version")
+    if not isinstance(version, tuple) or len(version) != 2 or min(version) < 0:
+        report(Fault("/@format_version", "two whole numbers: major, minor", shown(version)))
+        return None
+    if version[0] != FORMAT_VERSION[0]:
+        sort = "too_old" if version[0] < FORMAT_VERSION[0] else "too_new"
+        need = f"major version {FORMAT_VERSION[0]}"
+        report(Fault("/@format_version", need, f"{version[0]}.{version[1]}", sort))
+        return None
+    return version[0], version[1]
+
+
+def _check_digest(tree: Tree, report: Report) -> None:
+    stated = tree["/"].attributes.get("digest")
+    if isinstance(stated, str) and stated != digest_of(tree):
+        report(
+            Fault(
+                "/@digest",
+                "the digest of the file's names, attributes and checksums",
+                "another",
+                "data",
+            )
+        )

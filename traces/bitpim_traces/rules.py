@@ -1,0 +1,426 @@
+"""Rules that tie the numbers of a trace together, by the records alone: no file, no tensor read.
+
+The writer refuses what breaks them, the reader too, and `check` lists every break.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from bitpim_traces.faults import Fault, Report
+from bitpim_traces.records import NETWORK_INPUT, LayerRecord, Quantization, Requantize, Trace
+from bitpim_traces.schema import MAX_AXIS, WEIGHTED, WINDOWED
+from bitpim_traces.tree import shown
+
+__all__ = ["check_rules", "code_dtype", "same_quantization"]
+
+Say = Callable[[str, str, object], None]
+"""Reports a data fault: member of the layer, need, got."""
+
+FUSED = ("none", "relu", "relu6", "clamp")
+ALLOWED_ACTIVATIONS = {
+    "conv2d": FUSED,
+    "linear": FUSED,
+    "add": FUSED,
+    "avg_pool2d": FUSED,
+    "concat": FUSED,
+    "activation": ("relu", "relu6", "clamp", "sigmoid", "tanh"),
+}
+UNCHANGED = ("max_pool2d", "flatten", "pad")  # kinds whose output codes mean what the inputs mean
+
+
+def check_rules(trace: Trace | None, report: Report) -> None:
+    """Check everything that does not need the values of large tensors.
+
+    Layers that are missing (they could not be made) are skipped, and so are rules that need them.
+    """
+    if trace is None:
+        return
+    _Rules(trace, report).check()
+
+
+def code_dtype(quantization: Quantization) -> str:
+    """Name the dtype that holds codes of a quantization."""
+    width = 8 if quantization.bits <= 8 else 16
+    return f"{'int' if quantization.signed else 'uint'}{width}"
+
+
+def same_quantization(one: Quantization, other: Quantization) -> bool:
+    """Say whether two quantizations give every code the same meaning."""
+    return (
+        (one.bits, one.signed, one.axis) == (other.bits, other.signed, other.axis)
+        and np.array_equal(one.scale, other.scale)
+        and np.array_equal(one.zero_point, other.zero_point)
+    )
+
+
+class _Rules:
+    def __init__(self, trace: Trace, report: Report) -> None:
+        self.trace, self.report = trace, report
+        self.layers = {layer.index: layer for layer in trace.layers}
+
+    def check(self) -> None:
+        self._samples()
+        names: dict[str, int] = {}
+        for layer in self.trace.layers:
+            say = self._say(f"/layers/{layer.index:04d}")
+            if not layer.name or names.setdefault(layer.name, layer.index) != layer.index:
+                say("@name", "a unique name", layer.name)
+            self._layer(layer, say)
+
+    def _say(self, path: str) -> Say:
+        def say(member: str, need: str, got: object) -> None:
+            slash = "" if not member or member.startswith("@") else "/"
+            text = got if isinstance(got, str) else shown(got)
+            self.report(Fault(f"{path}{slash}{member}", need, text, "data"))
+
+        return say
+
+    def _samples(self) -> None:
+        samples, say = self.trace.samples, self._say("/samples")
+        _check_quantization(samples.quantization, "quantization", None, say)
+        if samples.codes.dtype.name != code_dtype(samples.quantization):
+            say("codes", f"dtype {code_dtype(samples.quantization)}", samples.codes.dtype.name)
+        _check_shape(samples.codes.shape[1:], "codes", say)
+        if samples.labels is not None and samples.labels.shape != samples.codes.shape[:1]:
+            say("labels", "one label a sample", samples.labels.shape)
+
+    def _layer(self, layer: LayerRecord, say: Say) -> None:
+        _check_quantization(layer.output, "output", None, say)
+        _check_shape(layer.output_shape, "@output_shape", say)
+        if not 2 <= layer.accumulator_bits <= 64:
+            say("@accumulator_bits", "2 to 64", layer.accumulator_bits)
+        _check_members(layer, say)
+        _check_clamp(layer, say)
+        _check_float(layer, self.trace.n_samples, say)
+        if not self._edges(layer, say):
+            return
+        inputs = [self._quantization_of(i) for i in layer.inputs]
+        if not self._shapes(layer, say):
+            return
+        if layer.kind in WEIGHTED:
+            _check_weights(layer, say)
+        if all(q is not None for q in inputs):
+            known = [q for q in inputs if q is not None]
+            _check_padding_code(layer, known[0], say)
+            _check_quantizations(layer, known, say)
+        if layer.requantize is not None:
+            _check_requantize(layer, layer.requantize, say)
+
+    def _quantization_of(self, index: int) -> Quantization | None:
+        if index == NETWORK_INPUT:
+            return self.trace.samples.quantization
+        return self.layers[index].output if index in self.layers else None
+
+    def _edges(self, layer: LayerRecord, say: Say) -> bool:
+        if not all(NETWORK_INPUT <= i < layer.index for i in layer.inputs):
+            say("@inputs", "layers before this one, or -1", layer.inputs)
+            return False
+        n = len(layer.inputs)
+        need = {"add": "2 or more", "concat": "1 or more"}.get(layer.kind, "exactly 1")
+        if n < 1 or (layer.kind == "add" and n < 2) or (need == "exactly 1" and n != 1):
+            say("@inputs", f"{need} for {layer.kind}", layer.inputs)
+            return False
+        return True
+
+    def _shapes(self, layer: LayerRecord, say: Say) -> bool:
+        actual = tuple(
+            self.trace.samples.codes.shape[1:]
+            if i == NETWORK_INPUT
+            else (self.layers[i].output_shape if i in self.layers else shape)
+            for i, shape in zip(layer.inputs, layer.input_shapes, strict=False)
+        )
+        if actual != layer.input_shapes:
+            say("@inputs", f"input shapes {actual}", layer.input_shapes)
+            return False
+        try:
+            need = _output_shape(layer)
+        except _Unfit as unfit:
+            say(unfit.member, unfit.need, unfit.got)
+            return False
+        if need != layer.output_shape:
+            say("@output_shape", shown(need), layer.output_shape)
+            return False
+        return True
+
+
+class _Unfit(Exception):  # noqa: N818  (carries a fault)
+    def __init__(self, member: str, need: str, got: object) -> None:
+        super().__init__(member, need, got)
+        self.member, self.need, self.got = member, need, got
+
+
+def _output_shape(layer: LayerRecord) -> tuple[int, ...]:
+    """Work out the output shape from the input shapes."""
+    shapes = layer.input_shapes
+    first = shapes[0]
+    if layer.kind in (*WINDOWED, "pad") and len(first) != 3:
+        raise _Unfit("@inputs", "an input with channels, rows and columns", first)
+    if layer.kind in WINDOWED:
+        return _window_shape(layer, first)
+    if layer.kind == "linear":
+        if len(first) != 1:
+            raise _Unfit("@inputs", "an input with one axis (flatten it first)", first)
+        if layer.weight is None:
+            raise _Unfit("weight", "a weight", "nothing")
+        return (layer.weight.shape[0],)
+    if layer.kind == "flatten":
+        return (int(np.prod(first, dtype=np.float64)),)
+    if layer.kind == "pad":
+        if min(layer.pads) < 0 or max(layer.pads) > MAX_AXIS:
+            raise _Unfit("@pads", "numbers that are not negative", layer.pads)
+        return tuple(n + layer.pads[2 * k] + layer.pads[2 * k + 1] for k, n in enumerate(first))
+    if layer.kind == "concat":
+        return _concat_shape(layer, shapes)
+    if any(shape != first for shape in shapes):
+        raise _Unfit("@inputs", "inputs of one shape", shapes)
+    return first
+
+
+def _concat_shape(layer: LayerRecord, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    axis, first = layer.concat_axis, shapes[0]
+    if not 0 <= axis < len(first):
+        raise _Unfit("@concat_axis", f"0 to {len(first) - 1}", axis)
+    others = {shape[:axis] + shape[axis + 1 :] for shape in shapes}
+    if len(others) > 1 or len({len(shape) for shape in shapes}) > 1:
+        raise _Unfit("@inputs", f"shapes that differ on axis {axis} only", shapes)
+    return (*first[:axis], sum(shape[axis] for shape in shapes), *first[axis + 1 :])
+
+
+def _window_shape(layer: LayerRecord, image: tuple[int, ...]) -> tuple[int, ...]:
+    window = layer.geometry
+    if window is None:
+        raise _Unfit("@kernel", "a window", "nothing")
+    positive = (*window.kernel, *window.stride, *window.dilation, window.groups)
+    if not all(1 <= n <= MAX_AXIS for n in positive):
+        raise _Unfit("@kernel", "kernel, stride, dilation and groups of 1 or more", positive)
+    if not all(0 <= n <= MAX_AXIS for n in window.padding):
+        raise _Unfit("@padding", "numbers that are not negative", window.padding)
+    pool = layer.kind != "conv2d"
+    if pool and window.groups != 1:
+        raise _Unfit("@groups", "1 for pooling", window.groups)
+    if not pool and window.ceil_mode:
+        raise _Unfit("@ceil_mode", "0 for conv2d", 1)
+    if layer.kind != "avg_pool2d" and window.count_include_pad:
+        raise _Unfit("@count_include_pad", "0 but for avg_pool2d", 1)
+    size = window.output_size(image[1], image[2])
+    if min(size) < 1:
+        raise _Unfit("@kernel", "a window that fits the padded image", window.kernel)
+    if pool:
+        for axis in range(2):
+            _check_windows_see_image(layer, image[1 + axis], size[axis], axis)
+        return (image[0], *size)
+    if layer.weight is None:
+        raise _Unfit("weight", "a weight", "nothing")
+    return (layer.weight.shape[0], *size)
+
+
+def _check_windows_see_image(layer: LayerRecord, size: int, n_out: int, axis: int) -> None:
+    """Pooling needs an element in every window; only the first and last can lie in the padding."""
+    window = layer.geometry
+    assert window is not None
+    before, dilation = window.padding[2 * axis], window.dilation[axis]
+    for place in {0, n_out - 1, (before + window.stride[axis] - 1) // window.stride[axis]}:
+        start = place * window.stride[axis] - before
+        step = max(-(start // dilation), 0)  # first tap at or after the image's edge
+        if place < n_out and (start + step * dilation >= size or step >= window.kernel[axis]):
+            raise _Unfit("@padding", "an element of the image in every window", window.padding)
+
+
+def _check_quantization(
+    quantization: Quantization, member: str, n_channels: int | None, say: Say
+) -> None:
+    """Check widths, scales and zero points; `n_channels` None: per tensor only."""
+    if not 1 <= quantization.bits <= 16:
+        say(f"{member}@bits", "1 to 16", quantization.bits)
+        return
+    shape = quantization.scale.shape
+    per_channel = n_channels is not None and quantization.axis == 0
+    need = (n_channels,) if per_channel else (1,)
+    if not per_channel and quantization.axis is not None:
+        axes = "-1 (per tensor) or 0 (per output channel)" if n_channels is not None else "-1"
+        say(f"{member}@axis", axes, quantization.axis)
+    elif shape != need or quantization.zero_point.shape != need:
+        got = f"{shape} and {quantization.zero_point.shape}"
+        say(member, f"scale and zero_point of shape {need}", got)
+    elif not (np.isfinite(quantization.scale).all() and (quantization.scale > 0).all()):
+        say(f"{member}/scale", "finite numbers above 0", quantization.scale.tolist())
+    elif (quantization.zero_point < quantization.code_min).any() or (
+        quantization.zero_point > quantization.code_max
+    ).any():
+        ends = f"{quantization.code_min} to {quantization.code_max}"
+        say(f"{member}/zero_point", ends, quantization.zero_point.tolist())
+
+
+def _check_shape(shape: tuple[int, ...], member: str, say: Say) -> None:
+    if len(shape) not in (1, 3) or not all(1 <= n <= MAX_AXIS for n in shape):
+        say(member, "shape (C,) or (C, H, W) without the sample axis, no axis empty", shape)
+
+
+def _check_members(layer: LayerRecord, say: Say) -> None:
+    """Check which optional members a kind has."""
+    weighted = layer.kind in WEIGHTED
+    if weighted != (layer.weight_quantization is not None):
+        say("weight_quantization", "a group for conv2d and linear, and only there", layer.kind)
+    needs = layer.kind in (*WEIGHTED, "add", "avg_pool2d")
+    tabled = layer.activation in ("sigmoid", "tanh")
+    may = needs or layer.kind == "concat" or (layer.kind == "activation" and not tabled)
+    if (needs and layer.requantize is None) or (layer.requantize is not None and not may):
+        need = "a group for conv2d, linear, add, avg_pool2d; perhaps for concat, activation"
+        say("requantize", need, layer.kind)
+    if tabled != (layer.table is not None):
+        say("table", "a table for sigmoid and tanh, and only there", layer.activation)
+    allowed = ALLOWED_ACTIVATIONS.get(layer.kind, ("none",))
+    if layer.activation not in allowed:
+        say("@activation", f"one of {', '.join(allowed)} for {layer.kind}", layer.activation)
+
+
+def _check_clamp(layer: LayerRecord, say: Say) -> None:
+    low, high = layer.clamp
+    output = layer.output
+    if not 1 <= output.bits <= 16:
+        return  # reported with the quantization
+    if not output.code_min <= low <= high <= output.code_max:
+        say("@clamp", f"lowest <= highest within {output.code_min}..{output.code_max}", layer.clamp)
+    elif layer.kind in UNCHANGED and (low, high) != (output.code_min, output.code_max):
+        say("@clamp", f"the whole code range for {layer.kind}", layer.clamp)
+    elif layer.activation in ("relu", "relu6") and low < output.zero_point.reshape(-1)[:1].sum():
+        say("@clamp", f"lowest at or above the zero point for {layer.activation}", layer.clamp)
+
+
+def _check_float(layer: LayerRecord, n_samples: int, say: Say) -> None:
+    reference = layer.output_float
+    if reference is not None and (
+        reference.shape[1:] != layer.output_shape or reference.shape[0] > n_samples
+    ):
+        need = f"at most {n_samples} samples of shape {layer.output_shape}"
+        say("output_float", need, reference.shape)
+    for name in ("weight", "bias"):
+        codes, real = getattr(layer, name), getattr(layer, f"{name}_float")
+        if codes is not None and real is not None and codes.shape != real.shape:
+            say(f"{name}_float", f"shape {codes.shape}", real.shape)
+
+
+def _check_weights(layer: LayerRecord, say: Say) -> None:
+    weight, quantization = layer.weight, layer.weight_quantization
+    if weight is None or quantization is None:
+        return
+    channels = layer.input_shapes[0][0]
+    need: tuple[int, ...] = (weight.shape[0], channels)
+    if layer.geometry is not None:
+        groups = layer.geometry.groups
+        if channels % groups or weight.shape[0] % groups:
+            say("@groups", f"a divisor of {channels} and {weight.shape[0]} channels", groups)
+            return
+        need = (weight.shape[0], channels // groups, *layer.geometry.kernel)
+    if weight.shape != need:
+        say("weight", f"shape {need}", weight.shape)
+        return
+    _check_quantization(quantization, "weight_quantization", weight.shape[0], say)
+    if 1 <= quantization.bits <= 16 and weight.dtype.name != code_dtype(quantization):
+        say("weight", f"dtype {code_dtype(quantization)}", weight.dtype.name)
+    wide = "int64" if layer.accumulator_bits > 32 else "int32"
+    if layer.bias is not None and (
+        layer.bias.shape != weight.shape[:1] or layer.bias.dtype.name != wide
+    ):
+        got = f"{layer.bias.dtype.name} of shape {layer.bias.shape}"
+        say("bias", f"{wide} of shape {weight.shape[:1]}", got)
+
+
+def _check_padding_code(layer: LayerRecord, source: Quantization, say: Say) -> None:
+    window = layer.geometry
+    padded = layer.kind == "pad" or (
+        window is not None and (any(window.padding) or window.ceil_mode)
+    )
+    if not padded or not 1 <= source.bits <= 16 or source.zero_point.shape != (1,):
+        return
+    lowest = layer.kind == "max_pool2d"
+    need = source.code_min if lowest else int(source.zero_point[0])
+    if layer.pad_code != need:
+        word = "lowest code" if lowest else "zero point"
+        say("@pad_code", f"{need}, the input's {word}", layer.pad_code)
+
+
+def _check_quantizations(layer: LayerRecord, inputs: Sequence[Quantization], say: Say) -> None:
+    """Check kinds whose output codes mean what the input codes mean; and tables."""
+    same = (
+        layer.kind in UNCHANGED
+        or (
+            layer.kind in ("activation", "concat")
+            and layer.table is None
+            and layer.requantize is None
+        )
+        or (
+            layer.kind == "avg_pool2d"
+            and layer.requantize is not None
+            and layer.requantize.mode == "fixed_point_half_away"
+        )
+    )
+    if same and not all(same_quantization(q, layer.output) for q in inputs):
+        say("output", "the quantization of every input", "another")
+    if layer.table is not None:
+        entries = 1 << inputs[0].bits if 1 <= inputs[0].bits <= 16 else 0
+        dtype = code_dtype(layer.output)
+        if layer.table.shape != (entries,) or layer.table.dtype.name != dtype:
+            got = f"{layer.table.shape} of {layer.table.dtype.name}"
+            say("table", f"{entries} entries of {dtype}", got)
+
+
+def _check_requantize(layer: LayerRecord, requantize: Requantize, say: Say) -> None:
+    """Check which arrays a mode has, how many entries, and their ranges."""
+    mode, kind = requantize.mode, layer.kind
+    real = mode == "float_scale_half_even"
+    fixed = mode == "fixed_point_half_away"
+    bare = fixed and kind == "avg_pool2d"
+    lengths: tuple[int, ...] = (len(layer.inputs),)
+    if kind in WEIGHTED and layer.weight is not None:
+        lengths = (1, layer.weight.shape[0])
+    elif kind == "avg_pool2d" and layer.geometry is not None:
+        lengths = (layer.geometry.kernel[0] * layer.geometry.kernel[1],)
+    common = kind == "add" and not real and not fixed
+    for name in ("multiplier", "shift", "scale"):
+        values = getattr(requantize, name)
+        wanted = not bare and (name == "scale") == real
+        if wanted != (values is not None):
+            need = "an array" if wanted else "no array"
+            say(f"requantize/{name}", f"{need} for {mode} of {kind}", "the contrary")
+            return
+        if wanted:
+            allowed = (1,) if common and name == "shift" else lengths
+            if values.ndim != 1 or values.size not in allowed:
+                say(f"requantize/{name}", f"{' or '.join(map(str, allowed))} entries", values.shape)
+                return
+    if not real and not bare and not common:
+        assert requantize.multiplier is not None
+        assert requantize.shift is not None
+        if requantize.multiplier.shape != requantize.shift.shape:
+            say("requantize/shift", "as many entries as multiplier", requantize.shift.shape)
+            return
+    _check_factors(layer, requantize, say)
+
+
+def _check_factors(layer: LayerRecord, requantize: Requantize, say: Say) -> None:
+    fixed = requantize.mode == "fixed_point_half_away"
+    multipliers, shifts = requantize.multiplier, requantize.shift
+    if requantize.scale is not None and not (
+        np.isfinite(requantize.scale).all() and (requantize.scale >= 0).all()
+    ):
+        say("requantize/scale", "finite numbers that are not negative", requantize.scale.tolist())
+    if multipliers is not None and not all(_fits(int(m), fixed) for m in multipliers):
+        need = "0 or 2^30 to 2^31 - 1" if fixed else "0 to 2^31 - 1"
+        say("requantize/multiplier", need, multipliers.tolist())
+    low, high = (-31, 30) if fixed else (0, 62)
+    if shifts is not None and not ((shifts >= low) & (shifts <= high)).all():
+        say("requantize/shift", f"{low} to {high}", shifts.tolist())
+    output_step = (requantize.output_multiplier, requantize.output_shift, requantize.left_shift)
+    if fixed and layer.kind == "add":
+        good = _fits(output_step[0], True) and -31 <= output_step[1] <= 30
+        if not good or not 0 <= output_step[2] <= 30:
+            need = "multiplier 0 or 2^30 to 2^31 - 1, shift -31 to 30, left_shift 0 to 30"
+            say("requantize@output_multiplier", need, output_step)
+    elif output_step != (0, 0, 0):
+        say("requantize@output_multiplier", "0, 0, 0: only a fixed-point add has it", output_step)
+
+
+def _fits(multiplier: int, fixed: bool) -> bool:
+    return multiplier == 0 or (2**30 if fixed else 0) <= multiplier < 2**31

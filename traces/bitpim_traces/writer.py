@@ -1,0 +1,223 @@
+"""Records -> file: atomic, streamed, and the same bytes for the same content."""
+
+import contextlib
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from bitpim_traces.decode import decode
+from bitpim_traces.encode import encode
+from bitpim_traces.errors import TraceDataError, TraceError
+from bitpim_traces.faults import raise_fault
+from bitpim_traces.footer import seal
+from bitpim_traces.records import Trace
+from bitpim_traces.rules import check_rules
+from bitpim_traces.tree import DatasetEntry, GroupEntry, Tree, Value, blocks, digest_of
+
+__all__ = ["write_trace"]
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes written so far and the bytes in all."""
+
+_LIBRARY_VERSION = ("v110", "v110")  # checksummed metadata, an eighth of the size of older layouts
+_GZIP_LEVEL = 1  # big float tensors hardly shrink at any level, and 1 is the fastest
+_CHUNK_BYTES = 2**18
+_UNKNOWN_SHA256 = "0" * 64
+
+
+def write_trace(
+    trace: Trace, path: str | os.PathLike[str], *, progress: Progress | None = None
+) -> str:
+    """Write a trace file and yield its digest.
+
+    Tensors stream through in blocks, so memory stays bounded. The file appears under its name
+    only when it is complete and on the disk; equal content gives equal bytes.
+
+    Raises
+    ------
+    TraceError
+        The trace breaks a rule of FORMAT.md, or the file cannot be written; no file is left behind.
+    """
+    target = Path(path)
+    tree = encode(trace)
+    for where, entry in tree.items():
+        if isinstance(entry, DatasetEntry):
+            attributes = {**entry.attributes, "sha256": _UNKNOWN_SHA256}
+            tree[where] = replace(entry, attributes=attributes)
+    tree["/"] = GroupEntry({**tree["/"].attributes, "digest": _UNKNOWN_SHA256})
+    report = raise_fault(str(target), "not written: mend the trace by FORMAT.md")
+    check_rules(decode(tree, report, verify=False), report)
+    with _finished_or_absent(target) as unfinished:
+        with _disk_errors(target):
+            file = h5py.File(unfinished, "w", libver=_LIBRARY_VERSION)
+        try:
+            digest = _write_tree(file, tree, target, progress)
+        finally:
+            with _disk_errors(target):
+                file.close()
+        with _disk_errors(target):
+            seal(unfinished)
+    return digest
+
+
+@contextlib.contextmanager
+def _disk_errors(target: Path) -> Iterator[None]:
+    """Turn what h5py and the system say about a disk into one clear line."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # h5py reports a full disk as either
+        said = " ".join(str(error).split())
+        raise TraceError(
+            f"{target}: need a folder with room that can be written to, got: {said}; free some "
+            "space or choose another place"
+        ) from error
+
+
+@contextlib.contextmanager
+def _finished_or_absent(target: Path) -> Iterator[Path]:
+    """Yield a temporary path that takes the target's name if all goes well, and else vanishes."""
+    unfinished = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
+    try:
+        with _disk_errors(target):
+            unfinished.open("xb").close()
+        yield unfinished
+        with _disk_errors(target):
+            _to_disk(unfinished)
+            unfinished.replace(target)
+            _to_disk(target.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_tree(file: Any, tree: Tree, target: Path, progress: Progress | None) -> str:
+    """Write every object in the order of its path; fill in the digests as they become known."""
+    total = sum(_n_bytes(entry) for entry in tree.values())
+    done = 0
+    for path in sorted(tree):
+        entry = tree[path]
+        if isinstance(entry, GroupEntry):
+            with _disk_errors(target):
+                _write_attributes(_group(file, path), entry.attributes)
+            continue
+        digest = _write_dataset(file, path, entry, target)
+        tree[path] = replace(entry, attributes={**entry.attributes, "sha256": digest})
+        done += _n_bytes(entry)
+        if progress is not None:
+            progress(done, total)
+    digest = digest_of(tree)
+    with _disk_errors(target):
+        _overwrite(h5py.h5g.open(file.id, b"/"), "digest", digest)
+    return digest
+
+
+def _n_bytes(entry: GroupEntry | DatasetEntry) -> int:
+    if isinstance(entry, GroupEntry):
+        return 0
+    return int(np.prod(entry.shape, dtype=np.int64)) * entry.dtype.itemsize
+
+
+def _group(file: Any, path: str) -> Any:
+    if path == "/":
+        return h5py.h5g.open(file.id, b"/")
+    plist = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
+    plist.set_obj_track_times(False)
+    plist.set_attr_phase_change(64, 32)  # all attributes in the object header
+    return h5py.h5g.create(file.id, path.encode(), gcpl=plist)
+
+
+def _write_dataset(file: Any, path: str, entry: DatasetEntry, target: Path) -> str:
+    """Stream one dataset through in blocks of whole chunks; yield its SHA-256."""
+    with _disk_errors(target):
+        oid = _dataset(file, path, entry)
+        _write_attributes(oid, entry.attributes)
+    running = hashlib.sha256()
+    rows = _chunk_of(entry.shape, entry.dtype.itemsize)[0]
+    for start, stop in blocks(entry.shape, entry.dtype.itemsize, rows):
+        part = entry.load(start, stop)
+        if part.shape != (stop - start, *entry.shape[1:]) or part.dtype != entry.dtype:
+            raise TraceDataError(
+                f"{target}: {path}: need {entry.type_name} of shape {entry.shape}, got a part "
+                f"{start}:{stop} that is {part.dtype} of shape {part.shape}; mend its load()"
+            )
+        part = np.ascontiguousarray(part, entry.dtype)
+        running.update(part.data)
+        with _disk_errors(target):
+            space = oid.get_space()
+            space.select_hyperslab((start, *[0] * (part.ndim - 1)), part.shape)
+            oid.write(h5py.h5s.create_simple(part.shape), space, part, oid.get_type())
+    with _disk_errors(target):
+        _overwrite(oid, "sha256", running.hexdigest())
+    return running.hexdigest()
+
+
+def _dataset(file: Any, path: str, entry: DatasetEntry) -> Any:
+    plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plist.set_obj_track_times(False)
+    plist.set_attr_phase_change(64, 32)
+    if 0 not in entry.shape:
+        plist.set_chunk(_chunk_of(entry.shape, entry.dtype.itemsize))
+        plist.set_shuffle()
+        plist.set_deflate(_GZIP_LEVEL)
+        plist.set_fletcher32()
+    if entry.dtype.kind == "S":
+        tid = _text_type(entry.dtype.itemsize)
+    else:
+        tid = h5py.h5t.py_create(entry.dtype)
+    space = h5py.h5s.create_simple(entry.shape)
+    return h5py.h5d.create(file.id, path.encode(), tid, space, plist)
+
+
+def _chunk_of(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """Cut outer axes until a chunk is small: whole samples or output channels where they fit."""
+    chunk = list(shape)
+    for axis in range(len(chunk)):
+        row = itemsize * int(np.prod(chunk[axis + 1 :], dtype=np.int64))
+        chunk[axis] = max(min(chunk[axis], _CHUNK_BYTES // max(row, 1)), 1)
+        if chunk[axis] > 1 or row <= _CHUNK_BYTES:
+            break
+    return tuple(chunk)
+
+
+def _text_type(n_bytes: int) -> Any:
+    tid = h5py.h5t.C_S1.copy()
+    tid.set_size(max(n_bytes, 1))
+    tid.set_cset(h5py.h5t.CSET_UTF8)
+    tid.set_strpad(h5py.h5t.STR_NULLPAD)
+    return tid
+
+
+def _write_attributes(oid: Any, attributes: Any) -> None:
+    for name, value in attributes.items():
+        tid, array = _stored(value)
+        space = (
+            h5py.h5s.create_simple(array.shape) if array.shape else h5py.h5s.create(h5py.h5s.SCALAR)
+        )
+        h5py.h5a.create(oid, name.encode(), tid, space).write(array, mtype=tid)
+
+
+def _overwrite(oid: Any, name: str, value: Value) -> None:
+    tid, array = _stored(value)
+    h5py.h5a.open(oid, name.encode()).write(array, mtype=tid)
+
+
+def _stored(value: Value) -> tuple[Any, Any]:
+    if isinstance(value, str):
+        raw = value.encode()
+        return _text_type(len(raw)), np.array(raw, f"S{max(len(raw), 1)}")
+    return h5py.h5t.STD_I64LE, np.array(value, "<i8")
