@@ -156,12 +156,22 @@ def need_step(
             f" {None if multiplier is None else multiplier.shape} and"
             f" {None if shift is None else shift.shape}"
         )
-    low, high = (-31, 30) if fixed else (0, 62)
-    if multiplier.min() < 0 or shift.min() < low or shift.max() > high:
+    if not shared_shift and multiplier.shape != shift.shape:
         raise TraceDataError(
-            f"{where}: {step.mode} needs multipliers of at least 0 and shifts from {low} to {high},"
-            f" got {multiplier.min()} and {shift.min()} to {shift.max()}"
+            f"{where}: need as many shifts as multipliers, got {shift.size} and {multiplier.size}"
         )
+    steps = list(zip(multiplier.tolist(), np.broadcast_to(shift, multiplier.shape), strict=True))
+    if fixed and shared_shift:
+        steps.append((step.output_multiplier, step.output_shift))
+        if not 0 <= step.left_shift <= 30:
+            raise TraceDataError(f"{where}: need a left_shift from 0 to 30, got {step.left_shift}")
+    low, high, least, most = (-31, 30, 1 << 30, (1 << 31) - 1) if fixed else (0, 62, 0, 2**31 - 1)
+    for factor, places in steps:
+        if not (factor == 0 or least <= factor <= most) or not low <= places <= high:
+            raise TraceDataError(
+                f"{where}: {step.mode} needs multipliers from {least} to {most} (or 0) and shifts"
+                f" from {low} to {high}, got {factor} and {places}"
+            )
 
 
 def need_product_fit(where: str, bounds: tuple[Int64, Int64], step: Requantize) -> None:

@@ -238,10 +238,11 @@ def _check_layer(layer: FloatLayer, index: int) -> None:
         raise TraceDataError(f"{where}: need clamp=(lowest, highest), got {layer.clamp}")
     if layer.kind == "activation" and layer.activation == "none":
         raise TraceDataError(f"{where}: need an activation other than none")
-    many = layer.kind in ("add", "concat")
-    if len(layer.inputs) < (2 if many else 1) or (len(layer.inputs) > 1 and not many):
-        need = "two or more inputs" if many else "one input"
-        raise TraceDataError(f"{where}: need {need}, got {len(layer.inputs)}")
+    fewest, most = {"add": (2, None), "concat": (1, None)}.get(layer.kind, (1, 1))
+    n_inputs = len(layer.inputs)
+    if n_inputs < fewest or (most is not None and n_inputs > most):
+        need = f"exactly {fewest}" if most else f"{fewest} or more"
+        raise TraceDataError(f"{where}: need {need} inputs, got {n_inputs}")
     for i in layer.inputs:
         if not NETWORK_INPUT <= i < index:
             raise TraceDataError(
@@ -354,8 +355,9 @@ def _pool_shape(layer: FloatLayer, shape: Shape, where: str) -> Shape:
         raise TraceDataError(
             f"{where}: pooling has no groups and average pooling no dilation, got {geometry}"
         )
-    rows, columns = float_forward.window_counts(geometry, shape[1], shape[2])
-    if min(rows.min(), columns.min()) < 1 and not geometry.count_include_pad:
+    valid = replace(geometry, count_include_pad=False)
+    rows, columns = float_forward.window_counts(valid, shape[1], shape[2])
+    if min(rows.min(), columns.min()) < 1:
         raise TraceDataError(
             f"{where}: a window lies wholly in the padding {geometry.padding}; reduce the padding"
         )

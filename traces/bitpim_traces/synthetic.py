@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.network import FloatLayer, FloatNetwork
+from bitpim_traces.provenance import make_provenance
 from bitpim_traces.quantize.assemble import quantize_network
 from bitpim_traces.quantize.calibrate import calibrate
 from bitpim_traces.quantize.settings import Settings
@@ -334,6 +335,8 @@ def synthetic_network(
         samples,
         labels=answers.reshape(n_samples, -1).argmax(axis=1),
         settings=settings,
-        provenance={"synthetic": {"name": name, "seed": seed, "n_samples": n_samples}},
+        provenance=make_provenance(
+            "synthetic_network", {"name": name, "n_samples": n_samples}, seed=seed
+        ),
         dataset="synthetic",
     )

@@ -11,6 +11,7 @@ from bitpim_traces.builder import Activation, TraceBuilder, WeightCodes
 from bitpim_traces.builder_parts import References
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.network import FloatLayer, FloatNetwork
+from bitpim_traces.provenance import make_provenance
 from bitpim_traces.quantize.affine import (
     MIN_SCALE,
     choose_quantization,
@@ -104,7 +105,10 @@ def quantize_network(
         dataset=dataset,
         references=references if n_references else None,
         n_references=n_references,
-        provenance={**(provenance or {}), "quantize": settings.as_plain()},
+        provenance={
+            **(make_provenance("quantize_network", {}) if provenance is None else provenance),
+            "quantize": settings.as_plain(),
+        },
     )
 
 
@@ -138,7 +142,10 @@ def requantize_trace(trace: Trace, settings: Settings | None = None) -> Trace:
         labels=None if old.labels is None else old.labels.read(),
         settings=settings,
         references=references,
-        provenance={"quantized_from": {"digest": trace.digest, "provenance": trace.provenance}},
+        provenance={
+            **make_provenance("requantize_trace", {}),
+            "quantized_from": {"digest": trace.digest, "provenance": dict(trace.provenance)},
+        },
         dataset=old.dataset,
     )
 

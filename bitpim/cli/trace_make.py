@@ -1,0 +1,189 @@
+"""`bitpim trace synth` and `bitpim trace quantize`: traces made without PyTorch."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from bitpim_traces.quantize import Settings
+    from bitpim_traces.records import Trace
+
+__all__ = ["quantize", "synth"]
+
+Output = Annotated[Path, typer.Option("-o", "--output", help="Trace file to write.")]
+WeightBits = Annotated[int, typer.Option(help="Width of weight codes, 1 to 16.")]
+ActivationBits = Annotated[int, typer.Option(help="Width of activation codes, 1 to 16.")]
+Mode = Annotated[
+    str,
+    typer.Option(
+        help="float_scale_half_even, fixed_point_half_away, truncate_shift or half_up_shift."
+    ),
+]
+More = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY[@LAYER]=VALUE",
+        help="Any other setting: per_channel, weight_scheme, activation_scheme, multiplier_bits,"
+        " accumulator_bits, calibration, percentile, weight_calibration, output_bits,"
+        " reference_samples; weight_bits and activation_bits also @LAYER. May be repeated.",
+    ),
+]
+
+
+def synth(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="alexnet, vgg16, vgg16_cifar, resnet18, resnet20, lenet5, mobilenet or tiny."
+        ),
+    ],
+    output: Output,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights and images.")] = 0,
+    samples: Annotated[int, typer.Option(min=1, help="Number of images.")] = 1,
+    weight_bits: WeightBits = 8,
+    activation_bits: ActivationBits = 8,
+    requantize: Mode = "half_up_shift",
+    more: More = None,
+) -> None:
+    """Make a network of well-known shape with seeded random weights and images."""
+    from bitpim_traces.synthetic import NAMES, synthetic_network
+
+    if name not in NAMES:
+        raise typer.BadParameter(
+            f"need a network among {', '.join(NAMES)}, got {name!r}", param_hint="NAME"
+        )
+    settings = _settings(weight_bits, activation_bits, requantize, more or [])
+    with _waiting(f"making {name}"):
+        trace = synthetic_network(name, seed, n_samples=samples, settings=settings)
+    _write(trace, output)
+
+
+def quantize(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Trace with float weights.")],
+    output: Output,
+    weight_bits: WeightBits = 8,
+    activation_bits: ActivationBits = 8,
+    requantize: Mode = "half_up_shift",
+    more: More = None,
+) -> None:
+    """Quantize the float weights inside a trace to other widths or another rounding."""
+    from bitpim_traces import open_trace
+    from bitpim_traces.quantize import requantize_trace
+
+    settings = _settings(weight_bits, activation_bits, requantize, more or [])
+    with _waiting(f"quantizing {source.name}"):
+        trace = requantize_trace(open_trace(source), settings)
+    _write(trace, output)
+
+
+def _settings(
+    weight_bits: int, activation_bits: int, requantize: str, more: Sequence[str]
+) -> "Settings":
+    """Make settings of options; a wrong one is an error of the command line."""
+    from bitpim_traces.errors import TraceDataError
+    from bitpim_traces.quantize import LayerBits, Settings
+
+    values: dict[str, Any] = {}
+    overrides: dict[str, dict[str, int]] = {}
+    for item in more:
+        key, equals, text = item.partition("=")
+        key, at, layer = key.partition("@")
+        if not equals:
+            raise typer.BadParameter(f"need KEY=VALUE, got {item!r}", param_hint="--set")
+        if at:
+            if key not in ("weight_bits", "activation_bits"):
+                raise typer.BadParameter(
+                    f"need weight_bits or activation_bits before @{layer}, got {key!r}",
+                    param_hint="--set",
+                )
+            overrides.setdefault(layer, {})[key] = _parse(key, text, int)
+        else:
+            values[key] = _parse(key, text, _type_of(key))
+    try:
+        return Settings(
+            **{
+                "weight_bits": weight_bits,
+                "activation_bits": activation_bits,
+                "requantize": requantize,
+                **values,
+            },
+            overrides={layer: LayerBits(**bits) for layer, bits in overrides.items()},
+        )
+    except TraceDataError as error:
+        raise typer.BadParameter(str(error).removeprefix("settings: ")) from error
+
+
+def _type_of(key: str) -> Callable[[str], Any]:
+    """Yield what reads a setting's value, by its default."""
+    from dataclasses import fields
+
+    from bitpim_traces.quantize import Settings
+
+    defaults = {f.name: f.default for f in fields(Settings) if f.name != "overrides"}
+    if key not in defaults:
+        raise typer.BadParameter(
+            f"need a key among {', '.join(defaults)}, got {key!r}", param_hint="--set"
+        )
+    default = defaults[key]
+    if isinstance(default, bool):
+        return _parse_bool
+    return int if default is None else type(default)
+
+
+def _parse(key: str, text: str, read: Callable[[str], Any]) -> Any:
+    try:
+        return read(text)
+    except ValueError as error:
+        word = {"int": "a whole number", "float": "a number"}.get(
+            getattr(read, "__name__", ""), "true or false"
+        )
+        raise typer.BadParameter(
+            f"need {word} for {key}, got {text!r}", param_hint="--set"
+        ) from error
+
+
+def _parse_bool(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(text)
+    return text.lower() == "true"
+
+
+@contextlib.contextmanager
+def _waiting(message: str) -> Iterator[None]:
+    """Show that work goes on, on a terminal only."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(message):
+        yield
+
+
+def _write(trace: "Trace", output: Path) -> None:
+    """Write a trace and say what was written."""
+    from bitpim_traces import write_trace
+
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            bar = progress.add_task(f"writing {output.name}")
+            digest = write_trace(
+                trace,
+                output,
+                progress=lambda done, total: progress.update(bar, completed=done, total=total),
+            )
+    else:
+        digest = write_trace(trace, output)
+    n = trace.n_samples
+    typer.echo(
+        f"{output}: {trace.name}, {len(trace.layers)} layers, {n} sample{'' if n == 1 else 's'},"
+        f" digest {digest[:16]}"
+    )
