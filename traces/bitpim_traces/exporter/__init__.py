@@ -1,0 +1,19 @@
+"""PyTorch modules become traces here; the only place that imports torch (extra `bitpim[torch]`)."""
+
+from bitpim_traces.exporter.calibrate import Progress
+from bitpim_traces.exporter.export import CALIBRATION_SAMPLES, export, export_to, load_weights
+from bitpim_traces.exporter.forward import torch_forward
+from bitpim_traces.exporter.graph import read_network
+from bitpim_traces.exporter.sources import Floats, Pixels
+
+__all__ = [
+    "CALIBRATION_SAMPLES",
+    "Floats",
+    "Pixels",
+    "Progress",
+    "export",
+    "export_to",
+    "load_weights",
+    "read_network",
+    "torch_forward",
+]

@@ -1,0 +1,184 @@
+"""Ranges and float references of a network, observed in PyTorch batch by batch."""
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from bitpim_traces.errors import TraceDataError
+from bitpim_traces.exporter.forward import torch_forward
+from bitpim_traces.exporter.graph import evaluating, placement
+from bitpim_traces.network import FloatNetwork
+from bitpim_traces.quantize import Observer, Settings
+from bitpim_traces.records import NETWORK_INPUT
+
+__all__ = [
+    "Progress",
+    "Source",
+    "batch_of",
+    "check_against_module",
+    "logits_of",
+    "observe_ranges",
+    "references_of",
+    "using_threads",
+]
+
+FloatArray = npt.NDArray[np.float32]
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, samples done, samples in all."""
+
+AGREEMENT = 1e-4
+"""Largest difference between network and module, over the largest output of the module."""
+
+_BATCH_VALUES = 1 << 24
+"""Values of the largest layer that a batch may hold: 64 MiB of float32."""
+_MEMORY_BYTES = 1 << 28
+"""References beyond this rest in a temporary file."""
+
+
+class Source(Protocol):
+    """Samples as a network wants them, read piece by piece."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of all samples, the sample axis first."""
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Yield samples `start:stop` as float32."""
+
+
+@contextlib.contextmanager
+def using_threads(n_threads: int | None) -> Iterator[None]:
+    """Let PyTorch use so many threads meanwhile; None leaves its choice."""
+    before = torch.get_num_threads()
+    try:
+        if n_threads is not None:
+            torch.set_num_threads(n_threads)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def batch_of(network: FloatNetwork) -> int:
+    """Number of samples whose largest layer stays within the memory of a batch."""
+    largest = max(int(np.prod(shape)) for shape in (network.input_shape, *network.shapes()))
+    return max(1, min(256, _BATCH_VALUES // largest))
+
+
+def check_against_module(
+    network: FloatNetwork,
+    module: torch.nn.Module,
+    inputs: FloatArray,
+    module_inputs: FloatArray | None = None,
+    softmax: str = "",
+) -> float:
+    """Compare the network with the module it was read from; yield the relative difference.
+
+    `module_inputs` are the same samples as the module wants them, where that differs. `softmax`
+    names the final softmax that the network leaves out.
+
+    Raises
+    ------
+    TraceDataError
+        They differ by more than AGREEMENT of the module's largest output.
+    """
+    device, dtype = placement(module)
+    given = torch.from_numpy(inputs if module_inputs is None else module_inputs)
+    with evaluating(module), torch.no_grad():
+        expected: Any = module(given.to(device=device, dtype=dtype, copy=True))
+    while not isinstance(expected, torch.Tensor):
+        expected = next(iter(expected.values() if isinstance(expected, dict) else expected))
+    found = torch_forward(network, torch.from_numpy(inputs))[len(network.layers) - 1]
+    if softmax:
+        found = getattr(torch, softmax)(found, 1)
+    expected = expected.detach().cpu().double().reshape(found.shape)
+    largest = float(expected.abs().max())
+    difference = float((found.double() - expected).abs().max()) / (largest or 1.0)
+    if not difference <= AGREEMENT:
+        raise TraceDataError(
+            f"network {network.name}: need outputs within {AGREEMENT:g} of the module's,"
+            f" got a relative difference of {difference:g}; check that the module is deterministic"
+            " in evaluation, and report it as a defect of the exporter if it is"
+        )
+    return difference
+
+
+def observe_ranges(
+    network: FloatNetwork, source: Source, settings: Settings, progress: Progress | None = None
+) -> dict[int, tuple[float, float]]:
+    """Observe the range of the input and of every layer's output over all samples of a source."""
+    n_samples = source.shape[0]
+    if not n_samples:
+        raise TraceDataError(f"network {network.name}: need at least one sample to calibrate with")
+    last = len(network.layers) - 1
+    names = {NETWORK_INPUT: "input"} | {i: x.name for i, x in enumerate(network.layers)}
+    observers = {
+        index: Observer(
+            settings.calibration,
+            percentile=settings.percentile,
+            bits=settings.activation_bits_of(name, is_output=index == last),
+        )
+        for index, name in names.items()
+    }
+
+    def observe(index: int, values: torch.Tensor) -> None:
+        observers[index].update(values.numpy())
+
+    batch = batch_of(network)
+    for start in range(0, n_samples, batch):
+        inputs = torch.from_numpy(source.read(start, min(start + batch, n_samples)))
+        observe(NETWORK_INPUT, inputs)
+        torch_forward(network, inputs, (), observe)
+        if progress is not None:
+            progress("calibrating", min(start + batch, n_samples), n_samples)
+    return {index: observer.range() for index, observer in observers.items()}
+
+
+def references_of(
+    network: FloatNetwork, source: Source, n_samples: int, progress: Progress | None = None
+) -> dict[int, FloatArray]:
+    """Compute the float outputs of every layer for the first samples.
+
+    What would not fit well in memory rests in a temporary file without a name.
+    """
+    n_samples = min(n_samples, source.shape[0])
+    shapes = network.shapes()
+    n_bytes = 4 * n_samples * sum(int(np.prod(shape)) for shape in shapes)
+    found = {}
+    for index, shape in enumerate(shapes):
+        if n_bytes <= _MEMORY_BYTES:
+            found[index] = np.empty((n_samples, *shape), dtype=np.float32)
+        else:
+            with tempfile.TemporaryFile() as file:
+                whole = (n_samples, *shape)
+                found[index] = np.memmap(file, dtype=np.float32, mode="w+", shape=whole)
+    batch = batch_of(network)
+    for start in range(0, n_samples, batch):
+        stop = min(start + batch, n_samples)
+        inputs = torch.from_numpy(source.read(start, stop))
+        for index, values in torch_forward(network, inputs, range(len(shapes))).items():
+            found[index][start:stop] = values.numpy()
+        if progress is not None:
+            progress("computing float references", stop, n_samples)
+    return found
+
+
+def logits_of(
+    network: FloatNetwork, source: Source, progress: Progress | None = None
+) -> FloatArray:
+    """Compute the float outputs of the last layer for all samples."""
+    n_samples = source.shape[0]
+    found = np.empty((n_samples, *network.shapes()[-1]), dtype=np.float32)
+    batch = batch_of(network)
+    for start in range(0, n_samples, batch):
+        stop = min(start + batch, n_samples)
+        (values,) = torch_forward(network, torch.from_numpy(source.read(start, stop))).values()
+        found[start:stop] = values.numpy()
+        if progress is not None:
+            progress("computing float outputs", stop, n_samples)
+    return found

@@ -1,0 +1,212 @@
+"""A PyTorch module and samples become a trace."""
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from bitpim_traces.errors import TraceDataError
+from bitpim_traces.exporter.calibrate import (
+    Progress,
+    check_against_module,
+    logits_of,
+    observe_ranges,
+    references_of,
+)
+from bitpim_traces.exporter.graph import read_network
+from bitpim_traces.exporter.sources import (
+    Floats,
+    Pixels,
+    fold_normalization,
+    samples_record,
+    source_of,
+)
+from bitpim_traces.provenance import make_provenance
+from bitpim_traces.quantize import Settings, quantize_network
+from bitpim_traces.records import NETWORK_INPUT, Trace
+
+__all__ = ["CALIBRATION_SAMPLES", "export", "export_to", "load_weights"]
+
+_log = logging.getLogger(__name__)
+
+CALIBRATION_SAMPLES = 256
+"""How many of the samples calibrate where no others are given."""
+
+_CHECKED_SAMPLES = 8
+
+
+def export(
+    module: torch.nn.Module,
+    samples: Any,
+    *,
+    labels: npt.NDArray[np.integer] | None = None,
+    settings: Settings | None = None,
+    calibration: Any = None,
+    name: str = "",
+    dataset: str = "",
+    progress: Progress | None = None,
+) -> Trace:
+    """Quantize a module into a trace.
+
+    `samples` are floats as the module takes them, or `Pixels` with their normalization.
+    `calibration` is the like for the ranges of the activations (uint8 images are normalized as the
+    samples are), a number of samples to take from the front, or None for the first
+    CALIBRATION_SAMPLES. The float network is run on the first `settings.reference_samples` samples
+    for the reference of every layer, and on all samples for that of the last.
+
+    Raises
+    ------
+    TraceDataError
+        An operator has no place in a trace, or samples do not fit the module.
+    """
+    settings = settings or Settings()
+    source = source_of(samples)
+    observed = _calibration_of(calibration, source)
+    network, softmax = read_network(module, tuple(source.shape[1:]), name=name)
+    if isinstance(source, Pixels) and source.fold:
+        network = fold_normalization(network, source)
+    n_checked = min(_CHECKED_SAMPLES, observed.shape[0])
+    difference = check_against_module(
+        network,
+        module,
+        observed.read(0, n_checked),
+        observed.normalized(0, n_checked),
+        softmax,
+    )
+    ranges = observe_ranges(network, observed, settings, progress)
+    quantization = source.quantization(ranges[NETWORK_INPUT], settings)
+    references = references_of(network, source, settings.reference_samples, progress)
+    if settings.reference_samples:
+        references[len(network.layers) - 1] = logits_of(network, source, progress)
+    made_from = make_provenance(
+        "bitpim_traces.exporter",
+        {
+            "module": f"{type(module).__module__}.{type(module).__qualname__}",
+            "calibration_samples": observed.shape[0],
+            "batch_norm_folded": True,
+            "softmax_dropped": softmax,
+            "relative_difference_to_module": float(f"{difference:.1e}"),
+            "input": _described(source),
+        },
+        packages=("numpy", "torch"),
+        sources={"weights": f"state dict, SHA-256 {_digest(module)}"},
+    )
+    return quantize_network(
+        network,
+        ranges,
+        samples_record(source, quantization, labels, dataset),
+        settings=settings,
+        references=references,
+        provenance=made_from,
+    )
+
+
+def export_to(path: str | Path, module: torch.nn.Module, samples: Any, **options: Any) -> Trace:
+    """Export a module (options as `export` has them) and write the trace to a file."""
+    from bitpim_traces import write_trace
+
+    trace = export(module, samples, **options)
+    write_trace(trace, path)
+    return trace
+
+
+def load_weights(
+    module: torch.nn.Module, weights: str | Path | Mapping[str, Any], *, where: str = "weights"
+) -> None:
+    """Put weights into a module: a state dict, a .npz of arrays, or a .pt of tensors only.
+
+    A wrapping `state_dict` entry and the `module.` prefix of data-parallel training are seen
+    through. Only counters of batches may be missing.
+
+    Raises
+    ------
+    TraceDataError
+        The file is none of these, or names or shapes do not fit the module.
+    """
+    if not isinstance(weights, Mapping):
+        where = str(weights)
+        weights = _read_weights(Path(weights))
+    state = {key: torch.as_tensor(value) for key, value in weights.items()}
+    if state and all(key.startswith("module.") for key in state):
+        state = {key.removeprefix("module."): value for key, value in state.items()}
+    own = module.state_dict()
+    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
+    unknown = [k for k in state if k not in own]
+    misshapen = [
+        f"{k}: {list(own[k].shape)} against {list(state[k].shape)}"
+        for k in state
+        if k in own and own[k].shape != state[k].shape
+    ]
+    for what, names in (("missing", missing), ("unknown", unknown), ("misshapen", misshapen)):
+        if names:
+            listed = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+            raise TraceDataError(
+                f"{where}: need the weights of {type(module).__name__}, got {len(names)} {what}"
+                f" ({listed}); give the file that belongs to the module"
+            )
+    module.load_state_dict(state, strict=False)
+
+
+def _read_weights(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        raise TraceDataError(f"{path}: need a file of weights, got none; check the path")
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                return {key: arrays[key] for key in arrays.files}
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        said = (str(error).splitlines() or [repr(error)])[0]
+        raise TraceDataError(
+            f"{path}: need a .npz of arrays or a .pt of tensors only, got"
+            f" {type(error).__name__}: {said}; save the module's state_dict()"
+        ) from error
+    inner = found.get("state_dict", found) if isinstance(found, Mapping) else None
+    if not isinstance(inner, Mapping) or not all(torch.is_tensor(v) for v in inner.values()):
+        raise TraceDataError(f"{path}: need a state dict of tensors, got {type(found).__name__}")
+    return inner
+
+
+def _calibration_of(calibration: Any, source: Floats | Pixels) -> Floats | Pixels:
+    if calibration is None:
+        calibration = min(CALIBRATION_SAMPLES, source.shape[0])
+    if isinstance(calibration, int):
+        if not 1 <= calibration <= source.shape[0]:
+            raise TraceDataError(
+                f"calibration: need from 1 to {source.shape[0]} samples, got {calibration}"
+            )
+        values = source.images if isinstance(source, Pixels) else source.values
+        calibration = values[:calibration]
+    found = source_of(calibration, source)
+    if found.shape[1:] != source.shape[1:] or not found.shape[0]:
+        raise TraceDataError(
+            f"calibration: need samples of shape {list(source.shape[1:])}, got {list(found.shape)}"
+        )
+    return found
+
+
+def _described(source: Floats | Pixels) -> dict[str, Any]:
+    if isinstance(source, Floats):
+        return {"kind": "floats"}
+    mean, std = source.per_channel()
+    return {
+        "kind": "pixels",
+        "mean": mean.tolist(),
+        "std": std.tolist(),
+        "normalization_folded": source.fold,
+    }
+
+
+def _digest(module: torch.nn.Module) -> str:
+    """Digest names and values of a module's parameters and buffers."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        values = tensor.detach().cpu().contiguous()
+        found.update(f"{name} {values.dtype} {tuple(values.shape)}\n".encode())
+        found.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()

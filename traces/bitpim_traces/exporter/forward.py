@@ -1,0 +1,137 @@
+"""A float network run by PyTorch: the same sums as `FloatNetwork.forward`, at PyTorch's speed."""
+
+from collections.abc import Callable, Collection
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from bitpim_traces.network import FloatLayer, FloatNetwork
+from bitpim_traces.records import NETWORK_INPUT, Geometry
+
+__all__ = ["torch_forward"]
+
+
+def torch_forward(
+    network: FloatNetwork,
+    inputs: torch.Tensor,
+    wanted: Collection[int] | None = None,
+    observe: Callable[[int, torch.Tensor], None] | None = None,
+) -> dict[int, torch.Tensor]:
+    """Run a batch through the layers; yield the outputs of the `wanted` ones (default: the last).
+
+    `observe` is called with the index and output of every layer as it is made. Outputs nobody will
+    read again are let go.
+
+    Shapes
+    ------
+    inputs : (n, *network.input_shape), float32
+    """
+    keep = {len(network.layers) - 1} if wanted is None else set(wanted)
+    last_use = {i: index for index, layer in enumerate(network.layers) for i in layer.inputs}
+    alive = {NETWORK_INPUT: inputs}
+    with torch.no_grad():
+        for index, layer in enumerate(network.layers):
+            output = _run(layer, [alive[i] for i in layer.inputs])
+            alive[index] = output
+            if observe is not None:
+                observe(index, output)
+            for i in {*layer.inputs, index} - keep:
+                if last_use.get(i, index) <= index:
+                    del alive[i]
+    return {index: alive[index] for index in keep}
+
+
+def _run(layer: FloatLayer, inputs: list[torch.Tensor]) -> torch.Tensor:
+    x = inputs[0]
+    if layer.kind == "add":
+        x = inputs[0] + inputs[1]
+        for more in inputs[2:]:
+            x = x + more
+    elif layer.kind == "concat":
+        x = torch.cat(inputs, layer.concat_axis + 1)
+    elif layer.kind == "flatten":
+        x = x.flatten(1)
+    elif layer.kind == "pad":
+        front, back, top, bottom, left, right = layer.pads
+        x = functional.pad(x, (left, right, top, bottom, front, back))
+    elif layer.kind == "linear":
+        x = functional.linear(x, _tensor(layer.weight), _bias(layer))
+    elif layer.kind == "conv2d":
+        x = _convolve(layer, x)
+    elif layer.kind in ("max_pool2d", "avg_pool2d"):
+        assert layer.geometry is not None
+        x = (_max_pool if layer.kind == "max_pool2d" else _average_pool)(x, layer.geometry)
+    return _activate(x, layer)
+
+
+def _tensor(values: npt.NDArray[np.float32] | None) -> torch.Tensor:
+    assert values is not None
+    return torch.from_numpy(values if values.flags.writeable else values.copy())
+
+
+def _bias(layer: FloatLayer) -> torch.Tensor | None:
+    return None if layer.bias is None else _tensor(layer.bias)
+
+
+def _activate(x: torch.Tensor, layer: FloatLayer) -> torch.Tensor:
+    if layer.activation == "sigmoid":
+        return torch.sigmoid(x)
+    if layer.activation == "tanh":
+        return torch.tanh(x)
+    low, high = layer.clamp_range
+    return x if layer.activation == "none" else x.clamp(low, high)
+
+
+def _convolve(layer: FloatLayer, x: torch.Tensor) -> torch.Tensor:
+    assert layer.geometry is not None
+    top, bottom, left, right = layer.geometry.padding
+    symmetric = top == bottom and left == right
+    if not symmetric:
+        x = functional.pad(x, (left, right, top, bottom))
+    return functional.conv2d(
+        x,
+        _tensor(layer.weight),
+        _bias(layer),
+        layer.geometry.stride,
+        (top, left) if symmetric else 0,
+        layer.geometry.dilation,
+        layer.geometry.groups,
+    )
+
+
+def _reach(geometry: Geometry, height: int, width: int) -> tuple[int, int, int, int]:
+    """Yield (left, right, top, bottom) that all windows together cover; negative ones crop."""
+    sides = []
+    n_windows = geometry.output_size(height, width)
+    for axis, size in ((1, width), (0, height)):
+        before = geometry.padding[2 * axis]
+        reach = geometry.dilation[axis] * (geometry.kernel[axis] - 1) + 1
+        sides += [before, (n_windows[axis] - 1) * geometry.stride[axis] + reach - size - before]
+    return sides[0], sides[1], sides[2], sides[3]
+
+
+def _max_pool(x: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    sides = _reach(geometry, x.shape[2], x.shape[3])
+    if any(sides):
+        x = functional.pad(x, sides, value=-torch.inf)
+    return functional.max_pool2d(x, geometry.kernel, geometry.stride, 0, geometry.dilation)
+
+
+def _average_pool(x: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    height, width = x.shape[2:]
+    sides = _reach(geometry, height, width)
+    top, bottom, left, right = geometry.padding
+    counted = torch.ones(1, 1, height, width)
+    if geometry.count_include_pad:
+        counted = torch.ones(1, 1, height + top + bottom, width + left + right)
+        rest = (sides[0] - left, sides[1] - right, sides[2] - top, sides[3] - bottom)
+    else:
+        rest = sides
+    if any(sides):
+        x = functional.pad(x, sides)
+    sums = functional.avg_pool2d(x, geometry.kernel, geometry.stride, divisor_override=1)
+    counted = functional.pad(counted, rest)
+    n = functional.avg_pool2d(counted, geometry.kernel, geometry.stride, divisor_override=1)
+    return sums / n
