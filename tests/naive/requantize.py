@@ -30,10 +30,10 @@ def float32(value: Fraction | int) -> Fraction:
     """Round to the nearest float32, ties to even (normal numbers and zero only)."""
     if value == 0:
         return Fraction(0)
-    exponent = 0
-    while abs(value) >= _power_of_two(exponent + 1):
+    size, exponent = abs(Fraction(value)), 0
+    while size >= _power_of_two(exponent + 1):
         exponent += 1
-    while abs(value) < _power_of_two(exponent):
+    while size < _power_of_two(exponent):
         exponent -= 1
     step = _power_of_two(exponent - 23)
     return round(Fraction(value) / step) * step  # Python rounds fractions half to even
