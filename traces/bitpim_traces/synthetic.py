@@ -15,7 +15,7 @@ from bitpim_traces.errors import TraceDataError
 from bitpim_traces.network import FloatLayer, FloatNetwork
 from bitpim_traces.provenance import make_provenance
 from bitpim_traces.quantize.assemble import quantize_network
-from bitpim_traces.quantize.calibrate import calibrate
+from bitpim_traces.quantize.observers import calibrate
 from bitpim_traces.quantize.settings import Settings
 from bitpim_traces.records import NETWORK_INPUT, Geometry, Trace
 

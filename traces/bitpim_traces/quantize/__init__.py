@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bitpim_traces.quantize.assemble import quantize_network, requantize_trace
-    from bitpim_traces.quantize.calibrate import Observer, calibrate
+    from bitpim_traces.quantize.observers import Observer, calibrate
     from bitpim_traces.quantize.settings import LayerBits, Settings
 
 __all__ = [
@@ -18,9 +18,9 @@ __all__ = [
 
 _HOMES = {
     "LayerBits": "settings",
-    "Observer": "calibrate",
+    "Observer": "observers",
     "Settings": "settings",
-    "calibrate": "calibrate",
+    "calibrate": "observers",
     "quantize_network": "assemble",
     "requantize_trace": "assemble",
 }

@@ -19,8 +19,8 @@ from bitpim_traces.quantize.affine import (
     decode,
     encode,
 )
-from bitpim_traces.quantize.calibrate import calibrate
 from bitpim_traces.quantize.multiplier import same_quantization
+from bitpim_traces.quantize.observers import calibrate
 from bitpim_traces.quantize.settings import Settings
 from bitpim_traces.records import NETWORK_INPUT, LayerRecord, Quantization, Samples, Trace
 

@@ -83,7 +83,7 @@ def shift_multiplier(
         multiplier, shift = multiplier >> 1, shift - 1
     if shift < 0:
         raise TraceDataError(
-            f"requantize: need a factor below 2**{width} for {width}-bit multipliers,"
+            f"requantize: need a factor of at most {(1 << width) - 1} for {width}-bit multipliers,"
             f" got {factor:g}; enlarge the output scale"
         )
     if shift > _MAX_SHIFT:
