@@ -149,16 +149,14 @@ def _linear(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantizati
 
 def _finish_channels(layer: LayerRecord, acc: Int64) -> Int64:
     """Add the bias, check the accumulator, requantize per output channel (axis 1), clamp."""
-    per_channel = (-1,) + (1,) * (acc.ndim - 2)
+    n_out, per_channel = acc.shape[1], (-1,) + (1,) * (acc.ndim - 2)
     if layer.bias is not None:
+        if layer.bias.shape != (n_out,):
+            raise _fault(layer, f"need a bias of shape {(n_out,)}, got {layer.bias.shape}")
         acc = acc + layer.bias.read().astype(np.int64).reshape(per_channel)
     _need_fit(layer, acc, layer.accumulator_bits)
-    rule = _requantize_of(layer)
-    entries = {
-        name: None if values is None else np.asarray(values).reshape(per_channel)
-        for name, values in _entries(rule).items()
-    }
-    return _clamp(layer, requantize(acc, rule.mode, where=_where(layer), **entries))
+    entries = {name: v.reshape(per_channel) for name, v in _entries(layer, n_out).items()}
+    return _scaled(layer, acc, entries)
 
 
 def _max_pool2d(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
@@ -183,59 +181,54 @@ def _avg_pool2d(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quanti
         _need_fit(layer, acc + zero * count, layer.accumulator_bits)
         return np.clip(_divide_half_away(acc + zero * count, count), *layer.clamp)
     _need_fit(layer, acc, layer.accumulator_bits)
-    entries = {
-        name: None if values is None else np.asarray(values)[count - 1]
-        for name, values in _entries(rule).items()
-    }
-    return _clamp(layer, requantize(acc, rule.mode, where=_where(layer), **entries))
+    n_window = geometry.kernel[0] * geometry.kernel[1]
+    entries = {name: v[count - 1] for name, v in _entries(layer, n_window).items()}
+    return _scaled(layer, acc, entries)
 
 
 def _add(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
-    rule, where = _requantize_of(layer), _where(layer)
+    rule, where, entries = _requantize_of(layer), _where(layer), _entries(layer, len(inputs))
     if rule.mode == "float_scale_half_even":
-        return np.clip(_add_float(layer, rule, inputs, quants), *layer.clamp)
+        total = _add_float(entries["scale"], inputs, quants, _zero_point(layer.output))
+        return np.clip(total, *layer.clamp)
     centred = [codes - _zero_point(quant) for codes, quant in zip(inputs, quants, strict=True)]
-    assert rule.multiplier is not None and rule.shift is not None
+    multiplier, shift = entries["multiplier"], entries["shift"]
     if rule.mode == "fixed_point_half_away":
-        acc = np.zeros(centred[0].shape, dtype=np.int64)
-        for i, term in enumerate(centred):
-            shifted = term << rule.left_shift
-            acc += requantize(
-                shifted, rule.mode, rule.multiplier[i : i + 1], rule.shift[i : i + 1], where=where
-            )
-        last = np.array([rule.output_multiplier]), np.array([rule.output_shift])
+        acc = _total(
+            requantize(term << rule.left_shift, rule.mode, multiplier[i], shift[i], where=where)
+            for i, term in enumerate(centred)
+        )
+        last = np.array(rule.output_multiplier), np.array(rule.output_shift)
         return _clamp(layer, requantize(acc, rule.mode, *last, where=where))
-    acc = _total(term * int(rule.multiplier[i]) for i, term in enumerate(centred))
-    one = np.array([1])
-    return _clamp(layer, requantize(acc, rule.mode, one, rule.shift[:1], where=where))
+    acc = _total(term * int(multiplier[i]) for i, term in enumerate(centred))
+    return _clamp(layer, requantize(acc, rule.mode, np.array(1), shift[0], where=where))
 
 
 def _add_float(
-    layer: LayerRecord, rule: Requantize, inputs: list[Int64], quants: Sequence[Quantization]
+    scales: npt.NDArray[Any], inputs: list[Int64], quants: Sequence[Quantization], zero_out: int
 ) -> Int64:
     """Add as onnxruntime does: zero points gathered first, then raw codes, last input first.
 
     Every product is exact in float64 and every sum is rounded once to float32, which is what a
-    fused multiply-add does.
+    fused multiply-add does. The output zero point is inside the sum.
 
     Source
     ------
     QLinearAdd of onnxruntime on x86 with FMA; tests/golden/onnx_qlinear.
     """
-    assert rule.scale is not None
-    scales = rule.scale.astype(np.float64)
+    terms = list(zip(scales.astype(np.float64), inputs, quants, strict=True))[::-1]
     zeros = np.float32(0)
-    for scale, quant in reversed(list(zip(scales, quants, strict=True))):
+    for scale, _, quant in terms:
         zeros = np.float32(scale * _zero_point(quant) + np.float64(zeros))
-    total = np.full(inputs[0].shape, np.float32(_zero_point(layer.output)) - zeros)
-    for scale, codes in reversed(list(zip(scales, inputs, strict=True))):
+    total = np.full(inputs[0].shape, np.float32(zero_out) - zeros)
+    for scale, codes, _ in terms:
         total = (scale * codes + total.astype(np.float64)).astype(np.float32)
     return _round_half_even(total)
 
 
 def _concat(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
     parts = [
-        _rescale(layer, codes, quant, i)
+        _rescale(layer, codes, quant, i, len(inputs))
         for i, (codes, quant) in enumerate(zip(inputs, quants, strict=True))
     ]
     return np.concatenate(parts, axis=layer.concat_axis + 1)
@@ -243,9 +236,12 @@ def _concat(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantizati
 
 def _activation(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
     if layer.activation not in ("sigmoid", "tanh"):
-        return _rescale(layer, inputs[0], quants[0], 0)
+        return _rescale(layer, inputs[0], quants[0], 0, 1)
     if layer.table is None:
         raise _fault(layer, f"need a table for {layer.activation}, got none")
+    n_codes = quants[0].code_max - quants[0].code_min + 1
+    if layer.table.shape != (n_codes,):
+        raise _fault(layer, f"need a table of {n_codes} codes, got shape {layer.table.shape}")
     table = layer.table.read().astype(np.int64)
     return table[inputs[0] - quants[0].code_min]
 
@@ -297,18 +293,22 @@ def requantize(
     SaturatingRoundingDoublingHighMul, then RoundingDivideByPOT).
     """
     if mode == "float_scale_half_even":
-        if scale is None:
-            raise TraceDataError(f"{where}: mode {mode} needs scale, got none; mend the trace")
-        return _round_half_even(acc.astype(np.float32) * scale.astype(np.float32))
+        if scale is None or not np.isfinite(scale).all():
+            raise TraceDataError(f"{where}: need finite scales, got {scale}; mend the trace")
+        with np.errstate(over="ignore"):  # infinities saturate
+            return _round_half_even(acc.astype(np.float32) * scale.astype(np.float32))
     if multiplier is None or shift is None:
         raise TraceDataError(f"{where}: mode {mode} needs multiplier and shift; mend the trace")
     multiplier, shift = multiplier.astype(np.int64), shift.astype(np.int64)
+    _need_range("multiplier", multiplier, 0, (1 << 31) - 1, where)
     if mode == "fixed_point_half_away":
+        _need_range("shift", shift, -62, 31, where)
         _need_bits(acc, 32, where)
         x = acc << np.maximum(shift, 0)
         _need_bits(x, 32, where)
         high = (x * multiplier + (1 << 30)) >> 31  # half up; |x * multiplier| <= 2**62
         return _divide_half_away(high, np.int64(1) << np.maximum(-shift, 0))
+    _need_range("shift", shift, 0, 62, where)
     _need_product(acc, multiplier, where)
     product = acc * multiplier
     if mode == "truncate_shift":
@@ -383,17 +383,20 @@ def _window_counts(geometry: Geometry, height: int, width: int) -> Int64:
     return product
 
 
-def _rescale(layer: LayerRecord, codes: Int64, quant: Quantization, entry: int) -> Int64:
-    """Requantize codes by entry `entry` (identity without a rule) and clamp."""
-    rule = layer.requantize
-    if rule is None:
+def _rescale(
+    layer: LayerRecord, codes: Int64, quant: Quantization, entry: int, n_entries: int
+) -> Int64:
+    """Requantize codes by one entry (identity without a rule) and clamp."""
+    if layer.requantize is None:
         return np.clip(codes, *layer.clamp)
-    entries = {
-        name: None if values is None else np.asarray(values)[entry : entry + 1]
-        for name, values in _entries(rule).items()
-    }
-    scaled = requantize(codes - _zero_point(quant), rule.mode, where=_where(layer), **entries)
-    return _clamp(layer, scaled)
+    entries = {name: v[entry] for name, v in _entries(layer, n_entries).items()}
+    return _scaled(layer, codes - _zero_point(quant), entries)
+
+
+def _scaled(layer: LayerRecord, acc: Int64, entries: dict[str, npt.NDArray[Any]]) -> Int64:
+    """Requantize by entries that broadcast against the accumulator, add zero point, clamp."""
+    mode = _requantize_of(layer).mode
+    return _clamp(layer, requantize(acc, mode, where=_where(layer), **entries))
 
 
 def _clamp(layer: LayerRecord, scaled: Int64) -> Int64:
@@ -414,8 +417,18 @@ def _zero_point(quantization: Quantization) -> int:
     return int(quantization.zero_point[0])  # inputs and outputs are quantized per tensor
 
 
-def _entries(rule: Requantize) -> dict[str, npt.NDArray[Any] | None]:
-    return {"multiplier": rule.multiplier, "shift": rule.shift, "scale": rule.scale}
+def _entries(layer: LayerRecord, n: int) -> dict[str, npt.NDArray[Any]]:
+    """Yield the arrays of the requantize step with n entries each; a single entry serves all."""
+    rule = _requantize_of(layer)
+    wanted = ("scale",) if rule.mode == "float_scale_half_even" else ("multiplier", "shift")
+    out = {}
+    for name in wanted:
+        values = getattr(rule, name)
+        if values is None or values.size not in (1, n):
+            got = "none" if values is None else values.size
+            raise _fault(layer, f"need 1 or {n} entries of requantize {name}, got {got}")
+        out[name] = np.broadcast_to(values.reshape(-1), (n,))
+    return out
 
 
 def _requantize_of(layer: LayerRecord) -> Requantize:
@@ -438,6 +451,14 @@ def _need_pad_code(layer: LayerRecord, need: int) -> None:
 
 def _need_fit(layer: LayerRecord, acc: Int64, bits: int) -> None:
     _need_bits(acc, bits, _where(layer))
+
+
+def _need_range(name: str, values: Int64, low: int, high: int, where: str) -> None:
+    if values.size and not low <= int(values.min()) <= int(values.max()) <= high:
+        raise TraceDataError(
+            f"{where}: need requantize {name} within {low}..{high}, got"
+            f" {int(values.min())}..{int(values.max())}; mend the trace"
+        )
 
 
 def _need_bits(acc: Int64, bits: int, where: str) -> None:

@@ -126,8 +126,18 @@ def test_products_beyond_int64_are_refused() -> None:
 def test_unknown_modes_and_missing_arrays_are_faults_of_the_trace() -> None:
     with pytest.raises(TraceDataError, match="known requantize mode"):
         requantize(_one(1), "stochastic", np.array([1]), np.array([1]))
-    with pytest.raises(TraceDataError, match="needs scale"):
-        requantize(_one(1), "float_scale_half_even")
+    for scale in (None, np.array([np.nan], np.float32), np.array([np.inf], np.float32)):
+        with pytest.raises(TraceDataError, match="need finite scales"):
+            requantize(_one(1), "float_scale_half_even", scale=scale)
+    for mode, shift in (
+        ("truncate_shift", 63),
+        ("half_up_shift", -1),
+        ("fixed_point_half_away", 32),
+    ):
+        with pytest.raises(TraceDataError, match="need requantize shift within"):
+            requantize(_one(1), mode, np.array([1]), np.array([shift]))
+    with pytest.raises(TraceDataError, match="need requantize multiplier within"):
+        requantize(_one(1), "truncate_shift", np.array([-1]), np.array([0]))
     with pytest.raises(TraceDataError, match="multiplier and shift"):
         requantize(_one(1), "truncate_shift", np.array([1]))
 
@@ -312,7 +322,7 @@ def test_pools_equal_torch(case: tuple[Geometry, tuple[int, int, int, int], int]
     )
     rule = Requantize(
         "float_scale_half_even",
-        scale=(64 / np.arange(1, 17)).astype(np.float32),
+        scale=(64 / np.arange(1, geometry.kernel[0] * geometry.kernel[1] + 1)).astype(np.float32),
     )
     wide = _quantization(bits=16)
     layer = _layer(
@@ -430,8 +440,16 @@ def test_contradictions_are_named() -> None:
     _fault(good, codes[:, :, :3], "need input codes of shape")
     thin = TensorRecord.of(np.ones((1, 1, 3, 3), np.int8), axes="OIHW", role="weight")
     _fault(replace(good, weight=thin), codes, "does not fit")
+    bias = TensorRecord.of(np.zeros(2, np.int32), axes="O", role="bias")
+    _fault(replace(good, bias=bias), codes, r"need a bias of shape \(1,\)")
+    for n in (0, 2):
+        rule = Requantize("truncate_shift", np.ones(1, np.int64), np.ones(n, np.int64))
+        _fault(replace(good, requantize=rule), codes, f"requantize shift, got {n}")
+    _fault(replace(good, requantize=Requantize("truncate_shift")), codes, "multiplier, got none")
     sigmoid = _layer("activation", (2, 4, 4), (2, 4, 4), activation="sigmoid")
     _fault(sigmoid, codes, "need a table for sigmoid")
+    table = TensorRecord.of(np.zeros(255, np.int8), axes="K", role="table")
+    _fault(replace(sigmoid, table=table), codes, "need a table of 256 codes")
 
 
 def test_a_window_that_sees_nothing_has_no_average() -> None:
