@@ -4,7 +4,6 @@ Exit codes: 0 fine, 1 a bug in bitpim (with traceback), 2 the command line is wr
 file, a setting, a disk), 4 a mismatch was found, 130 interrupted.
 """
 
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -12,12 +11,12 @@ from typing import Annotated, Any
 
 import typer
 
+from bitpim.cli import cache, trace, trace_make
 from bitpim.errors import BitpimError, MismatchError
 
 __all__ = ["app", "run"]
 
 EXIT_BUG, EXIT_USAGE, EXIT_BAD_INPUT, EXIT_MISMATCH, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
-EXIT_BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
 
 _USAGE_ERROR: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "UsageError")
 
@@ -28,6 +27,12 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+trace.app.command()(trace_make.synth)
+trace.app.command()(trace_make.quantize)
+app.add_typer(trace.app, name="trace")
+app.command()(cache.cache)
 
 
 def _show_version(wanted: bool) -> None:
@@ -57,9 +62,6 @@ def run(arguments: Sequence[str]) -> int:
         return _usage(error)
     except (KeyboardInterrupt, typer.Abort):
         outcome = EXIT_INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_BROKEN_PIPE
     except MismatchError as error:
         return _fail(str(error), EXIT_MISMATCH)
     except BitpimError as error:

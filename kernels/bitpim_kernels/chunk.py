@@ -92,8 +92,8 @@ _CHUNK = ChunkType()
 class _ChunkModel(models.PrimitiveModel):  # type: ignore[misc]
     """A chunk is one LLVM vector."""
 
-    def __init__(self, manager: Any, numba_type: Any) -> None:
-        super().__init__(manager, numba_type, _VECTOR)
+    def __init__(self, data_models: Any, numba_type: Any) -> None:
+        super().__init__(data_models, numba_type, _VECTOR)
 
 
 def _add_operator(function: Callable[..., Any], n_args: int, emit: Callable[..., Any]) -> None:

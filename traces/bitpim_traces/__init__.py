@@ -3,11 +3,11 @@
 `open_trace`, `write_trace` and `check_trace` load h5py when they are first used, not before.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from bitpim_traces import records
-
 if TYPE_CHECKING:
+    from bitpim_traces import records
     from bitpim_traces.check import check_trace
     from bitpim_traces.reader import open_trace
     from bitpim_traces.writer import write_trace
@@ -18,8 +18,8 @@ _HOMES = {"check_trace": "check", "open_trace": "reader", "write_trace": "writer
 
 
 def __getattr__(name: str) -> Any:
+    if name == "records":
+        return import_module(f"{__name__}.records")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -13,11 +13,11 @@ class TraceFormatError(TraceError, ValueError):
     """The file is not a trace, or breaks the format."""
 
 
-class TraceTooOld(TraceError):  # noqa: N818  (the state of the file, as a sentence)
+class TraceTooOld(TraceError, ValueError):  # noqa: N818  (the state of the file, as a sentence)
     """The file's major version is older than any this release reads."""
 
 
-class TraceTooNew(TraceError):  # noqa: N818
+class TraceTooNew(TraceError, ValueError):  # noqa: N818
     """The file's major version is newer than this release."""
 
 

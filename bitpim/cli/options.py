@@ -1,0 +1,91 @@
+"""Arguments and options that several commands share, and the traces they name."""
+
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from bitpim_traces.records import Trace
+
+__all__ = [
+    "Assignments",
+    "Fidelity",
+    "FidelityOption",
+    "Jobs",
+    "Json",
+    "Layers",
+    "MachineName",
+    "Preset",
+    "SampleRange",
+    "TraceName",
+    "n_jobs",
+    "opened_trace",
+]
+
+
+class Fidelity(StrEnum):
+    """How much of the hardware is executed."""
+
+    bit = "bit"
+    integer = "integer"
+
+
+TraceName = Annotated[
+    str, typer.Argument(metavar="TRACE", help="Trace file, or - for standard input.")
+]
+MachineName = Annotated[
+    str, typer.Option("--machine", "-m", help="Machine to run on, such as neural_cache.")
+]
+Preset = Annotated[
+    str | None,
+    typer.Option("--preset", "-p", help="Settings of the machine: a packaged preset or a .toml."),
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one setting. May be repeated."),
+]
+FidelityOption = Annotated[
+    Fidelity,
+    typer.Option("--fidelity", help="Every array step (bit), or exact arithmetic (integer)."),
+]
+SampleRange = Annotated[
+    str, typer.Option("--samples", metavar="A:B", help="Samples to run, such as 0:16.")
+]
+Layers = Annotated[
+    str | None,
+    typer.Option("--layers", help="Layers to keep: names, indices and ranges, by commas."),
+]
+Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Threads; all by default.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def n_jobs(jobs: int | None) -> int:
+    """Return the number of threads wanted: those this process may use unless one is named."""
+    if jobs is not None:
+        return jobs
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def opened_trace(name: str) -> Iterator["Trace"]:
+    """Open a trace by file name, or from standard input where the name is '-'."""
+    from bitpim_traces import open_trace
+
+    if name != "-":
+        yield open_trace(name)
+        return
+    with tempfile.TemporaryDirectory(prefix="bitpim-") as folder:
+        copy = Path(folder) / "stdin.h5"
+        with copy.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        yield open_trace(copy)

@@ -1,0 +1,95 @@
+"""What becomes of an error on the command line: exit code, one line, no traceback."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+import typer
+
+from bitpim.cli import app as frame
+from bitpim.errors import ConfigError, MismatchError, TraceFormatError
+
+Run = Callable[[BaseException | None], tuple[int, str]]
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command line whose command raises; yields exit code and what stderr got."""
+
+    def run(error: BaseException | None) -> tuple[int, str]:
+        app = typer.Typer()
+
+        @app.command()
+        def one() -> None:
+            if error is not None:
+                raise error
+
+        @app.command()
+        def two() -> None:
+            pass
+
+        monkeypatch.setattr(frame, "app", app)
+        return frame.run(["one"]), capsys.readouterr().err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (ConfigError("unknown machine 'x'"), 3, "bitpim: unknown machine 'x'\n"),
+        (TraceFormatError("a.h5: need\n  this"), 3, "bitpim: a.h5: need this\n"),
+        (MismatchError("layer 3"), 4, "bitpim: layer 3\n"),
+        (
+            FileNotFoundError(errno.ENOENT, "No such file", "a.h5"),
+            3,
+            "bitpim: a.h5: No such file\n",
+        ),
+        (OSError(errno.ENOSPC, "No space left on device"), 3, "bitpim: No space left on device\n"),
+        (KeyboardInterrupt(), 130, "bitpim: interrupted\n"),
+        (typer.Abort(), 130, "bitpim: interrupted\n"),
+        (MemoryError(), 3, "bitpim: out of memory; a smaller --batch needs less\n"),
+        (None, 0, ""),
+    ],
+)
+def test_an_expected_error_is_one_line(
+    failing: Run, error: BaseException | None, code: int, line: str
+) -> None:
+    assert failing(error) == (code, line)
+
+
+def test_a_bug_shows_its_traceback(failing: Run) -> None:
+    code, text = failing(ZeroDivisionError("division by zero"))
+    assert code == 1
+    assert "Traceback" in text and text.splitlines()[-1].startswith("bitpim: this is a bug")
+
+
+@pytest.mark.parametrize("arguments", [["nope"], ["--nope"]])
+def test_a_wrong_command_line_is_one_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert frame.run(arguments) == 2
+    text = capsys.readouterr().err
+    assert text.count("\n") == 1 and "nope" in text and "--help" in text
+
+
+def test_version_and_bare_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert frame.run(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("bitpim ")
+    assert frame.run([]) == 0
+    assert "Usage: bitpim" in capsys.readouterr().out
+
+
+def test_a_reader_that_went_away_is_no_news() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "bitpim", "--version"], stdout=write, stderr=subprocess.PIPE,
+        check=False,
+    )  # fmt: skip
+    os.close(write)
+    assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
