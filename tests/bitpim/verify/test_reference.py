@@ -462,3 +462,26 @@ def test_a_window_that_sees_nothing_has_no_average() -> None:
         requantize=rule,
     )
     _fault(layer, np.zeros((1, 1, 1, 1), np.int8), "sees none")
+
+
+@pytest.mark.parametrize("mode", ["float_scale_half_even", "fixed_point_half_away"])
+def test_sums_of_averages_must_fit_too(mode: str) -> None:
+    # The float mode sums distances from the zero point, TFLite the raw codes.
+    rule = Requantize(mode, scale=np.ones(4, np.float32))
+    layer = _layer(
+        "avg_pool2d",
+        (1, 2, 2),
+        (1, 1, 1),
+        geometry=Geometry((2, 2)),
+        requantize=rule,
+        accumulator_bits=9,
+    )
+    zero = 100
+    fine, beyond = (100, 30) if mode == "float_scale_half_even" else (60, 100)
+    for code in (fine, beyond):
+        codes = np.full((1, 1, 2, 2), code, np.int8)
+        if code == fine:
+            run_layer(layer, [codes], [_quantization(zero)])
+            continue
+        with pytest.raises(AccumulatorError, match="signed 9 bits"):
+            run_layer(layer, [codes], [_quantization(zero)])
