@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bitpim.cli.options import opened_trace
+
 if TYPE_CHECKING:
     from bitpim_traces.quantize import Settings
     from bitpim_traces.records import Trace
@@ -64,7 +66,10 @@ def synth(
 
 
 def quantize(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="Trace with float weights.")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="IN", help="Trace with float weights, or - for standard input."),
+    ],
     output: Output,
     weight_bits: WeightBits = 8,
     activation_bits: ActivationBits = 8,
@@ -72,13 +77,13 @@ def quantize(
     more: More = None,
 ) -> None:
     """Quantize the float weights inside a trace to other widths or another rounding."""
-    from bitpim_traces import open_trace
     from bitpim_traces.quantize import requantize_trace
 
     settings = _settings(weight_bits, activation_bits, requantize, more or [])
-    with _waiting(f"quantizing {source.name}"):
-        trace = requantize_trace(open_trace(source), settings)
-    _write(trace, output)
+    with opened_trace(source) as given:
+        with _waiting(f"quantizing {given.name}"):
+            trace = requantize_trace(given, settings)
+        _write(trace, output)
 
 
 def _settings(

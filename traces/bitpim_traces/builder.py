@@ -226,13 +226,14 @@ class TraceBuilder:
         geometry: Geometry,
         *,
         output: Quantization | None = None,
+        activation: Activation = NO_ACTIVATION,
         requantize: Mode = None,
     ) -> int:
         """Append an average pooling; without `output` the quantization of the input is kept."""
         before = self.quantization(source)
         output = before if output is None else output
         sketch = FloatLayer(name, "avg_pool2d", (source,), geometry)
-        record = self._sketch(sketch, output, NO_ACTIVATION)
+        record = self._sketch(sketch, output, activation)
         where, n_elements = _where(record), geometry.kernel[0] * geometry.kernel[1]
         step = self._step(
             where,
@@ -306,22 +307,22 @@ class TraceBuilder:
         *,
         axis: int = 0,
         output: Quantization | None = None,
+        activation: Activation = NO_ACTIVATION,
         requantize: Mode = None,
     ) -> int:
         """Append a concatenation; without `output` the first input's quantization is kept."""
         inputs = [self.quantization(i) for i in sources]
         output = output or (inputs[0] if inputs else self.input_quantization)
         sketch = FloatLayer(name, "concat", tuple(sources), concat_axis=axis)
-        record = self._sketch(sketch, output, NO_ACTIVATION)
+        record = self._sketch(sketch, output, activation)
         if all(same_quantization(q, output) for q in inputs) and not isinstance(
             requantize, Requantize
         ):
             return self._append(record)
         mode = _mode(requantize, self.requantize)
-        given: Mode = requantize
         step = self._step(
             _where(record),
-            given,
+            requantize,
             lambda _: concat_requantize(mode, inputs, output, multiplier_bits=self.multiplier_bits),
             (len(inputs),),
         )

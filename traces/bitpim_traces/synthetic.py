@@ -37,19 +37,23 @@ class _Sketch:
     input_shape: tuple[int, int, int]
 
     def last(self) -> int:
+        """Index of the layer appended last; NETWORK_INPUT before any."""
         return len(self.layers) - 1
 
     def append(self, layer: FloatLayer) -> int:
+        """Append a layer and yield its index."""
         self.layers.append(layer)
         return self.last()
 
     def weight(self, shape: tuple[int, ...], gain: float) -> npt.NDArray[np.float32]:
+        """Draw a weight whose outputs have about `gain` times the size of its inputs."""
         fan_in = int(np.prod(shape[1:]))
         weight = self.rng.standard_normal(shape, dtype=np.float32)
         weight *= np.float32(gain * math.sqrt(2.0 / fan_in))
         return weight
 
     def bias(self, n_out: int) -> npt.NDArray[np.float32]:
+        """Draw a small bias."""
         return self.rng.standard_normal(n_out, dtype=np.float32) * np.float32(0.05)
 
     def conv(
@@ -80,6 +84,7 @@ class _Sketch:
         )
 
     def linear(self, name: str, n_in: int, n_out: int, activation: str = "relu") -> int:
+        """Append a linear layer."""
         gain = 1.0 if activation != "none" else math.sqrt(0.5)
         weight, bias = self.weight((n_out, n_in), gain), self.bias(n_out)
         return self.append(
@@ -89,13 +94,16 @@ class _Sketch:
         )
 
     def pool(self, name: str, kind: str, window: int, stride: int, padding: int = 0) -> int:
+        """Append a square pooling."""
         geometry = Geometry((window, window), (stride, stride), (padding,) * 4)
         return self.append(FloatLayer(name, kind, (self.last(),), geometry))
 
     def flatten(self) -> int:
+        """Append a flatten."""
         return self.append(FloatLayer("flatten", "flatten", (self.last(),)))
 
     def add(self, name: str, sources: tuple[int, int], activation: str = "relu") -> int:
+        """Append a residual add."""
         return self.append(FloatLayer(name, "add", sources, activation=activation))
 
 
