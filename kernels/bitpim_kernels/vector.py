@@ -13,7 +13,13 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-__all__ = ["plane_word", "popcount", "put_byte"]
+__all__ = ["TILE_FILTERS", "TILE_PIXELS", "multiply_tile", "plane_word", "popcount", "put_byte"]
+
+TILE_PIXELS = 4
+"""Pixels whose sums one `multiply_tile` keeps in registers: four fit 16 registers, and fill 32."""
+
+TILE_FILTERS = 16
+"""Filters that share one vector of int32 sums."""
 
 _LANES = 64
 _I1S = ir.VectorType(ir.IntType(1), _LANES)
@@ -57,6 +63,38 @@ def put_byte(
         if out.dtype.kind == "i" and value >> (n_bits - 1):
             value -= 1 << n_bits
         out[start + lane] = value
+
+
+def multiply_tile(
+    codes: npt.NDArray[np.int16],
+    start: int,
+    step: int,
+    n: int,
+    runs: npt.NDArray[np.int64],
+    weights: npt.NDArray[np.int16],
+    acc: npt.NDArray[np.int32],
+    first: int,
+) -> None:
+    """Add 1 to 4 pixels' dot products with 16 filters to `acc[:n, first : first + 16]`.
+
+    Pixel p sees, for every run r, the contiguous codes from ``start + p * step + runs[r]``. Codes
+    meet weights in pairs, as the hardware's 16-bit multiply-add does; the caller proves that no
+    sum leaves int32.
+
+    Shapes
+    ------
+    codes: flat, contiguous
+    weights: (n_runs, n_pairs, 32), filter f at 2f and 2f + 1 of the last axis, contiguous
+    """
+    for p in range(n):
+        for f in range(TILE_FILTERS):
+            total = int(acc[p, first + f])
+            for r in range(weights.shape[0]):
+                for k in range(weights.shape[1]):
+                    at = start + p * step + int(runs[r]) + 2 * k
+                    total += int(codes[at]) * int(weights[r, k, 2 * f])
+                    total += int(codes[at + 1]) * int(weights[r, k, 2 * f + 1])
+            acc[p, first + f] = total
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -194,3 +232,100 @@ def _overload_put_byte(out: Any, start: Any, n: Any, byte: Any, extend: Any, wor
     if not _contiguous_integers(out):
         return None
     return lambda out, start, n, byte, extend, words: _put_byte(out, start, n, byte, extend, words)
+
+
+_I16 = ir.IntType(16)
+_I32 = ir.IntType(32)
+_PAIRS = ir.VectorType(_I16, 2 * TILE_FILTERS)
+_WIDE_PAIRS = ir.VectorType(_I32, 2 * TILE_FILTERS)
+_SUMS = ir.VectorType(_I32, TILE_FILTERS)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _multiply_tile(
+    typing_context: Any,
+    codes: Any,
+    start: Any,
+    step: Any,
+    n: Any,
+    runs: Any,
+    weights: Any,
+    acc: Any,
+    first: Any,
+) -> Any:
+    """Keep 4 x 16 sums in registers; LLVM makes each pair product one multiply-add instruction."""
+    long = types.int64
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        codes_at = _address(context, builder, codes, args[0], args[1])
+        runs_array = context.make_array(runs)(context, builder, args[4])
+        weights_array = context.make_array(weights)(context, builder, args[5])
+        n_runs, n_pairs, _ = cgutils.unpack_tuple(builder, weights_array.shape, 3)
+        pixels = [_clamped(builder, p, args[3]) for p in range(TILE_PIXELS)]
+        rows = [_row_of(context, builder, acc, args[6], p, args[7]) for p in pixels]
+        offsets = [builder.mul(p, args[2]) for p in pixels]
+        sums = [cgutils.alloca_once(builder, _SUMS) for _ in pixels]
+        for total, row in zip(sums, rows, strict=True):
+            builder.store(builder.load(row, align=4), total)
+        with cgutils.for_range(builder, n_runs) as run:
+            base = builder.gep(codes_at, [builder.load(builder.gep(runs_array.data, [run.index]))])
+            at_run = builder.mul(run.index, n_pairs)
+            with cgutils.for_range(builder, n_pairs) as pair:
+                block = builder.mul(
+                    builder.add(at_run, pair.index), ir.Constant(_I64, 2 * TILE_FILTERS)
+                )
+                address = builder.gep(weights_array.data, [block])
+                weight = builder.load(builder.bitcast(address, _PAIRS.as_pointer()), align=2)
+                at_pair = builder.mul(pair.index, ir.Constant(_I64, 2))
+                for total, offset in zip(sums, offsets, strict=True):
+                    code = builder.gep(base, [builder.add(at_pair, offset)])
+                    product = _pair_product(builder, code, weight)
+                    builder.store(builder.add(builder.load(total), product), total)
+        for total, row in zip(sums, rows, strict=True):
+            builder.store(builder.load(total), row, align=4)
+        return context.get_dummy_value()
+
+    return types.void(codes, long, long, long, runs, weights, acc, long), emit
+
+
+def _clamped(builder: Any, pixel: int, n: Any) -> Any:
+    """Index `pixel`, or the last one there is: a pixel done twice gives the same sums twice."""
+    last = builder.sub(n, ir.Constant(_I64, 1))
+    index = ir.Constant(_I64, pixel)
+    return builder.select(builder.icmp_signed("<", index, n), index, last)
+
+
+def _row_of(context: Any, builder: Any, array_type: Any, array: Any, row: Any, column: Any) -> Any:
+    """Address the 16 sums of one row of a C array of two axes."""
+    struct = context.make_array(array_type)(context, builder, array)
+    width = cgutils.unpack_tuple(builder, struct.shape, 2)[1]
+    address = builder.gep(struct.data, [builder.add(builder.mul(row, width), column)])
+    return builder.bitcast(address, _SUMS.as_pointer())
+
+
+def _pair_product(builder: Any, code: Any, weight: Any) -> Any:
+    """Multiply one pair of codes with 16 pairs of weights and add within the pairs."""
+    pair = builder.load(builder.bitcast(code, _I32.as_pointer()), align=2)
+    one = builder.insert_element(ir.Constant(_SUMS, ir.Undefined), pair, ir.Constant(_I32, 0))
+    zeros = ir.Constant(_SUMS, [0] * TILE_FILTERS)
+    all_pairs = builder.shuffle_vector(one, ir.Constant(_SUMS, ir.Undefined), zeros)
+    left = builder.sext(builder.bitcast(all_pairs, _PAIRS), _WIDE_PAIRS)
+    product = builder.mul(left, builder.sext(weight, _WIDE_PAIRS))
+    nothing = ir.Constant(_WIDE_PAIRS, ir.Undefined)
+    even = ir.Constant(_SUMS, list(range(0, 2 * TILE_FILTERS, 2)))
+    odd = ir.Constant(_SUMS, list(range(1, 2 * TILE_FILTERS, 2)))
+    return builder.add(
+        builder.shuffle_vector(product, nothing, even),
+        builder.shuffle_vector(product, nothing, odd),
+    )
+
+
+@overload(multiply_tile, strict=False)  # type: ignore[untyped-decorator]
+def _overload_multiply_tile(
+    codes: Any, start: Any, step: Any, n: Any, runs: Any, weights: Any, acc: Any, first: Any
+) -> Any:
+    if not all(array.layout == "C" for array in (codes, runs, weights, acc)):
+        return None
+    return lambda codes, start, step, n, runs, weights, acc, first: _multiply_tile(
+        codes, start, step, n, runs, weights, acc, first
+    )

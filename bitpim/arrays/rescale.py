@@ -1,0 +1,156 @@
+"""Requantize steps of a layer, with the bounds inside which they are exact."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitpim.errors import AccumulatorError, TraceDataError
+from bitpim_kernels.requantize import MODES, Steps, requantize_channels
+from bitpim_traces.records import LayerRecord, Quantization, Requantize
+
+__all__ = ["RequantizeSteps", "code_dtype", "code_table", "layer_fault", "raise_fault", "steps_of"]
+
+Codes = npt.NDArray[Any]
+Int64 = npt.NDArray[np.int64]
+
+_INT32_MAX = (1 << 31) - 1
+_INT64_MAX = (1 << 63) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class RequantizeSteps:
+    """Steps as a kernel takes them; `check` is false when no input can leave their bounds."""
+
+    kernel_steps: Steps
+    check: bool
+
+
+def code_dtype(quantization: Quantization) -> np.dtype[Any]:
+    """Return the dtype that holds codes of this quantization in memory."""
+    width = 8 if quantization.bits <= 8 else 16
+    return np.dtype(f"{'int' if quantization.signed else 'uint'}{width}")
+
+
+def layer_fault(layer: LayerRecord, text: str) -> TraceDataError:
+    """Return the error of a layer whose numbers contradict each other."""
+    where = f"layer {layer.index} {layer.name!r} ({layer.kind})"
+    return TraceDataError(f"{where}: {text}; mend the trace")
+
+
+def steps_of(
+    layer: LayerRecord,
+    n: int,
+    lowest: Int64,
+    highest: Int64,
+    rule: Requantize | None = None,
+    accumulator_bits: int | None = None,
+) -> RequantizeSteps:
+    """Spread the layer's requantize step over n entries; bound the accumulators of each.
+
+    `lowest` and `highest` are what the accumulators can reach, proven from the weights. `rule`
+    replaces the layer's own, `accumulator_bits` its declared width.
+
+    Raises
+    ------
+    TraceDataError
+        The layer has no requantize step, an unknown mode, or entries that are no 1 and no n.
+    """
+    rule = layer.requantize if rule is None else rule
+    if rule is None or rule.mode not in MODES:
+        got = "none" if rule is None else repr(rule.mode)
+        raise layer_fault(layer, f"need a requantize step of {', '.join(MODES)}, got {got}")
+    mode = MODES[rule.mode]
+    bits = layer.accumulator_bits if accumulator_bits is None else accumulator_bits
+    zeros = np.zeros(n, np.int32)
+    if rule.mode == "float_scale_half_even":
+        multiplier, shift = zeros, zeros
+        scale = _spread(layer, "scale", rule.scale, n, np.dtype(np.float32))
+    else:
+        multiplier = _spread(layer, "multiplier", rule.multiplier, n, np.dtype(np.int32))
+        shift = _spread(layer, "shift", rule.shift, n, np.dtype(np.int32))
+        scale = zeros.astype(np.float32)
+    low, high = _exact_bounds(rule.mode, multiplier, shift, bits)
+    check = bool(np.any(lowest < low) or np.any(highest > high))
+    zero = int(layer.output.zero_point[0])
+    steps = Steps(
+        mode, multiplier, shift, scale, zero, int(layer.clamp[0]), int(layer.clamp[1]), low, high
+    )
+    return RequantizeSteps(steps, check)
+
+
+def raise_fault(layer: LayerRecord, steps: RequantizeSteps, fault: Int64) -> None:
+    """Raise what a kernel noted, if anything.
+
+    Raises
+    ------
+    AccumulatorError
+        A sum left the declared accumulator, or the range its requantize step is exact in.
+    """
+    if not fault.any():
+        return
+    low, high = int(steps.kernel_steps.low.max()), int(steps.kernel_steps.high.min())
+    raise AccumulatorError(
+        f"layer {layer.index} {layer.name!r} ({layer.kind}): need sums within {low}..{high}"
+        f" ({layer.accumulator_bits} bits and the requantize step), got {fault[2]} in channel"
+        f" {fault[1]}; widen the accumulator or narrow the codes"
+    )
+
+
+def code_table(
+    layer: LayerRecord, quantization: Quantization, entry: int
+) -> tuple[Codes, tuple[int, int]]:
+    """Return the output code of every input code, for a layer that works code by code.
+
+    With it the lowest and highest input code for which its requantize step is exact.
+
+    Shapes
+    ------
+    returns: (code_max - code_min + 1,)
+    """
+    codes = np.arange(quantization.code_min, quantization.code_max + 1)
+    dtype = code_dtype(layer.output)
+    rule = layer.requantize
+    if rule is None:
+        return np.clip(codes, *layer.clamp).astype(dtype), (int(codes[0]), int(codes[-1]))
+    own = Requantize(
+        rule.mode,
+        multiplier=_entry(rule.multiplier, entry),
+        shift=_entry(rule.shift, entry),
+        scale=_entry(rule.scale, entry),
+    )
+    zero = int(quantization.zero_point[0])
+    centred = codes - zero
+    steps = steps_of(layer, codes.size, centred, centred, own, 64).kernel_steps
+    low, high = int(steps.low[0]), int(steps.high[0])
+    out = np.empty(codes.size, dtype)
+    requantize_channels(np.clip(centred, low, high), 0, codes.size, steps, 0, out)
+    return out, (max(low + zero, int(codes[0])), min(high + zero, int(codes[-1])))
+
+
+def _entry(values: npt.NDArray[Any] | None, entry: int) -> npt.NDArray[Any] | None:
+    return None if values is None else values[entry : entry + 1]
+
+
+def _spread(
+    layer: LayerRecord, name: str, values: npt.NDArray[Any] | None, n: int, dtype: np.dtype[Any]
+) -> npt.NDArray[Any]:
+    if values is None or values.shape not in ((1,), (n,)):
+        got = "none" if values is None else f"shape {values.shape}"
+        raise layer_fault(layer, f"need requantize {name} with 1 or {n} entries, got {got}")
+    return np.ascontiguousarray(np.broadcast_to(values.astype(dtype), (n,)))
+
+
+def _exact_bounds(
+    mode: str, multiplier: npt.NDArray[np.int32], shift: npt.NDArray[np.int32], bits: int
+) -> tuple[Int64, Int64]:
+    """Return the accumulators, by entry, that fit the declared width and the mode's arithmetic."""
+    limit = np.full(multiplier.shape, _INT64_MAX)
+    if mode == "fixed_point_half_away":
+        limit = _INT32_MAX >> np.clip(shift, 0, 62).astype(np.int64)
+    elif mode != "float_scale_half_even":
+        product = ((1 << 62) - 1) // np.maximum(multiplier, 1).astype(np.int64)
+        limit = np.where(multiplier > 0, product, limit)
+    low = -limit - (mode == "fixed_point_half_away")
+    return np.maximum(low, -(1 << (bits - 1))), np.minimum(limit, (1 << (bits - 1)) - 1)

@@ -1,0 +1,38 @@
+"""A batch shared out over threads; the kernels below release the GIL."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
+
+import numba
+
+__all__ = ["share_out"]
+
+
+@cache
+def _pool(n_threads: int, process_id: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(n_threads, thread_name_prefix="bitpim")
+
+
+def share_out(n: int, work: Callable[[int, int], None]) -> None:
+    """Call ``work(start, stop)`` on contiguous shares of 0..n, one a Numba thread, and wait.
+
+    The first share runs in the calling thread. An error of any share is raised here, after all
+    have ended.
+    """
+    n_shares = max(1, min(numba.get_num_threads(), n))
+    edges = [n * i // n_shares for i in range(n_shares + 1)]
+    if n_shares == 1:
+        work(0, n)
+        return
+    pool = _pool(n_shares - 1, os.getpid())  # a fork inherits no threads
+    pending = [pool.submit(work, start, stop) for start, stop in pairwise(edges[1:])]
+    try:
+        work(edges[0], edges[1])
+    finally:
+        errors = [task.exception() for task in pending]
+    for error in errors:
+        if error is not None:
+            raise error
