@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         TraceTooNew,
         TraceTooOld,
     )
+    from bitpim.report.result_file import compare_results, open_result
 
 try:
     __version__ = version("bitpim")
@@ -49,6 +50,7 @@ _HOMES = {
         "TraceTooOld",
     ),
     "bitpim.config": ("list_presets", "load_preset"),
+    "bitpim.report.result_file": ("compare_results", "open_result"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -68,8 +70,10 @@ __all__ = [
     "TraceTooNew",
     "TraceTooOld",
     "__version__",
+    "compare_results",
     "list_presets",
     "load_preset",
+    "open_result",
 ]
 
 

@@ -9,17 +9,17 @@ _PREFIXES = ((1e-12, "p"), (1e-9, "n"), (1e-6, "u"), (1e-3, "m"), (1.0, ""), (1e
 
 
 def cycles_to_s(n_cycles: int, clock_ghz: float) -> float:
-    """Yield the seconds that many cycles of a clock take."""
+    """Return the seconds that many cycles of a clock take."""
     return n_cycles / (clock_ghz * _HZ_PER_GHZ)
 
 
 def pj_to_j(energy_pj: float) -> float:
-    """Yield joule from picojoule."""
+    """Return joule from picojoule."""
     return energy_pj / PJ_PER_J
 
 
 def with_prefix(value: float, unit: str, digits: int = 4) -> str:
-    """Yield a value for a reader: 4.79e-05 s becomes '47.9 us'; digits are significant digits."""
+    """Return a value for a reader: 4.79e-05 s becomes '47.9 us'; digits are significant digits."""
     if value == 0:
         return f"0 {unit}"
     factor, prefix = _PREFIXES[0]

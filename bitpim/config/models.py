@@ -34,7 +34,7 @@ Clock = Annotated[float, Field(gt=0, le=1000)]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Yield '; did you mean ...?' or the list of what is known, to end an error message."""
+    """Return '; did you mean ...?' or the list of what is known, to end an error message."""
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if not close:  # a bare key typed without its table
@@ -196,7 +196,7 @@ class Settings(BaseModel):
     origins: tuple[Origin, ...] = ()
 
     def origin(self, key: str) -> Origin:
-        """Yield source and confidence of a key such as 'mapping.partial_sum_bits'."""
+        """Return source and confidence of a key such as 'mapping.partial_sum_bits'."""
         for origin in self.origins:
             if origin.key == key:
                 return origin

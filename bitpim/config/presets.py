@@ -56,7 +56,7 @@ def _settings_model(machine: str) -> type[Settings]:
 
 
 def list_presets(machine: str | None = None) -> tuple[str, ...]:
-    """Yield the names of the packaged presets, of one machine or of all."""
+    """Return the names of the packaged presets, of one machine or of all."""
     found = []
     for entry in resources.files("bitpim").joinpath("presets").iterdir():
         if entry.name.endswith(".toml"):
@@ -73,7 +73,7 @@ def load_preset(
 @overload
 def load_preset(machine: str, name_or_path: str | Path | None = None) -> Settings: ...
 def load_preset(machine: str, name_or_path: str | Path | None = None) -> Settings:
-    """Yield the settings of a machine from a packaged preset or a TOML file.
+    """Return the settings of a machine from a packaged preset or a TOML file.
 
     Without a name the preset that bears the machine's name is taken. Anything that ends in
     `.toml` or contains a path separator is a file.
@@ -112,7 +112,7 @@ def _packaged_text(name: str, machine: str | None = None) -> str:
 
 
 def parse_preset(text: str, *, where: str = "preset") -> Settings:
-    """Yield the settings that a preset text states; `where` names it in errors.
+    """Return the settings that a preset text states; `where` names it in errors.
 
     Raises
     ------
@@ -209,7 +209,7 @@ def _first_fault(error: ValidationError, what: str = "") -> str:
 
 
 def override(settings: S, assignments: Sequence[str]) -> S:
-    """Yield new settings with `part.key=value` assignments applied and checked.
+    """Return new settings with `part.key=value` assignments applied and checked.
 
     A value is read as TOML; a bare word is a string. The origin of a changed value becomes
     'set by hand', assumed.
@@ -262,7 +262,7 @@ def _values(settings: Settings) -> Values:
 
 
 def setting_rows(settings: Settings) -> tuple[SettingRow, ...]:
-    """Yield every setting with value, origin and meaning, in reading order."""
+    """Return every setting with value, origin and meaning, in reading order."""
     values = _values(settings)
     rows = []
     for key, meaning in _leaf_types(type(settings)).items():
@@ -277,7 +277,7 @@ def setting_rows(settings: Settings) -> tuple[SettingRow, ...]:
 
 
 def describe(settings: Settings) -> str:
-    """Yield a text a person reads: every key with value, confidence, source and meaning."""
+    """Return a text a person reads: every key with value, confidence, source and meaning."""
     rows = setting_rows(settings)
     wide = [max(len(row[i]) for row in rows) for i in (0, 1, 3)]
     lines = [f"{settings.machine}, preset {settings.name}: {settings.title}"]
@@ -290,7 +290,7 @@ def describe(settings: Settings) -> str:
 
 
 def to_toml(settings: Settings) -> str:
-    """Yield the whole preset as TOML that `parse_preset` reads back to equal settings."""
+    """Return the whole preset as TOML that `parse_preset` reads back to equal settings."""
     lines = ["[preset]"]
     lines += [
         f"{key} = {_toml_text(getattr(settings, key))}" for key in ("machine", "name", "title")
@@ -314,12 +314,12 @@ def _toml_text(value: Any) -> str:
 
 
 def default_text(machine: str) -> str:
-    """Yield the default preset of a machine as complete TOML, to start one's own from."""
+    """Return the default preset of a machine as complete TOML, to start one's own from."""
     return to_toml(load_preset(machine))
 
 
 def json_schema(machine: str) -> dict[str, Any]:
-    """Yield the JSON schema of a machine's preset file (a preset that extends nothing)."""
+    """Return the JSON schema of a machine's preset file (a preset that extends nothing)."""
     model = _settings_model(machine)
     parts = {}
     for name, part in _parts(model).items():

@@ -1,0 +1,1 @@
+"""What counted events cost: price tables, and counts times prices."""

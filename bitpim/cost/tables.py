@@ -1,0 +1,174 @@
+"""Price tables: TOML read into frozen, checked models. A table is used whole, never mixed.
+
+A file has a `[table]` head (name, title, technology) and one `[prices.EVENT]` table for each event
+of the machine, with the energy of one event, what one event is, and where the number comes from.
+"""
+
+import json
+import tomllib
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bitpim.config import Confidence, did_you_mean
+from bitpim.errors import ConfigError
+
+__all__ = ["Price", "PriceTable", "list_price_tables", "load_prices", "parse_prices"]
+
+_STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
+Word = Annotated[str, Field(min_length=1)]
+
+
+class Price(BaseModel):
+    """What one event costs."""
+
+    model_config = _STRICT
+
+    event: Word
+    energy_pj: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    per: Word  # what one event is, in words
+    technology: Word
+    source: Word
+    confidence: Confidence
+
+
+class PriceTable(BaseModel):
+    """The prices of all events of a machine, from one technology."""
+
+    model_config = _STRICT
+
+    name: Word
+    title: str = ""
+    technology: Word
+    prices: tuple[Price, ...]
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """Names of the priced events, sorted."""
+        return tuple(price.event for price in self.prices)
+
+    def price(self, event: str) -> Price:
+        """Return the price of an event.
+
+        Raises
+        ------
+        ConfigError
+            The table does not price that event; zero has to be said, it is never assumed.
+        """
+        for price in self.prices:
+            if price.event == event:
+                return price
+        raise ConfigError(
+            f"price table {self.name}: no price for event {event!r}"
+            f"{did_you_mean(event, self.events)}; add [prices.{event}], with energy_pj = 0.0 if "
+            "it is free"
+        )
+
+    def require(self, events: Iterable[str]) -> None:
+        """Raise ConfigError, naming the event, unless the table prices all of them."""
+        for event in events:
+            self.price(event)
+
+    def scaled(self, event: str, factor: float) -> "PriceTable":
+        """Return the same table with the price of one event multiplied."""
+        self.price(event)
+        prices = tuple(
+            price.model_copy(update={"energy_pj": price.energy_pj * factor})
+            if price.event == event
+            else price
+            for price in self.prices
+        )
+        return self.model_copy(update={"prices": prices})
+
+    def to_toml(self) -> str:
+        """Return the table as TOML that `parse_prices` reads back to an equal table."""
+        lines = ["[table]"]
+        lines += [f"{key} = {_toml(getattr(self, key))}" for key in ("name", "title", "technology")]
+        for price in self.prices:
+            lines += ["", f"[prices.{_toml(price.event)}]"]
+            lines += [
+                f"{key} = {_toml(content)}"
+                for key, content in price.model_dump(exclude={"event"}).items()
+            ]
+        return "\n".join(lines) + "\n"
+
+
+def _toml(value: object) -> str:
+    return json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")
+
+
+def list_price_tables() -> tuple[str, ...]:
+    """Return the names of the packaged price tables, sorted."""
+    folder = resources.files("bitpim").joinpath("cost", "prices")
+    return tuple(
+        sorted(
+            entry.name.removesuffix(".toml")
+            for entry in folder.iterdir()
+            if entry.name.endswith(".toml")
+        )
+    )
+
+
+def load_prices(name_or_path: str | Path) -> PriceTable:
+    """Return a packaged price table by name, or one from a TOML file.
+
+    Raises
+    ------
+    ConfigError
+        Unknown name, unreadable file, or a price that is incomplete or negative.
+    """
+    name = str(name_or_path)
+    if name.endswith(".toml") or "/" in name or "\\" in name:
+        try:
+            text = Path(name).read_text("utf-8")
+        except (OSError, UnicodeDecodeError, ValueError) as error:
+            raise ConfigError(f"price file {name}: cannot be read ({error})") from error
+        return parse_prices(text, where=f"price file {name}")
+    known = list_price_tables()
+    if name not in known:
+        raise ConfigError(
+            f"unknown price table {name!r}{did_you_mean(name, known)} (a file name ends in .toml)"
+        )
+    text = resources.files("bitpim").joinpath("cost", "prices", f"{name}.toml").read_text("utf-8")
+    return parse_prices(text, where=f"price table {name}")
+
+
+def parse_prices(text: str, *, where: str = "price table") -> PriceTable:
+    """Return the price table that a TOML text states; `where` names it in errors."""
+    try:
+        tables: dict[str, Any] = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        raise ConfigError(f"{where}: not TOML ({error})") from error
+    unknown = sorted(set(tables) - {"table", "prices"})
+    if unknown:
+        raise ConfigError(
+            f"{where}: unknown table {unknown[0]!r}{did_you_mean(unknown[0], ['table', 'prices'])}"
+        )
+    head, entries = tables.get("table"), tables.get("prices")
+    if not isinstance(head, dict) or not isinstance(entries, dict):
+        raise ConfigError(f"{where}: needs a [table] and one [prices.EVENT] for each event")
+    prices = tuple(_price(event, entries[event], where) for event in sorted(entries))
+    try:
+        return PriceTable(**{**head, "prices": prices})
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {_first_fault(error)}") from error
+
+
+def _price(event: str, entry: object, where: str) -> Price:
+    if not isinstance(entry, dict):
+        raise ConfigError(f"{where}: prices.{event}: need a table, got {entry!r}")
+    try:
+        return Price(**{**entry, "event": event})
+    except (ValidationError, TypeError) as error:
+        fault = _first_fault(error) if isinstance(error, ValidationError) else str(error)
+        raise ConfigError(f"{where}: prices.{event}: {fault}") from error
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    key = ".".join(str(step) for step in fault["loc"])
+    got = "" if fault["type"] == "missing" else f", got {fault['input']!r}"
+    return f"{key}: {fault['msg']}{got}"

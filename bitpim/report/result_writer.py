@@ -1,0 +1,283 @@
+"""Writes a result: finished batches go to a journal, the whole run to one HDF5 file at the end.
+
+The journal is `<name>.part`. The file under the final name is assembled in memory, in an order that
+depends on the content alone, written beside it and renamed: it is whole or it is not there.
+"""
+
+import contextlib
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from bitpim.cost.tables import PriceTable
+from bitpim.errors import ResultError
+from bitpim.report.figures import ERROR_COLUMNS, ErrorFigures
+from bitpim.report.journal import Journal, pack_record, unpack_record
+from bitpim.report.result_image import Batches, LayerRows, assemble
+from bitpim.report.result_reader import open_result
+from bitpim.report.result_records import DIGEST_BYTES, PhaseCounts, RunHeader
+from bitpim.report.seal import seal_of
+
+__all__ = ["ResultWriter"]
+
+Array = npt.NDArray[Any]
+Rows = npt.NDArray[np.float64]
+
+
+class ResultWriter:
+    """Collects the batches of one run; use it in a `with` statement.
+
+    With `resume`, batches that the journal of the same run holds are `completed`. A run that was
+    already finished is complete from the start, and `finish` then only names its file.
+
+    Raises
+    ------
+    ResultError
+        The folder cannot be written, another process writes the same result, or `resume` meets the
+        journal or the file of another run; the message says what differs.
+    """
+
+    def __init__(self, path: str | Path, header: RunHeader, *, resume: bool = False) -> None:
+        self.path = Path(path)
+        self.part = self.path.with_name(self.path.name + ".part")
+        self.header = header
+        self._is_finished = False
+        if not 0 <= header.start < header.stop:
+            raise ResultError(
+                f"{self.path}: need samples 0 <= start < stop, got {header.start}:{header.stop}"
+            )
+        if self.path.is_dir():
+            raise ResultError(f"{self.path}: is a folder, need the name of a file")
+        if resume and self.path.exists() and not self.part.exists():
+            self._compare_header(open_result(self.path).header, self.path)
+            self._is_finished = True
+            return
+        self._journal = Journal(self.part, resume=resume)
+        try:
+            self._batches = self._read_journal()
+        except BaseException:
+            self._journal.close()
+            raise
+
+    def _read_journal(self) -> dict[range, int]:
+        """Read which batches are done, starting the journal where it is new."""
+        if not len(self._journal):
+            self._journal.append(pack_record({"header": asdict(self.header)}))
+            return {}
+        batches: dict[range, int] = {}
+        for index, payload in enumerate(self._journal):
+            fields, _ = unpack_record(payload)
+            if index == 0:
+                began_with = self._parse_header(fields)
+                self._compare_header(began_with, self.part)
+                self.header = began_with
+            else:
+                batches[range(fields["start"], fields["stop"])] = index
+        return batches
+
+    def _parse_header(self, fields: dict[str, Any]) -> RunHeader:
+        try:
+            return RunHeader(**fields["header"])
+        except (KeyError, TypeError) as error:
+            raise ResultError(
+                f"{self.part}: another version of bitpim began it; run without --resume"
+            ) from error
+
+    def _compare_header(self, found: RunHeader, where: Path) -> None:
+        apart = found.differences(self.header)
+        if apart:
+            raise ResultError(
+                f"{where}: belongs to another run, there and here: {'; '.join(apart)}; run without "
+                "--resume to start anew, or choose another output"
+            )
+
+    @property
+    def completed(self) -> frozenset[int]:
+        """The samples that are done."""
+        if self._is_finished:
+            return frozenset(range(self.header.start, self.header.stop))
+        return frozenset(sample for batch in self._batches for sample in batch)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the final file was already there when the run began."""
+        return self._is_finished
+
+    def add_batch(
+        self,
+        start: int,
+        stop: int,
+        layer_digests: Mapping[int, npt.NDArray[np.uint8]],
+        final_codes: Array | None,
+        layer_counts: Mapping[int, PhaseCounts],
+        layer_errors: Mapping[int, Rows] | None = None,
+    ) -> None:
+        """Keep one batch; it is on the disk when this returns.
+
+        `layer_errors` holds the `figures.error_rows` of layers that have a float reference.
+
+        Shapes
+        ------
+        layer_digests : (stop - start, 16) each, uint8
+        final_codes : (stop - start, ...), integers; None in a run that keeps no outputs
+        layer_errors : (n, 3) each, float64
+
+        Raises
+        ------
+        ResultError
+            Samples outside the run or done before, shapes that do not fit, or a full disk.
+        """
+        self._check_samples(start, stop)
+        where = f"{self.path}: samples {start}:{stop}"
+        errors = {i: np.zeros((0, len(ERROR_COLUMNS))) for i in layer_digests}
+        errors |= layer_errors or {}
+        _check_shapes(where, stop - start, layer_digests, final_codes, errors)
+        if not layer_digests.keys() == layer_counts.keys() == errors.keys():
+            raise ResultError(f"{where}: digests, counts and errors are not of the same layers")
+        names = sorted(layer_digests)
+        arrays: dict[str, Array] = {} if final_codes is None else {"final": final_codes}
+        for index in names:
+            arrays[f"digests {index}"] = layer_digests[index]
+            arrays[f"errors {index}"] = errors[index].astype(np.float64, copy=False)
+        counts = [
+            {phase: {e: int(n) for e, n in events.items()} for phase, events in c.items()}
+            for c in (layer_counts[index] for index in names)
+        ]
+        fields = {"start": start, "stop": stop, "layers": names, "counts": counts}
+        self._batches[range(start, stop)] = self._journal.append(pack_record(fields, arrays))
+
+    def _check_samples(self, start: int, stop: int) -> None:
+        if self._is_finished or not self.header.start <= start < stop <= self.header.stop:
+            raise ResultError(
+                f"{self.path}: samples {start}:{stop}: not in the run's samples "
+                f"{self.header.start}:{self.header.stop} that are still to do"
+            )
+        for batch in self._batches:
+            if start < batch.stop and batch.start < stop:
+                raise ResultError(
+                    f"{self.path}: samples {start}:{stop}: {batch.start}:{batch.stop} were done "
+                    "before"
+                )
+
+    def error_rows(self) -> dict[int, Rows]:
+        """Return the error rows of each layer, all samples in order (done batches only)."""
+        rows: dict[int, list[Rows]] = {}
+        for fields, arrays in self._in_order():
+            for index in fields["layers"]:
+                rows.setdefault(index, []).append(arrays[f"errors {index}"])
+        return {index: np.concatenate(parts) for index, parts in rows.items()}
+
+    def final_codes(self) -> Array | None:
+        """Return the final codes of all samples in order (done batches only), if they are kept."""
+        parts = [arrays["final"] for _, arrays in self._in_order() if "final" in arrays]
+        return np.concatenate(parts) if parts else None
+
+    def _in_order(self) -> Batches:
+        for batch in sorted(self._batches, key=lambda b: b.start):
+            yield unpack_record(self._journal.payload(self._batches[batch]))
+
+    def finish(
+        self,
+        layer_table: LayerRows,
+        prices: PriceTable | None = None,
+        error_figures: ErrorFigures | None = None,
+    ) -> Path:
+        """Write the result under its final name, remove the journal, and return the name.
+
+        `layer_table` is the plan's table: `index`, `name`, `kind`, and scalars that are kept as
+        they are; it must hold every layer of the batches.
+
+        Raises
+        ------
+        ResultError
+            Samples are missing, batches disagree, or the file cannot be written (the journal then
+            stays, and a later `resume` finishes).
+        ConfigError
+            The price table lacks an event.
+        """
+        if self._is_finished:
+            return self.path
+        missing = self.header.n_samples - len(self.completed)
+        if missing:
+            raise ResultError(f"{self.path}: {missing} samples are still to do")
+        image = assemble(self.header, self._in_order, layer_table, prices, error_figures)
+        _write_whole(self.path, seal_of(image), image)
+        self._journal.remove()
+        self._is_finished = True
+        return self.path
+
+    def close(self) -> None:
+        """Let go of the journal; it stays for a later resume unless the run was finished."""
+        if not self._is_finished:
+            self._journal.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _write_whole(path: Path, *pieces: bytes) -> None:
+    """Write a file that appears under its name only when all of it is on the disk."""
+    half = path.with_name(path.name + ".tmp")
+    try:
+        with half.open("wb") as file:
+            for piece in pieces:
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        half.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            half.unlink()
+        raise ResultError(
+            f"{path}: cannot be written ({error.strerror or error}); what was finished is kept: "
+            "make room and run again with --resume"
+        ) from error
+    with contextlib.suppress(OSError):  # not every system lets a folder be synchronized
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _check_shapes(
+    where: str,
+    n_samples: int,
+    digests: Mapping[int, npt.NDArray[np.uint8]],
+    final_codes: Array | None,
+    errors: Mapping[int, Rows],
+) -> None:
+    need = (n_samples, DIGEST_BYTES)
+    for index, rows in digests.items():
+        if rows.shape != need or rows.dtype != np.uint8:
+            raise ResultError(
+                f"{where}: digests of layer {index}: need uint8 {need}, got {rows.dtype} "
+                f"{rows.shape}"
+            )
+    for index, figures in errors.items():
+        if figures.ndim != 2 or figures.shape[1] != len(ERROR_COLUMNS):
+            raise ResultError(
+                f"{where}: error rows of layer {index}: need (n, {len(ERROR_COLUMNS)}), got "
+                f"{figures.shape}"
+            )
+    if final_codes is None:
+        return
+    if final_codes.shape[:1] != (n_samples,) or final_codes.dtype.kind not in "iu":
+        raise ResultError(
+            f"{where}: final codes: need integers of {n_samples} samples, got "
+            f"{final_codes.dtype} {final_codes.shape}"
+        )
