@@ -1,0 +1,1 @@
+"""Arrays: cells, latches and peripheral circuits that execute steps and count events."""

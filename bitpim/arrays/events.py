@@ -1,0 +1,98 @@
+"""Counts: how often each physical act happened. Exact integers, never prices.
+
+Source: papers.md 1.7 and 9.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from bitpim.errors import AccumulatorError, ConfigError
+
+__all__ = ["EVENTS", "Counts"]
+
+EVENTS: Final[Mapping[str, str]] = {
+    "cycles": "array cycles in lock step, whatever the number of arrays: time, not work",
+    "sram_compute_cycle": "one array activates one or two rows, computes and writes back",
+    "sram_access_cycle": "one array reads or writes one row plainly: load, store, column move",
+    "tag_load": "a compute cycle that loads the tag latch",
+    "tag_store": "a compute cycle that stores the tag latch to a row",
+    "carry_reset": "a compute cycle that sets or resets the carry latch",
+    "carry_store": "a compute cycle that stores the carry latch to a row",
+    "tmu_row": "one row through a transpose memory unit",
+    "bus_byte": "one byte over the bus of a cache slice",
+    "dram_byte": "one byte from or to DRAM",
+    "gather_row": "one row through the block that coalesces inputs",
+    "masked_reduction": "one reduction of the lanes that a mask selects",
+}
+"""Every event an array may count, and what one of it is."""
+
+_LIMIT = 2**63
+
+
+class Counts(Mapping[str, int]):
+    """Frozen event counts; an event that did not happen counts 0.
+
+    Add two with ``+``, repeat with ``* n``. Equal when every event is equal.
+
+    Raises
+    ------
+    ConfigError
+        An event is unknown or its count negative.
+    AccumulatorError
+        A count does not fit int64.
+    """
+
+    __slots__ = ("_by_event",)
+
+    def __init__(self, **by_event: int) -> None:
+        for event, count in by_event.items():
+            if event not in EVENTS:
+                raise ConfigError(
+                    f"Counts: need one of {', '.join(EVENTS)}, got {event!r}; add it to EVENTS"
+                )
+            if count < 0:
+                raise ConfigError(f"Counts: {event} needs a count >= 0, got {count}")
+            if count >= _LIMIT:
+                raise AccumulatorError(
+                    f"Counts: {event} needs a count below 2^63, got {count}; count fewer samples"
+                )
+        self._by_event = {event: int(count) for event, count in by_event.items() if count}
+
+    def __getitem__(self, event: str) -> int:
+        if event not in EVENTS:
+            raise KeyError(event)
+        return self._by_event.get(event, 0)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(EVENTS)
+
+    def __len__(self) -> int:
+        return len(EVENTS)
+
+    def __add__(self, other: "Counts") -> "Counts":
+        if not isinstance(other, Counts):
+            return NotImplemented
+        return Counts(**{event: self[event] + other[event] for event in EVENTS})
+
+    def __mul__(self, times: int) -> "Counts":
+        if not isinstance(times, int):
+            return NotImplemented
+        return Counts(**{event: count * times for event, count in self._by_event.items()})
+
+    __rmul__ = __mul__
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Counts):
+            return NotImplemented
+        return self._by_event == other._by_event
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._by_event.items()))
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{event}={self[event]}" for event in EVENTS if self[event])
+        return f"Counts({inside})"
+
+    def as_dict(self) -> dict[str, int]:
+        """Return the events that happened, in the order of `EVENTS`."""
+        return {event: self[event] for event in EVENTS if self[event]}
