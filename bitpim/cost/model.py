@@ -11,7 +11,7 @@ from bitpim.units import cycles_to_s
 __all__ = ["CYCLES", "Energy", "Sensitivity", "energy", "phase_energy_pj", "seconds", "sensitivity"]
 
 CYCLES = "cycles"
-"""The entry of a phase's counts that is time and has no price."""
+"""The entry of a phase's counts that is its time; every other entry counts an event."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,14 @@ from bitpim.report.result_records import (
     RunHeader,
     digest_samples,
 )
-from bitpim.report.result_writer import ResultWriter
+from bitpim.report.result_writer import LayerBatch, ResultWriter
 
 __all__ = [
     "FORMAT_NAME",
     "FORMAT_VERSION",
     "Comparison",
     "Difference",
+    "LayerBatch",
     "LayerResult",
     "Result",
     "ResultWriter",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitpim.cost.model import CYCLES
 from bitpim.errors import ResultError
 from bitpim.report.figures import ErrorFigures
 
@@ -27,9 +28,6 @@ __all__ = [
 FORMAT_NAME = "bitpim.result"
 FORMAT_VERSION = (1, 0)
 DIGEST_BYTES = 16
-CYCLES = "cycles"
-"""The entry of a phase that is its time; every other entry counts an event."""
-
 PhaseCounts = Mapping[str, Mapping[str, int]]
 
 

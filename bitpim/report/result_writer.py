@@ -7,7 +7,7 @@ depends on the content alone, written beside it and renamed: it is whole or it i
 import contextlib
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,10 +24,27 @@ from bitpim.report.result_reader import open_result
 from bitpim.report.result_records import DIGEST_BYTES, PhaseCounts, RunHeader
 from bitpim.report.seal import seal_of
 
-__all__ = ["ResultWriter"]
+__all__ = ["LayerBatch", "ResultWriter"]
 
 Array = npt.NDArray[Any]
 Rows = npt.NDArray[np.float64]
+
+
+def _no_rows() -> Rows:
+    return np.zeros((0, len(ERROR_COLUMNS)))
+
+
+@dataclass(frozen=True, slots=True)
+class LayerBatch:
+    """What one layer gave for one batch of n samples.
+
+    `digests` is uint8 (n, 16), see `digest_samples`; `counts` events by phase, `cycles` among them;
+    `error_rows` float64 (up to n, 3), see `figures.error_rows`, for samples with a float reference.
+    """
+
+    digests: npt.NDArray[np.uint8]
+    counts: PhaseCounts
+    error_rows: Rows = field(default_factory=_no_rows)
 
 
 class ResultWriter:
@@ -110,23 +127,14 @@ class ResultWriter:
         return self._is_finished
 
     def add_batch(
-        self,
-        start: int,
-        stop: int,
-        layer_digests: Mapping[int, npt.NDArray[np.uint8]],
-        final_codes: Array | None,
-        layer_counts: Mapping[int, PhaseCounts],
-        layer_errors: Mapping[int, Rows] | None = None,
+        self, start: int, stop: int, layers: Mapping[int, LayerBatch], final_codes: Array | None
     ) -> None:
         """Keep one batch; it is on the disk when this returns.
 
-        `layer_errors` holds the `figures.error_rows` of layers that have a float reference.
-
         Shapes
         ------
-        layer_digests : (stop - start, 16) each, uint8
+        layers : what each layer gave, by its index
         final_codes : (stop - start, ...), integers; None in a run that keeps no outputs
-        layer_errors : (n, 3) each, float64
 
         Raises
         ------
@@ -134,20 +142,15 @@ class ResultWriter:
             Samples outside the run or done before, shapes that do not fit, or a full disk.
         """
         self._check_samples(start, stop)
-        where = f"{self.path}: samples {start}:{stop}"
-        errors = {i: np.zeros((0, len(ERROR_COLUMNS))) for i in layer_digests}
-        errors |= layer_errors or {}
-        _check_shapes(where, stop - start, layer_digests, final_codes, errors)
-        if not layer_digests.keys() == layer_counts.keys() == errors.keys():
-            raise ResultError(f"{where}: digests, counts and errors are not of the same layers")
-        names = sorted(layer_digests)
+        _check_shapes(f"{self.path}: samples {start}:{stop}", stop - start, layers, final_codes)
+        names = sorted(layers)
         arrays: dict[str, Array] = {} if final_codes is None else {"final": final_codes}
         for index in names:
-            arrays[f"digests {index}"] = layer_digests[index]
-            arrays[f"errors {index}"] = errors[index].astype(np.float64, copy=False)
+            arrays[f"digests {index}"] = layers[index].digests
+            arrays[f"errors {index}"] = layers[index].error_rows.astype(np.float64, copy=False)
         counts = [
             {phase: {e: int(n) for e, n in events.items()} for phase, events in c.items()}
-            for c in (layer_counts[index] for index in names)
+            for c in (layers[index].counts for index in names)
         ]
         fields = {"start": start, "stop": stop, "layers": names, "counts": counts}
         self._batches[range(start, stop)] = self._journal.append(pack_record(fields, arrays))
@@ -255,24 +258,20 @@ def _write_whole(path: Path, *pieces: bytes) -> None:
 
 
 def _check_shapes(
-    where: str,
-    n_samples: int,
-    digests: Mapping[int, npt.NDArray[np.uint8]],
-    final_codes: Array | None,
-    errors: Mapping[int, Rows],
+    where: str, n_samples: int, layers: Mapping[int, LayerBatch], final_codes: Array | None
 ) -> None:
     need = (n_samples, DIGEST_BYTES)
-    for index, rows in digests.items():
-        if rows.shape != need or rows.dtype != np.uint8:
+    for index, layer in layers.items():
+        digests, rows = layer.digests, layer.error_rows
+        if digests.shape != need or digests.dtype != np.uint8:
             raise ResultError(
-                f"{where}: digests of layer {index}: need uint8 {need}, got {rows.dtype} "
-                f"{rows.shape}"
+                f"{where}: digests of layer {index}: need uint8 {need}, got {digests.dtype} "
+                f"{digests.shape}"
             )
-    for index, figures in errors.items():
-        if figures.ndim != 2 or figures.shape[1] != len(ERROR_COLUMNS):
+        if rows.ndim != 2 or rows.shape[1] != len(ERROR_COLUMNS) or len(rows) > n_samples:
             raise ResultError(
-                f"{where}: error rows of layer {index}: need (n, {len(ERROR_COLUMNS)}), got "
-                f"{figures.shape}"
+                f"{where}: error rows of layer {index}: need (at most {n_samples}, "
+                f"{len(ERROR_COLUMNS)}), got {rows.shape}"
             )
     if final_codes is None:
         return
