@@ -273,6 +273,8 @@ EYE = np.eye(3, dtype=np.float32)
         (FloatLayer("x", "max_pool2d", (-1,), Geometry((3, 3))), (3, 2, 2), "does not fit"),
         (FloatLayer("x", "pad", (-1,), pads=(0, 0, -1, 0, 0, 0)), (3, 2, 2), "at least 0"),
         (FloatLayer("x", "flatten", (-1,)), (3, 0, 2), "positive sizes"),
+        (FloatLayer("x", "flatten", (-1,), activation="relu"), (3,), "a layer of its own"),
+        (FloatLayer("x", "add", (-1, -1), activation="tanh"), (3,), "a layer of its own"),
     ],
 )
 def test_a_malformed_layer_is_named(layer: Any, shape: Any, message: Any) -> None:

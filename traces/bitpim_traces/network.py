@@ -22,6 +22,7 @@ Shape = tuple[int, ...]
 
 _FUSING_KINDS = ("conv2d", "linear", "add")
 _CLIPPING = ("relu", "relu6", "clamp")
+_CLIPPED_KINDS = (*_FUSING_KINDS, "avg_pool2d", "concat")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -238,6 +239,11 @@ def _check_layer(layer: FloatLayer, index: int) -> None:
         raise TraceDataError(f"{where}: need clamp=(lowest, highest), got {layer.clamp}")
     if layer.kind == "activation" and layer.activation == "none":
         raise TraceDataError(f"{where}: need an activation other than none")
+    allowed = ("none", *_CLIPPING) if layer.kind in _CLIPPED_KINDS else ("none",)
+    if layer.kind != "activation" and layer.activation not in allowed:
+        raise TraceDataError(
+            f"{where}: {layer.activation} cannot be fused here; make it a layer of its own"
+        )
     fewest, most = {"add": (2, None), "concat": (1, None)}.get(layer.kind, (1, 1))
     n_inputs = len(layer.inputs)
     if n_inputs < fewest or (most is not None and n_inputs > most):

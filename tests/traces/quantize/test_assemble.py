@@ -186,6 +186,19 @@ def test_concat_rescales_only_inputs_that_differ(gain: float, rescaled: bool) ->
     assert max(errors(trace)) < 0.02
 
 
+@pytest.mark.parametrize("mode", REQUANTIZE_MODES)
+def test_concat_and_average_may_clip(mode: str) -> None:
+    layers = (
+        FloatLayer("cat", "concat", (-1, -1), activation="clamp", clamp=(-0.5, 1.0)),
+        FloatLayer("pool", "avg_pool2d", (0,), Geometry((2, 2)), activation="relu"),
+    )
+    network = FloatNetwork("net", layers, (3, 2, 2))
+    x = np.random.default_rng(0).standard_normal((32, 3, 2, 2)).astype(np.float32)
+    trace = quantize_network(network, calibrate(network, x), x, settings=Settings(requantize=mode))
+    assert max(errors(trace)) < 0.06
+    assert trace.layers[1].clamp[0] == int(trace.layers[1].output.zero_point[0])
+
+
 def test_a_dead_channel_with_a_bias_fits_the_accumulator() -> None:
     """Its own scale would be so small that the bias code left any accumulator."""
     weight = np.array([[1e-20, 1e-20], [1.0, 1.0], [0.0, 0.0]], np.float32)

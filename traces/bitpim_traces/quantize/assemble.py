@@ -227,10 +227,17 @@ def _append(
             layer.inputs,
             axis=layer.concat_axis,
             output=inputs[0] if agree else output(),
+            activation=activation,
         )
     elif layer.kind == "avg_pool2d" and layer.geometry is not None:
         keeps = settings.requantize == "fixed_point_half_away"
-        builder.avg_pool2d(layer.name, source, layer.geometry, output=None if keeps else output())
+        builder.avg_pool2d(
+            layer.name,
+            source,
+            layer.geometry,
+            output=None if keeps else output(),
+            activation=activation,
+        )
     elif layer.kind == "max_pool2d" and layer.geometry is not None:
         builder.max_pool2d(layer.name, source, layer.geometry)
     elif layer.kind == "flatten":
