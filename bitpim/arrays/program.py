@@ -154,10 +154,9 @@ class Program:
     def _line(self, step: int) -> str:
         opcode = SRAM[int(self.table[step, 0])]
         a, b, dst = self.operands[step]
-        parts = [f"{dst} = {opcode.result}" if dst else "", opcode.latch]
+        where = " where T" if self.table[step, 4] == op.IF_TAG else ""
+        parts = [f"{dst} = {opcode.result}{where}" if dst else "", opcode.latch]
         text = _with_rows(", ".join(part for part in parts if part), a, b)
-        if self.table[step, 4] == op.IF_TAG:
-            text += " where T"
         note = f"  ; {self.notes[step]}" if self.notes[step] else ""
         return f"{step:4}  {opcode.mnemonic:<18}  {text:<44}{note}".rstrip()
 

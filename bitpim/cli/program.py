@@ -1,0 +1,123 @@
+"""`bitpim program`: the micro-programs of the arrays, step by step."""
+
+import json as json_text
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bitpim.cli.options import Json
+
+if TYPE_CHECKING:
+    from bitpim.arrays.catalog import Widths
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Micro-programs of the arrays: cycles and steps.", no_args_is_help=True)
+
+Bits = Annotated[int, typer.Option("--bits", min=1, max=64, help="Bits of the operands.")]
+WeightBits = Annotated[
+    int | None,
+    typer.Option(
+        "--weight-bits", min=1, max=64, help="Bits of the second factor.  [default: bits]"
+    ),
+]
+AccumulatorBits = Annotated[
+    int | None,
+    typer.Option(
+        "--accumulator-bits", min=1, max=64, help="Bits of sums.  [default: both factors + 8]"
+    ),
+]
+ArrayRows = Annotated[int, typer.Option("--rows", min=1, max=65_536, help="Rows of the array.")]
+
+
+def _widths(bits: int, weight_bits: int | None, total_bits: int | None, n_rows: int) -> "Widths":
+    from bitpim.arrays.catalog import Widths
+
+    weight = bits if weight_bits is None else weight_bits
+    total = min(bits + weight + 8, 64) if total_bits is None else total_bits
+    return Widths(bits, weight, total, n_rows)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Program, such as multiply.")],
+    bits: Bits = 8,
+    weight_bits: WeightBits = None,
+    accumulator_bits: AccumulatorBits = None,
+    rows: ArrayRows = 256,
+    json: Json = False,
+) -> None:
+    """Print a program row by row."""
+    from bitpim.arrays.catalog import catalog_program
+    from bitpim.arrays.family import SRAM
+
+    program = catalog_program(name, _widths(bits, weight_bits, accumulator_bits, rows))
+    if not json:
+        typer.echo("\n".join(program.listing()))
+        return
+    row = {
+        "name": program.name,
+        "cycles": program.n_steps,
+        "counts": program.counts.as_dict(),
+        "entry": list(program.entry),
+        "fields": [
+            {"name": field.name, "start": field.start, "width": field.width}
+            for field in program.fields
+        ],
+        "steps": [
+            {
+                "opcode": SRAM[opcode].mnemonic,
+                "a": a,
+                "b": b,
+                "dst": dst,
+                "if_tag": bool(predicate),
+                "rows": operands,
+                "note": note,
+            }
+            for (opcode, a, b, dst, predicate), operands, note in zip(
+                program.table.tolist(), program.operands, program.notes, strict=True
+            )
+        ],
+    }
+    typer.echo(json_text.dumps(row))
+
+
+@app.command(name="list")
+def list_programs(
+    bits: Bits = 8,
+    weight_bits: WeightBits = None,
+    accumulator_bits: AccumulatorBits = None,
+    rows: ArrayRows = 256,
+    json: Json = False,
+) -> None:
+    """Print the cycles and rows of every program."""
+    from bitpim.arrays.catalog import CATALOG, catalog_program
+    from bitpim.errors import ProgramError
+
+    widths = _widths(bits, weight_bits, accumulator_bits, rows)
+    found: list[dict[str, Any]] = []
+    for name in CATALOG:
+        try:
+            program = catalog_program(name, widths)
+        except ProgramError as error:
+            found.append({"name": name, "error": str(error)})
+        else:
+            found.append(
+                {
+                    "name": name,
+                    "cycles": program.n_steps,
+                    "rows": program.n_rows,
+                    "counts": program.counts.as_dict(),
+                }
+            )
+    if json:
+        typer.echo(json_text.dumps(found))
+        return
+    typer.echo(f"{'program':<28}{'cycles':>8}{'rows':>6}{'tag loads':>11}")
+    for row in found:
+        counts = row.get("counts")
+        if isinstance(counts, dict):
+            loads = counts.get("tag_load", 0)
+            typer.echo(f"{row['name']:<28}{row['cycles']:>8}{row['rows']:>6}{loads:>11}")
+        else:
+            typer.echo(f"{row['name']:<28}       -  {row['error']}")
