@@ -32,6 +32,7 @@ from bitpim.config.presets import (
     parse_preset,
     setting_rows,
     to_toml,
+    toml_text,
 )
 
 __all__ = [
@@ -57,4 +58,5 @@ __all__ = [
     "parse_preset",
     "setting_rows",
     "to_toml",
+    "toml_text",
 ]

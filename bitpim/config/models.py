@@ -30,6 +30,7 @@ STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Bits = Annotated[int, Field(ge=1, le=64)]
+Name = Annotated[str, Field(min_length=1)]
 Clock = Annotated[float, Field(gt=0, le=1000)]
 
 
@@ -190,8 +191,8 @@ class Settings(BaseModel):
 
     model_config = STRICT
 
-    machine: str
-    name: str
+    machine: Name
+    name: Name
     title: str = ""
     origins: tuple[Origin, ...] = ()
 

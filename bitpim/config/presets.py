@@ -31,8 +31,10 @@ __all__ = [
     "parse_preset",
     "setting_rows",
     "to_toml",
+    "toml_text",
 ]
 
+_HEAD = ("machine", "name", "title")
 _DEPTH_LIMIT = 8  # presets that extend presets
 Values = dict[str, dict[str, Any]]
 Origins = dict[str, tuple[Any, Any]]
@@ -137,6 +139,9 @@ def _read_layers(text: str, where: str, depth: int) -> tuple[dict[str, Any], Val
     if not isinstance(head, dict):
         raise ConfigError(f"{where}: needs a [preset] table with machine and name")
     base = head.pop("extends", None)
+    for key in set(head) - set(_HEAD):
+        known = (*_HEAD, "extends")
+        raise ConfigError(f"{where}: unknown key preset.{key}{did_you_mean(key, known)}")
     values: Values = {}
     origins: Origins = {}
     if base is not None:
@@ -185,9 +190,8 @@ def _validate(model: type[S], fields: Mapping[str, Any], origins: Origins, where
 
 def _refuse_unknown(model: type[BaseModel], fields: Mapping[str, Any], where: str) -> None:
     known = _leaf_types(model)
-    heads = {"machine", "name", "title"}
     for part, content in fields.items():
-        if part in heads:
+        if part in _HEAD:
             continue
         if isinstance(content, dict) and any(key.startswith(f"{part}.") for key in known):
             for key in content:
@@ -197,7 +201,7 @@ def _refuse_unknown(model: type[BaseModel], fields: Mapping[str, Any], where: st
                     )
         else:
             parts = {key.partition(".")[0] for key in known}
-            raise ConfigError(f"{where}: unknown table {part!r}{did_you_mean(part, parts | heads)}")
+            raise ConfigError(f"{where}: unknown table {part!r}{did_you_mean(part, parts)}")
 
 
 def _first_fault(error: ValidationError, what: str = "") -> str:
@@ -270,7 +274,7 @@ def setting_rows(settings: Settings) -> tuple[SettingRow, ...]:
         origin = settings.origin(key)
         rows.append(
             SettingRow(
-                key, _toml_text(values[part][leaf]), origin.source, origin.confidence, meaning
+                key, toml_text(values[part][leaf]), origin.source, origin.confidence, meaning
             )
         )
     return tuple(rows)
@@ -292,9 +296,7 @@ def describe(settings: Settings) -> str:
 def to_toml(settings: Settings) -> str:
     """Return the whole preset as TOML that `parse_preset` reads back to equal settings."""
     lines = ["[preset]"]
-    lines += [
-        f"{key} = {_toml_text(getattr(settings, key))}" for key in ("machine", "name", "title")
-    ]
+    lines += [f"{key} = {toml_text(getattr(settings, key))}" for key in _HEAD]
     part = ""
     for row in setting_rows(settings):
         table, _, leaf = row.key.partition(".")
@@ -302,15 +304,15 @@ def to_toml(settings: Settings) -> str:
             lines += ["", f"[{table}]"]
             part = table
         lines.append(
-            f"{leaf} = {{ value = {row.value}, source = {_toml_text(row.source)}, "
-            f"confidence = {_toml_text(row.confidence)} }}"
+            f"{leaf} = {{ value = {row.value}, source = {toml_text(row.source)}, "
+            f"confidence = {toml_text(row.confidence)} }}"
         )
     return "\n".join(lines) + "\n"
 
 
-def _toml_text(value: Any) -> str:
-    """Write one bool, int, float or string; JSON's spelling of them is TOML's (DEL aside)."""
-    return json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")
+def toml_text(value: Any) -> str:
+    """Return one bool, int, float or text as TOML, which spells them as JSON does (DEL aside)."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def default_text(machine: str) -> str:

@@ -4,7 +4,6 @@ A file has a `[table]` head (name, title, technology) and one `[prices.EVENT]` t
 of the machine, with the energy of one event, what one event is, and where the number comes from.
 """
 
-import json
 import tomllib
 from collections.abc import Iterable
 from importlib import resources
@@ -13,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bitpim.config import Confidence, did_you_mean
+from bitpim.config import Confidence, did_you_mean, toml_text
 from bitpim.errors import ConfigError
 
 __all__ = ["Price", "PriceTable", "list_price_tables", "load_prices", "parse_prices"]
@@ -86,18 +85,16 @@ class PriceTable(BaseModel):
     def to_toml(self) -> str:
         """Return the table as TOML that `parse_prices` reads back to an equal table."""
         lines = ["[table]"]
-        lines += [f"{key} = {_toml(getattr(self, key))}" for key in ("name", "title", "technology")]
+        lines += [
+            f"{key} = {toml_text(getattr(self, key))}" for key in ("name", "title", "technology")
+        ]
         for price in self.prices:
-            lines += ["", f"[prices.{_toml(price.event)}]"]
+            lines += ["", f"[prices.{toml_text(price.event)}]"]
             lines += [
-                f"{key} = {_toml(content)}"
+                f"{key} = {toml_text(content)}"
                 for key, content in price.model_dump(exclude={"event"}).items()
             ]
         return "\n".join(lines) + "\n"
-
-
-def _toml(value: object) -> str:
-    return json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")
 
 
 def list_price_tables() -> tuple[str, ...]:
