@@ -1,0 +1,350 @@
+"""Replay: a trace through a machine, sample batch by sample batch, layer by layer, into a file.
+
+Memory is bounded by the batch, not by the trace. What one batch gave is on the disk before the next
+begins, so a run that was killed goes on where it stopped, and ends with the same file: batches
+start at fixed samples, and nothing that is kept depends on which batch a sample was in.
+"""
+
+import hashlib
+import os
+import platform
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitpim import __version__
+from bitpim.config import did_you_mean, to_toml
+from bitpim.cost.model import CYCLES
+from bitpim.cost.tables import PriceTable
+from bitpim.errors import ConfigError, MismatchError
+from bitpim.machines.machine import FIDELITIES, Machine, PreparedNetwork
+from bitpim.report.figures import error_rows, network_figures
+from bitpim.report.result_file import LayerBatch, ResultWriter, RunHeader, digest_samples
+from bitpim_traces.records import NETWORK_INPUT, LayerRecord, Trace
+
+__all__ = [
+    "MEMORY_BUDGET",
+    "Progress",
+    "batch_size",
+    "parse_layers",
+    "parse_samples",
+    "replay",
+    "sample_bytes",
+    "sample_range",
+]
+
+Codes = npt.NDArray[Any]
+
+MEMORY_BUDGET = 512 << 20
+"""Bytes the tensors of one batch may take, by the estimate of `sample_bytes`."""
+
+BATCH_LIMIT = {"bit": 16, "integer": 256}
+"""Most samples of a batch, by fidelity: what a kill may cost stays below a minute or so."""
+
+_WORK_BYTES = 24
+"""Bytes a machine needs beside each code of the layer at work: accumulators, planes, windows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a replay stands: `layer` was just finished for samples `start` to `stop`.
+
+    `share` is the part of all work that is done, between 0 and 1; what an earlier run had finished
+    is in `share_before`.
+    """
+
+    layer: str
+    start: int
+    stop: int
+    share: float
+    share_before: float = 0.0
+
+
+def parse_samples(text: str) -> slice:
+    """Read samples as a user writes them: '0:16', ':16', '16:', '7' (one sample) or ':' (all).
+
+    Raises
+    ------
+    ConfigError
+        Anything else.
+    """
+    match = re.fullmatch(r"\s*([0-9]*)\s*(:?)\s*([0-9]*)\s*", text)
+    if match is None or not (match[1] or match[2]):
+        raise ConfigError(f"samples {text!r}: need START:STOP, such as 0:16, or one number")
+    start = int(match[1]) if match[1] else None
+    if not match[2]:
+        return slice(start, int(match[1]) + 1)
+    return slice(start, int(match[3]) if match[3] else None)
+
+
+def parse_layers(trace: Trace, text: str) -> tuple[int, ...]:
+    """Read layers as a user writes them: 'conv1,3,5:8' is names, indices and ranges of indices.
+
+    Raises
+    ------
+    ConfigError
+        A name or index the trace does not have.
+    """
+    by_name = {layer.name: layer.index for layer in trace.layers}
+    n_layers = len(trace.layers)
+    chosen: set[int] = set()
+    for word in (piece.strip() for piece in text.split(",")):
+        if word in by_name:
+            chosen.add(by_name[word])
+        elif match := re.fullmatch(r"([0-9]*):([0-9]*)", word):
+            chosen.update(range(n_layers)[int(match[1] or 0) : int(match[2] or n_layers)])
+        elif re.fullmatch(r"[0-9]+", word) and int(word) < n_layers:
+            chosen.add(int(word))
+        else:
+            raise ConfigError(
+                f"layers: trace {trace.name!r} has layers 0 to {n_layers - 1}, not {word!r}"
+                f"{did_you_mean(word, by_name)}"
+            )
+    if not chosen:
+        raise ConfigError(f"layers {text!r}: no layer chosen of 0 to {n_layers - 1}")
+    return tuple(sorted(chosen))
+
+
+def sample_range(trace: Trace, samples: slice) -> range:
+    """Return the samples of a trace that a slice names; a stop beyond the last one is an error.
+
+    Raises
+    ------
+    ConfigError
+        A step, a negative number, an empty range, or samples the trace does not have.
+    """
+    start = 0 if samples.start is None else samples.start
+    stop = trace.n_samples if samples.stop is None else samples.stop
+    if samples.step not in (None, 1) or not 0 <= start < stop <= trace.n_samples:
+        raise ConfigError(
+            f"samples {start}:{stop}: need 0 <= start < stop <= {trace.n_samples}, the samples "
+            f"of trace {trace.name!r}"
+        )
+    return range(start, stop)
+
+
+def sample_bytes(trace: Trace, last: int | None = None) -> int:
+    """Estimate the bytes one sample of a batch needs at the layer that needs most.
+
+    That is the codes of every tensor still to be read, and what the machine keeps beside the
+    inputs and the output of the layer at work.
+    """
+    layers = trace.layers if last is None else trace.layers[: last + 1]
+    last_reader = {source: layer.index for layer in layers for source in layer.inputs}
+    alive = {NETWORK_INPUT: _n_bytes(trace, NETWORK_INPUT)}
+    most = 0
+    for layer in layers:
+        alive[layer.index] = _n_bytes(trace, layer.index)
+        here = sum(_n_elements(shape) for shape in (*layer.input_shapes, layer.output_shape))
+        most = max(most, sum(alive.values()) + _WORK_BYTES * here)
+        for source in {*layer.inputs, layer.index}:
+            if last_reader.get(source, layer.index) == layer.index:
+                alive.pop(source, None)
+    return most
+
+
+def _n_elements(shape: tuple[int, ...]) -> int:
+    return int(np.prod(shape, dtype=np.int64))
+
+
+def _n_bytes(trace: Trace, index: int) -> int:
+    width = 1 if trace.quantization_of(index).bits <= 8 else 2
+    return width * _n_elements(trace.shape_of(index))
+
+
+def batch_size(trace: Trace, fidelity: str, multiple: int = 1, *, last: int | None = None) -> int:
+    """Choose how many samples run together: as many as fit MEMORY_BUDGET, at least `multiple`."""
+    fitting = MEMORY_BUDGET // max(sample_bytes(trace, last), 1)
+    wanted = min(fitting, BATCH_LIMIT[fidelity])
+    return max(wanted // multiple, 1) * multiple
+
+
+def _work(layer: LayerRecord) -> int:
+    """Return a layer's share of the work: its multiply-accumulates, and each element once."""
+    elements = _n_elements(layer.output_shape) + sum(map(_n_elements, layer.input_shapes))
+    if layer.weight is None:
+        return elements
+    per_output = _n_elements(layer.weight.shape[1:])
+    return elements + per_output * _n_elements(layer.output_shape)
+
+
+def replay(
+    trace: Trace,
+    machine: Machine,
+    out: str | os.PathLike[str],
+    *,
+    fidelity: str = "bit",
+    samples: slice = slice(None),
+    layers: Collection[int] | None = None,
+    jobs: int = 1,
+    resume: bool = False,
+    batch: int | None = None,
+    prices: PriceTable | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Path:
+    """Run samples of a trace through a machine and write the result file; return its path.
+
+    Parameters
+    ----------
+    layers
+        Layers whose digests, counts and figures are kept; all when None. Layers after the last of
+        them do not run, so without the last layer of the network there are no predictions.
+    resume
+        Go on with a run that was killed; the file is the one an uninterrupted run gives.
+    batch
+        Samples that run together, a multiple of the machine's own batch; chosen to fit
+        MEMORY_BUDGET when None.
+    prices
+        Table that prices the counted events; no energy is stated when None.
+
+    Raises
+    ------
+    ConfigError
+        Samples, layers, fidelity, batch or prices do not fit.
+    MappingError
+        A layer does not fit the machine.
+    ResultError
+        The result cannot be written, or the run to resume was another one.
+    """
+    kept = _kept_layers(trace, layers)
+    wanted = sample_range(trace, samples)
+    if fidelity not in FIDELITIES:
+        raise ConfigError(f"fidelity: need one of {', '.join(FIDELITIES)}, got {fidelity!r}")
+    plan = machine.plan(trace)
+    if prices is not None:
+        for index in kept:
+            prices.require(
+                {e for phase in plan.counts(index, 1).values() for e in phase} - {CYCLES}
+            )
+    header = _header(trace, machine, fidelity, wanted, _options(trace, kept, prices))
+    with ResultWriter(Path(out), header, resume=resume) as writer:
+        if not writer.is_finished:
+            prepared = machine.prepare(trace, fidelity=fidelity, jobs=jobs)
+            size = _batch(trace, fidelity, prepared.batch_multiple, batch, kept[-1])
+            first = wanted.start + len(writer.completed)
+            report = _Reporter(trace, wanted, kept[-1], first, progress)
+            for start in range(first, wanted.stop, size):
+                stop = min(start + size, wanted.stop)
+                found, final = _run_batch(trace, prepared, start, stop, kept, report)
+                writer.add_batch(start, stop, found, final)
+        figures = None
+        if not writer.is_finished:
+            outputs = writer.final_codes()
+            figures = network_figures(trace, writer.error_rows(), wanted.start, outputs)
+        return writer.finish(plan.table(), prices, figures)
+
+
+def _kept_layers(trace: Trace, layers: Collection[int] | None) -> tuple[int, ...]:
+    """Check which layers are kept; all when None."""
+    n_layers = len(trace.layers)
+    if layers is None:
+        return tuple(range(n_layers))
+    kept = tuple(sorted(set(layers)))
+    if not kept or not 0 <= kept[0] <= kept[-1] < n_layers:
+        raise ConfigError(
+            f"layers: need some of 0 to {n_layers - 1}, the layers of trace {trace.name!r}, got "
+            f"{sorted(layers)}"
+        )
+    return kept
+
+
+def _options(trace: Trace, kept: tuple[int, ...], prices: PriceTable | None) -> dict[str, str]:
+    """State what else decides the outcome of a run."""
+    is_all = len(kept) == len(trace.layers)
+    options = {"layers": "all" if is_all else ",".join(map(str, kept))}
+    if prices is not None:
+        digest = hashlib.sha256(prices.to_toml().encode()).hexdigest()[:16]
+        options["prices"] = f"{prices.name} {digest}"
+    return options
+
+
+def _header(
+    trace: Trace, machine: Machine, fidelity: str, samples: range, options: dict[str, str]
+) -> RunHeader:
+    return RunHeader(
+        trace_name=trace.name,
+        trace_digest=trace.digest,
+        machine=machine.name,
+        preset=to_toml(machine.settings),
+        fidelity=fidelity,
+        start=samples.start,
+        stop=samples.stop,
+        software=f"bitpim {__version__}",
+        options=options,
+        provenance={
+            "python": platform.python_version(),
+            "numpy": version("numpy"),
+            "numba": version("numba"),
+            "h5py": version("h5py"),
+            "platform": f"{platform.system()} {platform.machine()}",
+        },
+    )
+
+
+def _batch(trace: Trace, fidelity: str, multiple: int, asked: int | None, last: int) -> int:
+    """Choose the batch, or check the one asked for."""
+    if asked is None:
+        return batch_size(trace, fidelity, multiple, last=last)
+    if asked < 1 or asked % multiple:
+        raise ConfigError(
+            f"batch: need a multiple of {multiple}, the machine's own batch, got {asked}"
+        )
+    return asked
+
+
+class _Reporter:
+    """Tells the caller how far a run is."""
+
+    def __init__(
+        self,
+        trace: Trace,
+        samples: range,
+        last: int,
+        first: int,
+        progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self.trace, self.samples, self.progress = trace, samples, progress
+        self.work = [_work(layer) for layer in trace.layers[: last + 1]]
+        self.before = (first - samples.start) / len(samples)
+
+    def __call__(self, index: int, start: int, stop: int) -> None:
+        if self.progress is None:
+            return
+        part = sum(self.work[: index + 1]) / sum(self.work)
+        share = (start - self.samples.start + part * (stop - start)) / len(self.samples)
+        name = self.trace.layers[index].name
+        self.progress(Progress(name, start, stop, share, self.before))
+
+
+def _run_batch(
+    trace: Trace,
+    prepared: PreparedNetwork,
+    start: int,
+    stop: int,
+    kept: tuple[int, ...],
+    report: _Reporter,
+) -> tuple[dict[int, LayerBatch], Codes | None]:
+    """Run one batch up to the last layer kept; return what is kept of it, and the final codes."""
+    found: dict[int, LayerBatch] = {}
+    final = None
+    for run in prepared.run_batch(trace.samples.codes.read(start, stop)):
+        if run.index in kept:
+            rows = error_rows(trace.layers[run.index], start, run.codes)
+            found[run.index] = LayerBatch(digest_samples(run.codes), run.counts, rows)
+        if run.index == len(trace.layers) - 1:
+            final = run.codes
+        report(run.index, start, stop)
+        if run.index >= kept[-1]:
+            break
+    missing = sorted(set(kept) - set(found))
+    if missing:
+        raise MismatchError(
+            f"samples {start}:{stop}: the machine gave no output of layer {missing[0]}"
+        )
+    return found, final
