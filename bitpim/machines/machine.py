@@ -9,7 +9,15 @@ import numpy.typing as npt
 
 from bitpim_traces.records import Trace
 
-__all__ = ["FIDELITIES", "Codes", "LayerRun", "Machine", "NetworkPlan", "PhaseCounts", "PreparedNetwork"]
+__all__ = [
+    "FIDELITIES",
+    "Codes",
+    "LayerRun",
+    "Machine",
+    "NetworkPlan",
+    "PhaseCounts",
+    "PreparedNetwork",
+]
 
 FIDELITIES = ("bit", "integer")
 """`bit` executes every array step on packed bits; `integer` does exact arithmetic."""
@@ -35,7 +43,7 @@ class NetworkPlan(Protocol):
     """A whole network laid out on a machine; made without running anything."""
 
     def table(self) -> list[dict[str, Any]]:
-        """One row a layer: index, name, kind, arrays, lanes, passes, utilization, cycles by phase."""
+        """One row a layer: index, name, kind, arrays, lanes, passes, utilization, cycles."""
         ...
 
     def counts(self, index: int, n_samples: int) -> PhaseCounts:

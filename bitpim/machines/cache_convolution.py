@@ -1,0 +1,357 @@
+"""A convolution or linear layer run in lanes: windows packed once, filters block by block.
+
+Blocks of lanes are independent, so a thread takes one block through all its steps: dot products,
+window sums, corrections, requantization, codes.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitpim.arrays.dot_products import (
+    LaneArithmetic,
+    SumScratch,
+    filter_planes,
+    position_planes,
+    sum_planes,
+    window_codes,
+)
+from bitpim.arrays.lanes import LaneBlock, LaneProgram, chosen, everywhere, outer
+from bitpim.arrays.rescale import RequantizeSteps, raise_fault
+from bitpim.mapping.encoding import Encoding
+from bitpim_kernels.bitserial import pick_block_words
+from bitpim_kernels.layout import from_planes, to_planes, words_for
+from bitpim_traces.records import LayerRecord
+
+__all__ = ["BitConvolution", "EpilogueGroup"]
+
+Codes = npt.NDArray[Any]
+Words = npt.NDArray[np.uint64]
+
+_BLOCK_GROUP_WORDS = 128  # words of sums that are requantized together: they stay in L2 cache
+_SIDE_BY_SIDE_LIMIT = 1024  # positions from which on they always lie side by side
+
+
+@dataclass(frozen=True, slots=True)
+class EpilogueGroup:
+    """Filters that share the program from sums to codes, and its constants, one row a filter."""
+
+    program: LaneProgram | None  # None: the CPU requantizes
+    filters: npt.NDArray[np.int64]
+    constants: dict[str, npt.NDArray[np.int64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """The exact accumulators of lanes' sums, for the CPU and for sums that no proof bounds."""
+
+    layer: LayerRecord
+    steps: RequantizeSteps
+    offsets: npt.NDArray[np.int64]
+    zeros: npt.NDArray[np.int64]
+
+    def accumulators(
+        self, sums: Codes, windows: Codes | None, filters: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        """Correct the sums of filters on the first axis; `filters` names them."""
+        out: npt.NDArray[np.int64] = sums.astype(np.int64) + self.offsets[filters][:, None]
+        if windows is not None:
+            out -= self.zeros[filters][:, None] * windows
+        return out
+
+    def check(self, totals: npt.NDArray[np.int64], filters: npt.NDArray[np.int64]) -> None:
+        """Raise AccumulatorError where an accumulator leaves its bounds."""
+        low, high = (b[filters][:, None] for b in self.steps.kernel_steps[-2:])
+        for row, lane in np.argwhere((totals < low) | (totals > high))[:1]:
+            fault = np.array([[1, filters[row], totals[row, lane]]])
+            raise_fault(self.layer, self.steps, fault)
+
+    def host_codes(
+        self, totals: npt.NDArray[np.int64], filters: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        """Requantize by float32 scales, half to even, as the CPU does."""
+        steps = self.steps.kernel_steps
+        scaled = totals.astype(np.float32) * steps.scale[filters][:, None]
+        low, high = steps.clamp_low - steps.zero_point, steps.clamp_high - steps.zero_point
+        return np.clip(np.rint(scaled), low, high).astype(np.int64) + steps.zero_point
+
+
+class BitConvolution:
+    """One layer, its weights laid out, ready for batches.
+
+    Parameters
+    ----------
+    weights
+        unsigned (M, n_entries), encoded.
+    groups
+        Groups of the convolution.
+    dots, window_sums
+        What lanes do for the filters, and for the sum of a window's codes (None: not needed).
+    epilogue
+        Together they hold every filter once.
+    """
+
+    def __init__(
+        self,
+        weights: Codes,
+        groups: int,
+        encoding: Encoding,
+        window: npt.NDArray[np.int64],
+        dots: LaneArithmetic,
+        window_sums: LaneArithmetic | None,
+        epilogue: list[EpilogueGroup],
+        totals: Sums,
+    ) -> None:
+        self.weights = weights
+        self.groups = groups
+        self.encoding = encoding
+        self.window = window
+        self.dots = dots
+        self.window_sums = window_sums
+        self.epilogue = epilogue
+        self.totals = totals
+        self._exact_sums_needed = totals.steps.check or epilogue[0].program is None
+        self._filter_planes: dict[tuple[int, int], Words] = {}
+
+    def run(self, images: Codes, out_dtype: np.dtype[Any], pool: ThreadPoolExecutor) -> Codes:
+        """Yield output codes (N, M, E, F) of encoded images (N, C, H, W)."""
+        n_out_rows, n_out_columns = int(self.window[8]), int(self.window[9])
+        n_positions = images.shape[0] * n_out_rows * n_out_columns
+        n_filters = self.weights.shape[0]
+        lanes = np.zeros((n_filters, n_positions), out_dtype)
+        if n_positions:
+            if self._filters_side_by_side(n_positions):
+                jobs = self._filter_blocks(images, n_positions, lanes)
+            else:
+                jobs = self._position_blocks(images, n_positions, lanes)
+            for _ in pool.map(lambda job: job(), jobs):
+                pass
+        shape = (n_filters, images.shape[0], n_out_rows, n_out_columns)
+        return np.ascontiguousarray(lanes.reshape(shape).transpose(1, 0, 2, 3))
+
+    def _filters_side_by_side(self, n_positions: int) -> bool:
+        """Tell which arrangement pads fewer lanes."""
+        if self.groups > 1 or n_positions >= _SIDE_BY_SIDE_LIMIT:
+            return False
+        n_filters = self.weights.shape[0]
+        by_position = n_filters * _padded_words(n_positions)
+        by_filter = n_positions * sum(_padded_words(g.filters.size) for g in self.epilogue)
+        return bool(by_filter < by_position)
+
+    # positions side by side: lanes of a word share a weight
+
+    def _position_blocks(self, images: Codes, n_positions: int, lanes: Codes) -> Iterator[Any]:
+        block_words = pick_block_words(words_for(n_positions))
+        kernels = self._kernels(block_words, inputs_in_lanes=True)
+        for first in range(0, n_positions, 64 * block_words):
+            for group_span in self._group_spans(block_words):
+                yield lambda first=first, span=group_span: self._position_block(
+                    images, first, block_words, kernels, span, lanes
+                )
+
+    def _group_spans(self, block_words: int) -> list[range]:
+        """Split the groups into spans whose packed windows stay a few MB."""
+        entry_bytes = self.weights.shape[1] * self.encoding.bits * block_words * 8
+        span = max(1, min(self.groups, 4_000_000 // max(entry_bytes, 1)))
+        return [
+            range(first, min(first + span, self.groups)) for first in range(0, self.groups, span)
+        ]
+
+    def _position_block(
+        self,
+        images: Codes,
+        first: int,
+        block_words: int,
+        kernels: tuple[Any, Any],
+        span: range,
+        lanes: Codes,
+    ) -> None:
+        per_group = self.weights.shape[0] // self.groups
+        channels = images.shape[1] // self.groups
+        scratch = SumScratch(self.dots, block_words)
+        sums = np.empty((len(span) * per_group, self.dots.sums.width, block_words), np.uint64)
+        windows = None
+        if self.window_sums is not None:
+            windows = np.empty((len(span), self.window_sums.sums.width, block_words), np.uint64)
+            window_scratch = SumScratch(self.window_sums, block_words)
+            ones = np.ones((1, self.weights.shape[1]), np.uint8)
+        for i, g in enumerate(span):
+            planes = position_planes(
+                images,
+                range(g * channels, (g + 1) * channels),
+                self.window,
+                int(self.encoding.zero_point[0]),
+                first,
+                (self.encoding.bits, block_words),
+            )
+            mine = slice(i * per_group, (i + 1) * per_group)
+            weights = self.weights[g * per_group : (g + 1) * per_group]
+            sums[mine] = sum_planes(kernels[0], self.dots, scratch, planes, weights)
+            if windows is not None and self.window_sums is not None:
+                windows[i] = sum_planes(kernels[1], self.window_sums, window_scratch, planes, ones)[
+                    0
+                ]
+        n_lanes = min(64 * block_words, lanes.shape[1] - first)
+        self._finish_positions(sums, windows, span, lanes[:, first : first + n_lanes])
+
+    def _finish_positions(
+        self, sums: Words, windows: Words | None, span: range, lanes: Codes
+    ) -> None:
+        """Turn the sums of a span's filters into codes."""
+        per_group = self.weights.shape[0] // self.groups
+        first_filter, block_words = span.start * per_group, sums.shape[2]
+        block = self._epilogue_block(block_words)
+        for group in self.epilogue:
+            inside = (group.filters >= first_filter) & (
+                group.filters < first_filter + sums.shape[0]
+            )
+            for at in _chunks(np.flatnonzero(inside), block_words):
+                filters = group.filters[at]
+                which = filters - first_filter
+                if self._exact_sums_needed:
+                    totals = self._totals(
+                        sums[which],
+                        None if windows is None else windows[which // per_group],
+                        filters,
+                        lanes.shape[1],
+                    )
+                    if group.program is None:
+                        lanes[filters] = self.totals.host_codes(totals, filters)
+                        continue
+                assert group.program is not None
+                operands = {name: outer(v[at]) for name, v in group.constants.items()}
+                operands["sum"] = chosen(sums, which)
+                if windows is not None:
+                    operands["window"] = chosen(windows, which // per_group)
+                codes = np.empty(at.size * 64 * block_words, lanes.dtype)
+                block.run(group.program, at.size, block_words, operands, codes)
+                lanes[filters] = codes.reshape(at.size, -1)[:, : lanes.shape[1]]
+
+    def _totals(
+        self,
+        sums: Words,
+        windows: Words | None,
+        filters: npt.NDArray[np.int64],
+        n_lanes: int,
+    ) -> npt.NDArray[np.int64]:
+        """Yield checked accumulators, (n_filters, n_lanes), of sums with filters first."""
+        codes = from_planes(sums, 64 * sums.shape[2], dtype=np.int64)[:, :n_lanes]
+        beside = None
+        if windows is not None:
+            beside = from_planes(windows, 64 * sums.shape[2], dtype=np.int64)[:, :n_lanes]
+        totals = self.totals.accumulators(codes, beside, filters)
+        self.totals.check(totals, filters)
+        return totals
+
+    # filters side by side: lanes of a word share an input
+
+    def _filter_blocks(self, images: Codes, n_positions: int, lanes: Codes) -> Iterator[Any]:
+        pad_code = int(self.encoding.zero_point[0])
+        inputs = window_codes(images, self.window, pad_code, n_positions)
+        windows = self._window_codes_summed(images, n_positions)
+        for number, group in enumerate(self.epilogue):
+            block_words = pick_block_words(words_for(group.filters.size))
+            kernels = self._kernels(block_words, inputs_in_lanes=False)
+            for first in range(0, group.filters.size, 64 * block_words):
+                yield (
+                    lambda g=group, key=(number, first), n=block_words, k=kernels: (
+                        self._filter_block(g, key, n, k, inputs, windows, lanes)
+                    )
+                )
+
+    def _filter_block(
+        self,
+        group: EpilogueGroup,
+        key: tuple[int, int],
+        block_words: int,
+        kernels: tuple[Any, Any],
+        inputs: Codes,
+        windows: npt.NDArray[np.int64] | None,
+        lanes: Codes,
+    ) -> None:
+        part = slice(key[1], key[1] + 64 * block_words)
+        filters = group.filters[part]
+        if key not in self._filter_planes:
+            weight_bits = self.dots.weight.width
+            planes = filter_planes(self.weights[filters], weight_bits, block_words)
+            self._filter_planes[key] = planes
+        scratch = SumScratch(self.dots, block_words)
+        sums = sum_planes(kernels[0], self.dots, scratch, self._filter_planes[key], inputs)
+        if self._exact_sums_needed:
+            codes = from_planes(sums, 64 * block_words, dtype=np.int64)[:, : filters.size].T
+            beside = None if windows is None else windows[None, :]
+            totals = self.totals.accumulators(codes, beside, filters)
+            self.totals.check(totals, filters)
+            if group.program is None:
+                lanes[filters] = self.totals.host_codes(totals, filters)
+                return
+        assert group.program is not None and group.program.program is not None
+        constants = {}
+        for name, values in group.constants.items():
+            padded = np.zeros(64 * block_words, np.int64)
+            padded[: filters.size] = values[part]
+            bits = group.program.program.field(name).width
+            constants[name] = everywhere(to_planes(padded, bits))
+        block = self._epilogue_block(block_words)
+        for at in _chunks(np.arange(inputs.shape[0]), block_words):
+            operands = {**constants, "sum": chosen(sums, at)}
+            if windows is not None:
+                operands["window"] = outer(windows[at])
+            result = np.empty(at.size * 64 * block_words, lanes.dtype)
+            block.run(group.program, at.size, block_words, operands, result)
+            kept = result.reshape(at.size, -1)[:, : filters.size]
+            lanes[filters[:, None], at[None, :]] = kept.T
+
+    def _window_codes_summed(self, images: Codes, n_positions: int) -> npt.NDArray[np.int64] | None:
+        """Yield the sum of each window's codes, summed in lanes with positions side by side."""
+        if self.window_sums is None:
+            return None
+        n_words = pick_block_words(words_for(n_positions))
+        kernel = self._kernels(n_words, inputs_in_lanes=True)[1]
+        out = np.empty(n_positions, np.int64)
+        ones = np.ones((1, self.weights.shape[1]), np.uint8)
+        for first in range(0, n_positions, 64 * n_words):
+            planes = position_planes(
+                images,
+                range(images.shape[1]),
+                self.window,
+                int(self.encoding.zero_point[0]),
+                first,
+                (self.encoding.bits, n_words),
+            )
+            scratch = SumScratch(self.window_sums, n_words)
+            sums = sum_planes(kernel, self.window_sums, scratch, planes, ones)[0]
+            part = from_planes(sums, 64 * n_words, dtype=np.int64)
+            out[first : first + part.size] = part[: n_positions - first]
+        return out
+
+    def _kernels(self, block_words: int, *, inputs_in_lanes: bool) -> tuple[Any, Any]:
+        sums = self.window_sums
+        return (
+            self.dots.kernel(block_words, inputs_in_lanes=inputs_in_lanes),
+            sums.kernel(block_words, inputs_in_lanes=True) if sums is not None else None,
+        )
+
+    def _epilogue_block(self, block_words: int) -> LaneBlock:
+        n_words = max(_BLOCK_GROUP_WORDS, block_words)
+        return LaneBlock(
+            max((g.program.n_rows for g in self.epilogue if g.program is not None), default=0),
+            n_words,
+        )
+
+
+def _padded_words(n_lanes: int) -> int:
+    n_words = words_for(n_lanes)
+    block = pick_block_words(n_words)
+    return -(-n_words // block) * max(block, 8)  # a vector register holds eight words
+
+
+def _chunks(indices: npt.NDArray[np.int64], block_words: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Split indices so that a chunk's groups fill at most _BLOCK_GROUP_WORDS words."""
+    size = max(1, _BLOCK_GROUP_WORDS // block_words)
+    for first in range(0, indices.size, size):
+        yield indices[first : first + size]

@@ -1,0 +1,129 @@
+"""Neural Cache: bit-serial arithmetic in the SRAM arrays of a last-level cache.
+
+What the paper says
+    Eckert et al., ISCA 2018: 8 KB arrays of 256 wordlines by 256 bitline pairs compute on two
+    wordlines at once; elements lie transposed, one a column; 4,032 of the 4,480 arrays of a 35 MB
+    cache compute. A convolution's channels lie in neighbouring columns, each multiplies its taps
+    bit by bit, and a tree of moves and adds joins them.
+What is emulated
+    Every step of every program on packed bits: multiply-accumulate, reduction, zero-point
+    corrections, requantization, pooling, residual additions, clamps. Counts come from the plan
+    (`bitpim.mapping.cache_plan`) and are those of the hardware, whatever the host skips.
+What is left out
+    Time within a cycle, contention on the bus, the cache's normal traffic. Float scales and lookup
+    tables run on the CPU and cost bus bytes.
+How it is verified
+    `tests/bitpim/machines/test_neural_cache.py`: both fidelities equal the referee on random
+    networks of every layer kind. `tests/equivalence/test_cache_arrays.py`: a layer executed array
+    by array, row by row, column move by column move gives the same codes and the plan's counts.
+Known differences and assumptions
+    Signed codes are offset to unsigned (`arithmetic.signed_encoding`); the sum of a window's raw
+    codes, for weight zero points, is computed once for all filters; sums are gathered before
+    requantization (`mapping.requantize_packing`); widths of the transfers (`transfer.*`).
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitpim.arrays.periphery import prepare_layer
+from bitpim.config import NeuralCacheSettings
+from bitpim.errors import ConfigError
+from bitpim.machines.cache_layers import prepare_bit_layer
+from bitpim.machines.machine import FIDELITIES, Codes, LayerRun
+from bitpim.mapping.cache_mapping import plan_network
+from bitpim.mapping.cache_plan import CachePlan
+from bitpim_traces.records import NETWORK_INPUT, LayerRecord, Trace
+
+__all__ = ["NeuralCache", "PreparedCache"]
+
+
+class NeuralCache:
+    """The machine with its settings; plans and prepares networks."""
+
+    name = "neural_cache"
+
+    def __init__(self, settings: NeuralCacheSettings) -> None:
+        self.settings = settings
+
+    def plan(self, trace: Trace) -> CachePlan:
+        """Lay a network out.
+
+        Raises
+        ------
+        MappingError
+            A layer does not fit the arrays.
+        ConfigError
+            A code is wider than the machine's operands.
+        AccumulatorError
+            A sum may not fit the rows or the declared accumulator.
+        """
+        return plan_network(trace, self.settings)
+
+    def prepare(self, trace: Trace, *, fidelity: str = "bit", jobs: int = 1) -> "PreparedCache":
+        """Lay out the weights once; `jobs` threads share each batch."""
+        if fidelity not in FIDELITIES:
+            raise ConfigError(f"fidelity: need one of {', '.join(FIDELITIES)}, got {fidelity!r}")
+        if jobs < 1:
+            raise ConfigError(f"jobs: need at least 1, got {jobs}")
+        return PreparedCache(trace, self.plan(trace), self.settings, fidelity, jobs)
+
+
+class PreparedCache:
+    """A network ready to run, layer by layer, on batches of samples."""
+
+    def __init__(
+        self,
+        trace: Trace,
+        plan: CachePlan,
+        settings: NeuralCacheSettings,
+        fidelity: str,
+        jobs: int,
+    ) -> None:
+        self.batch_multiple = settings.mapping.batch_size
+        self.plan = plan
+        self._layers = trace.layers
+        self._fidelity = fidelity
+        self._jobs = jobs
+        self._last_use = _last_uses(trace.layers)
+        self._prepared: dict[int, Any] = {}
+        self._trace = trace
+
+    def run_batch(self, codes: Codes) -> Iterator[LayerRun]:
+        """Run input codes (batch first) through all layers in order; yields each layer once.
+
+        A layer's weights are laid out when it first runs.
+        """
+        held: dict[int, Codes] = {NETWORK_INPUT: codes}
+        with ThreadPoolExecutor(self._jobs) as pool:
+            for layer in self._layers:
+                inputs = [held[i] for i in layer.inputs]
+                out = self._run_layer(layer, inputs, pool)
+                held[layer.index] = out
+                for i in set(layer.inputs):
+                    if self._last_use[i] == layer.index:
+                        del held[i]
+                yield LayerRun(layer.index, out, self.plan.counts(layer.index, codes.shape[0]))
+
+    def _run_layer(
+        self, layer: LayerRecord, inputs: Sequence[Codes], pool: ThreadPoolExecutor
+    ) -> npt.NDArray[np.integer[Any]]:
+        if layer.index not in self._prepared:
+            quantizations = self._trace.input_quantizations(layer)
+            self._prepared[layer.index] = (
+                prepare_layer(layer, quantizations)
+                if self._fidelity == "integer"
+                else prepare_bit_layer(layer, quantizations, self.plan.layers[layer.index])
+            )
+        prepared = self._prepared[layer.index]
+        if self._fidelity == "integer":
+            return prepared.run(inputs)  # type: ignore[no-any-return]
+        return prepared.run(inputs, pool)  # type: ignore[no-any-return]
+
+
+def _last_uses(layers: Sequence[LayerRecord]) -> dict[int, int]:
+    """Yield, for each value, the last layer that reads it."""
+    return {i: layer.index for layer in layers for i in layer.inputs}

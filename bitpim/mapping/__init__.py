@@ -1,0 +1,1 @@
+"""Layers laid out on arrays: where each part sits, which programs run, and how often."""

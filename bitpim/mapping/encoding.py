@@ -1,0 +1,42 @@
+"""Codes as lanes hold them: unsigned, with signed codes offset by half their range."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitpim_traces.records import Quantization
+
+__all__ = ["Encoding"]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """Unsigned codes = codes + offset; the zero points move along."""
+
+    bits: int
+    offset: int
+    zero_point: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, quantization: Quantization) -> "Encoding":
+        """Encoding of a tensor with this quantization."""
+        offset = -quantization.code_min
+        return cls(quantization.bits, offset, quantization.zero_point + offset)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Unsigned type of the encoded codes."""
+        return np.dtype(np.uint8 if self.bits <= 8 else np.uint16)
+
+    @property
+    def code_max(self) -> int:
+        """Largest encoded code."""
+        return (1 << self.bits) - 1
+
+    def encode(self, codes: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Yield unsigned codes of the same shape."""
+        if self.offset == 0:
+            return np.ascontiguousarray(codes, self.dtype)
+        return (codes.astype(np.int32) + self.offset).astype(self.dtype)

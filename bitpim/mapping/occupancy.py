@@ -1,0 +1,58 @@
+"""How much work fits in the arrays at once: passes over all arrays, and array passes in sum."""
+
+from dataclasses import dataclass
+
+from bitpim.errors import MappingError
+
+__all__ = ["ArrayPool", "Occupancy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Occupancy:
+    """Items spread over arrays.
+
+    `passes` is how often the arrays are filled; `array_passes` how many arrays work, summed over
+    the passes; `lanes` the lanes the items occupy, and `utilization` their share of all.
+    """
+
+    passes: int
+    array_passes: int
+    lanes: int
+    utilization: float
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayPool:
+    """Equal arrays that compute in lock step."""
+
+    n_arrays: int
+    n_columns: int
+
+    @property
+    def n_lanes(self) -> int:
+        """Lanes of all arrays."""
+        return self.n_arrays * self.n_columns
+
+    def spread(self, where: str, n_items: int, lanes_each: int) -> Occupancy:
+        """Place items of so many neighbouring lanes each; an item may span whole arrays.
+
+        Raises
+        ------
+        MappingError
+            One item needs more arrays than there are.
+        """
+        if lanes_each <= self.n_columns:
+            array_passes = -(-n_items // (self.n_columns // lanes_each))
+            at_once = self.n_arrays
+        else:
+            each = -(-lanes_each // self.n_columns)
+            array_passes = n_items * each
+            at_once = self.n_arrays // each * each
+        if at_once == 0:
+            raise MappingError(
+                f"{where}: one dot product needs {lanes_each} lanes, the {self.n_arrays} arrays "
+                f"have {self.n_lanes}; use a larger geometry"
+            )
+        passes = -(-array_passes // at_once)
+        lanes = n_items * lanes_each
+        return Occupancy(passes, array_passes, lanes, lanes / max(passes * self.n_lanes, 1))

@@ -1,0 +1,170 @@
+"""A convolution laid out in transposed SRAM: one lane a channel, bits down the column.
+
+A lane holds some taps (weights) of one output filter; the lanes of one convolution (one filter
+at one output position) are summed by a tree. Linear layers are convolutions of a 1-pixel image.
+Source: Neural Cache, ISCA 2018; splitting, packing and power-of-two padding as preset keys.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bitpim.errors import MappingError
+
+__all__ = [
+    "ConvShape",
+    "LaneLayout",
+    "RowBudget",
+    "allocate_rows",
+    "lay_lanes",
+    "next_power_of_two",
+]
+
+
+def next_power_of_two(n: int) -> int:
+    """Smallest power of two that is at least n (1 for n <= 1)."""
+    return 1 << max(n - 1, 0).bit_length()
+
+
+@dataclass(frozen=True, slots=True)
+class ConvShape:
+    """Sizes of a convolution, per sample."""
+
+    in_channels: int  # per group
+    n_taps: int  # R * S
+    out_channels: int  # all groups
+    groups: int
+    n_positions: int  # E * F
+
+    @property
+    def n_convolutions(self) -> int:
+        """Filters times output positions: how many dot products a sample needs."""
+        return self.out_channels * self.n_positions
+
+    @property
+    def n_weights(self) -> int:
+        """Weights of all filters."""
+        return self.out_channels * self.in_channels * self.n_taps
+
+
+@dataclass(frozen=True, slots=True)
+class LaneLayout:
+    """Which input element every tap of every lane of one convolution multiplies.
+
+    `source[lane, tap]` is channel * R*S + position within the window, or -1 where the tap is
+    empty. `n_lanes` is what a convolution occupies; the last `n_lanes - n_used` are idle.
+    """
+
+    source: npt.NDArray[np.int64]
+    n_lanes: int
+
+    @property
+    def n_used(self) -> int:
+        """Lanes that hold at least one weight."""
+        return int(self.source.shape[0])
+
+    @property
+    def taps_per_lane(self) -> int:
+        """Weights a lane holds."""
+        return int(self.source.shape[1])
+
+    @property
+    def n_levels(self) -> int:
+        """Steps of the reduction tree."""
+        return (self.n_lanes - 1).bit_length()
+
+
+def lay_lanes(
+    shape: ConvShape,
+    *,
+    split_limit_taps: int,
+    pack_limit_channels: int,
+    pad_to_power_of_two: bool = True,
+) -> LaneLayout:
+    """Spread the weights of one filter over lanes.
+
+    Filters of more than `split_limit_taps` taps are split over several lanes a channel; 1 x 1
+    filters pack up to `pack_limit_channels` channels into a lane.
+    """
+    C, taps = shape.in_channels, shape.n_taps
+    if taps == 1:
+        per_lane = min(pack_limit_channels, C)
+        n_used = -(-C // per_lane)
+        source = np.full(n_used * per_lane, -1, np.int64)
+        source[:C] = np.arange(C)
+    else:
+        parts = -(-taps // split_limit_taps)
+        per_lane = -(-taps // parts)
+        n_used = C * parts
+        by_channel = np.full((C, parts * per_lane), -1, np.int64)
+        by_channel[:, :taps] = np.arange(C)[:, None] * taps + np.arange(taps)
+        source = by_channel.ravel()
+    lanes = source.reshape(n_used, per_lane)
+    return LaneLayout(lanes, next_power_of_two(n_used) if pad_to_power_of_two else n_used)
+
+
+@dataclass(frozen=True, slots=True)
+class RowBudget:
+    """Rows of one array by use; `input_taps` inputs are resident at a time."""
+
+    filter_rows: int
+    input_rows: int
+    product_rows: int
+    partial_sum_rows: int
+    moved_rows: int
+    n_rows: int
+    input_taps: int
+
+    @property
+    def used(self) -> int:
+        """Rows in use, of `n_rows`."""
+        return (
+            self.filter_rows
+            + self.input_rows
+            + self.product_rows
+            + self.partial_sum_rows
+            + self.moved_rows
+        )
+
+
+def allocate_rows(
+    name: str,
+    *,
+    n_rows: int,
+    taps: int,
+    weight_bits: int,
+    input_bits: int,
+    sum_bits: int,
+    final_bits: int,
+) -> RowBudget:
+    """Divide the rows of an array; raises MappingError where one input no longer fits.
+
+    The partial sum is `sum_bits` wide while products are added and grows to `final_bits` in the
+    reduction; the product rows then hold the partner's moved sum together with the inputs.
+    """
+    filter_rows = taps * weight_bits
+    product_rows = weight_bits + input_bits
+    fixed = filter_rows + product_rows + final_bits
+    free = n_rows - fixed
+    input_taps = min(taps, max(free, 0) // input_bits)
+    # While lanes are reduced the inputs are spent, so the moved sum may lie over them.
+    moved_rows = max(0, final_bits - input_taps * input_bits - product_rows)
+    budget = RowBudget(
+        filter_rows,
+        input_taps * input_bits,
+        product_rows,
+        final_bits,
+        moved_rows,
+        n_rows,
+        input_taps,
+    )
+    if input_taps < 1 or budget.used > n_rows or sum_bits > final_bits:
+        need = max(budget.used, fixed + input_bits)
+        raise MappingError(
+            f"{name}: {need} rows needed ({filter_rows} filter, {input_bits} for one input, "
+            f"{product_rows} product, {final_bits} partial sum), the array has {n_rows}; "
+            "lower mapping.filter_split_limit_taps or mapping.filter_pack_limit_channels, "
+            "or use narrower codes"
+        )
+    return budget
