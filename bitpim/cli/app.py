@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bitpim.cli import cache, trace, trace_make
+from bitpim.cli import cache, export, trace, trace_make
 from bitpim.errors import BitpimError, MismatchError
 
 __all__ = ["app", "run"]
@@ -31,7 +31,14 @@ app = typer.Typer(
 
 trace.app.command()(trace_make.synth)
 trace.app.command()(trace_make.quantize)
+
+app.command()(demo.demo)
+app.command()(export.export)
 app.add_typer(trace.app, name="trace")
+app.command()(replay.replay)
+app.command()(verify.verify)
+app.command()(plan.plan)
+app.add_typer(program.app, name="program")
 app.command()(cache.cache)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bitpim_traces.quantize import Settings
     from bitpim_traces.records import Trace
 
-__all__ = ["quantize", "synth"]
+__all__ = ["quantize", "settings_of", "synth", "write_and_say"]
 
 Output = Annotated[Path, typer.Option("-o", "--output", help="Trace file to write.")]
 WeightBits = Annotated[int, typer.Option(help="Width of weight codes, 1 to 16.")]
@@ -59,10 +59,10 @@ def synth(
         raise typer.BadParameter(
             f"need a network among {', '.join(NAMES)}, got {name!r}", param_hint="NAME"
         )
-    settings = _settings(weight_bits, activation_bits, requantize, more or [])
+    settings = settings_of(weight_bits, activation_bits, requantize, more or [])
     with _waiting(f"making {name}"):
         trace = synthetic_network(name, seed, n_samples=samples, settings=settings)
-    _write(trace, output)
+    write_and_say(trace, output)
 
 
 def quantize(
@@ -79,14 +79,14 @@ def quantize(
     """Quantize the float weights inside a trace to other widths or another rounding."""
     from bitpim_traces.quantize import requantize_trace
 
-    settings = _settings(weight_bits, activation_bits, requantize, more or [])
+    settings = settings_of(weight_bits, activation_bits, requantize, more or [])
     with opened_trace(source) as given:
         with _waiting(f"quantizing {given.name}"):
             trace = requantize_trace(given, settings)
-        _write(trace, output)
+        write_and_say(trace, output)
 
 
-def _settings(
+def settings_of(
     weight_bits: int, activation_bits: int, requantize: str, more: Sequence[str]
 ) -> "Settings":
     """Make settings of options; a wrong one is an error of the command line."""
@@ -170,7 +170,7 @@ def _waiting(message: str) -> Iterator[None]:
         yield
 
 
-def _write(trace: "Trace", output: Path) -> None:
+def write_and_say(trace: "Trace", output: Path) -> None:
     """Write a trace and say what was written."""
     from bitpim_traces import write_trace
 

@@ -1,8 +1,7 @@
 """Ranges and float references of a network, observed in PyTorch batch by batch."""
 
-import contextlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,7 +23,6 @@ __all__ = [
     "logits_of",
     "observe_ranges",
     "references_of",
-    "using_threads",
 ]
 
 FloatArray = npt.NDArray[np.float32]
@@ -50,18 +48,6 @@ class Source(Protocol):
 
     def read(self, start: int, stop: int) -> FloatArray:
         """Yield samples `start:stop` as float32."""
-
-
-@contextlib.contextmanager
-def using_threads(n_threads: int | None) -> Iterator[None]:
-    """Let PyTorch use so many threads meanwhile; None leaves its choice."""
-    before = torch.get_num_threads()
-    try:
-        if n_threads is not None:
-            torch.set_num_threads(n_threads)
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def batch_of(network: FloatNetwork) -> int:

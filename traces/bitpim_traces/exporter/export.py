@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from bitpim_traces.exporter.sources import (
 )
 from bitpim_traces.provenance import make_provenance
 from bitpim_traces.quantize import Settings, quantize_network
-from bitpim_traces.records import NETWORK_INPUT, Trace
+from bitpim_traces.records import NETWORK_INPUT, Samples, TensorRecord, Trace
 
 __all__ = ["CALIBRATION_SAMPLES", "export", "export_to", "load_weights"]
 
@@ -66,6 +67,8 @@ def export(
     """
     settings = settings or Settings()
     source = source_of(samples)
+    if not source.shape[0]:
+        raise TraceDataError("samples: need at least one, got none")
     observed = _calibration_of(calibration, source)
     network, softmax = read_network(module, tuple(source.shape[1:]), name=name)
     if isinstance(source, Pixels) and source.fold:
@@ -81,8 +84,6 @@ def export(
     ranges = observe_ranges(network, observed, settings, progress)
     quantization = source.quantization(ranges[NETWORK_INPUT], settings)
     references = references_of(network, source, settings.reference_samples, progress)
-    if settings.reference_samples:
-        references[len(network.layers) - 1] = logits_of(network, source, progress)
     made_from = make_provenance(
         "bitpim_traces.exporter",
         {
@@ -96,14 +97,22 @@ def export(
         packages=("numpy", "torch"),
         sources={"weights": f"state dict, SHA-256 {_digest(module)}"},
     )
-    return quantize_network(
+    samples_of_trace = samples_record(source, quantization, labels, dataset)
+    trace = quantize_network(
         network,
         ranges,
-        samples_record(source, quantization, labels, dataset),
+        _first(samples_of_trace, max(1, settings.reference_samples)),
         settings=settings,
         references=references,
         provenance=made_from,
     )
+    layers = trace.layers
+    if settings.reference_samples:
+        logits = logits_of(network, source, progress)
+        axes = "NCHW"[: logits.ndim]
+        record = TensorRecord.of(logits, axes=axes, role="output_float", units="real")
+        layers = (*layers[:-1], replace(layers[-1], output_float=record))
+    return replace(trace, layers=layers, samples=samples_of_trace)
 
 
 def export_to(path: str | Path, module: torch.nn.Module, samples: Any, **options: Any) -> Trace:
@@ -188,6 +197,13 @@ def _calibration_of(calibration: Any, source: Floats | Pixels) -> Floats | Pixel
             f"calibration: need samples of shape {list(source.shape[1:])}, got {list(found.shape)}"
         )
     return found
+
+
+def _first(samples: Samples, n: int) -> Samples:
+    """Cut samples to the first ones: all that deciding numbers needs, so the rest may stream."""
+    codes = samples.codes
+    first = codes.read(0, min(n, codes.shape[0]))
+    return Samples(TensorRecord.of(first, axes=codes.axes, role=codes.role), samples.quantization)
 
 
 def _described(source: Floats | Pixels) -> dict[str, Any]:
