@@ -167,12 +167,14 @@ class _Image:
             return
         shape, dtype = first.shape[1:], first.dtype
         final = _dataset(group, "final", None, "S" + "CHW"[: len(shape)], shape, dtype, self.header)
-        pending, done, predictions = [first], 0, [top1(first)]
-        per_chunk = final.chunks[0]
+        has_classes = 0 not in shape and int(np.prod(shape[1:], dtype=np.int64)) == 1
+        pending, done, predictions = [first], 0, [top1(first)] if has_classes else []
+        per_chunk = final.chunks[0] if final.chunks else self.header.n_samples
         for part in parts:
             if part is None or part.shape[1:] != shape or part.dtype != dtype:
                 raise ResultError("final codes of the batches differ in shape or dtype")
-            predictions.append(top1(part))
+            if has_classes:
+                predictions.append(top1(part))
             pending.append(part)
             n_ready = sum(map(len, pending)) // per_chunk * per_chunk
             if n_ready:  # whole chunks only: how the batches were cut must not show in the file
@@ -180,7 +182,7 @@ class _Image:
                 final[done : done + n_ready] = joined[:n_ready]
                 pending, done = [joined[n_ready:]], done + n_ready
         final[done:] = np.concatenate(pending)
-        if int(np.prod(shape[1:], dtype=np.int64)) == 1:
+        if has_classes:
             _dataset(group, "predictions", np.concatenate(predictions).astype("<i8"), "S")
 
 

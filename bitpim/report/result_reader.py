@@ -45,7 +45,8 @@ def open_result(path: str | Path) -> Result:
     except ResultError:
         raise
     except Exception as error:  # whatever h5py raises for a file that is not as it should be
-        raise ResultError(f"{place}: is not a readable result ({error})") from error
+        reason = " ".join(str(error).split())
+        raise ResultError(f"{place}: is not a readable result ({reason})") from error
 
 
 class _Reader:
@@ -53,7 +54,7 @@ class _Reader:
         self.path, self.file = path, file
 
     def fault(self, where: str, need: str, got: object) -> ResultError:
-        text = repr(got)
+        text = " ".join(repr(got).split())
         shown = text if len(text) <= 80 else text[:77] + "..."
         return ResultError(f"{self.path}: {where}: need {need}, got {shown}")
 
@@ -165,17 +166,17 @@ class _Reader:
         return values
 
     def text(self, place: Any, name: str) -> str:
-        found = place.attrs.get(name)
-        if not isinstance(found, str):
-            raise self.fault(f"{place.name} {name}", "a text", found)
-        return found
+        found: Any = place.attrs.get(name)
+        if not _is_text(found):
+            raise self.fault(f"{place.name} {name}", "a text in UTF-8", found)
+        return str(found)
 
     def words(self, place: Any, name: str) -> tuple[str, ...]:
         found = place.attrs.get(name)
         if not isinstance(found, np.ndarray) or found.ndim != 1:
             raise self.fault(f"{place.name} {name}", "a list of words", found)
         words = tuple(found.tolist())
-        if not all(isinstance(w, str) for w in words) or len(set(words)) != len(words):
+        if not all(map(_is_text, words)) or len(set(words)) != len(words):
             raise self.fault(f"{place.name} {name}", "different words", words)
         return words
 
@@ -193,6 +194,11 @@ class _Reader:
             raise self.fault(
                 f"{place.name} {name}", f"JSON as in RESULT.md ({error})", text
             ) from error
+
+
+def _is_text(value: object) -> bool:
+    """Whether a value is a text that can be printed; h5py hands on bytes that are no UTF-8."""
+    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
 
 
 def _kept(phases: tuple[str, ...], values: Sequence[V], happened: Sequence[bool]) -> dict[str, V]:
