@@ -185,7 +185,8 @@ MAY_PASS = re.compile(
     r"|(/|layers/000\d|prices) \w+ str"  # free text instead of free text
     r"|(figures|prices|outputs/(final|predictions)|layers/000\d/energy_pj|layers/0002) gone"
     r"|layers/000\d index int64|/ samples ndarray"
-    r"|layers/000\d/(digests uint8|energy_pj float64)|outputs/final u?int8"  # other values of the right form
+    # other values of the right form:
+    r"|layers/000\d/(digests uint8|energy_pj float64)|outputs/final u?int8"
 )
 
 

@@ -107,7 +107,7 @@ def test_outputs_of_any_shape(path: Path, shape: tuple[int, ...], has_prediction
     assert (result.predictions is not None) == has_predictions
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(st.sets(st.integers(START + 1, STOP - 1)), st.randoms(use_true_random=False))
 def test_cuts_and_their_order_do_not_show(
     tmp_path_factory: pytest.TempPathFactory, inner: set[int], random: Any
