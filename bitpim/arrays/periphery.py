@@ -174,15 +174,15 @@ def _avg_pool2d(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Ru
 def _window_counts(layer: LayerRecord, geometry: Geometry) -> npt.NDArray[np.int64]:
     """Return how many positions each window counts: the image, and its padding when asked."""
     _, *sizes = layer.input_shapes[0]
-    befores, afters = geometry.padding[::2], geometry.padding[1::2]
+    before, after = geometry.padding[::2], geometry.padding[1::2]
     positions = geometry.output_size(*sizes)
     by_axis = []
     for axis in range(2):
-        starts = np.arange(positions[axis]) * geometry.stride[axis] - befores[axis]
+        starts = np.arange(positions[axis]) * geometry.stride[axis] - before[axis]
         seen = starts[:, None] + np.arange(geometry.kernel[axis]) * geometry.dilation[axis]
         low, high = 0, sizes[axis]
         if geometry.count_include_pad:
-            low, high = -befores[axis], high + afters[axis]
+            low, high = -before[axis], high + after[axis]
         by_axis.append(((seen >= low) & (seen < high)).sum(axis=1))
     counts: npt.NDArray[np.int64] = by_axis[0][:, None] * by_axis[1]
     return counts

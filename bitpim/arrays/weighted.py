@@ -32,6 +32,8 @@ Int64 = npt.NDArray[np.int64]
 BLOCK_BYTES = 1 << 20
 """Centred, padded images that are convolved at once: about what a core's own cache holds."""
 
+_FILTERS_AT_ONCE = 256
+
 
 def sums_fit_int32(l1: Int64, bias: Int64, code_reach: int, weight_reach: int) -> bool:
     """Prove that 16-bit operands and int32 sums are exact, whatever the input.
@@ -146,14 +148,12 @@ def prepare_weighted(layer: LayerRecord, quantization: Quantization) -> Prepared
     if layer.bias is not None:
         bias += layer.bias.read().astype(np.int64)
     reach = (min(quantization.code_min - zero, 0), max(quantization.code_max - zero, 0))
-    flat = weight.reshape(n_filters, int(np.prod(weight.shape[1:])))
-    positive = np.maximum(flat, 0).sum(axis=1, dtype=np.int64)
-    negative = np.minimum(flat, 0).sum(axis=1, dtype=np.int64)
+    positive, negative = _signed_sums(weight)
     lowest = positive * reach[0] + negative * reach[1] + bias
     highest = positive * reach[1] + negative * reach[0] + bias
     steps = steps_of(layer, n_filters, lowest, highest)
 
-    weight_reach = int(np.abs(flat).max(initial=0))
+    weight_reach = max(int(weight.max(initial=0)), -int(weight.min(initial=0)))
     narrow = sums_fit_int32(positive - negative, bias, max(-reach[0], reach[1]), weight_reach)
     form, run, pack = _choose(narrow, geometry.groups == channels == n_filters)
     rows, runs = _runs(weight, geometry, window)
@@ -172,14 +172,27 @@ def _choose(
     return "narrow", convolve, _pack_narrow
 
 
-def _centred_weight(layer: LayerRecord) -> npt.NDArray[np.int32]:
+def _centred_weight(layer: LayerRecord) -> Codes:
     """Read weight codes less their zero points, as (M, channels of a group, R, S)."""
     if layer.weight is None or layer.weight_quantization is None:
         raise layer_fault(layer, "need a weight and its quantization, got none")
-    weight = layer.weight.read().astype(np.int32)
-    zero = layer.weight_quantization.zero_point.astype(np.int32)
-    weight -= zero.reshape((-1,) + (1,) * (weight.ndim - 1))
+    codes, zero = layer.weight.read(), layer.weight_quantization.zero_point
+    small = codes.dtype.itemsize == 1 and np.abs(zero).max(initial=0) < 1 << 14
+    held = np.int16 if small else np.int32  # half the memory where a layer is large
+    weight: Codes = codes.astype(held)
+    weight -= zero.astype(held).reshape((-1,) + (1,) * (weight.ndim - 1))
     return weight if weight.ndim == 4 else weight[:, :, None, None]
+
+
+def _signed_sums(weight: Codes) -> tuple[Int64, Int64]:
+    """Sum the positive and the negative weights of each filter, a few filters at a time."""
+    positive, negative = np.zeros((2, weight.shape[0]), np.int64)
+    for start in range(0, weight.shape[0], _FILTERS_AT_ONCE):
+        part = weight[start : start + _FILTERS_AT_ONCE]
+        stop = start + part.shape[0]
+        positive[start:stop] = np.maximum(part, 0).sum(axis=(1, 2, 3), dtype=np.int64)
+        negative[start:stop] = np.minimum(part, 0).sum(axis=(1, 2, 3), dtype=np.int64)
+    return positive, negative
 
 
 def _window(geometry: Geometry, channels: int, height: int, width: int) -> Window:
@@ -192,9 +205,7 @@ def _window(geometry: Geometry, channels: int, height: int, width: int) -> Windo
     return Window(tall, wide, channels, geometry.groups, rows, cols, *geometry.stride)
 
 
-def _runs(
-    weight: npt.NDArray[np.int32], geometry: Geometry, window: Window
-) -> tuple[npt.NDArray[np.int32], Int64]:
+def _runs(weight: Codes, geometry: Geometry, window: Window) -> tuple[Codes, Int64]:
     """Order weights by runs of codes that lie side by side: (M, n_runs, run length), and offsets.
 
     Without groups and horizontal dilation a whole row of the window is one run.
@@ -224,9 +235,9 @@ def _pack_narrow(rows: Codes, runs: Int64, bias: Int64, groups: int) -> Filters:
 
 
 def _pack_depthwise(rows: Codes, runs: Int64, bias: Int64, groups: int) -> Filters:
-    by_run = np.ascontiguousarray(rows[:, :, 0].T)
+    by_run = np.ascontiguousarray(rows[:, :, 0].T, np.int32)
     return Filters(by_run, runs, bias.astype(np.int32))
 
 
 def _pack_wide(rows: Codes, runs: Int64, bias: Int64, groups: int) -> Filters:
-    return Filters(np.ascontiguousarray(rows), runs, bias)
+    return Filters(np.ascontiguousarray(rows, np.int32), runs, bias)

@@ -70,7 +70,7 @@ class Filters(NamedTuple):
     Shapes
     ------
     weights: convolve (groups, blocks, n_runs, n_pairs, 32) int16; convolve_depthwise (n_runs, C)
-        int32; convolve_wide (M, n_runs, run length) int64
+        int32; convolve_wide (M, n_runs, run length) int32
     runs: (n_runs,) offsets from the window's first code
     bias: (groups * blocks * 16,), (C,) or (M,) in the accumulator's dtype
     """

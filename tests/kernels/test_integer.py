@@ -88,7 +88,7 @@ def test_convolutions_sum_every_product_once(form: Form, shape: Any) -> None:
 
     out[:] = 0
     order = weights.transpose(0, 2, 3, 1).reshape(n_filters, tall * wide, channels // groups)
-    wide_filters = Filters(order.astype(np.int64), runs, bias)
+    wide_filters = Filters(order.astype(np.int32), runs, bias)
     acc = np.full(n_filters, 5)
     images32 = flat.astype(np.int32)
     form(integer.convolve_wide)(images32, window, wide_filters, steps, acc, out, NO_FAULT)
