@@ -11,7 +11,17 @@ from typing import Annotated, Any
 
 import typer
 
-from bitpim.cli import cache, export, trace, trace_make
+from bitpim.cli import (
+    cache,
+    demo,
+    export,
+    plan,
+    program,
+    replay,
+    trace,
+    trace_make,
+    verify,
+)
 from bitpim.errors import BitpimError, MismatchError
 
 __all__ = ["app", "run"]

@@ -1,6 +1,7 @@
 """The machines by name. A machine's module is imported when that machine is asked for."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
@@ -8,16 +9,41 @@ from bitpim.config import did_you_mean, load_preset, override
 from bitpim.errors import ConfigError
 from bitpim.machines.machine import Machine
 
-__all__ = ["machine_names", "make_machine"]
+__all__ = ["default_prices", "machine_names", "make_machine"]
 
-_HOMES = {
-    "neural_cache": "bitpim.machines.neural_cache:NeuralCache",
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """Where a machine's class is, and the packaged table that prices its events."""
+
+    module: str
+    class_name: str
+    prices: str
+
+
+_MACHINES = {
+    "neural_cache": _Entry(
+        module="bitpim.machines.neural_cache",
+        class_name="NeuralCache",
+        prices="neural_cache_22nm",
+    ),
 }
+
+
+def _entry(name: str) -> _Entry:
+    if name not in _MACHINES:
+        raise ConfigError(f"unknown machine {name!r}{did_you_mean(name, _MACHINES)}")
+    return _MACHINES[name]
 
 
 def machine_names() -> tuple[str, ...]:
     """Return the names of all machines, sorted."""
-    return tuple(sorted(_HOMES))
+    return tuple(sorted(_MACHINES))
+
+
+def default_prices(name: str) -> str:
+    """Return the name of the price table a machine is priced with unless another is named."""
+    return _entry(name).prices
 
 
 def make_machine(
@@ -30,11 +56,9 @@ def make_machine(
     ConfigError
         Unknown machine, preset or key, or a value out of range.
     """
-    if name not in _HOMES:
-        raise ConfigError(f"unknown machine {name!r}{did_you_mean(name, _HOMES)}")
+    entry = _entry(name)
     settings = load_preset(name, preset)
     if assignments:
         settings = override(settings, assignments)
-    module, _, class_name = _HOMES[name].partition(":")
-    machine: Machine = getattr(import_module(module), class_name)(settings)
+    machine: Machine = getattr(import_module(entry.module), entry.class_name)(settings)
     return machine

@@ -1,7 +1,10 @@
 """Machines by name: known, unknown, and settings changed on the way."""
 
+import sys
+
 import pytest
 
+from bitpim.cost.tables import list_price_tables
 from bitpim.errors import ConfigError
 from bitpim.machines import registry
 
@@ -15,13 +18,15 @@ class Recorder:
 
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry._HOMES, "neural_cache", f"{__name__}:Recorder")
-    monkeypatch.setattr(registry, "import_module", lambda _: __import__("sys").modules[__name__])
+    entry = registry._Entry(__name__, "Recorder", "")
+    monkeypatch.setitem(registry._MACHINES, "neural_cache", entry)
+    monkeypatch.setattr(registry, "import_module", lambda name: sys.modules[name])
 
 
 def test_unknown_machine_suggests_the_nearest() -> None:
-    with pytest.raises(ConfigError, match=r"'neural_cash'; did you mean 'neural_cache'\?"):
-        registry.make_machine("neural_cash")
+    for ask in (registry.make_machine, registry.default_prices):
+        with pytest.raises(ConfigError, match=r"'neural_cash'; did you mean 'neural_cache'\?"):
+            ask("neural_cash")
 
 
 def test_unknown_machine_far_from_all_lists_them() -> None:
@@ -45,6 +50,7 @@ def test_unknown_preset_and_key_are_config_errors() -> None:
         registry.make_machine("neural_cache", None, ["geometry.rows=1"])
 
 
-def test_names_are_sorted_and_every_home_names_a_class() -> None:
-    assert list(registry.machine_names()) == sorted(registry._HOMES)
-    assert all(home.count(":") == 1 for home in registry._HOMES.values())
+def test_every_machine_is_named_once_and_has_prices() -> None:
+    assert list(registry.machine_names()) == sorted(registry._MACHINES)
+    for name in registry.machine_names():
+        assert registry.default_prices(name) in list_price_tables()

@@ -1,0 +1,93 @@
+"""`bitpim demo`: the shipped network on a machine, bit by bit, verified."""
+
+import tempfile
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bitpim.cli.options import Jobs, Json, n_jobs, opened_trace
+from bitpim.cli.progress import say_if_cold, watched
+from bitpim.cli.summary import result_lines, summary
+from bitpim.cli.text import as_json, share
+from bitpim.cli.verify import verified_result
+
+__all__ = ["demo", "sample_path"]
+
+SAMPLE = "samples/v1.0/mnist_cnn.h5"
+MACHINE = "neural_cache"
+
+
+def sample_path() -> Path:
+    """Return the shipped trace: in the checkout, or where the wheel put it.
+
+    Raises
+    ------
+    ConfigError
+        It is in neither place.
+    """
+    import bitpim_traces
+    from bitpim.errors import ConfigError
+
+    beside = Path(bitpim_traces.__file__).parents[1] / SAMPLE
+    if beside.exists():
+        return beside
+    try:
+        shipped = metadata.files("bitpim") or []
+    except metadata.PackageNotFoundError:
+        shipped = []
+    for entry in shipped:
+        if entry.as_posix().endswith(SAMPLE):
+            return Path(str(entry.locate()))
+    raise ConfigError(
+        f"the shipped trace {SAMPLE} is neither in a checkout nor installed: install bitpim anew, "
+        "or name a trace: bitpim demo TRACE"
+    )
+
+
+def demo(
+    trace: Annotated[
+        str | None, typer.Argument(metavar="[TRACE]", help="Another trace than the shipped one.")
+    ] = None,
+    jobs: Jobs = None,
+    json: Json = False,
+) -> None:
+    """Replay the shipped network on neural_cache, bit by bit, and verify it."""
+    from bitpim.cost.tables import load_prices
+    from bitpim.machines.registry import default_prices, make_machine
+    from bitpim.replay import replay
+    from bitpim.report.result_file import open_result
+
+    began = time.monotonic()
+    name = str(sample_path()) if trace is None else trace
+    say_if_cold()
+    with opened_trace(name) as opened, tempfile.TemporaryDirectory(prefix="bitpim-") as folder:
+        with watched(f"{opened.name} on {MACHINE}") as progress:
+            out = replay(
+                opened,
+                make_machine(MACHINE),
+                Path(folder) / "demo.h5",
+                jobs=n_jobs(jobs),
+                prices=load_prices(default_prices(MACHINE)),
+                progress=progress,
+            )
+        result = open_result(out)
+        report = verified_result(opened, result)
+    if json:
+        typer.echo(as_json({**summary(result), "verified": report.as_dict()}))
+        report.require_equal()
+        return
+    n_equal = sum(layer.equal for layer in report.layers)
+    lines = [
+        f"{opened.name}, {opened.n_samples} samples, on {MACHINE}: every array step on packed bits",
+        "",
+        *result_lines(result),
+        f"exactness   {'L0' if report.equal else 'NOT L0'}: {share(n_equal, len(report.layers))} "
+        "layers equal the integer referee, bit for bit",
+        "",
+        f"done in {time.monotonic() - began:.1f} s",
+    ]
+    typer.echo("\n".join(lines))
+    report.require_equal()

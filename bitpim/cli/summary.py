@@ -1,0 +1,110 @@
+"""A result in a few lines, or in plain values."""
+
+from typing import TYPE_CHECKING
+
+from bitpim.cli.text import bar, share, with_commas
+
+if TYPE_CHECKING:
+    from bitpim.report.result_file import Result
+
+__all__ = ["cycles_by_phase", "result_lines", "summary", "title"]
+
+
+def title(result: "Result") -> str:
+    """Say what ran."""
+    header = result.header
+    return (
+        f"{header.trace_name} on {header.machine}, {header.fidelity} fidelity, "
+        f"samples {header.start}:{header.stop}"
+    )
+
+
+def summary(result: "Result") -> dict[str, object]:
+    """Describe a result in plain values."""
+    header = result.header
+    return {
+        "trace": header.trace_name,
+        "trace_digest": header.trace_digest,
+        "machine": header.machine,
+        "fidelity": header.fidelity,
+        "samples": [header.start, header.stop],
+        "layers": [layer.name for layer in result.layers],
+        "cycles": result.n_cycles,
+        "cycles_by_phase": cycles_by_phase(result),
+        "events": result.events(),
+        "energy_pj": result.total_energy_pj if result.prices_name else None,
+        "prices": result.prices_name or None,
+        "figures": None if result.figures is None else result.figures.as_dict(),
+    }
+
+
+def cycles_by_phase(result: "Result") -> dict[str, int]:
+    """Add the cycles of all layers, phase by phase."""
+    total = dict.fromkeys(result.phases, 0)
+    for layer in result.layers:
+        for phase, n in layer.cycles.items():
+            total[phase] += n
+    return total
+
+
+def result_lines(result: "Result") -> list[str]:
+    """Say accuracy, cycles, energy and where the cycles went, one line each."""
+    lines = []
+    figures = result.figures
+    if figures is not None and figures.accuracy is not None:
+        right = round(figures.accuracy * figures.n_labelled)
+        lines.append(f"accuracy    {figures.accuracy:.4f}, {share(right, figures.n_labelled)}")
+    if figures is not None and figures.top1_agreement is not None:
+        same = round(figures.top1_agreement * figures.n_compared)
+        lines.append(f"agreement   {share(same, figures.n_compared)} with the float network")
+    lines.append(f"cycles      {with_commas(result.n_cycles)}{_seconds(result)}{_each(result)}")
+    if result.prices_name:
+        lines.append(f"energy      {_energy(result)}")
+    lines += [
+        f"{'' if i else 'phases':<12}{line}" for i, line in enumerate(bar(cycles_by_phase(result)))
+    ]
+    return lines
+
+
+def _seconds(result: "Result") -> str:
+    """Say the time, where the machine's preset states the clock of its cycles."""
+    import tomllib
+
+    from bitpim.units import cycles_to_s, with_prefix
+
+    timing = tomllib.loads(result.header.preset).get("timing", {})
+    clock = timing.get("clock_compute_ghz", {}).get("value")
+    if clock is None:
+        return ""
+    return f", {with_prefix(cycles_to_s(result.n_cycles, clock), 's')} at {clock} GHz"
+
+
+def _each(result: "Result") -> str:
+    n_samples = result.header.n_samples
+    if n_samples == 1:
+        return ""
+    return f", {with_commas(round(result.n_cycles / n_samples))} a sample"
+
+
+def _energy(result: "Result") -> str:
+    """Say the energy, the price table, and how sure its prices are, by share of the energy."""
+    from bitpim.cost.model import energy
+    from bitpim.cost.tables import parse_prices
+    from bitpim.units import pj_to_j, with_prefix
+
+    table = parse_prices(result.prices_text)
+    by_event = energy(result.events(), table).by_event_pj
+    total = sum(by_event.values())
+    by_confidence: dict[str, float] = {}
+    for event, part in by_event.items():
+        confidence = table.price(event).confidence
+        by_confidence[confidence] = by_confidence.get(confidence, 0.0) + part
+    shares = ", ".join(
+        f"{100 * part / total:.0f} % {confidence}"
+        for confidence, part in sorted(by_confidence.items(), key=lambda item: -item[1])
+        if part
+    )
+    return (
+        f"{with_prefix(pj_to_j(result.total_energy_pj), 'J')} by {result.prices_name}"
+        f"{f' (prices {shares})' if shares else ''}"
+    )

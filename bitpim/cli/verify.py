@@ -1,0 +1,155 @@
+"""`bitpim verify`: a machine, or what a machine left in a file, against the referee."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bitpim.cli.options import (
+    Assignments,
+    Fidelity,
+    FidelityOption,
+    Jobs,
+    Json,
+    Preset,
+    SampleRange,
+    TraceName,
+    n_jobs,
+    opened_trace,
+)
+from bitpim.cli.progress import say_if_cold, watched
+from bitpim.cli.text import as_json, columns, with_commas
+
+if TYPE_CHECKING:
+    from bitpim.report.figures import ErrorFigures
+    from bitpim.verify.compare import LayerComparison
+    from bitpim.verify.digests import DigestComparison, DigestReport
+    from bitpim.verify.golden import VerifyReport
+    from bitpim_traces.records import Trace
+
+__all__ = ["verified_result", "verify"]
+
+Report = Callable[[int, int, str], None]
+
+
+def verify(
+    trace: TraceName,
+    result: Annotated[
+        str | None, typer.Argument(metavar="[RESULT]", help="Result file to verify, or a machine.")
+    ] = None,
+    machine: Annotated[
+        str | None, typer.Option("--machine", "-m", help="Machine to run and verify.")
+    ] = None,
+    preset: Preset = None,
+    assignments: Assignments = None,
+    fidelity: FidelityOption = Fidelity.bit,
+    samples: SampleRange = ":",
+    jobs: Jobs = None,
+    json: Json = False,
+) -> None:
+    """Compare every layer with the integer referee bit for bit, and with the float network.
+
+    Exit code 4 if a code differs; the first one is named.
+    """
+    if (result is None) == (machine is None):
+        raise typer.BadParameter("need either a result file or --machine", param_hint="RESULT")
+    with opened_trace(trace) as opened:
+        report: VerifyReport | DigestReport
+        figures: ErrorFigures | None
+        if machine is not None:
+            report = _verified_machine(
+                opened, (machine, preset, assignments or []), fidelity, samples, n_jobs(jobs)
+            )
+            figures = report.figures
+            what = f"{machine}, {fidelity.value} fidelity"
+        else:
+            from bitpim.report.result_file import open_result
+
+            found = open_result(str(result))
+            report = verified_result(opened, found)
+            figures = found.figures
+            what = f"{found.header.machine}, {found.header.fidelity} fidelity, {result}"
+    if json:
+        typer.echo(as_json({**report.as_dict(), "figures": figures and figures.as_dict()}))
+    else:
+        typer.echo(f"{report.trace_name} on {what}, samples {report.start}:{report.stop}\n")
+        typer.echo("\n".join(_lines(report.layers, figures)))
+    report.require_equal()
+    if not json:
+        typer.echo("L0: every code of every layer compared equals the referee's")
+
+
+def _verified_machine(
+    trace: "Trace",
+    machine: tuple[str, str | None, list[str]],
+    fidelity: Fidelity,
+    samples: str,
+    jobs: int,
+) -> "VerifyReport":
+    """Run a machine beside the referee."""
+    from bitpim.machines.registry import make_machine
+    from bitpim.replay import batch_size, parse_samples, sample_range
+    from bitpim.verify.golden import verify_trace
+
+    wanted = sample_range(trace, parse_samples(samples))
+    maker = make_machine(*machine)
+    say_if_cold()
+    prepared = maker.prepare(trace, fidelity=fidelity.value, jobs=jobs)
+    with _reported(f"verifying {trace.name}", wanted.start) as progress:
+        return verify_trace(
+            trace,
+            lambda codes: ((run.index, run.codes) for run in prepared.run_batch(codes)),
+            wanted,
+            batch=batch_size(trace, fidelity.value, prepared.batch_multiple),
+            progress=progress,
+        )
+
+
+def verified_result(trace: "Trace", result: Any) -> "DigestReport":
+    """Compare what a result kept with the referee."""
+    from bitpim.replay import batch_size
+    from bitpim.verify.digests import verify_result
+
+    with _reported(f"verifying {trace.name}", result.header.start) as progress:
+        batch = batch_size(trace, "integer")
+        return verify_result(trace, result, batch=batch, progress=progress)
+
+
+@contextlib.contextmanager
+def _reported(title: str, start: int) -> Iterator[Report | None]:
+    """Yield what a verification reports to."""
+    from bitpim.replay import Progress
+
+    with watched(title) as report:
+        if report is None:
+            yield None
+            return
+
+        def told(done: int, n_samples: int, layer: str) -> None:
+            report(Progress(layer, start, start + n_samples, done / n_samples))
+
+        yield told
+
+
+def _lines(
+    layers: "tuple[LayerComparison, ...] | tuple[DigestComparison, ...]",
+    figures: "ErrorFigures | None",
+) -> list[str]:
+    """One row a layer, then what is known of the network's answers."""
+    known = {} if figures is None else {layer.index: layer for layer in figures.layers}
+    rows = []
+    for layer in layers:
+        near = known.get(layer.index)
+        errors = (near.max_abs, near.relative_l2, near.sqnr_db) if near else (None, None, None)
+        rows.append([layer.name, layer.n_samples, "yes" if layer.equal else "NO", *errors])
+    head = ["layer", "samples", "equal", "max abs error", "relative L2", "SQNR dB"]
+    lines = [columns(head, rows), ""]
+    if figures is not None and figures.top1_agreement is not None:
+        lines.append(
+            f"top-1 agreement with the float network {figures.top1_agreement:.4f} "
+            f"({with_commas(figures.n_compared)} samples)"
+        )
+    if figures is not None and figures.accuracy is not None:
+        lines.append(f"accuracy {figures.accuracy:.4f} ({with_commas(figures.n_labelled)} samples)")
+    return lines
