@@ -17,7 +17,13 @@ from bitpim.arrays.events import Counts
 from bitpim.arrays.program import CARRY_CLEAR, Field, Program
 from bitpim.errors import ArrayBoundsError, LayoutError, ProgramError
 from bitpim_kernels import opcodes as op
-from bitpim_kernels.bitline import BLOCK_WORDS, run_program, run_program_parallel
+from bitpim_kernels.bitline import (
+    BLOCK_WORDS,
+    CHUNK_WORDS,
+    aligned_rows,
+    run_program,
+    run_program_parallel,
+)
 from bitpim_kernels.layout import from_planes, pack, tail_mask, to_planes, unpack, words_for
 from bitpim_kernels.words import shift_lanes_down, shift_lanes_up
 
@@ -26,6 +32,7 @@ __all__ = ["ArrayState", "Subarray"]
 Words = npt.NDArray[np.uint64]
 Bits = npt.NDArray[np.uint8]
 
+_ALL_LANES = np.uint64(0xFFFFFFFFFFFFFFFF)
 _WORTH_A_THREAD = 8 * BLOCK_WORDS  # words; below, starting the threads costs more than they save
 
 
@@ -72,9 +79,12 @@ class Subarray:
         self.n_threads = n_threads
         self.counts = Counts()
         n_words = words_for(n_cols)
-        self._rows = np.zeros((n_rows, n_words), np.uint64)
-        self._carry = np.zeros(n_words, np.uint64)
-        self._tag = np.zeros(n_words, np.uint64)
+        # an odd number of chunks, so that the rows of a chunk spread over all cache sets
+        n_stored = CHUNK_WORDS * (-(-n_words // CHUNK_WORDS) | 1)
+        self._stored = aligned_rows(n_rows + 2, n_stored)
+        self._stored[:] = 0
+        self._rows = self._stored[:n_rows, :n_words]
+        self._carry, self._tag = self._stored[n_rows:, :n_words]
 
     @property
     def state(self) -> ArrayState:
@@ -235,13 +245,16 @@ class Subarray:
         self._count_access(source.width * cycles_per_bit)
 
     def _run_table(self, table: npt.NDArray[np.int32]) -> None:
-        last_word = tail_mask(self.n_cols)
-        state = (table, self._rows, self._carry, self._tag, last_word, self.block_words)
+        rows, (carry, tag) = self._stored[: self.n_rows], self._stored[self.n_rows :]
+        state = (table, rows, carry, tag, _ALL_LANES, self.block_words)
         n_threads = numba.get_num_threads() if self.n_threads is None else self.n_threads
         if n_threads > 1 and self._rows.shape[1] >= _WORTH_A_THREAD:
             run_program_parallel(*state, n_threads)
         else:
             run_program(*state)
+        n_words = self._rows.shape[1]
+        self._stored[:, n_words - 1] &= tail_mask(self.n_cols)
+        self._stored[:, n_words:] = 0
 
     def _count_access(self, n_rows: int) -> None:
         self.counts += Counts(cycles=n_rows, sram_access_cycle=n_rows * self.n_arrays)

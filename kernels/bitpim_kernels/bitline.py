@@ -5,7 +5,8 @@ tag latch, and writes one row back, for all lanes at once. Lanes do not see each
 chunk of 2,048 lanes runs the whole table, latches in registers, before the next is touched.
 
 Rows of many lanes lie so far apart in memory that their chunks fight for the same few cache sets.
-Such rows pass through a dense scratch block, `block_words` wide, of the rows the program touches.
+Such rows pass through a dense scratch block, `block_words` wide, of the rows the program touches;
+unless it touches each about once, when the copies would cost more than they save.
 """
 
 from typing import Any
@@ -26,13 +27,20 @@ from bitpim_kernels.chunk import (
 )
 from bitpim_kernels.jit import kernel
 
-__all__ = ["BLOCK_WORDS", "CHUNK_WORDS", "run_chunks", "run_program", "run_program_parallel"]
+__all__ = [
+    "BLOCK_WORDS",
+    "CHUNK_WORDS",
+    "aligned_rows",
+    "run_chunks",
+    "run_program",
+    "run_program_parallel",
+]
 
 BLOCK_WORDS = 256
 """Words of a lane block unless said otherwise: 16,384 lanes. 2,048 lanes measured 0.75 as fast,
 8,192 to 32,768 alike."""
 
-_STAGGER = 8  # words after a scratch row, one cache line, so that rows spread over cache sets
+_LINE_WORDS = 8  # one cache line; so many words after a scratch row spread rows over cache sets
 
 Words = npt.NDArray[np.uint64]
 Table = npt.NDArray[np.int32]
@@ -108,7 +116,8 @@ def _run_chunk(table: Table, rows: Words, carry: Words, tag: Words, w: int) -> N
 def run_chunks(table: Table, rows: Words, carry: Words, tag: Words) -> None:
     """Run a program over rows of whole chunks in place; padding lanes are left as they fall.
 
-    For callers that keep few, dense, cache-resident rows and mask padding themselves.
+    For callers that keep few, dense, cache-resident rows (`aligned_rows`) and mask padding
+    themselves.
 
     Shapes
     ------
@@ -116,7 +125,13 @@ def run_chunks(table: Table, rows: Words, carry: Words, tag: Words) -> None:
     rows: (n_rows, words), words a multiple of CHUNK_WORDS, last axis contiguous
     carry, tag: (words,)
     """
-    for w in range(0, rows.shape[1], CHUNK_WORDS):
+    _run_span(table, rows, carry, tag, 0, rows.shape[1])
+
+
+@kernel()
+def _run_span(table: Table, rows: Words, carry: Words, tag: Words, first: int, last: int) -> None:
+    """Run a program where the rows lie over the words [first, last), whole chunks."""
+    for w in range(first, last, CHUNK_WORDS):
         _run_chunk(table, rows, carry, tag, w)
 
 
@@ -190,7 +205,7 @@ def _run_blocks(
     The last two scratch rows are the latches. Words of a chunk beyond the end of a row compute
     nonsense that is never copied back.
     """
-    n_slots, block_words = slots.shape[0], scratch.shape[1] - _STAGGER
+    n_slots, block_words = slots.shape[0], scratch.shape[1] - _LINE_WORDS
     block_carry, block_tag = scratch[n_slots], scratch[n_slots + 1]
     for block in range(first, last):
         lo = block * block_words
@@ -220,9 +235,27 @@ def _clear_padding(rows: Words, carry: Words, tag: Words, last_word: Word) -> No
 
 
 @kernel()
+def aligned_rows(n_rows: int, n_words: int) -> Words:
+    """Return rows whose first word starts a cache line; what they hold is undefined.
+
+    With a width that is a multiple of eight words no chunk touches a line more than it must, which
+    makes programs on rows in the cache 1.4 times as fast.
+    """
+    flat = np.empty(n_rows * n_words + _LINE_WORDS, np.uint64)
+    first = (-flat.ctypes.data // 8) % _LINE_WORDS
+    return flat[first : first + n_rows * n_words].reshape(n_rows, n_words)
+
+
+@kernel()
 def _round_up(words: int) -> int:
     """Return the words of as many chunks as `words` words need."""
     return (words + CHUNK_WORDS - 1) // CHUNK_WORDS * CHUNK_WORDS
+
+
+@kernel()
+def _in_place(table: Table, slots: Slots, n_words: int) -> bool:
+    """Return whether a program is so short that copying its rows would cost more than it saves."""
+    return n_words % CHUNK_WORDS == 0 and table.shape[0] <= slots.shape[0]
 
 
 @kernel()
@@ -249,13 +282,16 @@ def run_program(
     n_words = rows.shape[1]
     width = _round_up(min(n_words, block_words))
     if n_words == width:
-        run_chunks(table, rows, carry, tag)
+        _run_span(table, rows, carry, tag, 0, n_words)
     else:
         slots = _touched_rows(table, rows.shape[0])
-        dense = _renumber(table, slots, rows.shape[0])
-        scratch = np.empty((slots.shape[0] + 2, width + _STAGGER), np.uint64)
-        n_blocks = (n_words + width - 1) // width
-        _run_blocks(dense, slots, rows, carry, tag, scratch, 0, n_blocks)
+        if _in_place(table, slots, n_words):
+            _run_span(table, rows, carry, tag, 0, n_words)
+        else:
+            dense = _renumber(table, slots, rows.shape[0])
+            scratch = aligned_rows(slots.shape[0] + 2, width + _LINE_WORDS)
+            n_blocks = (n_words + width - 1) // width
+            _run_blocks(dense, slots, rows, carry, tag, scratch, 0, n_blocks)
     _clear_padding(rows, carry, tag, last_word)
 
 
@@ -276,11 +312,17 @@ def run_program_parallel(
     n_words = rows.shape[1]
     width = _round_up(min(n_words, block_words))
     slots = _touched_rows(table, rows.shape[0])
+    in_place = _in_place(table, slots, n_words)
     dense = _renumber(table, slots, rows.shape[0])
     n_blocks = (n_words + width - 1) // width
     n_parts = min(n_threads, n_blocks)
-    scratch = np.empty((n_parts, slots.shape[0] + 2, width + _STAGGER), np.uint64)
+    n_scratch = slots.shape[0] + 2
+    scratch = aligned_rows(n_parts * n_scratch, width + _LINE_WORDS)
     for part in numba.prange(n_parts):
         first, last = part * n_blocks // n_parts, (part + 1) * n_blocks // n_parts
-        _run_blocks(dense, slots, rows, carry, tag, scratch[part], first, last)
+        if in_place:
+            _run_span(table, rows, carry, tag, first * width, min(last * width, n_words))
+        else:
+            own = scratch[part * n_scratch : (part + 1) * n_scratch]
+            _run_blocks(dense, slots, rows, carry, tag, own, first, last)
     _clear_padding(rows, carry, tag, last_word)

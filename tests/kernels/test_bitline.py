@@ -133,6 +133,31 @@ def test_rows_a_program_does_not_touch_stay(kernels: Any) -> None:
     assert np.array_equal(rows[2], ~before[0])
 
 
+@pytest.mark.parametrize("n_lanes", [64 * 96, 64 * 96 - 1, 64 * 90])
+def test_short_programs_run_in_place_alike(n_lanes: int, kernels: Any) -> None:
+    table = np.array([[op.ADD, 0, 1, 2, op.ALWAYS], [op.NOT, 3, op.NO_ROW, 4, op.IF_TAG]], np.int32)
+    bits = random_state(7, n_lanes)
+    lanes = [0, 63, 64, n_lanes // 2, n_lanes - 1]
+    expected = expected_state(table, bits[:, lanes])
+    one = run_packed(kernels.run_program, table, bits, 32)
+    two = run_packed(kernels.run_program_parallel, table, bits, 32, 2)
+    assert np.array_equal(one[:, lanes], expected)
+    assert np.array_equal(one, two)
+    staged = np.vstack([table, *[[[op.CARRY_SET, -1, -1, -1, 0]]] * 5]).astype(np.int32)
+    long = run_packed(kernels.run_program, staged, bits, 32)
+    assert np.array_equal(long[:N_ROWS], one[:N_ROWS])
+    assert long[N_ROWS].all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 40), (7, 8)])
+def test_aligned_rows_start_a_cache_line(shape: tuple[int, int], kernels: Any) -> None:
+    rows = kernels.aligned_rows(*shape)
+    assert rows.ctypes.data % 64 == 0
+    assert rows.shape == shape
+    rows[:] = np.arange(rows.size, dtype=np.uint64).reshape(shape)
+    assert rows[-1, -1] == rows.size - 1
+
+
 def test_run_chunks_is_the_program_without_masks(kernels: Any) -> None:
     table = random_table(5, 50)
     n_lanes = 64 * chunk.CHUNK_WORDS * 2
