@@ -1,0 +1,114 @@
+"""`bitpim replay`: files, messages, exit codes."""
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bitpim.report.result_file import open_result
+from bitpim_traces import open_trace
+from tests.bitpim.cli.conftest import Referee, Run
+
+ON = ("--machine", "neural_cache", "--prices", "none")
+
+
+@pytest.mark.usefixtures("referee")
+def test_writes_a_result_and_says_what_it_took(bitpim: Run, net: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.h5"
+    code, text, err = bitpim("replay", net, *ON, "-o", out)
+    assert (code, err) == (0, "")
+    assert "bit fidelity, samples 0:5" in text and "cycles" in text
+    assert open_result(out).header.trace_digest == open_trace(net).digest
+
+
+@pytest.mark.usefixtures("referee")
+def test_options_reach_the_run(bitpim_json: Any, net: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.h5"
+    name = open_trace(net).layers[2].name
+    row = bitpim_json(
+        "replay", net, *ON, "-o", out, "--samples", "1:4", "--layers", f"{name},0",
+        "--fidelity", "integer", "--jobs", 1, "--batch", 2, "--set", "geometry.array_rows=128",
+    )  # fmt: skip
+    assert (row["samples"], row["fidelity"]) == ([1, 4], "integer")
+    assert len(row["layers"]) == 2 and row["energy_pj"] is None
+    assert "array_rows = { value = 128" in open_result(out).header.preset
+    assert row["cycles"] == sum(row["cycles_by_phase"].values()) > 0
+
+
+@pytest.mark.usefixtures("referee")
+def test_resume_of_a_finished_run_changes_nothing(bitpim: Run, net: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.h5"
+    assert bitpim("replay", net, *ON, "-o", out)[0] == 0
+    before = out.stat().st_mtime_ns
+    assert bitpim("replay", net, *ON, "-o", out, "--resume")[0] == 0
+    assert out.stat().st_mtime_ns == before
+
+
+WRONG = [
+    (["--machine", "neural_cash"], 3, "did you mean 'neural_cache'?"),
+    ([*ON, "--preset", "neural_cach"], 3, "did you mean"),
+    ([*ON, "--set", "geometry.rows=1"], 3, "unknown key"),
+    ([*ON, "--set", "geometry.array_rows=many"], 3, "array_rows"),
+    (["--machine", "neural_cache", "--prices", "nothing"], 3, "unknown price table"),
+    ([*ON, "--samples", "0:99"], 3, "samples 0:99"),
+    ([*ON, "--samples", "x"], 3, "START:STOP"),
+    ([*ON, "--layers", "99"], 3, "layers 0 to 5"),
+    ([*ON, "--fidelity", "half"], 2, "half"),
+    ([*ON, "--jobs", "0"], 2, "jobs"),
+    ([], 2, "--machine"),
+]
+
+
+@pytest.mark.usefixtures("referee")
+@pytest.mark.parametrize(("arguments", "code", "words"), WRONG)
+def test_a_wrong_word_is_one_line(
+    bitpim: Run, net: Path, tmp_path: Path, arguments: list[str], code: int, words: str
+) -> None:
+    got, out, err = bitpim("replay", net, *arguments, "-o", tmp_path / "r.h5")
+    assert (got, out) == (code, "")
+    assert words in err and err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["net.h5"]
+
+
+@pytest.mark.usefixtures("referee")
+def test_a_trace_that_is_none_is_one_line(bitpim: Run, tmp_path: Path) -> None:
+    rubbish = tmp_path / "rubbish.h5"
+    rubbish.write_bytes(b"no trace")
+    for name in (rubbish, tmp_path / "absent.h5", tmp_path):
+        code, out, err = bitpim("replay", name, *ON, "-o", tmp_path / "r.h5")
+        assert (code, out, err.count("\n")) == (3, "", 1)
+        assert str(name) in err
+
+
+@pytest.mark.usefixtures("referee")
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+def test_a_folder_that_takes_nothing_is_one_line(
+    bitpim: Run, net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    real = os.open
+
+    def refuse(path: Any, flags: int, *rest: Any, **more: Any) -> int:
+        if "r.h5" in str(path) and flags & os.O_CREAT:
+            raise OSError(number, os.strerror(number), str(path))
+        return real(path, flags, *rest, **more)
+
+    monkeypatch.setattr(os, "open", refuse)
+    code, out, err = bitpim("replay", net, *ON, "-o", tmp_path / "r.h5")
+    assert (code, out, err.count("\n")) == (3, "", 1)
+    assert os.strerror(number) in err
+    assert [path.name for path in tmp_path.iterdir()] == ["net.h5"]
+
+
+def test_an_impatient_user_learns_how_to_go_on(
+    bitpim: Run, net: Path, tmp_path: Path, referee: type[Referee], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(referee, "prepare", raise_interrupt)
+    code, out, err = bitpim("replay", net, *ON, "-o", tmp_path / "r.h5")
+    assert (code, out) == (130, "")
+    assert "--resume" in err and err.endswith("bitpim: interrupted\n")
+
+
+def raise_interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
