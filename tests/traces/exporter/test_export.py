@@ -158,7 +158,7 @@ def test_provenance_names_weights_versions_and_settings() -> None:
     module = seeded(SmallResidual())
     one = export(module, pictures(), calibration=4).provenance
     assert one["parameters"]["calibration_samples"] == 4
-    assert one["versions"]["torch"] == torch.__version__
+    assert torch.__version__.startswith(one["versions"]["torch"])
     assert one["quantize"]["weight_bits"] == 8
     assert one["sources"] == export(module, pictures()).provenance["sources"]
     other = export(seeded(SmallResidual(), 1), pictures()).provenance

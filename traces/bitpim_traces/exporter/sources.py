@@ -43,7 +43,7 @@ class Floats:
 
     def read(self, start: int, stop: int) -> FloatArray:
         """Yield samples `start:stop` as float32, as the network and the module want them."""
-        return np.ascontiguousarray(self.values[start:stop], dtype=np.float32)
+        return np.array(self.values[start:stop], dtype=np.float32, order="C")
 
     def normalized(self, start: int, stop: int) -> FloatArray:
         """Yield samples `start:stop` as the module wants them."""
