@@ -144,23 +144,27 @@ def requantize_fixed_point(rows: RescaleRows, rescale: Rescale, *, n_rows: int =
     `total` after its left shift must fit int32, as the caller bounds it; then h does too.
 
     Cycles, with w, m, s, r and c rows of total, multiplier, scaled, result and code and
-    e = max(-shift, 0): 2w + 2 + (m - 1)(w + 4), 2 + s, 1 (e > 0: 2 + e) + r, and 3r + c + 4.
+    e = max(-shift, 0): 2w + 2 + (m - 1)(w + 4), 2 + s (1 + s at shift 31), 1 (e > 0: 2 + e) + r,
+    and 3r + c + 4.
 
     Source: TFLite's SaturatingRoundingDoublingHighMul and RoundingDivideByPOT (traces/FORMAT.md);
     the steps are ours.
     """
     left, right = max(rescale.shift, 0), max(-rescale.shift, 0)
-    if left > 30 or rows.scaled is None:
+    if left > 31 or rows.scaled is None:
         raise ProgramError(
-            f"requantize_fixed_point: need a shift <= 30 and rows `scaled`, got {rescale.shift} "
+            f"requantize_fixed_point: need a shift <= 31 and rows `scaled`, got {rescale.shift} "
             f"and {'rows' if rows.scaled else 'none'}"
         )
     b = _builder("requantize_fixed_point", rows, rescale, n_rows)
     scaled = rows.scaled
     need_width(b.name, scaled, scaled_width(len(rows.total), len(rows.multiplier), rescale.shift))
     b.writes(scaled)
-    b.step(op.CARRY_SET)
-    b.step(op.ADD_ROW, rows.product.extended(30 - left), note="C = the bit below the point")
+    if left < 31:
+        b.step(op.CARRY_SET)
+        b.step(op.ADD_ROW, rows.product.extended(30 - left), note="C = the bit below the point")
+    else:
+        b.step(op.CARRY_RESET, note="no bit below the point")
     fragments.add_constant(b, _shifted(rows.product, 31 - left), 0, scaled, signed=True)
     if right == 0:
         b.step(op.CARRY_RESET)

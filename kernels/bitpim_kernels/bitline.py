@@ -50,10 +50,7 @@ Word = Any  # np.uint64, jitted or not
 
 @kernel()
 def _run_chunk(table: Table, rows: Words, carry: Words, tag: Words, w: int) -> None:
-    """Run all steps over the chunk at word `w`.
-
-    One long function, because a chunk handed to another function goes through memory.
-    """
+    """Run all steps over a chunk; in one function, for between functions chunks go by memory."""
     c, t = load_latch(carry, w), load_latch(tag, w)
     for step in range(table.shape[0]):
         opcode = table[step, 0]
