@@ -2,10 +2,10 @@
 
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,67 +24,71 @@ if TYPE_CHECKING:
 
 __all__ = ["export"]
 
+_MODULE = "torch.nn.modules.module.Module"
+"""Known by its name here: only the exporter imports torch."""
+
+
+Target = Annotated[
+    str,
+    typer.Argument(
+        metavar="PACKAGE.MODULE:FUNCTION",
+        help="Function without arguments that makes the torch.nn.Module; looked up in the current"
+        " folder too.",
+    ),
+]
+SamplesPath = Annotated[
+    Path, typer.Option(help="Inputs: .npz with `images` and perhaps `labels`, or .npy of images.")
+]
+Weights = Annotated[Path | None, typer.Option(help="State dict: .npz of arrays or .pt of tensors.")]
+Mean = Annotated[
+    str | None, typer.Option(help="Mean by channel of pixel / 255: 0.485,0.456,0.406.")
+]
+Std = Annotated[str | None, typer.Option(help="Standard deviation by channel of pixel / 255.")]
+Fold = Annotated[bool, typer.Option("--fold", help="Let pixels be the codes; fold mean and std.")]
+PerTensor = Annotated[
+    bool, typer.Option("--per-tensor", help="One weight scale a layer, not one a channel.")
+]
+Calibration = Annotated[
+    str, typer.Option(help="How ranges are observed: minmax, percentile or mse.")
+]
+CalibrationSamples = Annotated[
+    str | None,
+    typer.Option(metavar="FILE|N", help="Inputs to calibrate on, or how many of the samples."),
+]
+ReferenceSamples = Annotated[
+    int, typer.Option(min=0, help="Samples whose float outputs of every layer are kept.")
+]
+
 
 def export(
-    module: Annotated[
-        str,
-        typer.Argument(
-            metavar="PACKAGE.MODULE:FUNCTION",
-            help="Function without arguments that makes the torch.nn.Module; looked up in the"
-            " current folder too.",
-        ),
-    ],
-    samples: Annotated[
-        Path,
-        typer.Option(help="Inputs: .npz with `images` and perhaps `labels`, or .npy of images."),
-    ],
+    module: Target,
+    samples: SamplesPath,
     output: Output,
-    weights: Annotated[
-        Path | None, typer.Option(help="State dict: .npz of arrays or .pt of tensors.")
-    ] = None,
-    mean: Annotated[
-        str | None, typer.Option(help="Mean by channel of pixel / 255: 0.485,0.456,0.406.")
-    ] = None,
-    std: Annotated[
-        str | None, typer.Option(help="Standard deviation by channel of pixel / 255.")
-    ] = None,
-    fold: Annotated[
-        bool, typer.Option("--fold", help="Let pixels be the codes; fold mean and std.")
-    ] = False,
+    weights: Weights = None,
+    mean: Mean = None,
+    std: Std = None,
+    fold: Fold = False,
     weight_bits: WeightBits = 8,
     activation_bits: ActivationBits = 8,
-    per_tensor: Annotated[
-        bool, typer.Option("--per-tensor", help="One weight scale a layer, not one a channel.")
-    ] = False,
+    per_tensor: PerTensor = False,
     requantize: Mode = "half_up_shift",
-    calibration: Annotated[
-        str, typer.Option(help="How ranges are observed: minmax, percentile or mse.")
-    ] = "minmax",
-    calibration_samples: Annotated[
-        str | None,
-        typer.Option(metavar="FILE|N", help="Inputs to calibrate on, or how many of the samples."),
-    ] = None,
-    reference_samples: Annotated[
-        int, typer.Option(min=0, help="Samples whose float outputs of every layer are kept.")
-    ] = 32,
+    calibration: Calibration = "minmax",
+    calibration_samples: CalibrationSamples = None,
+    reference_samples: ReferenceSamples = 32,
     more: More = None,
     name: Annotated[str, typer.Option(help="Name of the network.")] = "",
     dataset: Annotated[str, typer.Option(help="Name of the data set.")] = "",
 ) -> None:
     """Quantize a PyTorch module into a trace, with samples and float reference outputs."""
-    settings = settings_of(
-        weight_bits,
-        activation_bits,
-        requantize,
-        [
-            f"per_channel={not per_tensor}",
-            f"calibration={calibration}",
-            f"reference_samples={reference_samples}",
-            *(more or []),
-        ],
-    )
+    chosen = [
+        f"per_channel={not per_tensor}",
+        f"calibration={calibration}",
+        f"reference_samples={reference_samples}",
+        *(more or []),
+    ]
+    settings = settings_of(weight_bits, activation_bits, requantize, chosen)
     exporter = _exporter()
-    made = _made(module)
+    made = exporter.made_by(_target(module))
     if weights is not None:
         exporter.load_weights(made, weights)
     inputs, labels = _loaded(samples)
@@ -103,6 +107,18 @@ def export(
     write_and_say(trace, output)
 
 
+def _target(module: str) -> str:
+    """Check the form of a target and let the current folder be imported from."""
+    name, colon, function_name = module.partition(":")
+    if not (name and colon and function_name):
+        raise typer.BadParameter(
+            f"need PACKAGE.MODULE:FUNCTION, got {module!r}", param_hint="PACKAGE.MODULE:FUNCTION"
+        )
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    return module
+
+
 def _exporter() -> Any:
     """Import the exporter, or say what to install."""
     from bitpim.errors import ConfigError
@@ -115,50 +131,6 @@ def _exporter() -> Any:
         raise ConfigError(
             "export: need PyTorch, got none installed; pip install bitpim[torch]"
         ) from error
-
-
-def _made(target: str) -> Any:
-    """Call the function that the user named and yield its module."""
-    import torch
-
-    name, colon, function_name = target.partition(":")
-    if not (name and colon and function_name):
-        raise typer.BadParameter(
-            f"need PACKAGE.MODULE:FUNCTION, got {target!r}", param_hint="PACKAGE.MODULE:FUNCTION"
-        )
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    function = _found(name, function_name)
-    try:
-        made = function()
-    except Exception as error:
-        raise _user_error(
-            target, f"a function that works without arguments, got {error!r}"
-        ) from error
-    if not isinstance(made, torch.nn.Module):
-        raise _user_error(target, f"a torch.nn.Module from it, got {type(made).__name__}")
-    return made
-
-
-def _found(name: str, function_name: str) -> Callable[[], Any]:
-    try:
-        found: Any = importlib.import_module(name)
-    except Exception as error:
-        raise _user_error(name, f"a module that can be imported, got {error!r}") from error
-    for part in function_name.split("."):
-        if not hasattr(found, part):
-            public = [key for key in vars(found) if not key.startswith("_")][:8]
-            raise _user_error(name, f"{function_name} in it, got {', '.join(public)}")
-        found = getattr(found, part)
-    if not callable(found):
-        raise _user_error(f"{name}:{function_name}", f"a function, got {type(found).__name__}")
-    return cast("Callable[[], Any]", found)
-
-
-def _user_error(where: str, need: str) -> Exception:
-    from bitpim.errors import ConfigError
-
-    return ConfigError(f"export: {where}: need {need}; check the name and the current folder")
 
 
 def _loaded(path: Path) -> tuple[Any, Any]:

@@ -463,3 +463,10 @@ def test_what_a_trace_cannot_hold_is_one_error(name: str) -> None:
     message = str(caught.value)
     assert re.search(said, message), message
     assert "\n" not in message
+
+
+def test_pytorch_says_nothing_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(TraceDataError, match="control flow"):
+        read_network(simple(lambda x: x if x.sum() > 0 else -x), IMAGE)
+    read_network(seeded(SmallResidual()), (3, 8, 8))
+    assert capfd.readouterr() == ("", "")

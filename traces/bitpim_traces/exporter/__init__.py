@@ -4,6 +4,7 @@ from bitpim_traces.exporter.calibrate import Progress
 from bitpim_traces.exporter.export import CALIBRATION_SAMPLES, export, export_to, load_weights
 from bitpim_traces.exporter.forward import torch_forward
 from bitpim_traces.exporter.graph import read_network
+from bitpim_traces.exporter.named import made_by
 from bitpim_traces.exporter.sources import Floats, Pixels
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "export",
     "export_to",
     "load_weights",
+    "made_by",
     "read_network",
     "torch_forward",
 ]

@@ -6,6 +6,8 @@ alone (reshaped, masked or normalized weights) is computed here and now.
 """
 
 import contextlib
+import io
+import logging
 import operator
 import warnings
 from collections.abc import Iterator
@@ -45,8 +47,7 @@ def read_network(
         PyTorch cannot export the module, or an operator has no place in a trace; the message names
         the operator and the path of the module that called it.
     """
-    with evaluating(module), torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # deprecations inside torch.export are not the user's
+    with evaluating(module), torch.no_grad(), _quiet():
         program = _exported(module, input_shape)
         drafts, output = _Reader(program).read()
     return network_of(name or type(module).__name__.lower(), drafts, output, input_shape)
@@ -62,6 +63,19 @@ def evaluating(module: torch.nn.Module) -> Iterator[None]:
     finally:
         for part, training in modes:
             part.training = training
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep deprecations, logs and prints inside torch.export from the user: errors say enough."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def placement(module: torch.nn.Module) -> tuple[torch.device, torch.dtype]:
