@@ -37,7 +37,7 @@ check: $(DEV)
 	$(BIN)/codespell .
 
 bench: $(DEV)
-	$(BIN)/python -m pytest bench --benchmark-only $(PYTEST_ARGS)
+	$(BIN)/python -m pytest bench $(PYTEST_ARGS)
 
 clean:
 	rm -rf $(VENV)

@@ -13,11 +13,15 @@ import typer
 
 from bitpim.cli import (
     cache,
+    compare,
+    config,
+    cost,
     demo,
     export,
     plan,
     program,
     replay,
+    report,
     trace,
     trace_make,
     verify,
@@ -49,6 +53,10 @@ app.command()(replay.replay)
 app.command()(verify.verify)
 app.command()(plan.plan)
 app.add_typer(program.app, name="program")
+app.command()(cost.cost)
+app.command()(compare.compare)
+app.command()(report.report)
+app.add_typer(config.app, name="config")
 app.command()(cache.cache)
 
 

@@ -31,16 +31,16 @@ def sample_path() -> Path:
     import bitpim_traces
     from bitpim.errors import ConfigError
 
-    beside = Path(bitpim_traces.__file__).parents[1] / SAMPLE
-    if beside.exists():
-        return beside
+    packages = Path(bitpim_traces.__file__).parents[1]
+    places = [packages / SAMPLE, packages / "share" / "bitpim" / SAMPLE]
     try:
         shipped = metadata.files("bitpim") or []
     except metadata.PackageNotFoundError:
         shipped = []
-    for entry in shipped:
-        if entry.as_posix().endswith(SAMPLE):
-            return Path(str(entry.locate()))
+    places += [Path(str(f.locate())) for f in shipped if f.as_posix().endswith(SAMPLE)]
+    for place in places:
+        if place.exists():
+            return place.resolve()
     raise ConfigError(
         f"the shipped trace {SAMPLE} is neither in a checkout nor installed: install bitpim anew, "
         "or name a trace: bitpim demo TRACE"

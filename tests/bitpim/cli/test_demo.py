@@ -67,6 +67,12 @@ def test_the_sample_of_an_installed_wheel_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bitpim_traces, "__file__", str(tmp_path / "bitpim_traces" / "__init__.py"))
-    entries = [Entry("bitpim/cli/app.py", tmp_path), Entry(f"share/bitpim/{demo.SAMPLE}", tmp_path)]
+    names = ["bitpim/cli/app.py", f"share/bitpim/{demo.SAMPLE}"]
+    entries = [Entry(name, tmp_path / "prefix") for name in names]
     monkeypatch.setattr(metadata, "files", lambda _: entries)
-    assert demo.sample_path() == tmp_path / "share" / "bitpim" / demo.SAMPLE
+    sample = tmp_path / "prefix" / "share" / "bitpim" / demo.SAMPLE
+    with pytest.raises(ConfigError, match="install bitpim anew"):
+        demo.sample_path()
+    sample.parent.mkdir(parents=True)
+    sample.touch()
+    assert demo.sample_path() == sample
