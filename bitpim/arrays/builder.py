@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from bitpim.arrays.family import SRAM, Opcode
-from bitpim.arrays.program import CARRY_CLEAR, Field, Program, Row
+from bitpim.arrays.program import CARRY_CLEAR, Field, Program, Row, table_counts
 from bitpim.errors import ProgramError
 from bitpim_kernels import opcodes as op
 
@@ -169,6 +169,7 @@ class ProgramBuilder:
             self._entry,
             max((field.stop for field in fields), default=0),
             self._carry == "clear",
+            table_counts(table),
         )
 
     def _declare(self, field: Field) -> None:

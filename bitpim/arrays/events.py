@@ -93,6 +93,11 @@ class Counts(Mapping[str, int]):
         inside = ", ".join(f"{event}={self[event]}" for event in EVENTS if self[event])
         return f"Counts({inside})"
 
+    def on_arrays(self, n_arrays: int) -> "Counts":
+        """Return the counts of arrays in lock step: the work of all, the cycles of one."""
+        by_event = {event: count * n_arrays for event, count in self._by_event.items()}
+        return Counts(**(by_event | {"cycles": self["cycles"]}))
+
     def as_dict(self) -> dict[str, int]:
         """Return the events that happened, in the order of `EVENTS`."""
         return {event: self[event] for event in EVENTS if self[event]}

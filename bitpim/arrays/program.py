@@ -19,7 +19,7 @@ from bitpim.arrays.family import SRAM
 from bitpim.errors import ProgramError
 from bitpim_kernels import opcodes as op
 
-__all__ = ["CARRY_CLEAR", "Field", "Program", "Row", "join"]
+__all__ = ["CARRY_CLEAR", "Field", "Program", "Row", "join", "table_counts"]
 
 CARRY_CLEAR = "carry latch clear"
 
@@ -110,6 +110,7 @@ class Program:
     entry : what must hold before it runs, e.g. `CARRY_CLEAR`
     n_rows : rows an array needs to hold it
     carry_clear_after : the carry latch is known to be clear when it ends
+    counts : events of one run on one array
     """
 
     name: str
@@ -120,17 +121,12 @@ class Program:
     entry: tuple[str, ...]
     n_rows: int
     carry_clear_after: bool
+    counts: Counts
 
     @property
     def n_steps(self) -> int:
         """Array cycles."""
         return int(self.table.shape[0])
-
-    @property
-    def counts(self) -> Counts:
-        """Events of one run on one array."""
-        events = Counter(event for code in self.table[:, 0] if (event := SRAM[int(code)].event))
-        return Counts(cycles=self.n_steps, sram_compute_cycle=self.n_steps, **events)
 
     def field(self, name: str) -> Field:
         """Return a field by its name."""
@@ -164,6 +160,12 @@ class Program:
 def _with_rows(text: str, a: str, b: str) -> str:
     """Put row names where A and B stand alone."""
     return re.sub(r"\b[AB]\b", lambda found: a if found[0] == "A" else b, text)
+
+
+def table_counts(table: Table) -> Counts:
+    """Return the events of one run of a table on one array."""
+    events = Counter(event for code in table[:, 0] if (event := SRAM[int(code)].event))
+    return Counts(cycles=len(table), sram_compute_cycle=len(table), **events)
 
 
 def join(name: str, *programs: Program) -> Program:
@@ -201,4 +203,5 @@ def join(name: str, *programs: Program) -> Program:
         programs[0].entry if programs else (),
         max((program.n_rows for program in programs), default=0),
         programs[-1].carry_clear_after if programs else False,
+        sum((program.counts for program in programs), Counts()),
     )

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from bitpim.arrays.builder import check_step
 from bitpim.arrays.events import Counts
-from bitpim.arrays.program import CARRY_CLEAR, Field, Program
+from bitpim.arrays.program import CARRY_CLEAR, Field, Program, table_counts
 from bitpim.errors import ArrayBoundsError, LayoutError, ProgramError
 from bitpim_kernels import opcodes as op
 from bitpim_kernels.bitline import (
@@ -187,10 +187,10 @@ class Subarray:
         if where:
             raise ProgramError(f"step: need dst= and predicate= only, got {', '.join(where)}")
         numbers: Sequence[int] = (opcode, a, b, dst, predicate)
-        rules = check_step(numbers, self.n_rows, "step")
-        self._run_table(np.array([numbers], np.int32))
-        events = {rules.event: self.n_arrays} if rules.event else {}
-        self.counts += Counts(cycles=1, sram_compute_cycle=self.n_arrays, **events)
+        check_step(numbers, self.n_rows, "step")
+        table = np.array([numbers], np.int32)
+        self._run_table(table)
+        self.counts += table_counts(table).on_arrays(self.n_arrays)
 
     def run(self, program: Program) -> None:
         """Run a program on all columns.
@@ -212,9 +212,7 @@ class Subarray:
                 f"run({program.name}): need the carry latch clear, got some set; reset it before"
             )
         self._run_table(program.table)
-        events = program.counts.as_dict()
-        cycles = events.pop("cycles", 0)
-        self.counts += Counts(cycles=cycles) + self.n_arrays * Counts(**events)
+        self.counts += program.counts.on_arrays(self.n_arrays)
 
     def shift_columns(
         self, source: Field, to: Field, distance: int, *, cycles_per_bit: int = 1

@@ -10,6 +10,7 @@ def test_counts_add_repeat_and_compare() -> None:
     assert one + two == Counts(tag_load=1, cycles=7)
     assert one * 3 == 3 * one == Counts(cycles=6, tag_load=3)
     assert one * 0 == Counts()
+    assert one.on_arrays(3) == Counts(cycles=2, tag_load=3)
     assert one != two
     assert Counts(tag_load=0) == Counts()
     assert hash(one + two) == hash(two + one)
