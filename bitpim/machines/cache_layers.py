@@ -239,8 +239,7 @@ def _pooled(
     pad = 0  # the smallest code, or nothing added
     mine = np.ones(n_positions, np.bool_)
     if layer.kind == "avg_pool2d":
-        fixed = layer.requantize is not None and layer.requantize.mode == "fixed_point_half_away"
-        pad = 0 if fixed else int(encoding.zero_point[0])
+        pad = int(encoding.zero_point[0])
         counts = window_counts(geometry, layer.input_shapes[0])
         mine = np.tile((counts == work.key).reshape(-1), n_samples)
     taps = []

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from bitpim.arrays import programs
 from bitpim.arrays.program import Field, Program
@@ -126,19 +127,26 @@ def _lane_plan(
 
 
 def _rule(layer: LayerRecord, entry: int, *, multiplier_bits: int | None = None) -> Rule:
-    """Yield the layer's requantize rule for one entry of its arrays."""
+    """Yield the layer's requantize rule for one entry of its arrays.
+
+    An average in fixed_point_half_away divides, so it has neither multiplier nor shift.
+    """
     step = layer.requantize
-    assert step is not None and step.multiplier is not None and step.shift is not None
-    multiplier = int(step.multiplier[min(entry, step.multiplier.size - 1)])
+    assert step is not None
+    multiplier = _entry(step.multiplier, entry)
     return Rule(
         mode=step.mode,
         multiplier_bits=multiplier_bits or max(multiplier.bit_length(), 1),
-        shift=int(step.shift[min(entry, step.shift.size - 1)]),
+        shift=_entry(step.shift, entry),
         zero_point=int(layer.output.zero_point[0]),
         clamp=layer.clamp,
         code_bits=layer.output.bits,
         signed=layer.output.signed,
     )
+
+
+def _entry(values: npt.NDArray[np.int32] | None, entry: int) -> int:
+    return 0 if values is None else int(values[min(entry, values.size - 1)])
 
 
 def _is_float(layer: LayerRecord) -> bool:
@@ -306,15 +314,14 @@ def _avg_pool(
     work = []
     for count in np.unique(counts).tolist():
         # padding holds the zero point, so that it adds nothing; the fixed rule averages raw codes
-        offset = count * encoding.offset if fixed else n_taps * int(encoding.zero_point[0])
-        rule = None if fixed else _rule(layer, count - 1)
+        zero = int(encoding.zero_point[0])
+        offset = n_taps * zero - (count * (zero - encoding.offset) if fixed else 0)
         program = average_program(
             bits,
             n_taps,
             offset,
-            rule,
+            _rule(layer, count - 1),
             count,
-            layer.output.signed,
             settings.geometry.array_rows,
         )
         n_outputs = int((counts == count).sum()) * layer.output_shape[0]

@@ -244,16 +244,14 @@ def average_program(
     code_bits: int,
     n_taps: int,
     offset: int,
-    rule: Rule | None,
+    rule: Rule,
     count: int,
-    signed: bool,
     n_rows: int,
 ) -> LaneProgram:
     """Average the streamed codes `x`: their sum less `offset` is requantized by the rule.
 
-    Without a rule it is divided by `count`, rounded half away from zero, and clamped to the code's
-    range by the caller's choice of inputs (an average of codes lies among them).
-    Caller's field: `multiplier`, with a rule.
+    In fixed_point_half_away it is divided by `count`, rounded half away from zero, and clamped.
+    Caller's field: `multiplier`, in the other modes.
     """
     rows = _Rows()
     sum_bits = code_bits + n_taps.bit_length() + 1
@@ -264,7 +262,7 @@ def average_program(
     fragments.put_constant(b, -offset, total)
     each = programs.accumulate(x, total, n_rows=n_rows)
     start = b.build()
-    if rule is not None:
+    if rule.mode != "fixed_point_half_away":
         multiplier = rows.field("multiplier", rule.multiplier_bits)
         program, code = _requantize(total, multiplier, rule, rows, n_rows)
         return LaneProgram(program, ("multiplier",), code, rule.signed, start, each)
@@ -276,8 +274,10 @@ def average_program(
         rows.field("difference", sum_bits),
         rows.field("sign", 1),
     )
-    program = programs.average(parts, count, signed=True, n_rows=n_rows)
-    return LaneProgram(program, (), parts.quotient[:code_bits], signed, start, each)
+    divide = programs.average(parts, count, signed=True, n_rows=n_rows)
+    clamp = programs.clamp(parts.quotient, rule.clamp, signed=True, n_rows=n_rows)
+    code = parts.quotient[: rule.code_bits]
+    return LaneProgram(join("average", divide, clamp), (), code, rule.signed, start, each)
 
 
 def clamp_program(code_bits: int, bounds: tuple[int, int], n_rows: int) -> LaneProgram:
