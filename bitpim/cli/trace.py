@@ -1,0 +1,183 @@
+"""`bitpim trace`: look into a trace file, and check one."""
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from bitpim_traces.records import LayerRecord, Quantization, Trace
+
+__all__ = ["app"]
+
+EXIT_FAULTS = 3
+
+app = typer.Typer(help="Look into, check and make trace files.", no_args_is_help=True)
+
+TracePath = Annotated[Path, typer.Argument(metavar="TRACE", help="Trace file (.h5).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+@app.command()
+def info(trace: TracePath, as_json: AsJson = False) -> None:
+    """Show layers, samples and provenance of a trace."""
+    from bitpim_traces import open_trace
+
+    content = _described(open_trace(trace))
+    if as_json:
+        typer.echo(json.dumps(content, indent=2))
+    else:
+        _print_described(content)
+
+
+@app.command()
+def check(
+    trace: TracePath,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also read all values: checksums, ranges, overflows.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List every fault of a trace; exit code 3 if there is one."""
+    from bitpim_traces import check_trace
+
+    faults = check_trace(trace, deep=deep)
+    if as_json:
+        listed = [{"where": f.where, "need": f.need, "got": f.got, "sort": f.sort} for f in faults]
+        typer.echo(json.dumps({"file": str(trace), "deep": deep, "faults": listed}, indent=2))
+    else:
+        for fault in faults:
+            typer.echo(str(fault))
+        depth = "structure and values" if deep else "structure"
+        typer.echo(f"{trace}: {len(faults)} faults" if faults else f"{trace}: {depth} in order")
+    if faults:
+        raise typer.Exit(EXIT_FAULTS)
+
+
+def _described(trace: "Trace") -> dict[str, Any]:
+    """Describe a trace in plain values; texts and JSON print the same ones."""
+    samples = trace.samples
+    layers = [_layer(layer) for layer in trace.layers]
+    return {
+        "name": trace.name,
+        "digest": trace.digest,
+        "n_layers": len(layers),
+        "n_macs": sum(layer["n_macs"] for layer in layers),
+        "n_weights": sum(layer["n_weights"] for layer in layers),
+        "samples": {
+            "n_samples": trace.n_samples,
+            "shape": list(samples.codes.shape[1:]),
+            "codes": _codes(samples.quantization),
+            "scale": float(samples.quantization.scale[0]),
+            "zero_point": int(samples.quantization.zero_point[0]),
+            "labels": samples.labels is not None,
+            "dataset": samples.dataset,
+        },
+        "layers": layers,
+        "provenance": trace.provenance,
+    }
+
+
+def _layer(layer: "LayerRecord") -> dict[str, Any]:
+    weight = layer.weight
+    reference = layer.output_float
+    return {
+        "index": layer.index,
+        "name": layer.name,
+        "kind": layer.kind,
+        "activation": layer.activation,
+        "inputs": list(layer.inputs),
+        "input_shapes": [list(shape) for shape in layer.input_shapes],
+        "output_shape": list(layer.output_shape),
+        "weight_shape": None if weight is None else list(weight.shape),
+        "weight_codes": None
+        if layer.weight_quantization is None
+        else _codes(layer.weight_quantization),
+        "output_codes": _codes(layer.output),
+        "accumulator_bits": layer.accumulator_bits,
+        "requantize": None if layer.requantize is None else layer.requantize.mode,
+        "n_weights": 0 if weight is None else math.prod(weight.shape),
+        "n_macs": _n_macs(layer),
+        "n_float_samples": 0 if reference is None else reference.shape[0],
+    }
+
+
+def _n_macs(layer: "LayerRecord") -> int:
+    """Count the multiply-accumulates of one sample."""
+    if layer.weight is None:
+        return 0
+    return math.prod(layer.weight.shape) * math.prod(layer.output_shape[1:])
+
+
+def _codes(quantization: "Quantization") -> str:
+    """Name a quantization in short: `u8`, `s4 per channel`."""
+    channels = "" if quantization.axis is None else " per channel"
+    return f"{'s' if quantization.signed else 'u'}{quantization.bits}{channels}"
+
+
+def _print_described(content: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, markup=False, emoji=False)
+    samples = content["samples"]
+    typer.echo(f"{content['name']}  {content['digest'][:16]}")
+    typer.echo(
+        f"{content['n_layers']} layers, {content['n_weights']:,} weights, "
+        f"{content['n_macs']:,} multiply-accumulates a sample"
+    )
+    typer.echo(
+        f"{samples['n_samples']} samples of {_shape(samples['shape'])}, {samples['codes']} codes, "
+        f"{'with' if samples['labels'] else 'without'} labels"
+        + (f", from {samples['dataset']}" if samples["dataset"] else "")
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    heads = (
+        "#",
+        "name",
+        "kind",
+        "from",
+        "in",
+        "out",
+        "weight",
+        "codes",
+        "acc",
+        "requantize",
+        "MACs",
+    )
+    for head in heads:
+        table.add_column(head, justify="right" if head in ("#", "acc", "MACs") else "left")
+    for layer in content["layers"]:
+        table.add_row(*_row(layer))
+    if console.is_terminal:
+        console.print(table)
+    else:  # a pipe has no width; rich would cut names to fit one
+        Console(highlight=False, markup=False, emoji=False, width=400).print(table)
+    for key, value in content["provenance"].items():
+        typer.echo(f"{key}: {value if isinstance(value, str) else json.dumps(value)}")
+
+
+def _row(layer: dict[str, Any]) -> tuple[str, ...]:
+    fused = "" if layer["activation"] == "none" else f" {layer['activation']}"
+    codes = layer["output_codes"]
+    if layer["weight_codes"]:
+        codes = f"{layer['weight_codes']} -> {codes}"
+    return (
+        str(layer["index"]),
+        layer["name"],
+        f"{layer['kind']}{fused}",
+        " ".join("input" if i < 0 else str(i) for i in layer["inputs"]),
+        " + ".join(_shape(shape) for shape in layer["input_shapes"]),
+        _shape(layer["output_shape"]),
+        _shape(layer["weight_shape"] or []),
+        codes,
+        str(layer["accumulator_bits"]) if layer["weight_codes"] else "",
+        layer["requantize"] or "",
+        f"{layer['n_macs']:,}" if layer["n_macs"] else "",
+    )
+
+
+def _shape(shape: list[int]) -> str:
+    return "x".join(str(n) for n in shape)
