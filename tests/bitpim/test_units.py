@@ -20,7 +20,8 @@ def test_picojoule() -> None:
         (0.246, "246 ms"),
         (-2e3, "-2 ks"),
         (1e-15, "0.001 ps"),
-        (5e9, "5000 Ms"),
+        (5e9, "5 Gs"),
+        (5e15, "5000 Ts"),
     ],
 )
 def test_with_prefix(value: float, text: str) -> None:

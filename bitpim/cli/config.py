@@ -1,0 +1,51 @@
+"""`bitpim config`: the settings of a machine, and where each number comes from."""
+
+from typing import Annotated
+
+import typer
+
+from bitpim.cli.options import Assignments, Json, Preset
+from bitpim.cli.text import as_json
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Settings of the machines and their origins.", no_args_is_help=True)
+
+Machine = Annotated[str, typer.Argument(metavar="MACHINE", help="Machine, such as neural_cache.")]
+
+
+@app.command()
+def default(machine: Machine = "neural_cache", json: Json = False) -> None:
+    """Print the default preset as a TOML file to start from."""
+    from bitpim.config import default_text
+
+    text = default_text(machine)
+    typer.echo(as_json({"machine": machine, "preset": text}) if json else text, nl=json)
+
+
+@app.command()
+def schema(machine: Machine = "neural_cache", json: Json = False) -> None:
+    """Print the JSON schema of a machine's presets (always JSON)."""
+    from bitpim.config import json_schema
+
+    typer.echo(as_json(json_schema(machine)))
+
+
+@app.command()
+def show(
+    machine: Machine = "neural_cache",
+    preset: Preset = None,
+    assignments: Assignments = None,
+    json: Json = False,
+) -> None:
+    """Show every setting with its value, source, confidence and meaning."""
+    from bitpim.config import describe, list_presets, load_preset, override, setting_rows
+
+    settings = override(load_preset(machine, preset), assignments or [])
+    if json:
+        rows = [row._asdict() for row in setting_rows(settings)]
+        names = {"machine": machine, "preset": settings.name, "title": settings.title}
+        typer.echo(as_json({**names, "presets": list_presets(machine), "settings": rows}))
+        return
+    typer.echo(describe(settings))
+    typer.echo(f"presets of {machine}: {', '.join(list_presets(machine))}")

@@ -1,0 +1,278 @@
+"""A result as rows, text, CSV and JSON values: cycles by phase, energy, utilization, errors."""
+
+import csv
+import io
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bitpim.config import parse_preset
+from bitpim.errors import ConfigError
+from bitpim.report.result_records import LayerResult, Result
+from bitpim.units import cycles_to_s, pj_to_j, with_prefix
+
+__all__ = [
+    "STREAM_PHASES",
+    "as_csv",
+    "as_dict",
+    "as_text",
+    "elapsed_cycles",
+    "layer_rows",
+    "phase_rows",
+    "timing_of",
+]
+
+STREAM_PHASES = frozenset({"filter_load", "input_stream", "output", "move"})
+"""Phases that move codes over the bus; the others compute."""
+
+_PLAN = ("arrays", "lanes", "passes", "utilization")
+_ERRORS = ("max_abs", "relative_l2", "sqnr_db")
+Row = dict[str, Any]
+
+
+def timing_of(result: Result) -> tuple[float | None, str]:
+    """Return compute clock in GHz and phase overlap of the preset a run used.
+
+    The clock is None for a machine this version does not know.
+    """
+    try:
+        timing = getattr(parse_preset(result.header.preset), "timing", None)
+    except ConfigError:
+        timing = None
+    return getattr(timing, "clock_compute_ghz", None), getattr(timing, "phase_overlap", "none")
+
+
+def elapsed_cycles(layer: LayerResult, overlap: str) -> int:
+    """Return the cycles a layer takes: its phases in turn, or streaming beside computing."""
+    streaming = sum(n for phase, n in layer.cycles.items() if phase in STREAM_PHASES)
+    computing = layer.n_cycles - streaming
+    return max(streaming, computing) if overlap == "stream" else streaming + computing
+
+
+def layer_rows(result: Result) -> list[Row]:
+    """Return one row a layer; what is not known is None.
+
+    `cycles_by_phase` and `energy_pj_by_phase` are by phase, `events` by event, over all samples.
+    """
+    clock, overlap = timing_of(result)
+    errors = {} if result.figures is None else {f.index: f for f in result.figures.layers}
+    rows = []
+    for layer in result.layers:
+        figures = errors.get(layer.index)
+        cycles = elapsed_cycles(layer, overlap)
+        rows.append(
+            {
+                "index": layer.index,
+                "name": layer.name,
+                "kind": layer.kind,
+                **{key: layer.plan.get(key) for key in _PLAN},
+                "cycles": cycles,
+                "time_s": None if clock is None else cycles_to_s(cycles, clock),
+                "energy_pj": layer.total_energy_pj if result.prices_name else None,
+                "n_references": figures.n_samples if figures else 0,
+                **{key: getattr(figures, key, None) for key in _ERRORS},
+                "cycles_by_phase": dict(layer.cycles),
+                "energy_pj_by_phase": dict(layer.energy_pj),
+                "events": layer.events(),
+            }
+        )
+    return rows
+
+
+def phase_rows(result: Result) -> list[Row]:
+    """Return one row a phase, over all layers: cycles, energy, and their shares (0 to 1)."""
+    cycles = {p: sum(la.cycles.get(p, 0) for la in result.layers) for p in result.phases}
+    energy = {p: sum(la.energy_pj.get(p, 0.0) for la in result.layers) for p in result.phases}
+    all_cycles, all_energy = sum(cycles.values()), sum(energy.values())
+    return [
+        {
+            "phase": phase,
+            "cycles": cycles[phase],
+            "cycles_share": cycles[phase] / all_cycles if all_cycles else 0.0,
+            "energy_pj": energy[phase] if result.prices_name else None,
+            "energy_share": energy[phase] / all_energy if all_energy else 0.0,
+        }
+        for phase in result.phases
+    ]
+
+
+def _totals(result: Result, rows: list[Row]) -> Row:
+    cycles = sum(row["cycles"] for row in rows)
+    clock, overlap = timing_of(result)
+    return {
+        "samples": result.header.n_samples,
+        "cycles": cycles,
+        "time_s": None if clock is None else cycles_to_s(cycles, clock),
+        "energy_pj": result.total_energy_pj if result.prices_name else None,
+        "events": result.events(),
+        "phase_overlap": overlap,
+    }
+
+
+def as_dict(result: Result) -> Row:
+    """Return the whole report as plain values (floats may be nan or infinite)."""
+    header = result.header
+    rows = layer_rows(result)
+    return {
+        "trace": header.trace_name,
+        "trace_digest": header.trace_digest,
+        "machine": header.machine,
+        "fidelity": header.fidelity,
+        "samples": [header.start, header.stop],
+        "software": header.software,
+        "options": dict(header.options),
+        "provenance": dict(header.provenance),
+        "prices": result.prices_name or None,
+        "preset": header.preset,
+        "totals": _totals(result, rows),
+        "phases": phase_rows(result),
+        "layers": rows,
+        "figures": None if result.figures is None else asdict(result.figures),
+    }
+
+
+def as_csv(result: Result) -> str:
+    """Return one line a layer, phases as columns `cycles.PHASE` and `energy_pj.PHASE`."""
+    rows = layer_rows(result)
+    events = sorted(result.events())
+    flat = []
+    for row in rows:
+        plain = {key: value for key, value in row.items() if not isinstance(value, dict)}
+        for phase in result.phases:
+            plain[f"cycles.{phase}"] = row["cycles_by_phase"].get(phase, 0)
+            if result.prices_name:
+                plain[f"energy_pj.{phase}"] = row["energy_pj_by_phase"].get(phase, 0.0)
+        plain |= {f"events.{event}": row["events"].get(event, 0) for event in events}
+        flat.append(plain)
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(flat[0]) if flat else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return out.getvalue()
+
+
+def as_text(result: Result) -> str:
+    """Return tables a person reads: the run, layer by layer, layer by phase, and the phases."""
+    rows = layer_rows(result)
+    console = Console(file=io.StringIO(), width=1000, color_system=None, highlight=False)
+    for line in _head_lines(result, rows):
+        console.print(line, markup=False)
+    for table in (_layer_table(result, rows), _cycle_table(result, rows), _phase_table(result)):
+        if table.row_count:
+            console.print()
+            console.print(table)
+    out = console.file.getvalue()  # type: ignore[attr-defined]
+    return (
+        "\n".join(line.rstrip() for line in out.splitlines()).replace("\n\n\n", "\n\n").rstrip()
+        + "\n"
+    )
+
+
+def _head_lines(result: Result, rows: list[Row]) -> list[str]:
+    header, totals = result.header, _totals(result, rows)
+    time_s, energy_pj = totals["time_s"], totals["energy_pj"]
+    lines = [
+        f"{header.trace_name} on {header.machine}, {header.fidelity} fidelity, samples "
+        f"{header.start}:{header.stop} ({header.n_samples})",
+        f"cycles {totals['cycles']:,}"
+        + ("" if time_s is None else f" = {with_prefix(time_s, 's')}")
+        + f", {_per_sample(totals['cycles'], header.n_samples)} a sample"
+        + (" (streaming beside computing)" if totals["phase_overlap"] == "stream" else ""),
+    ]
+    if energy_pj is not None:
+        energy_j = pj_to_j(energy_pj)
+        lines.append(
+            f"energy {with_prefix(energy_j, 'J')}, "
+            f"{with_prefix(energy_j / header.n_samples, 'J')} a sample "
+            f"(price table {result.prices_name})"
+        )
+    figures = result.figures
+    if figures is not None and figures.accuracy is not None:
+        lines.append(
+            f"accuracy {figures.accuracy:.4f} over {figures.n_labelled:,} labelled samples"
+        )
+    if figures is not None and figures.top1_agreement is not None:
+        lines.append(
+            f"top-1 agreement with the float network {figures.top1_agreement:.4f} over "
+            f"{figures.n_compared:,} samples"
+        )
+    return lines
+
+
+def _per_sample(total: int, n_samples: int) -> str:
+    return f"{total / n_samples:,.0f}"
+
+
+def _table(title: str, words: int, *names: str) -> Table:
+    """Start a table whose first columns hold words, the others numbers."""
+    table = Table(
+        title=title, title_justify="left", title_style="", box=None, pad_edge=False, padding=(0, 1)
+    )
+    for position, name in enumerate(names):
+        table.add_column(name, justify="left" if position < words else "right", no_wrap=True)
+    return table
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def _number(value: float | None) -> str:
+    if value is None or value != value:  # nan
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def _scaled(value: float | None, unit: str) -> str:
+    return "-" if value is None else with_prefix(value, unit)
+
+
+def _layer_table(result: Result, rows: list[Row]) -> Table:
+    names = ["layer", "kind", "arrays", "passes", "utilization", "cycles", "share", "time"]
+    names += ["energy"] * bool(result.prices_name)
+    has_errors = any(row["n_references"] for row in rows)
+    names += ["max abs error", "relative L2", "SQNR dB"] * has_errors
+    table = _table("Layers", 2, "#", *names)
+    table.columns[0].justify = "right"
+    table.columns[2].justify = "left"
+    total = sum(row["cycles"] for row in rows)
+    for row in rows:
+        cells = [str(row["index"]), _plain(row["name"]), _plain(row["kind"])]
+        cells += [_number(row["arrays"]), _number(row["passes"]), _share(row["utilization"])]
+        cells += [_number(row["cycles"]), _share(row["cycles"] / total if total else 0.0)]
+        cells.append(_scaled(row["time_s"], "s"))
+        if result.prices_name:
+            cells.append(_scaled(pj_to_j(row["energy_pj"]), "J"))
+        if has_errors:
+            cells += [_number(row[key]) for key in _ERRORS]
+        table.add_row(*cells)
+    return table
+
+
+def _cycle_table(result: Result, rows: list[Row]) -> Table:
+    table = _table("Cycles by phase", 1, "layer", *(_plain(p) for p in result.phases))
+    for row in rows:
+        by_phase = row["cycles_by_phase"]
+        table.add_row(
+            _plain(row["name"]),
+            *(_number(by_phase[p]) if p in by_phase else "-" for p in result.phases),
+        )
+    return table
+
+
+def _phase_table(result: Result) -> Table:
+    priced = bool(result.prices_name)
+    table = _table("Phases", 1, "phase", "cycles", "share", *["energy", "share"] * priced)
+    for row in phase_rows(result):
+        cells = [_plain(row["phase"]), _number(row["cycles"]), _share(row["cycles_share"])]
+        if priced:
+            cells += [_scaled(pj_to_j(row["energy_pj"]), "J"), _share(row["energy_share"])]
+        table.add_row(*cells)
+    return table
+
+
+def _plain(text: str) -> str:
+    """Keep names from being read as markup, and on one line."""
+    return " ".join(text.split()).replace("[", "\\[")
