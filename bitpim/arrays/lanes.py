@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.arrays.program import Field, Program
-from bitpim_kernels.bitline import BLOCK_WORDS, run_program
+from bitpim_kernels.bitline import BLOCK_WORDS, aligned_rows, run_program
 from bitpim_kernels.layout import planes_to_codes, tail_mask
 from bitpim_kernels.windows import fill_chosen_rows, fill_outer_rows, fill_vector_rows
 
@@ -78,7 +78,8 @@ class LaneBlock:
 
     def __init__(self, n_rows: int, n_words: int) -> None:
         self.n_words = n_words
-        self._words = np.zeros(n_rows * n_words, np.uint64)
+        self._words = aligned_rows(n_rows, n_words).reshape(-1)
+        self._words[:] = 0
         self._latches = np.zeros(2 * n_words, np.uint64)
 
     def run(

@@ -127,8 +127,9 @@ def _arithmetic(plan: ConvPlan, table: npt.NDArray[np.int32], weight_bits: int) 
     tap = plan.tap if weight_bits else plan.window_tap
     x, total = tap.field("x"), tap.field("sum")
     weight = tap.field("w") if weight_bits else Field("w", x.stop, 0)
-    # the reduction widens the sum; its rows above are free in the tap's table
-    widest = Field("sum", total.start, plan.final_bits)
+    # The reduction widens the sum; its rows above are free in the tap's table. Whole bytes of
+    # rows let layers of different depth share a kernel; the rows above a sum are zero.
+    widest = Field("sum", total.start, -(-plan.final_bits // 8) * 8)
     return LaneArithmetic(table, x, weight, widest, plan.layout.source, plan.layout.n_lanes)
 
 

@@ -207,11 +207,9 @@ def sum_program(
     if terms[0].shift is None:
         widths = [w + max(t.multiplier.bit_length(), 1) for w, t in zip(widths, terms, strict=True)]
     total = rows.field("total", max(widths) + (len(terms) - 1).bit_length())
-    factor = rows.field("multiplier", max(multiplier.bit_length(), 1))
     b = ProgramBuilder("clear", n_rows)
-    b.writes(total, factor)
+    b.writes(total)
     fragments.put_constant(b, 0, total)
-    fragments.put_constant(b, multiplier, factor)
     steps = [b.build()]
     for i, term in enumerate(terms):
         scale, scaled, width = _scale_term(
@@ -222,9 +220,14 @@ def sum_program(
         b.step(op.CARRY_RESET)
         fragments.accumulate(b, scaled[:width], total, x_signed=True)
         steps += [*scale, b.build()]
-    requantize, code = _requantize(total, factor, rule, _Rows(rows.next), n_rows)
+    factor = rows.field("multiplier", max(multiplier.bit_length(), 1))  # over the terms' rows
+    b = ProgramBuilder("scale the sum", n_rows)
+    b.writes(factor)
+    fragments.put_constant(b, multiplier, factor)
+    requantize, code = _requantize(total, factor, rule, rows, n_rows)
     names = tuple(field.name for field in operands)
-    return LaneProgram(join("sum", *steps, requantize), names, code, rule.signed)
+    program = join("sum", *steps, b.build(), requantize)
+    return LaneProgram(program, names, code, rule.signed)
 
 
 def maximum_program(code_bits: int, n_rows: int) -> LaneProgram:

@@ -17,8 +17,11 @@ from bitpim_kernels.fuse import compile_source, fuse, indent
 
 __all__ = ["BLOCK_WORDS", "dot_products_kernel", "pick_block_words", "tree_order"]
 
-BLOCK_WORDS = (4, 8, 16, 32, 64)
-"""Block sizes a kernel is made for; at the largest, sums and one tap's planes fill an L1 cache."""
+BLOCK_WORDS = (8, 32)
+"""Block sizes a kernel is made for: one vector register, and four, whose sums fit an L1 cache.
+
+Few sizes keep first runs short: each is a kernel of its own.
+"""
 
 _TEXT = '''"""Generated from a program table; see bitpim_kernels.fuse."""
 
@@ -83,8 +86,9 @@ def tree_order(n_lanes: int) -> npt.NDArray[np.int64]:
 
 
 def pick_block_words(n_words: int) -> int:
-    """Choose the block size that wastes the fewest words; the larger of two that waste the same."""
-    return min(BLOCK_WORDS, key=lambda size: (-(-n_words // size) * size, -size))
+    """Choose the faster block size: a block of 32 takes about the time of two of 8 (measured)."""
+    small, large = BLOCK_WORDS
+    return small if n_words <= 2 * small else large
 
 
 def dot_products_kernel(
