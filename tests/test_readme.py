@@ -1,4 +1,4 @@
-"""What README.md shows is what happens: the picture multiplies, the demo prints that, links lead."""
+"""What README.md shows happens: the picture multiplies, the demo prints that, links lead on."""
 
 import re
 from pathlib import Path

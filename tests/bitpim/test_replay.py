@@ -1,5 +1,6 @@
 """Replay: what the file holds, bounded batches, and runs that die and go on."""
 
+import importlib
 import itertools
 import multiprocessing
 import random
@@ -18,6 +19,7 @@ import bitpim.replay as module
 from bitpim.cost.tables import PriceTable, parse_prices
 from bitpim.errors import ConfigError, MismatchError, ResultError
 from bitpim.machines.machine import Codes, LayerRun
+from bitpim.machines.registry import make_machine
 from bitpim.replay import (
     BATCH_LIMIT,
     Progress,
@@ -301,17 +303,28 @@ def test_only_the_same_run_goes_on(tmp_path: Path) -> None:
 # that each takes milliseconds and can be killed without ado.
 
 CONTEXT = multiprocessing.get_context("forkserver")
+CACHE_RUNS = "tests.bitpim.cache_runs"  # imported where it is needed: it compiles kernels
+Run = Callable[[Path, bool], None]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _preloaded() -> None:
+    CONTEXT.set_forkserver_preload([runs.__name__, CACHE_RUNS])
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, float]:
-    """Bytes of the uninterrupted result, and the seconds it took in a forked process."""
-    CONTEXT.set_forkserver_preload([runs.__name__])
-    out = tmp_path_factory.mktemp("whole") / "a.h5"
+def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Bytes of the result of an uninterrupted run."""
+    return bytes_and_seconds(runs.run_slowly, tmp_path_factory.mktemp("whole"))[0]
+
+
+def bytes_and_seconds(run: Run, folder: Path) -> tuple[bytes, float]:
+    """Bytes of the uninterrupted result, and the seconds it takes in a forked process."""
     for _ in range(2):
         began = time.monotonic()
-        assert outcome(runs.run_slowly, out, False) == 0
-    return out.read_bytes(), time.monotonic() - began
+        assert outcome(run, folder / "whole.h5", False) == 0
+    seconds = time.monotonic() - began
+    return (folder / "whole.h5").read_bytes(), seconds
 
 
 def outcome(run: Callable[..., None], *args: object, patience: float | None = None) -> int | None:
@@ -324,48 +337,65 @@ def outcome(run: Callable[..., None], *args: object, patience: float | None = No
     return process.exitcode
 
 
-def test_killed_at_random_points_and_resumed(tmp_path: Path, whole: tuple[bytes, float]) -> None:
-    expected, seconds = whole
+@pytest.mark.parametrize(
+    ("module_name", "name"), [(runs.__name__, "run_slowly"), (CACHE_RUNS, "run_bit_by_bit")]
+)
+def test_killed_at_random_points_and_resumed(tmp_path: Path, module_name: str, name: str) -> None:
+    run: Run = getattr(importlib.import_module(module_name), name)
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    expected, seconds = bytes_and_seconds(run, tmp_path)
     draw = random.Random(1)
     n_killed, done_when_killed = 0, set()
     for number in itertools.count():
         assert number < 200, "the runs end before they are killed"
-        out = tmp_path / f"{number}.h5"
-        part = tmp_path / f"{number}.h5.part"
+        out, part = folder / f"{number}.h5", folder / f"{number}.h5.part"
         for attempt in range(draw.randint(1, 3)):
-            patience = draw.uniform(0.0, seconds)
-            code = outcome(runs.run_slowly, out, attempt > 0, patience=patience)
+            code = outcome(run, out, attempt > 0, patience=draw.uniform(0.0, seconds))
             n_killed += code == -signal.SIGKILL
             done_when_killed.add(part.stat().st_size if part.exists() else 0)
             assert not out.exists() or out.read_bytes() == expected
-        runs.run_slowly(out, True)
+        run(out, True)
         assert out.read_bytes() == expected
         if n_killed >= 20:
             break
-    assert {path.suffix for path in tmp_path.iterdir()} == {".h5"}
+    assert {path.suffix for path in folder.iterdir()} == {".h5"}
     assert len(done_when_killed) >= 3  # not always at the same place
 
 
-def test_killed_at_every_change_of_the_disk_and_resumed(
-    tmp_path: Path, whole: tuple[bytes, float]
-) -> None:
-    expected, _ = whole
+def test_jobs_and_batches_do_not_show_in_the_bits(tmp_path: Path) -> None:
+    trace, machine = synthetic_network("tiny", 0, n_samples=6), make_machine("neural_cache")
+    replay(trace, machine, tmp_path / "a.h5", batch=1, jobs=1)
+    replay(trace, machine, tmp_path / "b.h5", batch=4, jobs=3)
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def test_both_fidelities_give_the_same_layers(tmp_path: Path) -> None:
+    trace, machine = synthetic_network("tiny", 0, n_samples=6), make_machine("neural_cache")
+    bit = open_result(replay(trace, machine, tmp_path / "a.h5", fidelity="bit"))
+    integer = open_result(replay(trace, machine, tmp_path / "b.h5", fidelity="integer"))
+    assert bit.header.fidelity == "bit" and integer.header.fidelity == "integer"
+    assert bit.phases == integer.phases and bit.figures == integer.figures
+    for a, b in zip(bit.layers, integer.layers, strict=True):
+        assert np.array_equal(a.digests, b.digests)
+        assert (a.counts, a.cycles) == (b.counts, b.cycles)
+
+
+def test_killed_at_every_change_of_the_disk_and_resumed(tmp_path: Path, whole: bytes) -> None:
     for fatal_call in range(1, 100):
         out = tmp_path / f"{fatal_call}.h5"
         code = outcome(runs.run_until_call, out, fatal_call)
         assert code in (0, -signal.SIGKILL)
-        assert not out.exists() or out.read_bytes() == expected
+        assert not out.exists() or out.read_bytes() == whole
         replay(runs.trace_to_kill(), RefereeMachine(), out, batch=runs.BATCH, resume=True)
-        assert out.read_bytes() == expected
+        assert out.read_bytes() == whole
         if code == 0:
             break
     assert 8 < fatal_call < 99
 
 
 @pytest.mark.parametrize("n_bytes", [0, 10, 1000, 2500, 5000])
-def test_a_full_disk_leaves_no_half_file(
-    tmp_path: Path, whole: tuple[bytes, float], n_bytes: int
-) -> None:
+def test_a_full_disk_leaves_no_half_file(tmp_path: Path, whole: bytes, n_bytes: int) -> None:
     out = tmp_path / "a.h5"
     receiver, sender = CONTEXT.Pipe(duplex=False)
     assert outcome(runs.run_on_a_full_disk, out, n_bytes, sender) == 0
@@ -375,7 +405,7 @@ def test_a_full_disk_leaves_no_half_file(
     assert "\n" not in message
     assert not out.exists() and not list(tmp_path.glob("*.tmp"))
     replay(runs.trace_to_kill(), RefereeMachine(), out, batch=runs.BATCH, resume=True)
-    assert out.read_bytes() == whole[0]
+    assert out.read_bytes() == whole
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
