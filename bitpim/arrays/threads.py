@@ -8,12 +8,17 @@ from itertools import pairwise
 
 import numba
 
-__all__ = ["share_out"]
+__all__ = ["share_out", "use_threads"]
 
 
 @cache
 def _pool(n_threads: int, process_id: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(n_threads, thread_name_prefix="bitpim")
+
+
+def use_threads(n: int) -> None:
+    """Let `share_out` of this thread use up to n threads, as far as Numba was given them."""
+    numba.set_num_threads(max(1, min(n, numba.config.NUMBA_NUM_THREADS)))
 
 
 def share_out(n: int, work: Callable[[int, int], None]) -> None:

@@ -27,12 +27,14 @@ from bitpim_kernels.bitserial import pick_block_words
 from bitpim_kernels.layout import from_planes, to_planes, words_for
 from bitpim_traces.records import LayerRecord
 
-__all__ = ["BitConvolution", "EpilogueGroup"]
+__all__ = ["BitConvolution", "EpilogueGroup", "Sums", "Threads"]
 
 Codes = npt.NDArray[Any]
 Words = npt.NDArray[np.uint64]
 
 _BLOCK_GROUP_WORDS = 128  # words of sums that are requantized together: they stay in L2 cache
+_WINDOW_BYTES = 4_000_000  # packed windows of one part
+_FEWEST_FILTERS = 16  # of a part, so that packing its windows is little work beside them
 _SIDE_BY_SIDE_LIMIT = 1024  # positions from which on they always lie side by side
 
 
@@ -43,6 +45,14 @@ class EpilogueGroup:
     program: LaneProgram | None  # None: the CPU requantizes
     filters: npt.NDArray[np.int64]
     constants: dict[str, npt.NDArray[np.int64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """A pool and how many threads it has."""
+
+    pool: ThreadPoolExecutor
+    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +87,8 @@ class Sums:
         steps = self.steps.kernel_steps
         scaled = totals.astype(np.float32) * steps.scale[filters][:, None]
         low, high = steps.clamp_low - steps.zero_point, steps.clamp_high - steps.zero_point
-        return np.clip(np.rint(scaled), low, high).astype(np.int64) + steps.zero_point
+        codes: npt.NDArray[np.int64] = np.clip(np.rint(scaled), low, high).astype(np.int64)
+        return codes + steps.zero_point
 
 
 class BitConvolution:
@@ -117,7 +128,7 @@ class BitConvolution:
         self._exact_sums_needed = totals.steps.check or epilogue[0].program is None
         self._filter_planes: dict[tuple[int, int], Words] = {}
 
-    def run(self, images: Codes, out_dtype: np.dtype[Any], pool: ThreadPoolExecutor) -> Codes:
+    def run(self, images: Codes, out_dtype: np.dtype[Any], threads: Threads) -> Codes:
         """Yield output codes (N, M, E, F) of encoded images (N, C, H, W)."""
         n_out_rows, n_out_columns = int(self.window[8]), int(self.window[9])
         n_positions = images.shape[0] * n_out_rows * n_out_columns
@@ -127,8 +138,8 @@ class BitConvolution:
             if self._filters_side_by_side(n_positions):
                 jobs = self._filter_blocks(images, n_positions, lanes)
             else:
-                jobs = self._position_blocks(images, n_positions, lanes)
-            for _ in pool.map(lambda job: job(), jobs):
+                jobs = self._position_blocks(images, n_positions, lanes, threads.n)
+            for _ in threads.pool.map(lambda job: job(), jobs):
                 pass
         shape = (n_filters, images.shape[0], n_out_rows, n_out_columns)
         return np.ascontiguousarray(lanes.reshape(shape).transpose(1, 0, 2, 3))
@@ -144,22 +155,36 @@ class BitConvolution:
 
     # positions side by side: lanes of a word share a weight
 
-    def _position_blocks(self, images: Codes, n_positions: int, lanes: Codes) -> Iterator[Any]:
+    def _position_blocks(
+        self, images: Codes, n_positions: int, lanes: Codes, n_threads: int
+    ) -> Iterator[Any]:
         block_words = pick_block_words(words_for(n_positions))
         kernels = self._kernels(block_words, inputs_in_lanes=True)
+        n_blocks = -(-n_positions // (64 * block_words))
+        shares = 1 if n_blocks >= 2 * n_threads else -(-2 * n_threads // n_blocks)
+        parts = self._filter_parts(block_words, shares)
         for first in range(0, n_positions, 64 * block_words):
-            for group_span in self._group_spans(block_words):
-                yield lambda first=first, span=group_span: self._position_block(
-                    images, first, block_words, kernels, span, lanes
+            n_lanes = min(64 * block_words, n_positions - first)
+            for filters in parts:
+                yield lambda first=first, filters=filters, n=n_lanes: self._position_block(
+                    images, first, block_words, kernels, filters, lanes[:, first : first + n]
                 )
 
-    def _group_spans(self, block_words: int) -> list[range]:
-        """Split the groups into spans whose packed windows stay a few MB."""
-        entry_bytes = self.weights.shape[1] * self.encoding.bits * block_words * 8
-        span = max(1, min(self.groups, 4_000_000 // max(entry_bytes, 1)))
-        return [
-            range(first, min(first + span, self.groups)) for first in range(0, self.groups, span)
-        ]
+    def _filter_parts(self, block_words: int, shares: int) -> list[range]:
+        """Split the filters for at least so many threads; each part packs its own windows.
+
+        Parts hold whole groups, few enough that packed windows stay a few MB, or a share of the
+        only group, large enough that packing them again is little work.
+        """
+        n_filters = self.weights.shape[0]
+        if self.groups == 1:
+            step = max(-(-n_filters // shares), min(_FEWEST_FILTERS, n_filters))
+        else:
+            per_group = n_filters // self.groups
+            entry_bytes = self.weights.shape[1] * self.encoding.bits * block_words * 8
+            most = max(1, _WINDOW_BYTES // max(entry_bytes, 1))
+            step = per_group * max(1, min(most, -(-self.groups // shares)))
+        return [range(f, min(f + step, n_filters)) for f in range(0, n_filters, step)]
 
     def _position_block(
         self,
@@ -167,19 +192,17 @@ class BitConvolution:
         first: int,
         block_words: int,
         kernels: tuple[Any, Any],
-        span: range,
+        filters: range,
         lanes: Codes,
     ) -> None:
+        """Run some filters at one block of positions; `lanes` is the block's part of the output."""
         per_group = self.weights.shape[0] // self.groups
         channels = images.shape[1] // self.groups
+        groups = range(filters.start // per_group, -(-filters.stop // per_group))
         scratch = SumScratch(self.dots, block_words)
-        sums = np.empty((len(span) * per_group, self.dots.sums.width, block_words), np.uint64)
-        windows = None
-        if self.window_sums is not None:
-            windows = np.empty((len(span), self.window_sums.sums.width, block_words), np.uint64)
-            window_scratch = SumScratch(self.window_sums, block_words)
-            ones = np.ones((1, self.weights.shape[1]), np.uint8)
-        for i, g in enumerate(span):
+        sums = np.empty((len(filters), self.dots.sums.width, block_words), np.uint64)
+        windows = []
+        for g in groups:
             planes = position_planes(
                 images,
                 range(g * channels, (g + 1) * channels),
@@ -188,48 +211,53 @@ class BitConvolution:
                 first,
                 (self.encoding.bits, block_words),
             )
-            mine = slice(i * per_group, (i + 1) * per_group)
-            weights = self.weights[g * per_group : (g + 1) * per_group]
-            sums[mine] = sum_planes(kernels[0], self.dots, scratch, planes, weights)
-            if windows is not None and self.window_sums is not None:
-                windows[i] = sum_planes(kernels[1], self.window_sums, window_scratch, planes, ones)[
-                    0
-                ]
-        n_lanes = min(64 * block_words, lanes.shape[1] - first)
-        self._finish_positions(sums, windows, span, lanes[:, first : first + n_lanes])
+            mine = range(max(filters.start, g * per_group), min(filters.stop, (g + 1) * per_group))
+            at = slice(mine.start - filters.start, mine.stop - filters.start)
+            weights = self.weights[mine.start : mine.stop]
+            sums[at] = sum_planes(kernels[0], self.dots, scratch, planes, weights)
+            if self.window_sums is not None:
+                windows.append(self._window_sum(kernels[1], planes))
+        of_group = np.arange(filters.start, filters.stop) // per_group - groups.start
+        self._finish_positions(sums, np.array(windows), of_group, filters, lanes)
+
+    def _window_sum(self, kernel: Any, planes: Words) -> Words:
+        """Sum the codes of each window; (sum bits, block_words)."""
+        assert self.window_sums is not None
+        ones = np.ones((1, planes.shape[0]), np.uint8)  # the kernel has no weight; one set
+        scratch = SumScratch(self.window_sums, planes.shape[2])
+        sums: Words = sum_planes(kernel, self.window_sums, scratch, planes, ones)[0]
+        return sums
 
     def _finish_positions(
-        self, sums: Words, windows: Words | None, span: range, lanes: Codes
+        self,
+        sums: Words,
+        windows: Words,
+        of_group: npt.NDArray[np.int64],
+        filters: range,
+        lanes: Codes,
     ) -> None:
-        """Turn the sums of a span's filters into codes."""
-        per_group = self.weights.shape[0] // self.groups
-        first_filter, block_words = span.start * per_group, sums.shape[2]
+        """Turn the sums of a part's filters into codes; `of_group` finds a filter's window sum."""
+        block_words = sums.shape[2]
         block = self._epilogue_block(block_words)
         for group in self.epilogue:
-            inside = (group.filters >= first_filter) & (
-                group.filters < first_filter + sums.shape[0]
-            )
+            inside = (group.filters >= filters.start) & (group.filters < filters.stop)
             for at in _chunks(np.flatnonzero(inside), block_words):
-                filters = group.filters[at]
-                which = filters - first_filter
+                mine = group.filters[at]
+                which = mine - filters.start
                 if self._exact_sums_needed:
-                    totals = self._totals(
-                        sums[which],
-                        None if windows is None else windows[which // per_group],
-                        filters,
-                        lanes.shape[1],
-                    )
+                    beside = windows[of_group[which]] if windows.size else None
+                    totals = self._totals(sums[which], beside, mine, lanes.shape[1])
                     if group.program is None:
-                        lanes[filters] = self.totals.host_codes(totals, filters)
+                        lanes[mine] = self.totals.host_codes(totals, mine)
                         continue
                 assert group.program is not None
                 operands = {name: outer(v[at]) for name, v in group.constants.items()}
                 operands["sum"] = chosen(sums, which)
-                if windows is not None:
-                    operands["window"] = chosen(windows, which // per_group)
+                if windows.size:
+                    operands["window"] = chosen(windows, of_group[which])
                 codes = np.empty(at.size * 64 * block_words, lanes.dtype)
                 block.run(group.program, at.size, block_words, operands, codes)
-                lanes[filters] = codes.reshape(at.size, -1)[:, : lanes.shape[1]]
+                lanes[mine] = codes.reshape(at.size, -1)[:, : lanes.shape[1]]
 
     def _totals(
         self,
@@ -313,7 +341,6 @@ class BitConvolution:
         n_words = pick_block_words(words_for(n_positions))
         kernel = self._kernels(n_words, inputs_in_lanes=True)[1]
         out = np.empty(n_positions, np.int64)
-        ones = np.ones((1, self.weights.shape[1]), np.uint8)
         for first in range(0, n_positions, 64 * n_words):
             planes = position_planes(
                 images,
@@ -323,9 +350,7 @@ class BitConvolution:
                 first,
                 (self.encoding.bits, n_words),
             )
-            scratch = SumScratch(self.window_sums, n_words)
-            sums = sum_planes(kernel, self.window_sums, scratch, planes, ones)[0]
-            part = from_planes(sums, 64 * n_words, dtype=np.int64)
+            part = from_planes(self._window_sum(kernel, planes), 64 * n_words, dtype=np.int64)
             out[first : first + part.size] = part[: n_positions - first]
         return out
 

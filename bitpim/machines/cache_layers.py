@@ -1,7 +1,6 @@
 """Layers of a Neural Cache plan made ready to run on packed bits, kind by kind."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,7 +11,7 @@ from bitpim.arrays.lanes import LaneBlock, LaneProgram, Operand, everywhere, out
 from bitpim.arrays.periphery import prepare_layer
 from bitpim.arrays.program import Field
 from bitpim.arrays.rescale import code_dtype, steps_of
-from bitpim.machines.cache_convolution import BitConvolution, EpilogueGroup, Sums
+from bitpim.machines.cache_convolution import BitConvolution, EpilogueGroup, Sums, Threads
 from bitpim.mapping.cache_plan import ConvPlan, LanePlan, LaneWork, LayerPlan
 from bitpim.mapping.encoding import Encoding
 from bitpim.mapping.windows import window_counts
@@ -30,7 +29,7 @@ _BLOCK_WORDS = 64
 class BitLayer(Protocol):
     """A layer that runs batches."""
 
-    def run(self, inputs: Sequence[Codes], pool: ThreadPoolExecutor) -> Codes:
+    def run(self, inputs: Sequence[Codes], threads: Threads) -> Codes:
         """Yield output codes of input codes, batch first."""
         ...
 
@@ -52,7 +51,7 @@ class _Outside:
     def __init__(self, layer: LayerRecord, quantizations: Sequence[Quantization]) -> None:
         self._prepared = prepare_layer(layer, tuple(quantizations))
 
-    def run(self, inputs: Sequence[Codes], pool: ThreadPoolExecutor) -> Codes:
+    def run(self, inputs: Sequence[Codes], threads: Threads) -> Codes:
         return self._prepared.run(inputs)
 
 
@@ -115,11 +114,11 @@ class _Convolution:
         bias = self._layer.bias.read().astype(np.int64) if self._layer.bias else 0
         return above * low + below * high + bias, above * high + below * low + bias
 
-    def run(self, inputs: Sequence[Codes], pool: ThreadPoolExecutor) -> Codes:
+    def run(self, inputs: Sequence[Codes], threads: Threads) -> Codes:
         images = self._encoding.encode(inputs[0])
         if images.ndim == 2:
             images = images[:, :, None, None]
-        out = self._run.run(images, code_dtype(self._layer.output), pool)
+        out = self._run.run(images, code_dtype(self._layer.output), threads)
         return out.reshape(images.shape[0], *self._layer.output_shape)
 
 
@@ -165,7 +164,7 @@ class _Elementwise:
         self._dtype = code_dtype(layer.output)
         self._operands = _OPERANDS[layer.kind]
 
-    def run(self, inputs: Sequence[Codes], pool: ThreadPoolExecutor) -> Codes:
+    def run(self, inputs: Sequence[Codes], threads: Threads) -> Codes:
         layer = self._layer
         n_samples = inputs[0].shape[0]
         encoded = [e.encode(codes) for e, codes in zip(self._encodings, inputs, strict=True)]
@@ -181,7 +180,7 @@ class _Elementwise:
                 part = slice(first, first + 64 * _BLOCK_WORDS)
                 _run_lanes(work.program, streamed, named, constants, part, codes)  # noqa: B023
 
-            for _ in pool.map(block, starts):
+            for _ in threads.pool.map(block, starts):
                 pass
             place(out, codes)
         return out

@@ -30,8 +30,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.arrays.periphery import prepare_layer
+from bitpim.arrays.threads import use_threads
 from bitpim.config import NeuralCacheSettings
 from bitpim.errors import ConfigError
+from bitpim.machines.cache_convolution import Threads
 from bitpim.machines.cache_layers import prepare_bit_layer
 from bitpim.machines.machine import FIDELITIES, Codes, LayerRun
 from bitpim.mapping.cache_mapping import plan_network
@@ -99,9 +101,10 @@ class PreparedCache:
         """
         held: dict[int, Codes] = {NETWORK_INPUT: codes}
         with ThreadPoolExecutor(self._jobs) as pool:
+            threads = Threads(pool, self._jobs)
             for layer in self._layers:
                 inputs = [held[i] for i in layer.inputs]
-                out = self._run_layer(layer, inputs, pool)
+                out = self._run_layer(layer, inputs, threads)
                 held[layer.index] = out
                 for i in set(layer.inputs):
                     if self._last_use[i] == layer.index:
@@ -109,7 +112,7 @@ class PreparedCache:
                 yield LayerRun(layer.index, out, self.plan.counts(layer.index, codes.shape[0]))
 
     def _run_layer(
-        self, layer: LayerRecord, inputs: Sequence[Codes], pool: ThreadPoolExecutor
+        self, layer: LayerRecord, inputs: Sequence[Codes], threads: Threads
     ) -> npt.NDArray[np.integer[Any]]:
         if layer.index not in self._prepared:
             quantizations = self._trace.input_quantizations(layer)
@@ -120,8 +123,9 @@ class PreparedCache:
             )
         prepared = self._prepared[layer.index]
         if self._fidelity == "integer":
+            use_threads(self._jobs)
             return prepared.run(inputs)  # type: ignore[no-any-return]
-        return prepared.run(inputs, pool)  # type: ignore[no-any-return]
+        return prepared.run(inputs, threads)  # type: ignore[no-any-return]
 
 
 def _last_uses(layers: Sequence[LayerRecord]) -> dict[int, int]:
