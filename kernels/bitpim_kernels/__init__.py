@@ -1,1 +1,1 @@
-"""Numba kernels of bitpim: arrays in, arrays out. Imports nothing, so that errors load without Numba."""
+"""Numba kernels: arrays in, arrays out. Imports nothing, so that errors load without Numba."""
