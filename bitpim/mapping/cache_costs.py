@@ -21,6 +21,7 @@ class StepCosts:
     multiply_accumulate: int  # one tap
     accumulate: int  # one tap of a sum of inputs without weights
     reduction: int  # the whole tree
+    moves: int  # of these, plain accesses that bring the partners' sums
 
 
 def step_costs(
@@ -38,19 +39,20 @@ def step_costs(
     """
     accumulate = sum_bits + 1
     move = timing.move_cycles_per_bit
-    tree = sum(v * (1 + move) + 1 for v in level_bits)
+    moves = sum(v * move for v in level_bits)
     if timing.cost_mode == "nc_formula":
         multiply = (input_bits + weight_bits) + 1 + input_bits
         multiply += (weight_bits - 1) * (input_bits + 3)
-        return StepCosts(multiply + accumulate, accumulate, tree)
+        tree = moves + sum(v + 1 for v in level_bits)
+        return StepCosts(multiply + accumulate, accumulate, tree, moves)
     if timing.cost_mode == "nc_paper_calibrated":
         if (input_bits, weight_bits) != (8, 8):
             raise ConfigError(
                 f"timing.cost_mode nc_paper_calibrated: known for 8 x 8 bits, got {input_bits} x "
                 f"{weight_bits}; use nc_formula"
             )
-        step = timing.reduction_step_cycles_calibrated
-        return StepCosts(timing.mac_cycles_calibrated, accumulate, step * len(level_bits))
+        tree = timing.reduction_step_cycles_calibrated * len(level_bits)
+        mac = timing.mac_cycles_calibrated
+        return StepCosts(mac, accumulate, tree, min(moves, tree))
     width = next(w for w in _MVE_MULTIPLY if w >= input_bits + weight_bits)
-    tree = sum(v * (1 + move) for v in level_bits)
-    return StepCosts(_MVE_MULTIPLY[width] + sum_bits, sum_bits, tree)
+    return StepCosts(_MVE_MULTIPLY[width] + sum_bits, sum_bits, moves + sum(level_bits), moves)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from bitpim.arrays import programs
 from bitpim.arrays.program import Field, Program
-from bitpim.config import NeuralCacheSettings
+from bitpim.config import MappingSettings, NeuralCacheSettings
 from bitpim.errors import AccumulatorError, ConfigError, MappingError, ProgramError
 from bitpim.mapping.cache_costs import step_costs
 from bitpim.mapping.cache_plan import (
@@ -161,37 +161,26 @@ def _conv(
 ) -> ConvPlan:
     where = f"layer {layer.index} {layer.name!r} ({layer.kind})"
     encoding = Encoding.of(quantizations[0])
-    assert layer.weight is not None and layer.weight_quantization is not None
+    assert layer.weight_quantization is not None
     weight = Encoding.of(layer.weight_quantization)
-    groups = layer.geometry.groups if layer.geometry else 1
-    positions = layer.output_shape[1:]
-    shape = ConvShape(
-        in_channels=layer.weight.shape[1],
-        n_taps=int(np.prod(layer.weight.shape[2:], dtype=np.int64)),
-        out_channels=layer.weight.shape[0],
-        groups=groups,
-        n_positions=int(np.prod(positions, dtype=np.int64)),
-    )
-    mapping = settings.mapping
+    mapping, n_rows = settings.mapping, settings.geometry.array_rows
+    shape = _conv_shape(layer)
     layout = lay_lanes(
         shape,
         split_limit_taps=mapping.filter_split_limit_taps,
         pack_limit_channels=mapping.filter_pack_limit_channels,
         pad_to_power_of_two=mapping.pad_channels_to_power_of_two,
     )
-    sum_bits = mapping.partial_sum_bits
-    levels = [sum_bits + i for i in range(layout.n_levels)]
-    final_bits = sum_bits + layout.n_levels
-    if mapping.reduction_bits == "fixed":
-        levels = [mapping.reduction_fixed_bits] * layout.n_levels
-        final_bits = max(sum_bits, mapping.reduction_fixed_bits)
+    sum_bits, levels, final_bits = _sum_widths(mapping, layout.n_levels)
     largest = encoding.code_max * weight.code_max
-    _need_bits(where, layout.taps_per_lane * largest, sum_bits, "mapping.partial_sum_bits")
     n_products = shape.in_channels * shape.n_taps
+    _need_bits(where, layout.taps_per_lane * largest, sum_bits, "mapping.partial_sum_bits")
     _need_bits(where, n_products * largest, final_bits, "mapping.reduction_fixed_bits")
+    widths = {"input_bits": encoding.bits, "weight_bits": weight.bits, "sum_bits": sum_bits}
+    taps = layout.taps_per_lane
+    rows = allocate_rows(where, n_rows=n_rows, taps=taps, final_bits=final_bits, **widths)
     correction = _correction(weight, encoding, n_products)
-    tap, window_tap = _taps(encoding.bits, weight.bits, sum_bits, settings.geometry.array_rows)
-    n_rows = settings.geometry.array_rows
+    tap, window_tap = _taps(**widths, n_rows=n_rows)
     return ConvPlan(
         layer.index,
         layer.name,
@@ -199,33 +188,39 @@ def _conv(
         settings,
         shape,
         layout,
-        allocate_rows(
-            where,
-            n_rows=n_rows,
-            taps=layout.taps_per_lane,
-            weight_bits=weight.bits,
-            input_bits=encoding.bits,
-            sum_bits=sum_bits,
-            final_bits=final_bits,
-        ),
+        rows,
         weight.bits,
         encoding.bits,
         layer.output.bits,
         sum_bits,
         final_bits,
         layer.accumulator_bits,
-        step_costs(
-            settings.timing,
-            input_bits=encoding.bits,
-            weight_bits=weight.bits,
-            sum_bits=sum_bits,
-            level_bits=levels,
-        ),
+        step_costs(settings.timing, level_bits=levels, **widths),
         tap,
         window_tap,
         correction,
         _epilogue(layer, quantizations, settings, final_bits, correction),
     )
+
+
+def _conv_shape(layer: LayerRecord) -> ConvShape:
+    assert layer.weight is not None
+    return ConvShape(
+        in_channels=layer.weight.shape[1],
+        n_taps=int(np.prod(layer.weight.shape[2:], dtype=np.int64)),
+        out_channels=layer.weight.shape[0],
+        groups=layer.geometry.groups if layer.geometry else 1,
+        n_positions=int(np.prod(layer.output_shape[1:], dtype=np.int64)),
+    )
+
+
+def _sum_widths(mapping: MappingSettings, n_levels: int) -> tuple[int, list[int], int]:
+    """Yield the bits of a lane's sum, of the operands of each level, and of the outcome."""
+    sum_bits = mapping.partial_sum_bits
+    if mapping.reduction_bits == "grow":
+        return sum_bits, [sum_bits + i for i in range(n_levels)], sum_bits + n_levels
+    fixed = max(sum_bits, mapping.reduction_fixed_bits)
+    return sum_bits, [fixed] * n_levels, fixed if n_levels else sum_bits
 
 
 def _need_bits(where: str, largest: int, bits: int, key: str) -> None:

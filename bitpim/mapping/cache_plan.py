@@ -227,7 +227,7 @@ class ConvPlan(LayerPlan):
             "filter_load": self._filter_load(place),
             "input_stream": self._input_stream(place, n_samples),
             "mac": self._compute(place, taps * costs.multiply_accumulate),
-            "reduction": self._compute(place, costs.reduction),
+            "reduction": self._compute(place, costs.reduction, moves=costs.moves),
         }
         phases["mac"]["mac_exec"] = (
             n_samples * self.shape.n_convolutions * self.shape.in_channels * self.shape.n_taps
@@ -237,11 +237,13 @@ class ConvPlan(LayerPlan):
         return phases | self._epilogue_phases(place, n_samples)
 
     @staticmethod
-    def _compute(place: Occupancy, steps: int) -> dict[str, int]:
-        return {
+    def _compute(place: Occupancy, steps: int, *, moves: int = 0) -> dict[str, int]:
+        """Steps of every pass; `moves` of them are plain accesses."""
+        phase = {
             "cycles": place.passes * steps,
-            "sram_compute_cycle": place.array_passes * steps,
+            "sram_compute_cycle": place.array_passes * (steps - moves),
         }
+        return phase | ({"sram_access_cycle": place.array_passes * moves} if moves else {})
 
     def _filter_load(self, place: Occupancy) -> dict[str, int]:
         """Filters come from DRAM through the transposer; a broadcast writes all copies of one."""
@@ -274,14 +276,10 @@ class ConvPlan(LayerPlan):
         """The sum of each window's raw codes, once for all filters, for the weight zero point."""
         n = n_samples * self.shape.n_positions * self.shape.groups
         place = self.pool.spread(self.name, n, self.layout.n_lanes)
-        taps = self.layout.taps_per_lane
-        steps = taps * self.costs.accumulate + self.costs.reduction
-        rows = taps * self.input_bits
-        return {
-            "cycles": place.passes * (steps + rows),
-            "sram_compute_cycle": place.array_passes * steps,
-            "sram_access_cycle": place.array_passes * rows,
-        }
+        taps, costs = self.layout.taps_per_lane, self.costs
+        accesses = costs.moves + taps * self.input_bits
+        steps = taps * (costs.accumulate + self.input_bits) + costs.reduction
+        return self._compute(place, steps, moves=accesses)
 
     def _epilogue_phases(self, place: Occupancy, n_samples: int) -> Phases:
         n_outputs = n_samples * self.shape.n_convolutions
