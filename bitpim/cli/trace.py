@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bitpim.cli.options import Json, opened_trace
+
 if TYPE_CHECKING:
     from bitpim_traces.records import LayerRecord, Quantization, Trace
 
@@ -17,15 +19,18 @@ EXIT_FAULTS = 3
 app = typer.Typer(help="Look into, check and make trace files.", no_args_is_help=True)
 
 TracePath = Annotated[Path, typer.Argument(metavar="TRACE", help="Trace file (.h5).")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 @app.command()
-def info(trace: TracePath, as_json: AsJson = False) -> None:
+def info(
+    trace: Annotated[
+        str, typer.Argument(metavar="TRACE", help="Trace file (.h5), or - for standard input.")
+    ],
+    as_json: Json = False,
+) -> None:
     """Show layers, samples and provenance of a trace."""
-    from bitpim_traces import open_trace
-
-    content = _described(open_trace(trace))
+    with opened_trace(trace) as opened:
+        content = _described(opened)
     if as_json:
         typer.echo(json.dumps(content, indent=2))
     else:
@@ -38,7 +43,7 @@ def check(
     deep: Annotated[
         bool, typer.Option("--deep", help="Also read all values: checksums, ranges, overflows.")
     ] = False,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """List every fault of a trace; exit code 3 if there is one."""
     from bitpim_traces import check_trace
@@ -51,7 +56,8 @@ def check(
         for fault in faults:
             typer.echo(str(fault))
         depth = "structure and values" if deep else "structure"
-        typer.echo(f"{trace}: {len(faults)} faults" if faults else f"{trace}: {depth} in order")
+        number = f"{len(faults)} fault{'' if len(faults) == 1 else 's'}"
+        typer.echo(f"{trace}: {number if faults else f'{depth} in order'}")
     if faults:
         raise typer.Exit(EXIT_FAULTS)
 

@@ -1,0 +1,136 @@
+"""Thousands of damaged and hostile files: a TraceError or the identical result, nothing else."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from bitpim_traces import open_trace, write_trace
+from bitpim_traces.chunks import OpenFile
+from bitpim_traces.errors import TraceFormatError
+from bitpim_traces.footer import FOOTER_BYTES
+from bitpim_traces.guard import lookup3, oversized
+from bitpim_traces.records import TensorRecord
+from tests.strategies import small_trace
+from tests.traces.mutants import OBJECT_MUTATIONS, checksummed_blocks, make_mutant
+
+ROOT = Path(__file__).parents[2]
+N_MUTANTS = 2100
+N_WORKERS = 2
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small trace with every structure of HDF5 that a trace can have.
+
+    Cut chunks need a fixed array; the nine members of `extra` a heap and a B-tree.
+    """
+    path = tmp_path_factory.mktemp("fuzz") / "original.h5"
+    trace = small_trace(1, n_samples=3, kinds=["conv2d", "add"])
+    one = TensorRecord.of(np.ones(1, np.uint8), axes="K", role="mask", units="1")
+    conv = replace(trace.layers[0], extra={f"mask{k}": one for k in range(9)})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bitpim_traces.writer._CHUNK_BYTES", 64)
+        write_trace(replace(trace, layers=(conv, *trace.layers[1:])), path)
+    return path
+
+
+def _worker(original: Path, start: int, stop: int) -> "subprocess.Popen[str]":
+    folders = os.pathsep.join(str(ROOT / f) for f in (".", "kernels", "traces"))
+    script = Path(__file__).with_name("fuzz_worker.py")
+    return subprocess.Popen(
+        [sys.executable, str(script), str(original), str(original.parent), str(start), str(stop)],
+        env={**os.environ, "PYTHONPATH": folders, "OPENBLAS_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_mutants_are_refused_or_the_same(original: Path) -> None:
+    """Each mutant has 10 s and 1 GiB in a process of its own; a crash names its seed."""
+    step = N_MUTANTS // N_WORKERS
+    workers = [_worker(original, k, k + step) for k in range(0, N_MUTANTS, step)]
+    outcomes: Counter[str] = Counter()
+    for worker in workers:
+        out, err = worker.communicate(timeout=600)
+        lines = out.splitlines()
+        assert worker.returncode == 0, f"died ({worker.returncode}) after {lines[-1]!r}: {err}"
+        bad = [line for line in lines if " BAD " in line]
+        assert not bad, bad
+        outcomes.update(line.split()[2] for line in lines if line.startswith("end "))
+    assert sum(outcomes.values()) == N_MUTANTS
+    # The mutants must bite, and must not all be stopped at the door.
+    assert outcomes["refused"] > N_MUTANTS // 2
+    assert outcomes["same"] > 10
+    assert outcomes["other"] + outcomes["faulty"] > 10
+
+
+def test_the_fuzz_covers_every_mutation(original: Path, tmp_path: Path) -> None:
+    """Every mutation changes the file for some seed, so none is a dead letter."""
+    before = original.read_bytes()
+    blocks = checksummed_blocks(before[:-FOOTER_BYTES])
+    changed = sum(
+        make_mutant(seed, original, tmp_path / f"{seed}.h5", blocks) is not None
+        and (tmp_path / f"{seed}.h5").read_bytes()[:-FOOTER_BYTES] != before[:-FOOTER_BYTES]
+        for seed in range(60)
+    )
+    assert changed >= 55
+    assert len(OBJECT_MUTATIONS) >= 20
+
+
+def test_metadata_blocks_are_found(original: Path) -> None:
+    """The mutants that put HDF5's checksums right need the blocks; so does the guard."""
+    body = original.read_bytes()[:-FOOTER_BYTES]
+    found = Counter(body[start : start + 4] for start, _ in checksummed_blocks(body))
+    assert found[b"OHDR"] > 30
+    assert {b"FRHP", b"BTHD", b"FAHD"} <= set(found)
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [(b"", 0xDEADBEEF), (b"Four score and seven years ago", 0x17770551)],
+)
+def test_lookup3_is_the_published_one(key: bytes, expected: int) -> None:
+    assert lookup3(key) == expected
+
+
+FORGED = [
+    (b"BTHD", 6, b"\x00\xff\xff\xff"),  # node size: made libhdf5 2.0 touch 4 GiB
+    (b"BTHD", 26, b"\xff" * 8),  # records in all
+    (b"FRHP", 112, b"\xff" * 8),  # starting block size
+    (b"FAHD", 8, b"\xff" * 7 + b"\x7f"),  # entries
+]
+
+
+@pytest.mark.parametrize(("signature", "offset", "patch"), FORGED)
+def test_forged_sizes_are_refused_before_hdf5_allocates(
+    original: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    signature: bytes,
+    offset: int,
+    patch: bytes,
+) -> None:
+    body = bytearray(original.read_bytes()[:-FOOTER_BYTES])
+    start, stop = next(
+        block for block in checksummed_blocks(bytes(body)) if body[block[0] :].startswith(signature)
+    )
+    body[start + offset : start + offset + len(patch)] = patch
+    body[stop - 4 : stop] = lookup3(bytes(body[start : stop - 4])).to_bytes(4, "little")
+    (tmp_path / "forged.h5").write_bytes(body)
+    monkeypatch.setattr(h5py, "File", None)
+    with pytest.raises(TraceFormatError, match=f"need HDF5 metadata .* got {signature.decode()}"):
+        open_trace(tmp_path / "forged.h5")
+
+
+def test_sound_files_are_not_oversized(original: Path, tmp_path: Path) -> None:
+    assert oversized(OpenFile(str(original))) == ""
+    write_trace(small_trace(5, n_layers=40), tmp_path / "deep.h5")
+    assert oversized(OpenFile(str(tmp_path / "deep.h5"))) == ""
