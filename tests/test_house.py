@@ -273,3 +273,15 @@ def test_import_contracts_hold() -> None:
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+
+
+def test_every_document_named_is_in_the_tree() -> None:
+    texts = tracked_texts()
+    known = {path.name for path in texts}
+    faults = [
+        f"{name_of(path)}: {document} is not in the tree"
+        for path in texts
+        for document in re.findall(r"\b[\w-]+\.md\b", path.read_text("utf-8"))
+        if document not in known
+    ]
+    report(faults)

@@ -2,7 +2,7 @@
 
 Numbers lie transposed, all bits of one down a lane. Operands are read only unless a docstring says
 in place; scratch fields are named after what they hold. Every program ends with the carry latch as
-its last step leaves it. Cycle formulas are those of papers.md 1.3.
+its last step leaves it. Cycle formulas are those of Neural Cache.
 """
 
 from bitpim.arrays import fragments
@@ -29,7 +29,7 @@ def add(x: Field, y: Field, to: Field, *, signed: bool = False, n_rows: int = 25
 
     Entry: carry latch clear. Cycles: n + 1; the last stores the carry, or adds the signs again.
 
-    Source: Neural Cache (n + 1 recalled:hi, agrees with silicon, papers.md 1.3).
+    Source: Neural Cache (n + 1 recalled, agrees with silicon).
     """
     need_width("add", y, len(x))
     need_width("add", to, len(x) + 1)
@@ -61,7 +61,7 @@ def subtract(
 
     Cycles: 2n + 1; wider: 2n + 2 signed, 2n + 3 unsigned.
 
-    Source: Neural Cache (derived), MVE charges 2n (papers.md 1.3).
+    Source: Neural Cache (derived), MVE charges 2n.
     """
     n = len(x)
     need_width("subtract", y, n)
@@ -101,7 +101,7 @@ def multiply(
     n^2 + 5n - 2 for equal widths; signed `a`: 2 n_a + 2 + (n_w - 1)(n_a + 4), the same for equal
     widths; signed `w`: n_a on top, and 3 n_a + 4 in all where it has one bit.
 
-    Source: Neural Cache (unsigned formula recalled:hi, decomposition derived, papers.md 1.3; signed
+    Source: Neural Cache (unsigned formula recalled, decomposition derived; signed
     variants derived).
     """
     need_width("multiply", to, len(a) + len(w))
@@ -136,7 +136,7 @@ def multiply_accumulate(
 
     Cycles: multiply + (w_total + 1): 102 + 25 = 127 for 8 bits and a total of 24.
 
-    Source: Neural Cache (derived, papers.md 1.6).
+    Source: Neural Cache (derived).
     """
     need_width("multiply_accumulate", product, len(a) + len(w))
     need_width("multiply_accumulate", total, len(product), at_least=True)
@@ -156,7 +156,7 @@ def multiply_accumulate(
 def accumulate(x: Field, total: Field, *, signed: bool = False, n_rows: int = 256) -> Program:
     """Return total += x, in place; `x` may be narrower and is extended.
 
-    Cycles: w_total + 1. Source: derived (papers.md 1.3).
+    Cycles: w_total + 1. Source: derived.
     """
     need_width("accumulate", total, len(x), at_least=True)
     b = ProgramBuilder("accumulate", n_rows)
@@ -172,7 +172,7 @@ def subtract_from(
 ) -> Program:
     """Return total -= x, in place; `x` may be narrower and is extended.
 
-    Cycles: n_x + 1 + w_total. Source: derived (papers.md 1.3).
+    Cycles: n_x + 1 + w_total. Source: derived.
     """
     need_width("subtract_from", total, len(x), at_least=True)
     need_width("subtract_from", x_complement, len(x))
@@ -213,7 +213,7 @@ def divide(
     Cycles: 1.5 n^2 + 5.5 n. The n cycles that start the remainder copy the dividend into it, so
     that its window slides by re-addressing and the dividend survives.
 
-    Source: Neural Cache (recalled:hi; the steps are ours, papers.md 1.3).
+    Source: Neural Cache (recalled; the steps are ours).
     """
     complement, difference = scratch
     n = len(dividend)
@@ -238,7 +238,7 @@ def reduction_step(
     Entry: carry latch clear. Cycles, without the move: v + 1 unsigned; v + 2 signed, whose first
     copies the sign upward; v at a fixed width.
 
-    Source: Neural Cache (papers.md 10b, semantics derived, move cost assumed).
+    Source: Neural Cache (semantics derived, move cost assumed).
     """
     v = len(moved)
     need_width("reduction_step", value, v + (len(value) > v))

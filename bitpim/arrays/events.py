@@ -1,6 +1,6 @@
 """Counts: how often each physical act happened. Exact integers, never prices.
 
-Source: papers.md 1.7 and 9.
+Source: the events Neural Cache and its successors charge.
 """
 
 from collections.abc import Iterator, Mapping

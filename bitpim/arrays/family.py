@@ -85,6 +85,6 @@ SRAM: Final[Mapping[int, Opcode]] = {
     op.TAG_AND_NOT: _tag("TAG_AND_NOT", 1, "T = T & ~A", uses="T"),
     op.TAG_AND_XNOR: _tag("TAG_AND_XNOR", 2, "T = T & ~(A ^ B)", uses="T"),
 }
-"""Two-wordline logic of a compute SRAM (papers.md 1.2)."""
+"""Two-wordline logic of a compute SRAM."""
 
 FAMILIES: Final[Mapping[str, Mapping[int, Opcode]]] = {"sram": SRAM}

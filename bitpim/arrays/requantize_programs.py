@@ -117,7 +117,7 @@ def requantize_shift(
     Cycles, with w, m, r and c rows of total, multiplier, result and code:
     2w + 2 + (m - 1)(w + 4) for the product, 1 (half up with a shift: 2) + r, and 3r + c + 4.
 
-    Source: papers.md 10b (steps found: notes-K, rounding assumed).
+    Source: Neural Cache (steps found, rounding assumed).
     """
     if rescale.shift < 0:
         raise ProgramError(f"requantize_shift: need a shift >= 0, got {rescale.shift}")

@@ -1,7 +1,7 @@
 """Programs that move, compare and select: copy, logic, constants, max, min, ReLU, clamp, search.
 
 Numbers lie transposed, all bits of one down a lane. Operands are read only unless a docstring says
-in place; scratch fields are named after what they hold. Cycle formulas are those of papers.md 1.3.
+in place; scratch fields are named after what they hold. Cycle formulas are those of Neural Cache.
 """
 
 from typing import Literal
@@ -42,7 +42,7 @@ _LOGIC = {
 
 
 def copy(x: Field, to: Field, *, n_rows: int = 256) -> Program:
-    """Return to = x. Cycles: n. Source: Neural Cache (recalled:hi)."""
+    """Return to = x. Cycles: n. Source: Neural Cache (recalled)."""
     need_width("copy", to, len(x))
     b = ProgramBuilder("copy", n_rows)
     b.reads(x)
@@ -52,7 +52,7 @@ def copy(x: Field, to: Field, *, n_rows: int = 256) -> Program:
 
 
 def complement(x: Field, to: Field, *, n_rows: int = 256) -> Program:
-    """Return to = ~x, bit by bit. Cycles: n. Source: Neural Cache (recalled:hi)."""
+    """Return to = ~x, bit by bit. Cycles: n. Source: Neural Cache (recalled)."""
     need_width("not", to, len(x))
     b = ProgramBuilder("not", n_rows)
     b.reads(x)
@@ -69,7 +69,7 @@ def logic(
     *,
     n_rows: int = 256,
 ) -> Program:
-    """Return to = x (kind) y, bit by bit. Cycles: n. Source: Neural Cache (recalled:hi)."""
+    """Return to = x (kind) y, bit by bit. Cycles: n. Source: Neural Cache (recalled)."""
     if kind not in _LOGIC:
         raise ProgramError(f"logic: need one of {', '.join(_LOGIC)}, got {kind!r}")
     need_width(kind, y, len(x))
@@ -93,7 +93,7 @@ def load_constant(value: int, to: Field, *, n_rows: int = 256) -> Program:
 def selective_copy(mask: Field, x: Field, to: Field, *, n_rows: int = 256) -> Program:
     """Return to = x where the one row of `mask` is set, else as it was, in place.
 
-    Cycles: n + 1. Source: Neural Cache (recalled:med).
+    Cycles: n + 1. Source: Neural Cache (recalled).
     """
     need_width("selective_copy", mask, 1)
     need_width("selective_copy", to, len(x))
@@ -113,7 +113,7 @@ def maximum(
     Unsigned, the carry of best - x decides; signed, the sign of the (n + 1)-bit difference.
     Cycles: (2n + 1) + 1 + n = 3n + 2; signed 3n + 3.
 
-    Source: Neural Cache (steps found: notes-K, count derived, papers.md 1.3 and 1.8).
+    Source: Neural Cache (steps found, count derived).
     """
     return _extreme("maximum", x, best, x_complement, signed, n_rows)
 
@@ -152,8 +152,8 @@ def _extreme(
 def relu(x: Field, *, n_rows: int = 256) -> Program:
     """Return x = max(x, 0), in place, signed; its sign enables the writing of zeros.
 
-    Only right before requantization: a code's zero is its zero point (papers.md 1.8).
-    Cycles: 1 + n. Source: Neural Cache (steps found: notes-K, count derived).
+    Only right before requantization: a code's zero is its zero point.
+    Cycles: 1 + n. Source: Neural Cache (steps found, count derived).
     """
     b = ProgramBuilder("relu", n_rows)
     b.changes(x)
@@ -165,7 +165,7 @@ def relu(x: Field, *, n_rows: int = 256) -> Program:
 def clamp(x: Field, bounds: tuple[int, int], *, signed: bool, n_rows: int = 256) -> Program:
     """Return x clamped to the bounds, in place; the bounds are in the steps, not in rows.
 
-    Cycles: 2 (2n + 2). Source: derived from selective copies (papers.md 10b).
+    Cycles: 2 (2n + 2). Source: derived from selective copies.
     """
     low, high = bounds
     least, most = (-(1 << len(x) - 1), (1 << len(x) - 1) - 1) if signed else (0, (1 << len(x)) - 1)
@@ -182,7 +182,7 @@ def clamp(x: Field, bounds: tuple[int, int], *, signed: bool, n_rows: int = 256)
 def equal(x: Field, y: Field, to: Field, *, n_rows: int = 256) -> Program:
     """Return to = (x == y) in one row; the tag latch keeps the verdict too.
 
-    Cycles: 1 + n, and 1 to store it. Source: Neural Cache (recalled:med).
+    Cycles: 1 + n, and 1 to store it. Source: Neural Cache (recalled).
     """
     need_width("equal", y, len(x))
     need_width("equal", to, 1)
@@ -199,7 +199,7 @@ def equal(x: Field, y: Field, to: Field, *, n_rows: int = 256) -> Program:
 def equal_constant(x: Field, key: int, *, n_rows: int = 256) -> Program:
     """Return the search for a key: the tag latch ends as x == key.
 
-    Cycles: n + 1. Source: Neural Cache (recalled:med).
+    Cycles: n + 1. Source: Neural Cache (recalled).
     """
     b = ProgramBuilder("equal_constant", n_rows)
     b.reads(x)

@@ -220,7 +220,7 @@ class Subarray:
         """Move rows sideways: column c of `to` takes column c + distance of `source`.
 
         Columns without a partner take 0. Latches stay. Every row costs `cycles_per_bit` plain
-        accesses (papers.md 10b: move cost assumed).
+        accesses (move cost assumed).
 
         Raises
         ------

@@ -274,7 +274,7 @@ def run_program(
     rows: (n_rows, words), words >= 1, contiguous
     carry, tag: (words,)
 
-    Source: Neural Cache array primitive, papers.md 1.2.
+    Source: Neural Cache array primitive.
     """
     n_words = rows.shape[1]
     width = _round_up(min(n_words, block_words))

@@ -120,7 +120,7 @@ def dot_products_kernel(
 
     Source
     ------
-    Neural Cache: multiply decomposition n^2 + 5n - 2 and reduction by halving (papers.md 1.3, 10b).
+    Neural Cache: multiply decomposition n^2 + 5n - 2 and reduction by halving.
     """
     key = (tuple(vector_rows), tuple(scalar_rows), tuple(sum_rows), block_words)
     return _kernel_of(np.ascontiguousarray(table, np.int32).tobytes(), *key)

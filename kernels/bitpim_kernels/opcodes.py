@@ -8,7 +8,7 @@ they were before the step; ``~A`` is the bitline-bar of a row.
 Each family owns its own numbers: ``sram`` 0..63. ``magic`` 64.., ``dram`` 128.., ``bitsimd`` 192..
 are kept free for the other families of the same kernel form.
 
-Source: Neural Cache, sense-amplifier logic (papers.md 1.2: AND/NOR found, latches recalled,
+Source: Neural Cache, sense-amplifier logic (AND/NOR found, latches recalled,
 the write-back sources an assumed superset).
 """
 
