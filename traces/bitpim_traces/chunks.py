@@ -5,6 +5,8 @@ stored bytes ourselves bounds memory by the declared chunk, works from any threa
 damaged chunk away from the library.
 """
 
+import hashlib
+import io
 import itertools
 import math
 import os
@@ -17,6 +19,7 @@ import numpy.typing as npt
 
 from bitpim_traces.errors import TraceError
 from bitpim_traces.faults import Fault
+from bitpim_traces.tree import blocks
 
 __all__ = ["ChunkedValues", "OpenFile", "fletcher32", "stored_limit"]
 
@@ -63,6 +66,10 @@ class OpenFile:
             n_bytes -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def stream(self) -> io.FileIO:
+        """Open the same file once more, as a stream with a position."""
+        return io.FileIO(os.dup(self._descriptor), "rb")
+
     def __del__(self) -> None:
         if hasattr(self, "_descriptor"):
             os.close(self._descriptor)
@@ -71,6 +78,9 @@ class OpenFile:
 @dataclass(slots=True)
 class ChunkedValues:
     """Reads elements of the first axis of one dataset; safe to call from many threads.
+
+    A whole read is compared with the SHA-256. So is the first partial read of a file without a
+    seal, at the price of one pass over the tensor; a seal that fits has proven the file already.
 
     Shapes: `offsets`, `sizes`: one entry a chunk, C order over the grid of chunks.
     Raises: TraceDataError when a chunk is damaged, short, or of another size than declared.
@@ -83,12 +93,31 @@ class ChunkedValues:
     chunk: tuple[int, ...]
     offsets: npt.NDArray[np.int64]
     sizes: npt.NDArray[np.int64]
+    sha256: str
+    proven: bool
     _last: tuple[int, npt.NDArray[Any]] | None = field(default=None, repr=False)
 
     def __call__(self, start: int, stop: int) -> npt.NDArray[Any]:
         """Yield elements `start:stop` of the first axis."""
         start, stop, _ = slice(start, stop).indices(self.shape[0])
         stop = max(start, stop)
+        whole = (start, stop) == (0, self.shape[0])
+        if not self.proven and not whole:
+            running = hashlib.sha256()
+            for begin, end in blocks(self.shape, self.dtype.itemsize, self.chunk[0]):
+                running.update(self._read(begin, end).data)
+            self._prove(running.hexdigest())
+        values = self._read(start, stop)
+        if whole:
+            self._prove(hashlib.sha256(values.data).hexdigest())
+        return values
+
+    def _prove(self, sha256: str) -> None:
+        if sha256 != self.sha256:
+            raise self._damaged("values with the SHA-256 of its attribute", "other values")
+        self.proven = True
+
+    def _read(self, start: int, stop: int) -> npt.NDArray[Any]:
         try:
             out = np.empty((stop - start, *self.shape[1:]), self.dtype)
         except MemoryError as error:

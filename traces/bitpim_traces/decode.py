@@ -13,6 +13,7 @@ import numpy.typing as npt
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.faults import Fault, Report
 from bitpim_traces.records import (
+    LAYER_KINDS,
     Geometry,
     LayerRecord,
     Quantization,
@@ -38,26 +39,25 @@ from bitpim_traces.schema import (
     Dataset,
     Group,
 )
-from bitpim_traces.tree import DatasetEntry, GroupEntry, Tree, Value, child, sha256_of, shown
+from bitpim_traces.tree import DatasetEntry, GroupEntry, Tree, Value, child, shown
 
 __all__ = ["decode"]
 
 _INT64 = range(-(2**63), 2**63)
 
 
-def decode(tree: Tree, report: Report, *, verify: bool, newer: bool = False) -> Trace | None:
+def decode(tree: Tree, report: Report, *, newer: bool = False) -> Trace | None:
     """Make records of a tree; None if too much is missing.
 
     Layers that cannot be made are left out (their faults are reported); then the trace has fewer
-    layers than the file. With `verify`, small datasets are compared with their SHA-256. With
-    `newer`, names that this version does not know are ignored.
+    layers than the file. With `newer`, names that this version does not know are ignored.
     """
-    return _Decoder(tree, report, verify, newer).trace()
+    return _Decoder(tree, report, newer).trace()
 
 
 class _Decoder:
-    def __init__(self, tree: Tree, report: Report, verify: bool, newer: bool) -> None:
-        self.tree, self.verify, self.newer = tree, verify, newer
+    def __init__(self, tree: Tree, report: Report, newer: bool) -> None:
+        self.tree, self.newer = tree, newer
         self._report = report
         self.n_faults = 0
         self._members: dict[str, list[str]] = {}
@@ -227,13 +227,13 @@ class _Decoder:
             return None
         before = self.n_faults
         found: dict[str, Any] = {}
-        kind = entry.attributes.get("kind") if spec is LAYER else None
-        attributes = [a for a in spec.attributes if spec is not LAYER or kind in a.kinds]
+        kind = entry.attributes.get("kind")
+        attributes = [a for a in spec.attributes if kind in a.kinds or a.kinds == LAYER_KINDS]
         for attribute in attributes:
             found[attribute.name] = self.attribute(attribute, entry.attributes, path)
         self.unknown(entry.attributes, [a.name for a in attributes], f"{path}@")
         members = self.members(path)
-        datasets = [d for d in spec.datasets if spec is not LAYER or kind in d.kinds]
+        datasets = [d for d in spec.datasets if kind in d.kinds or d.kinds == LAYER_KINDS]
         for dataset in datasets:
             if dataset.name in members:
                 found[dataset.name] = self.dataset(dataset, child(path, dataset.name))
@@ -273,6 +273,8 @@ class _Decoder:
         for attribute in DATASET_ATTRIBUTES:
             self.attribute(attribute, entry.attributes, path)
         self.unknown(entry.attributes, [a.name for a in DATASET_ATTRIBUTES], f"{path}@")
+        if self.n_faults != before:
+            return None
         if entry.type_name not in spec.dtypes:
             self.fault(path, f"dtype {' or '.join(spec.dtypes)}", entry.type_name)
         axes = str(entry.attributes.get("axes"))
@@ -298,9 +300,6 @@ class _Decoder:
             self.fault(path, f"at most {MAX_PARAMETERS} entries", f"shape {entry.shape}")
             return None
         try:
-            if self.verify and sha256_of(entry) != entry.attributes["sha256"]:
-                self.fault(path, "values with the SHA-256 of its attribute", "others", "data")
-                return None
             return entry.load(0, entry.shape[0])
         except TraceDataError as error:
             self.fault(path, "values that can be read", str(error), "data")

@@ -72,7 +72,7 @@ def read_trace(file: OpenFile, report: Report) -> Reading:
         )
     _check_digest(tree, report)
     tree = upgrade(tree, version)
-    trace = decode(tree, report, verify=True, newer=newer)
+    trace = decode(tree, report, newer=newer)
     check_rules(trace, report)
     return Reading(tree, trace)
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from bitpim_traces.faults import Fault, Report
 from bitpim_traces.records import NETWORK_INPUT, LayerRecord, Quantization, Requantize, Trace
-from bitpim_traces.schema import MAX_AXIS, WEIGHTED, WINDOWED
+from bitpim_traces.schema import MAX_AXIS, MAX_PARAMETERS, MAX_WINDOW, WEIGHTED, WINDOWED
 from bitpim_traces.tree import shown
 
-__all__ = ["check_rules", "code_dtype", "same_quantization"]
+__all__ = ["check_derived", "check_rules", "code_dtype", "same_quantization"]
 
 Say = Callable[[str, str, object], None]
 """Reports a data fault: member of the layer, need, got."""
@@ -37,6 +37,18 @@ def check_rules(trace: Trace | None, report: Report) -> None:
     if trace is None:
         return
     _Rules(trace, report).check()
+
+
+def check_derived(trace: Trace, as_read: Trace | None, report: Report) -> None:
+    """Check what records say beside the file: a reader works out input shapes from the edges."""
+    found = {} if as_read is None else {layer.index: layer for layer in as_read.layers}
+    for index, layer in enumerate(trace.layers):
+        where = f"/layers/{index:04d}"
+        if layer.index != index:
+            report(Fault(where, f"index {index}", str(layer.index), "data"))
+        elif index in found and layer.input_shapes != found[index].input_shapes:
+            need = f"input_shapes {found[index].input_shapes}"
+            report(Fault(f"{where}@inputs", need, shown(layer.input_shapes), "data"))
 
 
 def code_dtype(quantization: Quantization) -> str:
@@ -192,10 +204,13 @@ def _window_shape(layer: LayerRecord, image: tuple[int, ...]) -> tuple[int, ...]
     if window is None:
         raise _Unfit("@kernel", "a window", "nothing")
     positive = (*window.kernel, *window.stride, *window.dilation, window.groups)
-    if not all(1 <= n <= MAX_AXIS for n in positive):
-        raise _Unfit("@kernel", "kernel, stride, dilation and groups of 1 or more", positive)
-    if not all(0 <= n <= MAX_AXIS for n in window.padding):
-        raise _Unfit("@padding", "numbers that are not negative", window.padding)
+    if not all(1 <= n <= MAX_WINDOW for n in positive):
+        need = f"kernel, stride, dilation and groups of 1 to {MAX_WINDOW}"
+        raise _Unfit("@kernel", need, positive)
+    if not all(0 <= n <= MAX_WINDOW for n in window.padding):
+        raise _Unfit("@padding", f"0 to {MAX_WINDOW}", window.padding)
+    if window.kernel[0] * window.kernel[1] > MAX_PARAMETERS:
+        raise _Unfit("@kernel", f"at most {MAX_PARAMETERS} elements", window.kernel)
     pool = layer.kind != "conv2d"
     if pool and window.groups != 1:
         raise _Unfit("@groups", "1 for pooling", window.groups)
@@ -216,15 +231,18 @@ def _window_shape(layer: LayerRecord, image: tuple[int, ...]) -> tuple[int, ...]
 
 
 def _check_windows_see_image(layer: LayerRecord, size: int, n_out: int, axis: int) -> None:
-    """Pooling needs an element in every window; only the first and last can lie in the padding."""
+    """Pooling needs an element in every window; dilated ones can step over a small image."""
     window = layer.geometry
     assert window is not None
-    before, dilation = window.padding[2 * axis], window.dilation[axis]
-    for place in {0, n_out - 1, (before + window.stride[axis] - 1) // window.stride[axis]}:
-        start = place * window.stride[axis] - before
-        step = max(-(start // dilation), 0)  # first tap at or after the image's edge
-        if place < n_out and (start + step * dilation >= size or step >= window.kernel[axis]):
+    stride, before = window.stride[axis], window.padding[2 * axis]
+    dilation, kernel = window.dilation[axis], window.kernel[axis]
+    last = (n_out - 1) * stride - before
+    for start in range(-before, min(last + 1, 0), stride):
+        first = start % dilation  # position of the first tap at or after the image's edge
+        if first >= size or (first - start) // dilation >= kernel:
             raise _Unfit("@padding", "an element of the image in every window", window.padding)
+    if last >= size:
+        raise _Unfit("@padding", "an element of the image in every window", window.padding)
 
 
 def _check_quantization(

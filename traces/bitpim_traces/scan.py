@@ -15,6 +15,7 @@ from bitpim_traces.chunks import ChunkedValues, OpenFile, stored_limit
 from bitpim_traces.errors import TraceError
 from bitpim_traces.faults import Fault, Report
 from bitpim_traces.footer import verify_seal
+from bitpim_traces.guard import oversized
 from bitpim_traces.schema import (
     EXTRA_DTYPES,
     MAX_AXES,
@@ -32,7 +33,13 @@ _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _MAX_DEPTH = 8
 _MAX_ATTRIBUTES = 64
 _SMALLEST_CHUNK = 12  # bytes in the file: an empty gzip stream and its fletcher32
-_INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
+_TYPES = [
+    (h5py.h5t.py_create(dtype), dtype)
+    for dtype in (np.dtype(name).newbyteorder("<") for name in EXTRA_DTYPES)
+]
+_INTEGER_TYPES = sorted(  # widest first: the writer's own attributes are int64
+    ((tid, dtype) for tid, dtype in _TYPES if dtype.kind in "iu"), key=lambda t: -t[1].itemsize
+)
 _FILTERS = (h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_FLETCHER32)
 
 
@@ -58,17 +65,25 @@ def scan(file: OpenFile, report: Report) -> Tree:
         got = shown(head[8:])
         report(Fault("/", "HDF5 superblock 2 or later (libver 'v110', h5repack --low=2)", got))
         return {}
-    if verify_seal(file) is False:
+    sealed = verify_seal(file)
+    if sealed is False:
         report(Fault("/", "the bytes that the footer's SHA-256 seals", "damaged bytes", "data"))
+        return {}
+    wrong = oversized(file)
+    if wrong:
+        report(Fault("/", "HDF5 metadata with sizes inside the file", wrong))
         return {}
     tree: Tree = {}
     try:
-        # No lock: a trace is complete before it bears its name, and folders may be read-only.
-        with h5py.File(file.path, "r", locking=False) as opened:
+        # By a stream, not by name: it is the file the seal was verified on, needs no lock, and
+        # HDF5 cannot take it for a damaged file that it failed to close before.
+        with file.stream() as stream, h5py.File(stream, "r") as opened:
             if opened.id.get_create_plist().get_userblock():
                 report(Fault("/", "no user block", "one"))
             else:
-                _Walk(file, report, tree).object(h5py.h5g.open(opened.id, b"/"), "/", 0)
+                _Walk(file, report, tree, sealed is True).object(
+                    h5py.h5g.open(opened.id, b"/"), "/", 0
+                )
     except TraceError:
         raise
     except Exception as error:  # h5py raises nearly anything on damaged files
@@ -84,8 +99,8 @@ def _said(error: Exception) -> str:
 class _Walk:
     """Visits every object once and fills the tree."""
 
-    def __init__(self, file: OpenFile, report: Report, tree: Tree) -> None:
-        self.file, self.report, self.tree = file, report, tree
+    def __init__(self, file: OpenFile, report: Report, tree: Tree, sealed: bool) -> None:
+        self.file, self.report, self.tree, self.sealed = file, report, tree, sealed
         self.file_bytes = file.size()
         self.seen: set[int] = set()
 
@@ -118,13 +133,19 @@ class _Walk:
         if depth >= _MAX_DEPTH:
             raise _Refused(f"groups at most {_MAX_DEPTH} deep", "deeper ones")
         for raw in list(oid):
-            where = child(path, raw.decode("utf-8", "replace"))
+            where = child(path, ascii(raw.decode("utf-8", "replace"))[1:-1])
             if oid.links.get_info(raw).type != h5py.h5l.TYPE_HARD:
                 self.report(Fault(where, "a plain (hard) link", "a soft or external link"))
                 continue
             name = _name(raw)
             if name is None:
-                self.report(Fault(where, "a printable UTF-8 name of at most 255 bytes", shown(raw)))
+                self.report(
+                    Fault(
+                        where,
+                        "a printable UTF-8 name without / or @, at most 255 bytes",
+                        shown(raw),
+                    )
+                )
                 continue
             try:
                 member = h5py.h5o.open(oid, raw)
@@ -144,7 +165,7 @@ class _Walk:
                 attribute = h5py.h5a.open(oid, index=index)
                 name = _name(attribute.name)
                 if name is None:
-                    raise _Refused("a printable UTF-8 name", shown(attribute.name))
+                    raise _Refused("a printable UTF-8 name without / or @", shown(attribute.name))
                 where = f"{path}@{name}"
                 attributes[name] = _attribute(attribute)
             except _Refused as refused:
@@ -176,7 +197,10 @@ class _Walk:
             )
         chunk = _chunk(plist, shape, dtype)
         offsets, sizes = self._chunk_table(oid, shape, chunk, dtype.itemsize)
-        load = ChunkedValues(self.file, path, dtype, shape, chunk, offsets, sizes)
+        sha256 = str(attributes.get("sha256"))
+        load = ChunkedValues(
+            self.file, path, dtype, shape, chunk, offsets, sizes, sha256, self.sealed
+        )
         return DatasetEntry(attributes, dtype, shape, load)
 
     def _chunk_table(
@@ -228,9 +252,8 @@ def _dtype(tid: Any) -> np.dtype[Any]:
         if tid.is_variable_str() or not 0 < tid.get_size() <= MAX_PARAMETERS:
             raise _Refused(f"a text of fixed length, at most {MAX_PARAMETERS} bytes", "another")
         return np.dtype(f"S{tid.get_size()}")
-    for name in EXTRA_DTYPES:
-        dtype = np.dtype(name).newbyteorder("<")
-        if tid.equal(h5py.h5t.py_create(dtype)):
+    for known, dtype in _TYPES:
+        if tid.equal(known):
             return dtype
     raise _Refused("a little-endian integer, float, or text of fixed length", "another type")
 
@@ -252,24 +275,21 @@ def _chunk(plist: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[in
 
 def _attribute(attribute: Any) -> Value:
     tid, space = attribute.get_type(), attribute.get_space()
-    scalar = space.get_simple_extent_type() == h5py.h5s.SCALAR
-    listed = (
-        space.get_simple_extent_type() == h5py.h5s.SIMPLE
-        and space.get_simple_extent_ndims() == 1
-        and space.get_simple_extent_dims()[0] <= MAX_TEXT_BYTES
-    )
-    if not scalar and not listed:
+    sort = space.get_simple_extent_type()
+    shape: tuple[int, ...] = () if sort == h5py.h5s.SCALAR else (-1, -1)
+    if sort == h5py.h5s.SIMPLE:
+        shape = space.get_simple_extent_dims()
+    if len(shape) > 1 or (shape and shape[0] > MAX_TEXT_BYTES):
         raise _Refused("one value or a short list", "another shape")
     if isinstance(tid, h5py.h5t.TypeStringID):
-        if tid.is_variable_str() or not scalar or not 0 < tid.get_size() <= MAX_TEXT_BYTES:
+        if shape or tid.is_variable_str() or not 0 < tid.get_size() <= MAX_TEXT_BYTES:
             raise _Refused(f"one text of fixed length, at most {MAX_TEXT_BYTES} bytes", "another")
         text = np.zeros((), f"S{tid.get_size()}")
         attribute.read(text, mtype=tid)
         return text.tobytes().split(b"\0")[0].decode("utf-8")
-    for name in _INTEGERS:
-        dtype = np.dtype(name).newbyteorder("<")
-        if tid.equal(h5py.h5t.py_create(dtype)):
-            values = np.zeros(() if scalar else space.get_simple_extent_dims(), dtype)
-            attribute.read(values)
-            return int(values) if scalar else tuple(int(v) for v in values)
+    for known, dtype in _INTEGER_TYPES:
+        if tid.equal(known):
+            values = np.zeros(shape, dtype)
+            attribute.read(values, mtype=tid)
+            return tuple(int(v) for v in values) if shape else int(values)
     raise _Refused("an integer or a text of fixed length", "another type")

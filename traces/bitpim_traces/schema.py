@@ -24,6 +24,7 @@ __all__ = [
     "MAX_OBJECTS",
     "MAX_PARAMETERS",
     "MAX_TEXT_BYTES",
+    "MAX_WINDOW",
     "QUANTIZATION",
     "REQUANTIZE",
     "ROOT",
@@ -46,6 +47,8 @@ MAX_AXIS = 2**31 - 1
 """Longest axis of a tensor."""
 MAX_PARAMETERS = 2**24
 """Entries of a tensor that is read as a whole: scales, zero points, multipliers, tables."""
+MAX_WINDOW = 2**16
+"""Largest kernel, stride, padding, dilation and number of groups."""
 MAX_CHUNK_BYTES = 2**24
 MAX_TEXT_BYTES = 4096
 """Bytes of a text attribute. (Provenance is a dataset and may have MAX_PARAMETERS bytes.)"""

@@ -5,7 +5,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from bitpim_traces.encode import encode
 from bitpim_traces.errors import TraceDataError, TraceError
 from bitpim_traces.faults import raise_fault
 from bitpim_traces.footer import seal
+from bitpim_traces.patient import PatientStream
 from bitpim_traces.records import Trace
-from bitpim_traces.rules import check_rules
+from bitpim_traces.rules import check_derived, check_rules
 from bitpim_traces.tree import DatasetEntry, GroupEntry, Tree, Value, blocks, digest_of
 
 __all__ = ["write_trace"]
@@ -53,15 +54,16 @@ def write_trace(
             tree[where] = replace(entry, attributes=attributes)
     tree["/"] = GroupEntry({**tree["/"].attributes, "digest": _UNKNOWN_SHA256})
     report = raise_fault(str(target), "not written: mend the trace by FORMAT.md")
-    check_rules(decode(tree, report, verify=False), report)
+    as_read = decode(tree, report)
+    check_rules(as_read, report)
+    check_derived(trace, as_read, report)
     with _finished_or_absent(target) as unfinished:
         with _disk_errors(target):
-            file = h5py.File(unfinished, "w", libver=_LIBRARY_VERSION)
-        try:
-            digest = _write_tree(file, tree, target, progress)
-        finally:
-            with _disk_errors(target):
-                file.close()
+            stream = PatientStream(unfinished)
+        with stream, _disk_errors(target):
+            with h5py.File(stream, "w", libver=_LIBRARY_VERSION) as file:
+                digest = _write_tree(file, tree, _Hand(target, stream, progress))
+            stream.check()
         with _disk_errors(target):
             seal(unfinished)
     return digest
@@ -105,24 +107,31 @@ def _to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-def _write_tree(file: Any, tree: Tree, target: Path, progress: Progress | None) -> str:
+@dataclass(frozen=True, slots=True)
+class _Hand:
+    """What writing needs besides the file: names for errors, the stream's state, a listener."""
+
+    target: Path
+    stream: PatientStream
+    progress: Progress | None
+
+
+def _write_tree(file: Any, tree: Tree, hand: _Hand) -> str:
     """Write every object in the order of its path; fill in the digests as they become known."""
     total = sum(_n_bytes(entry) for entry in tree.values())
     done = 0
     for path in sorted(tree):
         entry = tree[path]
         if isinstance(entry, GroupEntry):
-            with _disk_errors(target):
-                _write_attributes(_group(file, path), entry.attributes)
+            _write_attributes(_group(file, path), entry.attributes)
             continue
-        digest = _write_dataset(file, path, entry, target)
+        digest = _write_dataset(file, path, entry, hand)
         tree[path] = replace(entry, attributes={**entry.attributes, "sha256": digest})
         done += _n_bytes(entry)
-        if progress is not None:
-            progress(done, total)
+        if hand.progress is not None:
+            hand.progress(done, total)
     digest = digest_of(tree)
-    with _disk_errors(target):
-        _overwrite(h5py.h5g.open(file.id, b"/"), "digest", digest)
+    _overwrite(h5py.h5g.open(file.id, b"/"), "digest", digest)
     return digest
 
 
@@ -141,29 +150,37 @@ def _group(file: Any, path: str) -> Any:
     return h5py.h5g.create(file.id, path.encode(), gcpl=plist)
 
 
-def _write_dataset(file: Any, path: str, entry: DatasetEntry, target: Path) -> str:
+def _write_dataset(file: Any, path: str, entry: DatasetEntry, hand: _Hand) -> str:
     """Stream one dataset through in blocks of whole chunks; yield its SHA-256."""
-    with _disk_errors(target):
-        oid = _dataset(file, path, entry)
-        _write_attributes(oid, entry.attributes)
+    oid = _dataset(file, path, entry)
+    _write_attributes(oid, entry.attributes)
     running = hashlib.sha256()
     rows = _chunk_of(entry.shape, entry.dtype.itemsize)[0]
     for start, stop in blocks(entry.shape, entry.dtype.itemsize, rows):
-        part = entry.load(start, stop)
-        if part.shape != (stop - start, *entry.shape[1:]) or part.dtype != entry.dtype:
-            raise TraceDataError(
-                f"{target}: {path}: need {entry.type_name} of shape {entry.shape}, got a part "
-                f"{start}:{stop} that is {part.dtype} of shape {part.shape}; mend its load()"
-            )
-        part = np.ascontiguousarray(part, entry.dtype)
+        part = _loaded(entry, path, start, stop, hand.target)
         running.update(part.data)
-        with _disk_errors(target):
-            space = oid.get_space()
-            space.select_hyperslab((start, *[0] * (part.ndim - 1)), part.shape)
-            oid.write(h5py.h5s.create_simple(part.shape), space, part, oid.get_type())
-    with _disk_errors(target):
-        _overwrite(oid, "sha256", running.hexdigest())
+        space = oid.get_space()
+        space.select_hyperslab((start, *[0] * (part.ndim - 1)), part.shape)
+        oid.write(h5py.h5s.create_simple(part.shape), space, part, oid.get_type())
+        hand.stream.check()
+    _overwrite(oid, "sha256", running.hexdigest())
     return running.hexdigest()
+
+
+def _loaded(entry: DatasetEntry, path: str, start: int, stop: int, target: Path) -> Any:
+    """Ask a tensor for a part of it and see that it keeps its word."""
+    try:
+        part = entry.load(start, stop)
+    except (OSError, RuntimeError) as error:  # not the fault of the disk we write to
+        raise TraceDataError(
+            f"{target}: {path}: cannot be read: {error}; mend its load()"
+        ) from error
+    if part.shape != (stop - start, *entry.shape[1:]) or part.dtype != entry.dtype:
+        raise TraceDataError(
+            f"{target}: {path}: need {entry.type_name} of shape {entry.shape}, got a part "
+            f"{start}:{stop} that is {part.dtype} of shape {part.shape}; mend its load()"
+        )
+    return np.ascontiguousarray(part, entry.dtype)
 
 
 def _dataset(file: Any, path: str, entry: DatasetEntry) -> Any:

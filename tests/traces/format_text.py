@@ -1,0 +1,156 @@
+"""The parts of FORMAT.md that follow from the code: tables, the worked example and its listing."""
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from bitpim_traces.records import (
+    LAYER_KINDS,
+    NETWORK_INPUT,
+    Geometry,
+    LayerRecord,
+    Quantization,
+    Requantize,
+    Samples,
+    TensorRecord,
+    Trace,
+)
+from bitpim_traces.schema import Attribute, Dataset, Group
+
+__all__ = ["example_trace", "listing", "table_of"]
+
+
+def _who(kinds: tuple[str, ...]) -> str:
+    return "all" if kinds == LAYER_KINDS else ", ".join(kinds)
+
+
+def _attribute_row(attribute: Attribute, layered: bool) -> str:
+    form = attribute.form
+    if attribute.length:
+        form += f"[{attribute.length}]"
+    meaning = attribute.meaning
+    if len(attribute.choices) == 1:
+        meaning += f": `{attribute.choices[0]}`"
+    elif attribute.choices:
+        meaning += ": " + ", ".join(f"`{c}`" for c in attribute.choices)
+    who = f" {_who(attribute.kinds)} |" if layered else ""
+    return f"| `{attribute.name}` | {form} |{who} {meaning} |"
+
+
+def _dataset_row(dataset: Dataset, layered: bool) -> str:
+    need = "MUST" if dataset.required else "MAY"
+    who = f" {_who(dataset.kinds)} |" if layered else ""
+    cells = (", ".join(dataset.dtypes), " or ".join(dataset.axes), dataset.units, need)
+    return f"| `{dataset.name}` | {' | '.join(cells)} |{who} {dataset.meaning} |"
+
+
+def table_of(group: Group) -> str:
+    """Write the tables of a group as FORMAT.md has them."""
+    layered = group.path == "/layers/NNNN"
+    lines = []
+    if group.attributes:
+        lines += [f"| attribute | form |{' kinds |' if layered else ''} meaning |"]
+        lines += ["|---" * (4 if layered else 3) + "|"]
+        lines += [_attribute_row(a, layered) for a in group.attributes]
+    if group.datasets:
+        lines += [""] if lines else []
+        kinds = " kinds |" if layered else ""
+        lines += [f"| dataset | dtype | axes | units | presence |{kinds} meaning |"]
+        lines += ["|---" * (7 if layered else 6) + "|"]
+        lines += [_dataset_row(d, layered) for d in group.datasets]
+    return "\n".join(lines)
+
+
+def _codes(values: Any, dtype: str, axes: str, role: str, units: str = "code") -> TensorRecord:
+    return TensorRecord.of(np.array(values, dtype), axes=axes, role=role, units=units)
+
+
+def _quantization(
+    bits: int, signed: bool, scale: Any, zero_point: Any, axis: int | None = None
+) -> Quantization:
+    return Quantization(
+        bits, signed, np.array(scale, np.float64), np.array(zero_point, np.int64), axis
+    )
+
+
+def _shifts(mode: str, multiplier: list[int], shift: list[int]) -> Requantize:
+    return Requantize(mode, np.array(multiplier, np.int32), np.array(shift, np.int32))
+
+
+def example_trace() -> Trace:
+    """Build the worked example of FORMAT.md section 6."""
+    image = [[8, 12, 4, 15], [9, 7, 8, 0], [15, 8, 12, 3], [15, 0, 10, 8]]
+    hidden = _quantization(4, False, [0.25], [2])
+    conv = LayerRecord(
+        0,
+        "conv",
+        "conv2d",
+        (NETWORK_INPUT,),
+        ((1, 4, 4),),
+        (1, 2, 2),
+        hidden,
+        geometry=Geometry((2, 2), (2, 2)),
+        activation="relu",
+        clamp=(2, 15),
+        requantize=_shifts("truncate_shift", [1], [3]),
+        accumulator_bits=16,
+        pad_code=8,
+        weight=_codes([[[[1, -2], [3, 0]]]], "int8", "OIHW", "weight"),
+        weight_quantization=_quantization(3, True, [0.25], [0]),
+        bias=_codes([5], "int32", "O", "bias"),
+    )
+    flat = LayerRecord(1, "flat", "flatten", (0,), ((1, 2, 2),), (4,), hidden, clamp=(0, 15))
+    scores = LayerRecord(
+        2,
+        "scores",
+        "linear",
+        (1,),
+        ((4,),),
+        (2,),
+        _quantization(8, True, [0.125], [-1]),
+        clamp=(-128, 127),
+        requantize=_shifts("half_up_shift", [1, 1], [1, 0]),
+        accumulator_bits=16,
+        weight=_codes([[1, 1, -1, 2], [0, -3, 2, 1]], "int8", "OI", "weight"),
+        weight_quantization=_quantization(3, True, [0.25, 0.5], [0, 0], 0),
+        output_float=_codes([[0.125, 1.375]], "float32", "NC", "output_float", "real"),
+    )
+    samples = Samples(
+        _codes([[image]], "uint8", "NCHW", "codes"),
+        _quantization(4, False, [0.125], [8]),
+        _codes([1], "int32", "N", "labels", "1"),
+        "by hand",
+    )
+    provenance = {"software": {"name": "FORMAT.md"}, "parameters": {}, "seed": None}
+    return Trace("example", (conv, flat, scores), samples, provenance)
+
+
+def listing(path: Path) -> str:
+    """List a file in the manner of h5dump, one object a line."""
+    lines = []
+
+    def line(name: str, item: Any) -> None:
+        shown = {k: v for k, v in item.attrs.items() if k not in ("units", "role", "sha256")}
+        attributes = " ".join(f"{k}={_value(v)}" for k, v in sorted(shown.items()))
+        name = name if name.startswith("/") else f"/{name}"
+        if isinstance(item, h5py.Dataset):
+            content = _value(item[0] if item.dtype.kind == "S" else item[...])
+            dtype = "text" if item.dtype.kind == "S" else item.dtype.name
+            lines.append(f"{name} {dtype}{list(item.shape)} {attributes}: {content}")
+        else:
+            lines.append(f"{name} {attributes}".rstrip())
+
+    with h5py.File(path) as file:
+        line("/", file)
+        file.visititems(line)
+    return "\n".join(lines)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bytes):
+        return " ".join(value.decode().split())
+    if isinstance(value, np.ndarray):
+        return str(value.tolist()).replace(" ", "")
+    return str(value)
