@@ -11,22 +11,18 @@ import random
 import shutil
 import struct
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from bitpim_traces.chunks import ChunkedValues, OpenFile
-from bitpim_traces.errors import TraceError
 from bitpim_traces.footer import FOOTER_BYTES, seal
 from bitpim_traces.guard import lookup3
-from bitpim_traces.scan import scan
 from bitpim_traces.schema import FOOTER_MAGIC
-from bitpim_traces.tree import DatasetEntry, digest_of
+from tests.traces.edits import redo_digests, set_text
 
-__all__ = ["OBJECT_MUTATIONS", "checksummed_blocks", "make_mutant", "text_type"]
+__all__ = ["OBJECT_MUTATIONS", "checksummed_blocks", "make_mutant"]
 
 
 def make_mutant(seed: int, original: Path, mutant: Path, blocks: list[tuple[int, int]]) -> bool:
@@ -125,42 +121,6 @@ def _object_mutant(dice: random.Random, original: Path, mutant: Path) -> bool:
     if dice.random() < 0.5:
         seal(mutant)
     return redone
-
-
-def redo_digests(path: Path) -> None:
-    """Make SHA-256 and digest attributes fit whatever the file says now, where that is possible.
-
-    Values are read by our own chunks: libhdf5 crashed on a chunk that `raw_chunk` had forged.
-    """
-    tree = scan(OpenFile(str(path)), lambda fault: None)
-    digests = {}
-    for where, entry in tree.items():
-        if isinstance(entry, DatasetEntry) and "sha256" in entry.attributes:
-            with contextlib.suppress(TraceError):
-                digests[where] = _sha256(entry)
-                attributes = {**entry.attributes, "sha256": digests[where]}
-                tree[where] = replace(entry, attributes=attributes)
-    with h5py.File(path, "r+", libver=("v110", "v110")) as file:
-        for where, digest in digests.items():
-            set_text(file[where], "sha256", digest)
-        set_text(file, "digest", digest_of(tree))
-
-
-def _sha256(entry: DatasetEntry) -> str:
-    """Digest values as they are; `load` itself would compare them with the old digest."""
-    n = entry.shape[0] if int(np.prod(entry.shape, dtype=np.float64)) < 10**7 else 0
-    load: Any = entry.load
-    values = load._read(0, n) if isinstance(load, ChunkedValues) else load(0, n)
-    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
-
-
-def text_type(length: int) -> Any:
-    return h5py.string_dtype("utf-8", length)
-
-
-def set_text(item: Any, name: str, text: str) -> None:
-    raw = text.encode()
-    item.attrs.create(name, np.array(raw, f"S{len(raw) or 1}"), dtype=text_type(len(raw) or 1))
 
 
 def _items(file: Any, sort: type | None = None) -> list[str]:

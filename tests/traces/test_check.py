@@ -22,8 +22,8 @@ from bitpim_traces.records import (
 )
 from bitpim_traces.rules import check_rules
 from tests.strategies import small_trace
+from tests.traces.edits import redo_digests
 from tests.traces.format_text import example_trace
-from tests.traces.mutants import redo_digests
 
 CONV, FLAT, SCORES = range(3)
 
