@@ -87,6 +87,8 @@ def run(arguments: Sequence[str]) -> int:
         return _usage(error)
     except (KeyboardInterrupt, typer.Abort):
         outcome = EXIT_INTERRUPTED
+    except SystemExit as end:  # a command that has said its last line itself
+        return end.code if isinstance(end.code, int) else EXIT_BUG
     except MismatchError as error:
         return _fail(str(error), EXIT_MISMATCH)
     except BitpimError as error:

@@ -78,8 +78,9 @@ def replay(
                     progress=progress,
                 )
         except KeyboardInterrupt:
-            sys.stderr.write(f"what was finished is in {output}.part: --resume goes on\n")
-            raise
+            note = f"{output}.part keeps what was finished, --resume goes on"
+            sys.stderr.write(f"bitpim: interrupted; {note}\n")
+            raise SystemExit(130) from None
     result = open_result(output)
     if json:
         typer.echo(as_json({"result": str(output), **summary(result)}))
