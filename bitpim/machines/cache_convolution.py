@@ -150,7 +150,7 @@ class BitConvolution:
             return False
         n_filters = self.weights.shape[0]
         by_position = n_filters * _padded_words(n_positions)
-        by_filter = n_positions * sum(_padded_words(g.filters.size) for g in self.epilogue)
+        by_filter = n_positions * _padded_words(n_filters)
         return bool(by_filter < by_position)
 
     # positions side by side: lanes of a word share a weight
@@ -158,7 +158,8 @@ class BitConvolution:
     def _position_blocks(
         self, images: Codes, n_positions: int, lanes: Codes, n_threads: int
     ) -> Iterator[Any]:
-        block_words = pick_block_words(words_for(n_positions))
+        n_planes = self.weights.shape[1] * self.encoding.bits
+        block_words = pick_block_words(words_for(n_positions), n_planes)
         kernels = self._kernels(block_words, inputs_in_lanes=True)
         n_blocks = -(-n_positions // (64 * block_words))
         shares = 1 if n_blocks >= 2 * n_threads else -(-2 * n_threads // n_blocks)
@@ -281,58 +282,79 @@ class BitConvolution:
         pad_code = int(self.encoding.zero_point[0])
         inputs = window_codes(images, self.window, pad_code, n_positions)
         windows = self._window_codes_summed(images, n_positions)
-        for number, group in enumerate(self.epilogue):
-            block_words = pick_block_words(words_for(group.filters.size))
-            kernels = self._kernels(block_words, inputs_in_lanes=False)
-            for first in range(0, group.filters.size, 64 * block_words):
-                yield (
-                    lambda g=group, key=(number, first), n=block_words, k=kernels: (
-                        self._filter_block(g, key, n, k, inputs, windows, lanes)
-                    )
-                )
+        n_filters = self.weights.shape[0]
+        block_words = pick_block_words(
+            words_for(n_filters), inputs.shape[1] * self.dots.weight.width
+        )
+        kernel = self._kernels(block_words, inputs_in_lanes=False)[0]
+        for first in range(0, n_filters, 64 * block_words):
+            filters = range(first, min(first + 64 * block_words, n_filters))
+            yield lambda f=filters: self._filter_block(
+                f, block_words, kernel, inputs, windows, lanes
+            )
 
     def _filter_block(
         self,
-        group: EpilogueGroup,
-        key: tuple[int, int],
+        filters: range,
         block_words: int,
-        kernels: tuple[Any, Any],
+        kernel: Any,
         inputs: Codes,
         windows: npt.NDArray[np.int64] | None,
         lanes: Codes,
     ) -> None:
-        part = slice(key[1], key[1] + 64 * block_words)
-        filters = group.filters[part]
+        """Run a block of filters at all positions."""
+        key = (filters.start, block_words)
         if key not in self._filter_planes:
-            weight_bits = self.dots.weight.width
-            planes = filter_planes(self.weights[filters], weight_bits, block_words)
-            self._filter_planes[key] = planes
+            weights = self.weights[filters.start : filters.stop]
+            self._filter_planes[key] = filter_planes(weights, self.dots.weight.width, block_words)
         scratch = SumScratch(self.dots, block_words)
-        sums = sum_planes(kernels[0], self.dots, scratch, self._filter_planes[key], inputs)
+        sums = sum_planes(kernel, self.dots, scratch, self._filter_planes[key], inputs)
+        for group in self.epilogue:
+            inside = (group.filters >= filters.start) & (group.filters < filters.stop)
+            mine = np.flatnonzero(inside)
+            if mine.size:
+                self._finish_filters(group, mine, filters, sums, windows, lanes)
+
+    def _finish_filters(
+        self,
+        group: EpilogueGroup,
+        mine: npt.NDArray[np.int64],
+        filters: range,
+        sums: Words,
+        windows: npt.NDArray[np.int64] | None,
+        lanes: Codes,
+    ) -> None:
+        """Turn the sums of one epilogue group's filters, `mine` of the group, into codes.
+
+        The program runs in all lanes of the block; those of other groups are dropped.
+        """
+        block_words = sums.shape[2]
+        chosen_filters = group.filters[mine]
+        at_lane = chosen_filters - filters.start
         if self._exact_sums_needed:
-            codes = from_planes(sums, 64 * block_words, dtype=np.int64)[:, : filters.size].T
+            codes = from_planes(sums, 64 * block_words, dtype=np.int64)[:, at_lane].T
             beside = None if windows is None else windows[None, :]
-            totals = self.totals.accumulators(codes, beside, filters)
-            self.totals.check(totals, filters)
+            totals = self.totals.accumulators(codes, beside, chosen_filters)
+            self.totals.check(totals, chosen_filters)
             if group.program is None:
-                lanes[filters] = self.totals.host_codes(totals, filters)
+                lanes[chosen_filters] = self.totals.host_codes(totals, chosen_filters)
                 return
         assert group.program is not None and group.program.program is not None
         constants = {}
         for name, values in group.constants.items():
             padded = np.zeros(64 * block_words, np.int64)
-            padded[: filters.size] = values[part]
+            padded[at_lane] = values[mine]
             bits = group.program.program.field(name).width
             constants[name] = everywhere(to_planes(padded, bits))
         block = self._epilogue_block(block_words)
-        for at in _chunks(np.arange(inputs.shape[0]), block_words):
+        for at in _chunks(np.arange(sums.shape[0]), block_words):
             operands = {**constants, "sum": chosen(sums, at)}
             if windows is not None:
                 operands["window"] = outer(windows[at])
             result = np.empty(at.size * 64 * block_words, lanes.dtype)
             block.run(group.program, at.size, block_words, operands, result)
-            kept = result.reshape(at.size, -1)[:, : filters.size]
-            lanes[filters[:, None], at[None, :]] = kept.T
+            kept = result.reshape(at.size, -1)[:, at_lane]
+            lanes[chosen_filters[:, None], at[None, :]] = kept.T
 
     def _window_codes_summed(self, images: Codes, n_positions: int) -> npt.NDArray[np.int64] | None:
         """Yield the sum of each window's codes, summed in lanes with positions side by side."""

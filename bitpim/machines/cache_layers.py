@@ -24,6 +24,7 @@ __all__ = ["BitLayer", "prepare_bit_layer"]
 Codes = npt.NDArray[Any]
 
 _BLOCK_WORDS = 64
+_SUM_ROWS = 40  # 24-bit partial sums of up to 65,536 lanes
 
 
 class BitLayer(Protocol):
@@ -105,12 +106,12 @@ class _Convolution:
         """Least and greatest accumulator of each filter, over all inputs."""
         zero = int(self._encoding.zero_point[0])
         low, high = min(0, -zero), max(0, self._encoding.code_max - zero)
+        total = codes.sum(axis=1, dtype=np.int64) - codes.shape[1] * zeros
         above = np.zeros(codes.shape[0], np.int64)
-        below = np.zeros(codes.shape[0], np.int64)
         for m, row in enumerate(codes):
-            centred = row.astype(np.int64) - zeros[m]
-            above[m] = np.maximum(centred, 0).sum()
-            below[m] = np.minimum(centred, 0).sum()
+            above[m] = np.maximum(row, zeros[m]).sum(dtype=np.int64)
+        above -= codes.shape[1] * zeros
+        below = total - above
         bias = self._layer.bias.read().astype(np.int64) if self._layer.bias else 0
         return above * low + below * high + bias, above * high + below * low + bias
 
@@ -126,9 +127,9 @@ def _arithmetic(plan: ConvPlan, table: npt.NDArray[np.int32], weight_bits: int) 
     tap = plan.tap if weight_bits else plan.window_tap
     x, total = tap.field("x"), tap.field("sum")
     weight = tap.field("w") if weight_bits else Field("w", x.stop, 0)
-    # The reduction widens the sum; its rows above are free in the tap's table. Whole bytes of
-    # rows let layers of different depth share a kernel; the rows above a sum are zero.
-    widest = Field("sum", total.start, -(-plan.final_bits // 8) * 8)
+    # The reduction widens the sum; its rows above are free in the tap's table. One width for
+    # layers of every depth lets them share a kernel; the rows above a sum are zero.
+    widest = Field("sum", total.start, _SUM_ROWS if plan.final_bits <= _SUM_ROWS else 64)
     return LaneArithmetic(table, x, weight, widest, plan.layout.source, plan.layout.n_lanes)
 
 

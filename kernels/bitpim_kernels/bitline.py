@@ -276,16 +276,17 @@ def run_program(
 
     Source: Neural Cache array primitive.
     """
+    steps = table.copy()  # of one type, whether the caller's may be written or not
     n_words = rows.shape[1]
     width = _round_up(min(n_words, block_words))
     if n_words == width:
-        _run_span(table, rows, carry, tag, 0, n_words)
+        _run_span(steps, rows, carry, tag, 0, n_words)
     else:
-        slots = _touched_rows(table, rows.shape[0])
-        if _in_place(table, slots, n_words):
-            _run_span(table, rows, carry, tag, 0, n_words)
+        slots = _touched_rows(steps, rows.shape[0])
+        if _in_place(steps, slots, n_words):
+            _run_span(steps, rows, carry, tag, 0, n_words)
         else:
-            dense = _renumber(table, slots, rows.shape[0])
+            dense = _renumber(steps, slots, rows.shape[0])
             scratch = aligned_rows(slots.shape[0] + 2, width + _LINE_WORDS)
             n_blocks = (n_words + width - 1) // width
             _run_blocks(dense, slots, rows, carry, tag, scratch, 0, n_blocks)

@@ -23,6 +23,8 @@ BLOCK_WORDS = (8, 32)
 Few sizes keep first runs short: each is a kernel of its own.
 """
 
+_CACHE_BYTES = 600_000  # of an L2 cache, for planes that every filter reads again
+
 _TEXT = '''"""Generated from a program table; see bitpim_kernels.fuse."""
 
 import numpy as np
@@ -48,6 +50,12 @@ def add(addend, sums, n_words):
 
 
 @kernel()
+def copy(words, to):  # a loop: Numba's slice assignment compiles for seconds
+    for w in range(words.shape[0]):
+        to[w] = words[w]
+
+
+@kernel()
 def dot_products(vectors, scalars, source, order, work, out):
     top = work.shape[0] - 1
     n_words = work.shape[1] // {width}
@@ -55,20 +63,21 @@ def dot_products(vectors, scalars, source, order, work, out):
         for i in range(order.shape[0]):
             level = 0
             if order[i] < source.shape[0]:
-                work[top, :] = ZERO
+                for w in range(work.shape[1]):
+                    work[top, w] = ZERO
                 for tap in range(source.shape[1]):
                     k = source[order[i], tap]
                     if k >= 0:
                         scalar = np.uint64(scalars[o, k])
                         multiply_accumulate(vectors, k * {entry}, scalar, work[top], n_words)
             else:  # an idle lane adds nothing to its partner
-                work[top, :] = work[0]
+                copy(work[0], work[top])
                 level = 1
             while (i >> level) & 1:
                 add(work[level], work[top], n_words)
                 level += 1
-            work[level, :] = work[top]
-        out[o, :] = work[top]
+            copy(work[top], work[level])
+        copy(work[top], out[o])
 '''
 
 
@@ -85,10 +94,14 @@ def tree_order(n_lanes: int) -> npt.NDArray[np.int64]:
     return order
 
 
-def pick_block_words(n_words: int) -> int:
-    """Choose the faster block size: a block of 32 takes about the time of two of 8 (measured)."""
+def pick_block_words(n_words: int, n_planes: int = 0) -> int:
+    """Choose the faster block size for rows of `n_words`, of which a block reads `n_planes`.
+
+    A block of 32 takes about the time of two of 8 while its planes stay in an L2 cache (measured).
+    """
     small, large = BLOCK_WORDS
-    return small if n_words <= 2 * small else large
+    too_large = 8 * large * n_planes > _CACHE_BYTES
+    return small if n_words <= 2 * small or too_large else large
 
 
 def dot_products_kernel(

@@ -145,7 +145,7 @@ def fill_vector_rows(planes: Words, n_groups: int, rows: Words) -> None:
     n_words = planes.shape[1]
     for bit in range(planes.shape[0]):
         for g in range(n_groups):
-            rows[bit, g * n_words : (g + 1) * n_words] = planes[bit]
+            _copy_strided(planes[bit], 1, rows[bit, g * n_words : (g + 1) * n_words])
 
 
 @kernel()
@@ -166,7 +166,8 @@ def fill_chosen_rows(planes: Words, chosen: Any, rows: Words) -> None:
     n_words = planes.shape[2]
     for bit in range(rows.shape[0]):
         for g in range(chosen.shape[0]):
+            row = rows[bit, g * n_words : (g + 1) * n_words]
             if bit < planes.shape[1]:
-                rows[bit, g * n_words : (g + 1) * n_words] = planes[chosen[g], bit]
+                _copy_strided(planes[chosen[g], bit], 1, row)
             else:
-                rows[bit, g * n_words : (g + 1) * n_words] = np.uint64(0)
+                row[:] = np.uint64(0)
