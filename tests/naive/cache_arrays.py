@@ -168,7 +168,7 @@ class _Array:
         self.cells.counts = counts
 
     def _reset_carry(self, *, counted: bool) -> None:
-        """Clear the carry latch; papers.md 10b counts no cycle where one stores the carry.
+        """Clear the carry latch; no cycle is counted where one stores the carry.
 
         It falls into the move, which leaves the latches alone.
         """

@@ -1,0 +1,134 @@
+"""Programs turned into text against the interpreter that runs them row by row."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bitpim_kernels import bitline, layout
+from bitpim_kernels import opcodes as op
+from bitpim_kernels.fuse import compile_source, fuse, indent
+from tests.kernels.conftest import Form
+from tests.kernels.test_bitline import N_ROWS, random_table
+
+ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
+Rows = npt.NDArray[np.uint64]
+Table = npt.NDArray[np.int32]
+
+HEAD = """import numpy as np
+
+from bitpim_kernels.jit import kernel
+
+ZERO = np.uint64(0)
+ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+@kernel()
+def run(rows):
+    for w in range(rows.shape[1]):
+"""
+
+
+def interpreted(table: Table, rows: Rows) -> Rows:
+    out = rows.copy()
+    latches = np.zeros((2, rows.shape[1]), np.uint64)
+    bitline.run_program(table, out, latches[0], latches[1], layout.tail_mask(64), 8)
+    return out
+
+
+def random_rows(seed: int, n_words: int, given_rows: list[int]) -> Rows:
+    rows = np.zeros((N_ROWS, n_words), np.uint64)
+    rng = np.random.default_rng(seed)
+    rows[given_rows] = rng.integers(0, 2**64, (len(given_rows), n_words), dtype=np.uint64)
+    return rows
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_steps=st.integers(0, 60),
+    given_rows=st.lists(st.integers(0, N_ROWS - 1), unique=True),
+)
+def test_fused_text_leaves_every_row_as_the_interpreter_does(
+    seed: int, n_steps: int, given_rows: list[int]
+) -> None:
+    table = random_table(seed, n_steps).reshape(n_steps, 5)
+    rows = random_rows(seed, 3, given_rows)
+    lines, values = fuse(table, {r: f"s{r}" for r in given_rows}, range(N_ROWS))
+    names: dict[str, Any] = {"ZERO": np.zeros(3, np.uint64), "ONES": np.full(3, ONES)}
+    names |= {f"s{r}": rows[r] for r in given_rows}
+    exec("\n".join(lines), names)
+    got = np.array([names[values[r]] for r in range(N_ROWS)])
+    assert np.array_equal(got, interpreted(table, rows))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_compiled_text_does_too(seed: int, form: Form) -> None:
+    table = random_table(seed, 50)
+    inputs = {r: f"s{r}" for r in range(N_ROWS)}
+    lines, values = fuse(table, inputs, range(N_ROWS))
+    loads = [f"s{r} = rows[{r}, w]" for r in range(N_ROWS)]
+    stores = [f"rows[{r}, w] = {values[r]}" for r in range(N_ROWS)]
+    module = compile_source(HEAD + indent(loads + lines + stores, 2) + "\n")
+    rows = random_rows(seed, 70, list(range(N_ROWS)))
+    expected = interpreted(table, rows)
+    assert not np.array_equal(rows, expected)
+    form(module.__dict__["run"])(rows)
+    assert np.array_equal(rows, expected)
+
+
+def test_what_is_known_costs_no_line() -> None:
+    table = np.array(
+        [
+            [op.ZERO, -1, -1, 2, op.ALWAYS],
+            [op.ONE, -1, -1, 3, op.ALWAYS],
+            [op.AND, 0, 2, 2, op.ALWAYS],
+            [op.XNOR, 1, 3, 3, op.ALWAYS],
+            [op.TAG_SET, -1, -1, -1, op.ALWAYS],
+            [op.COPY, 0, -1, 1, op.IF_TAG],
+        ],
+        np.int32,
+    )
+    lines, values = fuse(table, {0: "a", 1: "b"}, range(4))
+    assert values == {0: "a", 1: "a", 2: "ZERO", 3: values[3]}
+    assert all(line.startswith("v") for line in lines)
+    assert len(lines) <= 2  # xnor with ones: not, not
+
+
+def test_unknown_opcodes_are_refused() -> None:
+    with pytest.raises(ValueError, match="opcode 60"):
+        fuse(np.array([[60, 0, 1, 2, op.ALWAYS]], np.int32), {}, [2])
+
+
+def test_equal_text_is_compiled_once() -> None:
+    text = HEAD + "        rows[0, w] = ONES\n"
+    assert compile_source(text) is compile_source(str(text))
+
+
+def test_a_folder_that_cannot_be_written_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("", "utf-8")
+    monkeypatch.setenv("BITPIM_CACHE_DIR", str(in_the_way / "cache"))
+    module = compile_source(HEAD + "        rows[0, w] = rows[0, w] ^ ONES\n        ONES\n")
+    rows = np.zeros((1, 2), np.uint64)
+    module.__dict__["run"](rows)
+    assert (rows == ONES).all()
+
+
+def test_the_text_is_kept_beside_the_compiled_kernels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BITPIM_CACHE_DIR", str(tmp_path))
+    text = HEAD + "        rows[0, w] = ZERO\n        ZERO\n"
+    module = compile_source(text)
+    assert module.__file__ is not None
+    path = Path(module.__file__)
+    assert tmp_path in path.parents
+    assert path.read_text("utf-8") == text
+    assert [p.name for p in path.parent.iterdir() if p.suffix == ".part"] == []

@@ -1,0 +1,140 @@
+"""Windows of images in lanes against windows cut out one element at a time."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bitpim_kernels import windows as kernels
+from bitpim_kernels.layout import from_planes
+from bitpim_traces.records import Geometry
+from tests.kernels.conftest import Form
+
+Codes = npt.NDArray[np.int64]
+
+
+def vector(geometry: Geometry, size: tuple[int, int]) -> npt.NDArray[np.int64]:
+    corner = (geometry.padding[0], geometry.padding[2])
+    return kernels.window_vector(geometry.kernel, geometry.stride, corner, geometry.dilation, size)
+
+
+def naive(images: Any, channel: int, tap: int, geometry: Geometry, pad: int, at: range) -> Codes:
+    """Yield the code that a tap meets at each output position, 0 beyond the last sample."""
+    n_samples, _, height, width = images.shape
+    n_rows, n_columns = geometry.output_size(height, width)
+    r, s = divmod(tap, geometry.kernel[1])
+    codes = []
+    for position in at:
+        sample, place = divmod(position, n_rows * n_columns)
+        y, x = divmod(place, n_columns)
+        row = y * geometry.stride[0] + r * geometry.dilation[0] - geometry.padding[0]
+        column = x * geometry.stride[1] + s * geometry.dilation[1] - geometry.padding[2]
+        inside = 0 <= row < height and 0 <= column < width
+        code = int(images[sample, channel, row, column]) if sample < n_samples and inside else pad
+        codes.append(code if sample < n_samples else 0)
+    return np.array(codes, np.int64)
+
+
+GEOMETRIES = st.builds(
+    Geometry,
+    kernel=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    stride=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    padding=st.tuples(*[st.integers(0, 6)] * 4),
+    dilation=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    ceil_mode=st.booleans(),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    geometry=GEOMETRIES,
+    shape=st.tuples(*[st.integers(1, 9)] * 2),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_taps_of_any_window(geometry: Geometry, shape: tuple[int, int], seed: int) -> None:
+    size = geometry.output_size(*shape)
+    if min(size) < 1:
+        return
+    rng = np.random.default_rng(seed)
+    n_samples = int(rng.integers(0, 3))
+    images = rng.integers(1, 256, (n_samples, 2, *shape)).astype(np.uint8)
+    n_positions = n_samples * size[0] * size[1]
+    first = int(rng.integers(0, n_positions + 2))
+    n_lanes = int(rng.choice([1, 7, 64, 65, n_positions + 3]))
+    tap = int(rng.integers(0, geometry.kernel[0] * geometry.kernel[1]))
+    lanes = np.full(n_lanes, 77, np.uint8)
+    kernels.gather_window(images, 1, tap, vector(geometry, size), 200, first, lanes)
+    expected = naive(images, 1, tap, geometry, 200, range(first, first + n_lanes))
+    assert np.array_equal(lanes, expected)
+
+
+CASES = {
+    "1-pixel image": (Geometry((3, 3), padding=(1, 1, 1, 1)), (1, 1)),
+    "kernel larger than the image": (Geometry((5, 4), padding=(4, 0, 0, 3)), (1, 1)),
+    "asymmetric": (Geometry((2, 3), (3, 2), (1, 0, 0, 2), (2, 1)), (7, 8)),
+    "padding only at the left": (Geometry((1, 1), (1, 5), (0, 0, 6, 0)), (2, 3)),
+    "windows all in the padding": (Geometry((1, 1), (1, 1), (2, 2, 2, 2)), (1, 1)),
+    "ceil mode reaches beyond": (Geometry((2, 2), (3, 3), ceil_mode=True), (4, 4)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_all_taps_of_a_window(case: str, form: Form, monkeypatch: pytest.MonkeyPatch) -> None:
+    if form(kernels.gather_window) is not kernels.gather_window:
+        monkeypatch.setattr(kernels, "_copy_strided", form(kernels._copy_strided))
+    geometry, shape = CASES[case]
+    size = geometry.output_size(*shape)
+    rng = np.random.default_rng(3)
+    images = rng.integers(-128, 127, (2, 1, *shape)).astype(np.int8)
+    n = 2 * size[0] * size[1]
+    for tap in range(geometry.kernel[0] * geometry.kernel[1]):
+        lanes = np.empty(n + 1, np.int8)
+        form(kernels.gather_window)(images, 0, tap, vector(geometry, size), -9, 0, lanes)
+        assert np.array_equal(lanes, naive(images, 0, tap, geometry, -9, range(n + 1))), tap
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [(np.uint8, 8), (np.uint8, 3), (np.uint16, 16)])
+def test_packed_windows_are_the_windows(dtype: Any, bits: int) -> None:
+    geometry = Geometry((3, 2), (2, 1), (1, 1, 0, 1), (1, 2))
+    rng = np.random.default_rng(bits)
+    images = rng.integers(0, 1 << bits, (2, 3, 6, 9)).astype(dtype)
+    window = vector(geometry, geometry.output_size(6, 9))
+    entries = np.array([[2, 0], [0, 5], [1, 3]], np.int64)
+    for first, n_words in ((0, 1), (64, 2), (0, 4)):
+        lanes = np.empty(64 * n_words, dtype)
+        out = np.full((3, bits, n_words), 2**64 - 1, np.uint64)
+        kernels.pack_windows(images, entries, window, 3, first, lanes, out)
+        got = from_planes(out, 64 * n_words, dtype=np.int64)
+        at = range(first, first + 64 * n_words)
+        expected = [naive(images, int(c), int(t), geometry, 3, at) for c, t in entries]
+        assert np.array_equal(got, expected)
+
+
+def test_rows_of_groups(form: Form) -> None:
+    codes = np.array([5, -1, 0, -(2**62)], np.int64)
+    rows = np.full((66, 8), 7, np.uint64)
+    form(kernels.fill_outer_rows)(codes, 66, 2, rows)
+    for bit in range(66):
+        on = [(int(code) >> bit) & 1 for code in codes]
+        assert rows[bit].tolist() == [word * (2**64 - 1) for word in on for _ in range(2)]
+
+
+def test_rows_that_repeat(form: Form) -> None:
+    planes = np.arange(6, dtype=np.uint64).reshape(2, 3)
+    rows = np.zeros((2, 12), np.uint64)
+    form(kernels.fill_vector_rows)(planes, 4, rows)
+    assert np.array_equal(rows, np.tile(planes, 4))
+
+
+def test_rows_of_chosen_sets_end_in_zeros(form: Form) -> None:
+    planes = np.arange(1, 13, dtype=np.uint64).reshape(3, 2, 2)
+    rows = np.full((3, 8), 9, np.uint64)
+    chosen = np.array([2, 0, 0, 1], np.int64)
+    form(kernels.fill_chosen_rows)(planes, chosen, rows)
+    assert np.array_equal(rows[:2], np.concatenate(planes[chosen], axis=1))
+    assert not rows[2].any()
+    form(kernels.fill_chosen_rows)(planes, chosen, rows[:1])  # fewer rows than planes
+    assert np.array_equal(rows[0], planes[chosen, 0].reshape(-1))
