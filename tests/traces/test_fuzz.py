@@ -53,6 +53,7 @@ def _worker(original: Path, start: int, stop: int) -> "subprocess.Popen[str]":
     )
 
 
+@pytest.mark.slow
 def test_mutants_are_refused_or_the_same(original: Path) -> None:
     """Each mutant has 10 s and 1 GiB in a process of its own; a crash names its seed."""
     step = N_MUTANTS // N_WORKERS
