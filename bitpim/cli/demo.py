@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bitpim.cli.options import Jobs, Json, n_jobs, opened_trace
-from bitpim.cli.progress import say_if_cold, watched
+from bitpim.cli.progress import say_when_compiling, watched
 from bitpim.cli.summary import result_lines, summary
 from bitpim.cli.text import as_json, share
 from bitpim.cli.verify import verified_result
@@ -62,7 +62,7 @@ def demo(
 
     began = time.monotonic()
     name = str(sample_path()) if trace is None else trace
-    say_if_cold()
+    say_when_compiling()
     with opened_trace(name) as opened, tempfile.TemporaryDirectory(prefix="bitpim-") as folder:
         with watched(f"{opened.name} on {MACHINE}") as progress:
             out = replay(

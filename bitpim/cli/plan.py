@@ -36,12 +36,13 @@ def plan_table(rows: list[dict[str, Any]]) -> str:
     scalars = [key for key in rows[0] if not isinstance(rows[0][key], dict)]
     phases = list(dict.fromkeys(phase for row in rows for phase in row["cycles"]))
     table = [
-        [row[key] for key in scalars]
+        [100 * row[key] if key == "utilization" else row[key] for key in scalars]
         + [row["cycles"].get(phase) for phase in phases]
         + [sum(row["cycles"].values())]
         for row in rows
     ]
     sums = [sum(row["cycles"].get(phase, 0) for row in rows) for phase in phases]
     foot = ["", "all", *[""] * (len(scalars) - 2), *sums, sum(sums)]
-    head = [*scalars, *(phase.replace("_", " ") for phase in phases), "cycles"]
+    names = ["utilization %" if key == "utilization" else key for key in scalars]
+    head = [*names, *(phase.replace("_", " ") for phase in phases), "cycles"]
     return columns(head, [*table, foot])

@@ -1,34 +1,46 @@
 """What a waiting person sees: a bar on a terminal, and a line while kernels compile."""
 
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bitpim.replay import Progress
 
-__all__ = ["kernels_are_cold", "say_if_cold", "time_left", "watched"]
+__all__ = ["say_when_compiling", "time_left", "watched"]
 
 Report = Callable[["Progress"], None]
 
 
-def kernels_are_cold() -> bool:
-    """Tell whether the kernels have to be compiled first."""
-    from bitpim_kernels.jit import cache_root, source_digest
+def say_when_compiling() -> None:
+    """Say on stderr, once, if a kernel has to be compiled from here on.
 
-    named = os.environ.get("NUMBA_CACHE_DIR")
-    folder = Path(named) if named else cache_root() / source_digest()
-    return next(folder.rglob("*.nbc"), None) is None
+    Numba itself is listened to: whatever is on the disk, another network may need other kernels.
+    """
+    _announcer().armed = True
 
 
-def say_if_cold() -> None:
-    """Say on stderr that kernels are compiled, where this run has to do it."""
-    if kernels_are_cold():
-        sys.stderr.write("compiling kernels, once\n")
+@cache
+def _announcer() -> Any:
+    from numba.core import event
+
+    class Announcer(event.Listener):  # type: ignore[misc]
+        armed = False
+
+        def on_start(self, event: Any) -> None:
+            if self.armed:
+                self.armed = False
+                sys.stderr.write("compiling kernels, once\n")
+
+        def on_end(self, event: Any) -> None:
+            pass
+
+    announcer = Announcer()
+    event.register("numba:compile", announcer)
+    return announcer
 
 
 def time_left(seconds: float, share: float, share_before: float = 0.0) -> str:

@@ -20,7 +20,7 @@ from bitpim.cli.options import (
     n_jobs,
     opened_trace,
 )
-from bitpim.cli.progress import say_if_cold, watched
+from bitpim.cli.progress import say_when_compiling, watched
 from bitpim.cli.summary import result_lines, summary, title
 from bitpim.cli.text import as_json
 
@@ -61,7 +61,7 @@ def replay(
     wanted = parse_samples(samples)
     with opened_trace(trace) as opened:
         kept = None if layers is None else parse_layers(opened, layers)
-        say_if_cold()
+        say_when_compiling()
         try:
             with watched(f"{opened.name} on {machine}") as progress:
                 run(

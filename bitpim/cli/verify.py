@@ -18,7 +18,7 @@ from bitpim.cli.options import (
     n_jobs,
     opened_trace,
 )
-from bitpim.cli.progress import say_if_cold, watched
+from bitpim.cli.progress import say_when_compiling, watched
 from bitpim.cli.text import as_json, columns, with_commas
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _verified_machine(
 
     wanted = sample_range(trace, parse_samples(samples))
     maker = make_machine(*machine)
-    say_if_cold()
+    say_when_compiling()
     prepared = maker.prepare(trace, fidelity=fidelity.value, jobs=jobs)
     with _reported(f"verifying {trace.name}", wanted.start) as progress:
         return verify_trace(
