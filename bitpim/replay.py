@@ -44,7 +44,7 @@ Codes = npt.NDArray[Any]
 MEMORY_BUDGET = 512 << 20
 """Bytes the tensors of one batch may take, by the estimate of `sample_bytes`."""
 
-BATCH_LIMIT = {"bit": 16, "integer": 256}
+BATCH_LIMIT = {"bit": 32, "integer": 256}
 """Most samples of a batch, by fidelity: what a kill may cost stays below a minute or so."""
 
 _WORK_BYTES = 24
