@@ -5,7 +5,7 @@ tap programs run on the addresses of their tap, sums move sideways and are added
 every convolution is read from its first lane. Slow, and counted by the arrays themselves.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -179,14 +179,20 @@ class _Array:
 
 
 def run_lane_program(
-    program: LaneProgram, n_columns: int, operands: Mapping[str, Codes], stream: list[Codes]
+    program: LaneProgram, n_columns: int, operands: Mapping[str, Codes], stream: Sequence[Codes]
 ) -> tuple[Codes, Counts]:
-    """Run a program array by array on operands, one lane an item; yield codes and counts."""
+    """Run a program array by array on operands, one lane an item; yield codes and counts.
+
+    Stale bits lie in all rows when it starts.
+    """
+    rng = np.random.default_rng(program.n_rows)
     n_lanes = next(iter(operands.values())).size if operands else stream[0].size
     results = []
     counts = []
     for lanes in _split(range(n_lanes), n_columns):
         cells = Subarray(max(program.n_rows, 1), n_columns)
+        cells.write_rows(0, rng.integers(0, 2, (cells.n_rows, n_columns), np.uint8))
+        cells.counts = Counts()
 
         def write(field: Field, codes: Codes, lanes: range = lanes, to: Subarray = cells) -> None:
             padded = np.zeros(n_columns, np.int64)
