@@ -74,12 +74,14 @@ def plan_layer(
                 f"{limit} (arithmetic.max_operand_bits); quantize the trace to fewer bits"
             )
     try:
-        return _PLANS[layer.kind](layer, quantizations, settings)
+        plan = _PLANS[layer.kind](layer, quantizations, settings)
     except ProgramError as error:
         raise MappingError(
             f"{where}: its program does not fit the {settings.geometry.array_rows} rows of an "
             f"array: {error}"
         ) from error
+    plan.occupancy(1)  # raises where one dot product needs more lanes than there are
+    return plan
 
 
 def _n_bytes(shape: tuple[int, ...], bits: int) -> int:

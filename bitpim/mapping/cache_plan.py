@@ -55,6 +55,11 @@ class LayerPlan:
     settings: NeuralCacheSettings
 
     @property
+    def where(self) -> str:
+        """The layer, to begin an error message with."""
+        return f"layer {self.index} {self.name!r} ({self.kind})"
+
+    @property
     def pool(self) -> ArrayPool:
         """The arrays that compute."""
         geometry = self.settings.geometry
@@ -159,7 +164,7 @@ class LanePlan(LayerPlan):
 
     def occupancy(self, n_samples: int) -> Occupancy:
         """One lane an output."""
-        return self.pool.spread(self.name, n_samples * self.n_outputs, 1)
+        return self.pool.spread(self.where, n_samples * self.n_outputs, 1)
 
     def batch_phases(self, n_samples: int) -> Phases:
         """Stream operands in, run, write out."""
@@ -178,7 +183,7 @@ class LanePlan(LayerPlan):
 
     def _program_phase(self, n_samples: int) -> dict[str, int]:
         places = [
-            (self.pool.spread(self.name, n_samples * work.n_outputs, 1), work.n_steps)
+            (self.pool.spread(self.where, n_samples * work.n_outputs, 1), work.n_steps)
             for work in self.work
         ]
         return {
@@ -217,7 +222,7 @@ class ConvPlan(LayerPlan):
     def occupancy(self, n_samples: int) -> Occupancy:
         """The convolutions of a batch."""
         n = n_samples * self.shape.n_convolutions
-        return self.pool.spread(self.name, n, self.layout.n_lanes)
+        return self.pool.spread(self.where, n, self.layout.n_lanes)
 
     def batch_phases(self, n_samples: int) -> Phases:
         """Load filters, stream windows, multiply, reduce, correct, requantize, write out."""
@@ -247,7 +252,7 @@ class ConvPlan(LayerPlan):
 
     def _filter_load(self, place: Occupancy) -> dict[str, int]:
         """Filters come from DRAM through the transposer; a broadcast writes all copies of one."""
-        filters = self.pool.spread(self.name, self.shape.out_channels, self.layout.n_lanes)
+        filters = self.pool.spread(self.where, self.shape.out_channels, self.layout.n_lanes)
         rows = self.layout.taps_per_lane * self.weight_bits
         n_bytes = -(-self.shape.n_weights * self.weight_bits // 8)
         arrays = max(filters.array_passes, min(place.array_passes, self.pool.n_arrays))
@@ -275,7 +280,7 @@ class ConvPlan(LayerPlan):
     def _window_sum(self, n_samples: int) -> dict[str, int]:
         """The sum of each window's raw codes, once for all filters, for the weight zero point."""
         n = n_samples * self.shape.n_positions * self.shape.groups
-        place = self.pool.spread(self.name, n, self.layout.n_lanes)
+        place = self.pool.spread(self.where, n, self.layout.n_lanes)
         taps, costs = self.layout.taps_per_lane, self.costs
         accesses = costs.moves + taps * self.input_bits
         steps = taps * (costs.accumulate + self.input_bits) + costs.reduction
@@ -297,7 +302,7 @@ class ConvPlan(LayerPlan):
         work = []
         for part in self.epilogue:
             items = n_samples * self.shape.n_positions * part.filters.size
-            work.append((self.pool.spread(self.name, items, lanes_each), part.program.n_steps()))
+            work.append((self.pool.spread(self.where, items, lanes_each), part.program.n_steps()))
         whole = Occupancy(
             sum(p.passes for p, _ in work), sum(p.array_passes for p, _ in work), 0, 0.0
         )
