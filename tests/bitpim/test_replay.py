@@ -315,26 +315,42 @@ def _preloaded() -> None:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """Bytes of the result of an uninterrupted run."""
-    return bytes_and_seconds(runs.run_slowly, tmp_path_factory.mktemp("whole"))[0]
+    out = tmp_path_factory.mktemp("whole") / "a.h5"
+    runs.run_slowly(out, False)
+    return out.read_bytes()
 
 
-def bytes_and_seconds(run: Run, folder: Path) -> tuple[bytes, float]:
-    """Bytes of the uninterrupted result, and the seconds it takes in a forked process."""
-    for _ in range(2):
-        began = time.monotonic()
-        assert outcome(run, folder / "whole.h5", False) == 0
-    seconds = time.monotonic() - began
-    return (folder / "whole.h5").read_bytes(), seconds
-
-
-def outcome(run: Callable[..., None], *args: object, patience: float | None = None) -> int | None:
-    """Exit code of a run in a process of its own, killed when patience ends."""
+def outcome(run: Callable[..., None], *args: object) -> int | None:
+    """Exit code of a run in a process of its own."""
     process = CONTEXT.Process(target=run, args=args)
     process.start()
-    process.join(patience)
+    process.join()
+    return process.exitcode
+
+
+def outcome_when_killed(
+    run: Run, out: Path, resume: bool, n_growths: int, seconds: float
+) -> int | None:
+    """Exit code of a run killed some time after its journal has grown that often."""
+    part = out.with_name(f"{out.name}.part")
+    process = CONTEXT.Process(target=run, args=(out, resume))
+    process.start()
+    size = n_bytes(part)
+    while n_growths and process.is_alive():
+        time.sleep(0.0005)
+        n_growths -= n_bytes(part) > size
+        size = max(size, n_bytes(part))
+    time.sleep(seconds)
     process.kill()
     process.join()
     return process.exitcode
+
+
+def n_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 @pytest.mark.parametrize(
@@ -344,16 +360,17 @@ def test_killed_at_random_points_and_resumed(tmp_path: Path, module_name: str, n
     run: Run = getattr(importlib.import_module(module_name), name)
     folder = tmp_path / "runs"
     folder.mkdir()
-    expected, seconds = bytes_and_seconds(run, tmp_path)
+    run(tmp_path / "whole.h5", False)
+    expected = (tmp_path / "whole.h5").read_bytes()
     draw = random.Random(1)
     n_killed, done_when_killed = 0, set()
     for number in itertools.count():
         assert number < 200, "the runs end before they are killed"
-        out, part = folder / f"{number}.h5", folder / f"{number}.h5.part"
+        out = folder / f"{number}.h5"
         for attempt in range(draw.randint(1, 3)):
-            code = outcome(run, out, attempt > 0, patience=draw.uniform(0.0, seconds))
-            n_killed += code == -signal.SIGKILL
-            done_when_killed.add(part.stat().st_size if part.exists() else 0)
+            point = draw.randint(0, 5), draw.uniform(0.0, 0.03)
+            n_killed += outcome_when_killed(run, out, attempt > 0, *point) == -signal.SIGKILL
+            done_when_killed.add(n_bytes(folder / f"{number}.h5.part"))
             assert not out.exists() or out.read_bytes() == expected
         run(out, True)
         assert out.read_bytes() == expected
