@@ -51,6 +51,7 @@ def one_layer(
     mode: str = "truncate_shift",
     n_samples: int = 1,
     accumulator_bits: int = 32,
+    bias: bool = True,
 ) -> Trace:
     """Build a convolution of images (C, H, W), or a linear layer of vectors (C,)."""
     rng = np.random.default_rng(seed)
@@ -65,6 +66,7 @@ def one_layer(
     spread = float(np.abs(centred).sum(axis=1).max() * max(int(reach), 1)) + 1
     output = quantization(8, 7, signed=True)
     place = geometry.output_size(image[1], image[2]) if geometry else ()
+    offsets = rng.integers(-int(spread) // 8, int(spread) // 8 + 1, n_filters).astype(np.int32)
     layer = LayerRecord(
         0,
         "only",
@@ -80,11 +82,7 @@ def one_layer(
         pad_code=int(inputs.zero_point[0]),
         weight=TensorRecord.of(weight, axes="OIHW"[: weight.ndim], role="weight"),
         weight_quantization=weights,
-        bias=TensorRecord.of(
-            rng.integers(-int(spread) // 8, int(spread) // 8 + 1, n_filters).astype(np.int32),
-            axes="O",
-            role="bias",
-        ),
+        bias=TensorRecord.of(offsets, axes="O", role="bias") if bias else None,
     )
     codes = codes_of(rng, inputs, (n_samples, *image))
     samples = Samples(

@@ -77,7 +77,7 @@ class Sums:
         """Raise AccumulatorError where an accumulator leaves its bounds."""
         low, high = (b[filters][:, None] for b in self.steps.kernel_steps[-2:])
         for row, lane in np.argwhere((totals < low) | (totals > high))[:1]:
-            fault = np.array([[1, filters[row], totals[row, lane]]])
+            fault = np.array([1, filters[row], totals[row, lane]])
             raise_fault(self.layer, self.steps, fault)
 
     def host_codes(
