@@ -8,9 +8,9 @@ from typing import Final
 
 from bitpim.errors import AccumulatorError, ConfigError
 
-__all__ = ["EVENTS", "Counts"]
+__all__ = ["CROSSBAR_EVENTS", "EVENTS", "SRAM_EVENTS", "Counts"]
 
-EVENTS: Final[Mapping[str, str]] = {
+SRAM_EVENTS: Final[Mapping[str, str]] = {
     "cycles": "array cycles in lock step, whatever the number of arrays: time, not work",
     "sram_compute_cycle": "one array activates one or two rows, computes and writes back",
     "sram_access_cycle": "one array reads or writes one row plainly: load, store, column move",
@@ -24,6 +24,25 @@ EVENTS: Final[Mapping[str, str]] = {
     "gather_row": "one row through the block that coalesces inputs",
     "masked_reduction": "one reduction of the lanes that a mask selects",
 }
+"""What compute SRAM and the cache around it count."""
+
+CROSSBAR_EVENTS: Final[Mapping[str, str]] = {
+    "ou_activation": "one operation unit of one crossbar is read for one input slice",
+    "ou_skipped": "such a read left out because all its inputs are zero",
+    "ou_rows": "one wordline opened in one read of an operation unit",
+    "ou_cols": "one column sensed in one read of an operation unit",
+    "dac_drive": "one DAC drives one wordline for one read",
+    "shift_add": "one converted partial sum shifted and added",
+    "crossbar_read": "a whole crossbar multiplies a vector, by rows or transposed, unconverted",
+    "crossbar_update": "a whole crossbar takes one outer-product update",
+    **{
+        f"adc_conv_{width}": f"one conversion, ADC of {width} bits"
+        for width in [*range(1, 17), "exact"]
+    },
+}
+"""What crossbars and their converters count."""
+
+EVENTS: Final[Mapping[str, str]] = {**SRAM_EVENTS, **CROSSBAR_EVENTS}
 """Every event an array may count, and what one of it is."""
 
 _LIMIT = 2**63

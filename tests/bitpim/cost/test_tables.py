@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitpim.arrays.events import EVENTS
+from bitpim.arrays.events import SRAM_EVENTS
 from bitpim.cost.model import CYCLES
 from bitpim.cost.tables import list_price_tables, load_prices, parse_prices
 from bitpim.errors import ConfigError
@@ -29,8 +29,8 @@ def test_every_packaged_table_reads_back_equal(name: str) -> None:
     assert parse_prices(table.to_toml()) == table
 
 
-def test_every_event_of_the_arrays_is_priced() -> None:
-    load_prices("neural_cache_22nm").require(set(EVENTS) - {CYCLES})
+def test_every_event_of_cache_arrays_is_priced() -> None:
+    load_prices("neural_cache_22nm").require(set(SRAM_EVENTS) - {CYCLES})
 
 
 def test_a_missing_price_is_named() -> None:

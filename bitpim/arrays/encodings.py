@@ -1,0 +1,252 @@
+"""Signed weights in unsigned cells, and inputs in slices: how numbers lie in a crossbar.
+
+A number of n bits is cut into digits of as many bits as a cell holds (a weight's bit-slices) or a
+DAC drives (an input's slices). A signed number in two's complement keeps its sign bit in a digit of
+its own, whose factor is negative.
+"""
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from bitpim.errors import ConfigError, MappingError
+
+__all__ = ["ENCODINGS", "Digit", "StoredWeights", "digits_of", "encode_weights"]
+
+Ints = npt.NDArray[np.int64]
+
+ENCODINGS: Final = (
+    "offset",
+    "differential",
+    "differential_paired",
+    "twos_complement",
+    "column_flip",
+)
+"""offset: w + 2^(n-1) in the cells, 2^(n-1) times the inputs' sum subtracted digitally (ISAAC).
+differential: positive and negative magnitudes in columns of their own, both converted (PRIME).
+differential_paired: the same in pairs of bitlines whose currents are subtracted before conversion.
+twos_complement: the bits of w; the sign bit has a column of its own with a negative factor.
+column_flip: offset; per array, a column whose cells sum to more than half is stored complemented.
+"""
+
+_MAX_BITS = 16
+
+
+class Digit(NamedTuple):
+    """Some bits of a number: the lowest one, how many, and what the digit counts for."""
+
+    low: int
+    width: int
+    factor: int
+
+    def of(self, numbers: Ints) -> Ints:
+        """Return this digit of numbers, as an unsigned number of `width` bits."""
+        return (numbers >> self.low) & ((1 << self.width) - 1)
+
+
+def digits_of(n_bits: int, digit_bits: int, *, signed: bool) -> tuple[Digit, ...]:
+    """Return how a number of `n_bits` is cut, least significant digit first.
+
+    Raises
+    ------
+    ConfigError
+        A width is not 1 to 16.
+    """
+    for what, got in (("number", n_bits), ("digit", digit_bits)):
+        if not 1 <= got <= _MAX_BITS:
+            raise ConfigError(f"digits_of: need a {what} of 1 to {_MAX_BITS} bits, got {got}")
+    magnitude = n_bits - 1 if signed else n_bits
+    digits = [
+        Digit(low, min(digit_bits, magnitude - low), 1 << low)
+        for low in range(0, magnitude, digit_bits)
+    ]
+    if signed:
+        digits.append(Digit(magnitude, 1, -(1 << magnitude)))
+    return tuple(digits)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredWeights:
+    """Weights as cells, and what turns column readings back into products.
+
+    output o = sum over groups g and bit-slices t of factors[g, column] * reading[g, column]
+    + sum over g of corrections[g, o] * (sum of the inputs of g's rows)
+    - offsets[:, o] times the inputs, where weights were left out; column = t * n_outputs + o.
+
+    Shapes
+    ------
+    cells: (rows, n_bit_slices * n_outputs) 0 to 2^cell_bits - 1; of pairs, negative down to
+        -(2^cell_bits - 1)
+    row_edges: (n_groups + 1,) first row of each group; a group's rows share one array
+    factors: (n_groups, columns)
+    corrections: (n_groups, n_outputs)
+    offsets: (rows, n_outputs), or None
+    """
+
+    encoding: str
+    cell_bits: int
+    n_outputs: int
+    cells: Ints
+    row_edges: Ints
+    factors: Ints
+    corrections: Ints
+    offsets: Ints | None = None
+
+    @property
+    def paired(self) -> bool:
+        """Whether a column is a pair of bitlines, so that cells are signed."""
+        return self.encoding == "differential_paired"
+
+
+def encode_weights(
+    weights: npt.NDArray[np.integer],
+    weight_bits: int,
+    encoding: str,
+    cell_bits: int,
+    array_rows: int,
+    kept: npt.NDArray[np.bool_] | None = None,
+) -> StoredWeights:
+    """Return signed weights as cells.
+
+    `kept` marks the weights that have a cell; the others, which must be 0, store level 0 and take
+    no part in a correction.
+
+    Shapes
+    ------
+    weights: (rows, n_outputs) integers within -2^(weight_bits - 1) .. 2^(weight_bits - 1) - 1;
+        differential encodings do not hold the lowest
+    kept: (rows, n_outputs)
+
+    Raises
+    ------
+    ConfigError
+        The encoding is unknown or a width is out of range.
+    MappingError
+        A weight does not fit, or one that is left out is not 0.
+    """
+    if encoding not in ENCODINGS:
+        raise ConfigError(f"encoding: need one of {', '.join(ENCODINGS)}, got {encoding!r}")
+    if not 2 <= weight_bits <= _MAX_BITS or not 1 <= cell_bits <= 8:
+        raise ConfigError(
+            f"encoding {encoding}: need 2 to {_MAX_BITS} weight bits and 1 to 8 cell bits, got "
+            f"{weight_bits} and {cell_bits}"
+        )
+    if array_rows < 1:
+        raise ConfigError(f"encoding {encoding}: need arrays of 1 row or more, got {array_rows}")
+    w = np.asarray(weights, np.int64)
+    _check_weights(w, weight_bits, encoding, kept)
+    if encoding.startswith("differential"):
+        return _differential(w, weight_bits, encoding, cell_bits)
+    if encoding == "twos_complement":
+        digits = digits_of(weight_bits, cell_bits, signed=True)
+        return _plain(w, encoding, cell_bits, digits)
+    shift = 1 << (weight_bits - 1)
+    digits = digits_of(weight_bits, cell_bits, signed=False)
+    left_out = None if kept is None else ~kept
+    stored = w + shift if left_out is None else np.where(left_out, 0, w + shift)
+    if encoding == "column_flip":
+        if left_out is not None and left_out.any():
+            raise MappingError("encoding column_flip: need all weights kept; use offset")
+        return _flipped(stored, shift, cell_bits, digits, array_rows)
+    plain = _plain(stored, encoding, cell_bits, digits)
+    if left_out is not None:
+        offsets = np.where(left_out, 0, shift)
+        return StoredWeights(*_parts(plain), offsets)
+    plain.corrections[:] = -shift
+    return plain
+
+
+def _check_weights(
+    w: Ints, weight_bits: int, encoding: str, kept: npt.NDArray[np.bool_] | None
+) -> None:
+    if w.ndim != 2 or w.size == 0 or (kept is not None and kept.shape != w.shape):
+        raise MappingError(
+            f"encoding {encoding}: need weights (rows, outputs) and a mask of that shape, got "
+            f"{w.shape} and {None if kept is None else kept.shape}"
+        )
+    high = (1 << (weight_bits - 1)) - 1
+    low = -high if encoding.startswith("differential") else -high - 1
+    if w.min() < low or w.max() > high:
+        raise MappingError(
+            f"encoding {encoding}: need weights within {low}..{high} for {weight_bits} bits, got "
+            f"{w.min()}..{w.max()}; give more weight bits"
+        )
+    if kept is not None and np.any(w[~kept]):
+        row, output = np.argwhere((w != 0) & ~kept)[0]
+        raise MappingError(
+            f"encoding {encoding}: need weights left out to be 0, got {w[row, output]} at row "
+            f"{row}, output {output}; the mask disagrees with the weights"
+        )
+
+
+def _parts(stored: StoredWeights) -> tuple[str, int, int, Ints, Ints, Ints, Ints]:
+    return (
+        stored.encoding,
+        stored.cell_bits,
+        stored.n_outputs,
+        stored.cells,
+        stored.row_edges,
+        stored.factors,
+        stored.corrections,
+    )
+
+
+def _joined(columns: list[Ints]) -> Ints:
+    return np.ascontiguousarray(np.concatenate(columns, axis=1))
+
+
+def _plain(w: Ints, encoding: str, cell_bits: int, digits: tuple[Digit, ...]) -> StoredWeights:
+    n_rows, n_outputs = w.shape
+    factors = np.repeat([digit.factor for digit in digits], n_outputs)
+    return StoredWeights(
+        encoding,
+        cell_bits,
+        n_outputs,
+        _joined([digit.of(w) for digit in digits]),
+        np.array([0, n_rows], np.int64),
+        factors[np.newaxis].astype(np.int64),
+        np.zeros((1, n_outputs), np.int64),
+    )
+
+
+def _differential(w: Ints, weight_bits: int, encoding: str, cell_bits: int) -> StoredWeights:
+    digits = digits_of(weight_bits - 1, cell_bits, signed=False)
+    positive = _plain(np.maximum(w, 0), encoding, cell_bits, digits)
+    negative = _plain(np.maximum(-w, 0), encoding, cell_bits, digits)
+    cells, factors = positive.cells - negative.cells, positive.factors
+    if encoding == "differential":
+        cells = _joined([positive.cells, negative.cells])
+        factors = _joined([positive.factors, -negative.factors])
+    edges, corrections = positive.row_edges, positive.corrections
+    return StoredWeights(
+        encoding, cell_bits, positive.n_outputs, cells, edges, factors, corrections
+    )
+
+
+def _flipped(
+    stored: Ints, shift: int, cell_bits: int, digits: tuple[Digit, ...], array_rows: int
+) -> StoredWeights:
+    """Complement, array by array, the columns that sum to more than half of what they could.
+
+    sum(g x) = (2^b - 1) sum(x) - sum((2^b - 1 - g) x), so no column of n rows ever reads more than
+    n (2^b - 1) / 2: 192 for 128 rows of 2-bit cells, which 8 bits hold where 384 took 9.
+    """
+    plain = _plain(stored, "column_flip", cell_bits, digits)
+    n_rows, n_outputs = stored.shape
+    edges = np.array([*range(0, n_rows, array_rows), n_rows], np.int64)
+    n_groups = len(edges) - 1
+    tops = np.repeat([(1 << digit.width) - 1 for digit in digits], n_outputs)
+    factors = np.repeat(plain.factors, n_groups, axis=0)
+    corrections = np.full((n_groups, n_outputs), -shift, np.int64)
+    for g in range(n_groups):
+        rows = plain.cells[edges[g] : edges[g + 1]]
+        flip = 2 * rows.sum(axis=0) > len(rows) * tops
+        rows[:, flip] = tops[flip] - rows[:, flip]
+        regained = np.where(flip, factors[g] * tops, 0)
+        corrections[g] += regained.reshape(len(digits), n_outputs).sum(axis=0)
+        factors[g, flip] *= -1
+    return StoredWeights(
+        "column_flip", cell_bits, n_outputs, plain.cells, edges, factors, corrections
+    )

@@ -1,0 +1,295 @@
+"""Reads of operation units, many columns at once: AND, count the ones, convert, add up.
+
+A *field* is the input bits, or the cell bits of one column, that meet in one OU row block: row r of
+the block is bit r. Fields are integers of 16, 32 or 64 bits, one or more words a block; a row of
+fields of neighbouring columns fills vector registers, one lane a column.
+
+`read_tile` is plain Python, used as it stands when a kernel runs through ``.py_func``, and an
+intrinsic of the same meaning that Numba puts in its place when it compiles the kernel.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+
+__all__ = ["TILE_BITS", "TILE_POSITIONS", "TileRead", "lanes_of", "read_tile"]
+
+TILE_POSITIONS = 4
+"""Positions (input vectors) that one `read_tile` reads: they share the loads of the cells."""
+
+TILE_BITS = 1024
+"""Bits of a row of fields: two registers of 512 bits share each broadcast of an input field."""
+
+Fields = npt.NDArray[Any]
+
+
+class TileRead(NamedTuple):
+    """How many reads one tile makes, and how their fields lie.
+
+    A partial sum is the sum over planes i, k of 2^(i + k) * ones(input plane i & cell plane k); the
+    last `n_negative` cell planes hold cells that are subtracted before the conversion, and start
+    again at significance 0. It is clamped to `low` (at most 0) .. `high`, then added up over the
+    blocks in the lane's own width: the caller proves that nothing leaves it.
+    """
+
+    n_blocks: int
+    n_words: int
+    n_input_planes: int
+    n_cell_planes: int
+    n_negative: int
+    input_stride: int  # fields from one input plane to the next
+    cell_stride: int  # rows of fields from one cell plane to the next
+    low: int
+    high: int
+
+
+def lanes_of(bits: int) -> int:
+    """Return the columns of one tile, for fields of so many bits."""
+    return TILE_BITS // bits
+
+
+def read_tile(
+    inputs: Fields,
+    position: int,
+    n: int,
+    at: int,
+    cells: Fields,
+    first: int,
+    read: TileRead,
+    totals: npt.NDArray[np.int32],
+    column: int,
+) -> None:
+    """Add the converted partial sums of 1 to 4 positions to ``totals[:n, column:]``, one tile wide.
+
+    Shapes
+    ------
+    inputs: (positions, fields) uint16, uint32 or uint64; the tile's begin at field `at`
+    cells: (rows, lanes) of the same dtype; the tile's begin at row `first`
+    totals: (n or more, columns)
+    """
+    for p in range(n):
+        for lane in range(cells.shape[1]):
+            total = 0
+            for block in range(read.n_blocks):
+                partial = _partial_sum(
+                    inputs[position + p, at:], cells[first:, lane], read, block * read.n_words
+                )
+                total += min(max(partial, int(read.low)), int(read.high))
+            totals[p, column + lane] += total
+
+
+def _partial_sum(inputs: Fields, cells: Fields, read: TileRead, word: int) -> int:
+    partial = 0
+    n_positive = read.n_cell_planes - read.n_negative
+    for i in range(read.n_input_planes):
+        for k in range(read.n_cell_planes):
+            ones = 0
+            for w in range(word, word + read.n_words):
+                x, g = inputs[i * read.input_stride + w], cells[k * read.cell_stride + w]
+                ones += (int(x) & int(g)).bit_count()
+            partial += (ones << (i + k)) if k < n_positive else -(ones << (i + k - n_positive))
+    return partial
+
+
+_I32 = ir.IntType(32)
+_I64 = ir.IntType(64)
+
+
+def _constant(value: int) -> Any:
+    return ir.Constant(_I64, value)
+
+
+class _Emitter:
+    """Emits the reads of a tile: all loops in registers, sums of all positions side by side."""
+
+    def __init__(self, builder: Any, width: int, read: Any) -> None:
+        self.builder = builder
+        self.element = ir.IntType(width)
+        self.lanes = lanes_of(width)
+        self.vector = ir.VectorType(self.element, self.lanes)
+        names = TileRead._fields
+        self.read = {name: builder.extract_value(read, i) for i, name in enumerate(names)}
+        self.sums = [cgutils.alloca_once(builder, self.vector) for _ in range(TILE_POSITIONS)]
+        self.partials = [cgutils.alloca_once(builder, self.vector) for _ in range(TILE_POSITIONS)]
+        name = f"llvm.ctpop.v{self.lanes}i{width}"
+        kind = ir.FunctionType(self.vector, [self.vector])
+        self.ctpop = cgutils.get_or_insert_function(builder.module, kind, name)
+
+    def zeros(self) -> Any:
+        return ir.Constant(self.vector, [0] * self.lanes)
+
+    def splat(self, element: Any) -> Any:
+        one = self.builder.insert_element(
+            ir.Constant(self.vector, ir.Undefined), element, ir.Constant(_I32, 0)
+        )
+        order = ir.Constant(ir.VectorType(_I32, self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(one, ir.Constant(self.vector, ir.Undefined), order)
+
+    def narrow(self, value: Any) -> Any:
+        return value if self.element.width == 64 else self.builder.trunc(value, self.element)
+
+    def row(self, base: Any, index: Any) -> Any:
+        address = self.builder.gep(base, [self.builder.mul(index, _constant(self.lanes))])
+        address = self.builder.bitcast(address, self.vector.as_pointer())
+        return self.builder.load(address, align=self.element.width // 8)
+
+    def ones(self, x: Any, cells: Any) -> Any:
+        return self.builder.call(self.ctpop, [self.builder.and_(self.splat(x), cells)])
+
+    def add_to(self, place: Any, value: Any) -> None:
+        self.builder.store(self.builder.add(self.builder.load(place), value), place)
+
+    def convert(self, partial: Any, *, signed: bool) -> Any:
+        b = self.builder
+        high = self.splat(self.narrow(self.read["high"]))
+        partial = b.select(b.icmp_signed("<", partial, high), partial, high)
+        if signed:
+            low = self.splat(self.narrow(self.read["low"]))
+            partial = b.select(b.icmp_signed(">", partial, low), partial, low)
+        return partial
+
+    def plain(self, n_words: int, inputs: list[Any], cells: Any) -> None:
+        """One input plane, one cell plane, `n_words` known: nothing but the five operations."""
+        b = self.builder
+        with cgutils.for_range(b, self.read["n_blocks"]) as block:
+            word = b.mul(block.index, _constant(n_words))
+            words = [b.add(word, _constant(w)) for w in range(n_words)]
+            rows = [self.row(cells, w) for w in words]
+            for position, total in zip(inputs, self.sums, strict=True):
+                partial = self.zeros()
+                for w, row in zip(words, rows, strict=True):
+                    x = b.load(b.gep(position, [w]))
+                    partial = b.add(partial, self.ones(x, row))
+                self.add_to(total, self.convert(partial, signed=False))
+
+    def general(self, inputs: list[Any], cells: Any) -> None:
+        """Any number of planes and words."""
+        b, read = self.builder, self.read
+        n_positive = b.sub(read["n_cell_planes"], read["n_negative"])
+        with cgutils.for_range(b, read["n_blocks"]) as block:
+            base = b.mul(block.index, read["n_words"])
+            for partial in self.partials:
+                b.store(self.zeros(), partial)
+            with (
+                cgutils.for_range(b, read["n_cell_planes"]) as k,
+                cgutils.for_range(b, read["n_input_planes"]) as i,
+            ):
+                negative = b.icmp_signed(">=", k.index, n_positive)
+                plane = b.select(negative, b.sub(k.index, n_positive), k.index)
+                factor = b.shl(_constant(1), b.add(i.index, plane))
+                factor = self.splat(self.narrow(b.select(negative, b.neg(factor), factor)))
+                in_cells = b.add(b.mul(k.index, read["cell_stride"]), base)
+                in_inputs = b.add(b.mul(i.index, read["input_stride"]), base)
+                with cgutils.for_range(b, read["n_words"]) as word:
+                    row = self.row(cells, b.add(in_cells, word.index))
+                    for position, partial in zip(inputs, self.partials, strict=True):
+                        x = b.load(b.gep(position, [b.add(in_inputs, word.index)]))
+                        self.add_to(partial, b.mul(self.ones(x, row), factor))
+            for partial, total in zip(self.partials, self.sums, strict=True):
+                self.add_to(total, self.convert(b.load(partial), signed=True))
+
+    def is_plain(self, n_words: int) -> Any:
+        b, read = self.builder, self.read
+        planes = b.mul(read["n_input_planes"], read["n_cell_planes"])
+        one = b.icmp_signed("==", planes, _constant(1))
+        same = b.icmp_signed("==", read["n_words"], _constant(n_words))
+        unsigned = b.icmp_signed("==", read["n_negative"], _constant(0))
+        return b.and_(b.and_(one, same), unsigned)
+
+
+def _pointer(context: Any, builder: Any, kind: Any, array: Any, row: Any, column: Any) -> Any:
+    """Address an element of a C array of two axes."""
+    struct = context.make_array(kind)(context, builder, array)
+    width = cgutils.unpack_tuple(builder, struct.shape, 2)[1]
+    return builder.gep(struct.data, [builder.add(builder.mul(row, width), column)])
+
+
+def _add_totals(builder: Any, emitter: _Emitter, totals: list[Any]) -> None:
+    """Widen the sums of the lanes to int32 and add them; load all before storing any."""
+    wide = ir.VectorType(_I32, emitter.lanes)
+    rows = [builder.bitcast(total, wide.as_pointer()) for total in totals]
+    found = []
+    for row, place in zip(rows, emitter.sums, strict=True):
+        value = builder.load(place)
+        if emitter.element.width < 32:
+            value = builder.sext(value, wide)
+        elif emitter.element.width > 32:
+            value = builder.trunc(value, wide)
+        found.append(builder.add(builder.load(row, align=4), value))
+    for row, value in zip(rows, found, strict=True):
+        builder.store(value, row, align=4)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _read_tile(
+    typing_context: Any,
+    inputs: Any,
+    position: Any,
+    n: Any,
+    at: Any,
+    cells: Any,
+    first: Any,
+    read: Any,
+    totals: Any,
+    column: Any,
+) -> Any:
+    long = types.int64
+    width = cells.dtype.bitwidth
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        last = builder.sub(args[2], _constant(1))
+        offsets = []  # a position read twice gives the same totals twice
+        for p in range(TILE_POSITIONS):
+            index = _constant(p)
+            within = builder.icmp_signed("<", index, args[2])
+            offsets.append(builder.select(within, index, last))
+        found = [
+            _pointer(context, builder, inputs, args[0], builder.add(args[1], p), args[3])
+            for p in offsets
+        ]
+        rows = _pointer(context, builder, cells, args[4], args[5], _constant(0))
+        emitter = _Emitter(builder, width, args[6])
+        for place in emitter.sums:
+            builder.store(emitter.zeros(), place)
+        forms: list[Callable[[], None]] = [
+            lambda: emitter.plain(1, found, rows),
+            lambda: emitter.plain(2, found, rows),
+        ]
+        with builder.if_else(emitter.is_plain(1)) as (one, other):
+            with one:
+                forms[0]()
+            with other, builder.if_else(emitter.is_plain(2)) as (two, any_form):
+                with two:
+                    forms[1]()
+                with any_form:
+                    emitter.general(found, rows)
+        targets = [_pointer(context, builder, totals, args[7], p, args[8]) for p in offsets]
+        _add_totals(builder, emitter, targets)
+        return context.get_dummy_value()
+
+    return types.void(inputs, long, long, long, cells, long, read, totals, long), emit
+
+
+@overload(read_tile, strict=False)  # type: ignore[untyped-decorator]
+def _overload_read_tile(
+    inputs: Any,
+    position: Any,
+    n: Any,
+    at: Any,
+    cells: Any,
+    first: Any,
+    read: Any,
+    totals: Any,
+    column: Any,
+) -> Any:
+    if not all(array.layout == "C" for array in (inputs, cells, totals)):
+        return None
+    return lambda inputs, position, n, at, cells, first, read, totals, column: _read_tile(
+        inputs, position, n, at, cells, first, read, totals, column
+    )
