@@ -43,6 +43,11 @@ class LaneProgram:
         parts = (self.program, self.start, self.each)
         return max(part.n_rows for part in parts if part is not None)
 
+    @property
+    def widths(self) -> dict[str, int]:
+        """Rows of each operand that is filled before the last program runs."""
+        return {name: self.program.field(name).width for name in self.inputs if self.program}
+
     def n_steps(self, n_streamed: int = 0) -> int:
         """Cycles, with that many streamed operands."""
         once = sum(part.n_steps for part in (self.start, self.program) if part is not None)

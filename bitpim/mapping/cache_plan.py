@@ -171,24 +171,32 @@ class LanePlan(LayerPlan):
         place = self.occupancy(n_samples)
         n_bytes = -(-n_samples * self.n_outputs * self.input_rows // 8)
         rows = self.input_rows
+        constants = [
+            (p, work.program.widths.get("multiplier", 0)) for p, work in self._places(n_samples)
+        ]
+        written = sum(p.passes * bits for p, bits in constants) + place.passes * rows
         return {
             "input_stream": {
-                "cycles": max(place.passes * rows, self.bus_cycles(n_bytes)),
-                "sram_access_cycle": place.array_passes * rows,
+                "cycles": max(written, self.bus_cycles(n_bytes)),
+                "sram_access_cycle": place.array_passes * rows
+                + sum(p.array_passes * bits for p, bits in constants),
                 "bus_byte": n_bytes,
             },
             self.phase: self._program_phase(n_samples),
             "output": self.output_phase(place, n_samples * self.n_outputs, self.output_bits),
         }
 
-    def _program_phase(self, n_samples: int) -> dict[str, int]:
-        places = [
-            (self.pool.spread(self.where, n_samples * work.n_outputs, 1), work.n_steps)
+    def _places(self, n_samples: int) -> list[tuple[Occupancy, LaneWork]]:
+        return [
+            (self.pool.spread(self.where, n_samples * work.n_outputs, 1), work)
             for work in self.work
         ]
+
+    def _program_phase(self, n_samples: int) -> dict[str, int]:
+        places = self._places(n_samples)
         return {
-            "cycles": sum(place.passes * steps for place, steps in places),
-            "sram_compute_cycle": sum(place.array_passes * steps for place, steps in places),
+            "cycles": sum(place.passes * work.n_steps for place, work in places),
+            "sram_compute_cycle": sum(place.array_passes * work.n_steps for place, work in places),
         }
 
 
@@ -277,47 +285,83 @@ class ConvPlan(LayerPlan):
             "bus_byte": n_bytes,
         }
 
+    def _window_place(self, n_samples: int) -> Occupancy:
+        n = n_samples * self.shape.n_positions * self.shape.groups
+        return self.pool.spread(self.where, n, self.layout.n_lanes)
+
     def _window_sum(self, n_samples: int) -> dict[str, int]:
         """The sum of each window's raw codes, once for all filters, for the weight zero point."""
-        n = n_samples * self.shape.n_positions * self.shape.groups
-        place = self.pool.spread(self.where, n, self.layout.n_lanes)
         taps, costs = self.layout.taps_per_lane, self.costs
         accesses = costs.moves + taps * self.input_bits
         steps = taps * (costs.accumulate + self.input_bits) + costs.reduction
-        return self._compute(place, steps, moves=accesses)
+        return self._compute(self._window_place(n_samples), steps, moves=accesses)
 
     def _epilogue_phases(self, place: Occupancy, n_samples: int) -> Phases:
         n_outputs = n_samples * self.shape.n_convolutions
         if not self.epilogue:
-            n_bytes = -(-n_outputs * (self.accumulator_bits + self.output_bits) // 8)
-            return {
-                "host": {
-                    "cycles": place.passes * self.final_bits + self.bus_cycles(n_bytes),
-                    "sram_access_cycle": place.array_passes * self.final_bits,
-                    "bus_byte": n_bytes,
-                }
-            }
+            return {"host": self._host(place, n_samples)}
         packed = self.settings.mapping.requantize_packing == "packed"
         lanes_each = 1 if packed else self.layout.n_lanes
-        work = []
-        for part in self.epilogue:
-            items = n_samples * self.shape.n_positions * part.filters.size
-            work.append((self.pool.spread(self.where, items, lanes_each), part.program.n_steps()))
+        per_filter = n_samples * self.shape.n_positions
+        work = [
+            (self.pool.spread(self.where, per_filter * part.filters.size, lanes_each), part.program)
+            for part in self.epilogue
+        ]
         whole = Occupancy(
             sum(p.passes for p, _ in work), sum(p.array_passes for p, _ in work), 0, 0.0
         )
-        phases: Phases = {}
-        if packed:  # sums are read where they were made and written side by side
-            phases["gather"] = {
-                "cycles": (place.passes + whole.passes) * self.final_bits,
-                "sram_access_cycle": (place.array_passes + whole.array_passes) * self.final_bits,
-            }
-        phases["requantize"] = {
-            "cycles": sum(p.passes * steps for p, steps in work),
-            "sram_compute_cycle": sum(p.array_passes * steps for p, steps in work),
+        return {
+            "gather": self._gather(place, work, n_samples, packed=packed),
+            "requantize": {
+                "cycles": sum(p.passes * program.n_steps() for p, program in work),
+                "sram_compute_cycle": sum(
+                    p.array_passes * program.n_steps() for p, program in work
+                ),
+            },
+            "output": self.output_phase(whole, n_outputs, self.output_bits),
         }
-        phases["output"] = self.output_phase(whole, n_outputs, self.output_bits)
-        return phases
+
+    def _host(self, place: Occupancy, n_samples: int) -> dict[str, int]:
+        """Read the sums, carry the accumulators to the CPU, and codes back."""
+        reads = self._sum_reads(place, n_samples)
+        n_bits = n_samples * self.shape.n_convolutions * (self.accumulator_bits + self.output_bits)
+        if self.correction is not None:
+            n_windows = n_samples * self.shape.n_positions * self.shape.groups
+            n_bits += n_windows * self.correction.window_bits
+        n_bytes = -(-n_bits // 8)
+        return {
+            "cycles": sum(p.passes * bits for p, bits in reads) + self.bus_cycles(n_bytes),
+            "sram_access_cycle": sum(p.array_passes * bits for p, bits in reads),
+            "bus_byte": n_bytes,
+        }
+
+    def _sum_reads(self, place: Occupancy, n_samples: int) -> list[tuple[Occupancy, int]]:
+        """Where sums, and window sums, lie and how many rows each has."""
+        reads = [(place, self.final_bits)]
+        if self.correction is not None:
+            reads.append((self._window_place(n_samples), self.correction.window_bits))
+        return reads
+
+    def _gather(
+        self,
+        place: Occupancy,
+        work: list[tuple[Occupancy, LaneProgram]],
+        n_samples: int,
+        *,
+        packed: bool,
+    ) -> dict[str, int]:
+        """Read sums where they were made; write them and the constants where codes are made.
+
+        In place the sums stay where they are; window sums and constants are written beside them.
+        """
+        moves = self._sum_reads(place, n_samples)[0 if packed else 1 :]
+        for there, program in work:
+            skip = () if packed else ("sum",)
+            moves += [(there, bits) for name, bits in program.widths.items() if name not in skip]
+        return {
+            "cycles": sum(p.passes * bits for p, bits in moves),
+            "sram_access_cycle": sum(p.array_passes * bits for p, bits in moves),
+        }
 
 
 @dataclass(frozen=True, slots=True)

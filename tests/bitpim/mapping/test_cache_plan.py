@@ -148,11 +148,14 @@ def convolution_phases(plan: ConvPlan, n: int, packing: str) -> dict[str, dict[s
             "bus_byte": items,
         },
     }
-    if packing == "packed":
-        phases["gather"] = {
-            "cycles": (passes + code_passes) * 27,
-            "sram_access_cycle": (arrays + code_arrays) * 27,
-        }
+    rule, window_bits = 32 + 10 + 27 + 14 + 7, 14  # total, multiplier, sum, window, zero point
+    sums, rows = (passes, arrays), rule
+    if packing == "in_place":  # the sums stay
+        sums, rows = (0, 0), rule - 27
+    phases["gather"] = {
+        "cycles": sums[0] * 27 + up(window_arrays, 2) * window_bits + code_passes * rows,
+        "sram_access_cycle": sums[1] * 27 + window_arrays * window_bits + code_arrays * rows,
+    }
     return phases
 
 
@@ -193,9 +196,9 @@ def test_a_float_scale_is_the_hosts() -> None:
         "window_sum",
         "host",
     ]
-    n_bytes = 75 * 5  # an accumulator of 32 bits there, a code back
+    n_bytes = up(75 * (32 + 8) + 25 * 14, 8)  # accumulators and window sums there, codes back
     assert phases["host"]["bus_byte"] == n_bytes
-    assert phases["host"]["cycles"] == 2 * 27 + up(n_bytes, 32)  # 75 of 8 lanes: 3 arrays
+    assert phases["host"]["cycles"] == 2 * 27 + 14 + up(n_bytes, 32)  # 75 of 8 lanes: 3 arrays
     with pytest.raises(ConfigError, match=r"layer 0 'only'.*host_requantize is off"):
         plan_of(trace, settings("arithmetic.host_requantize=false"))
 
