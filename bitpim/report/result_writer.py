@@ -22,7 +22,7 @@ from bitpim.report.journal import Journal, pack_record, unpack_record
 from bitpim.report.result_image import Batches, LayerRows, assemble
 from bitpim.report.result_reader import open_result
 from bitpim.report.result_records import DIGEST_BYTES, PhaseCounts, RunHeader
-from bitpim.report.seal import seal_of
+from bitpim.report.seal import bears_seal, seal_of
 
 __all__ = ["LayerBatch", "ResultWriter"]
 
@@ -56,8 +56,9 @@ class ResultWriter:
     Raises
     ------
     ResultError
-        The folder cannot be written, another process writes the same result, or `resume` meets the
-        journal or the file of another run; the message says what differs.
+        The folder cannot be written, the name belongs to a file that is no result, another process
+        writes the same result, or `resume` meets the journal or the file of another run; the
+        message says what differs.
     """
 
     def __init__(self, path: str | Path, header: RunHeader, *, resume: bool = False) -> None:
@@ -71,6 +72,7 @@ class ResultWriter:
             )
         if self.path.is_dir():
             raise ResultError(f"{self.path}: is a folder, need the name of a file")
+        _refuse_to_replace(self.path)
         if resume and self.path.exists() and not self.part.exists():
             self._compare_header(open_result(self.path).header, self.path)
             self._is_finished = True
@@ -230,6 +232,18 @@ class ResultWriter:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _refuse_to_replace(path: Path) -> None:
+    """Raise ResultError where a file that is no result, such as the trace, bears the name."""
+    try:
+        is_other = path.is_file() and path.stat().st_size > 0 and not bears_seal(path)
+    except OSError as error:
+        raise ResultError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if is_other:
+        raise ResultError(
+            f"{path}: exists and is not a bitpim result; choose another output or move it away"
+        )
 
 
 def _write_whole(path: Path, *pieces: bytes) -> None:

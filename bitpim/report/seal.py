@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bitpim.errors import ResultError
 
-__all__ = ["SEAL_BYTES", "check_seal", "seal_of"]
+__all__ = ["SEAL_BYTES", "bears_seal", "check_seal", "seal_of"]
 
 SEAL_BYTES = 512
 _MARK = b"bitpim.result sealed\n"
@@ -24,6 +24,12 @@ def _seal(digest: str) -> bytes:
 def seal_of(content: bytes) -> bytes:
     """Return the block that goes before the content."""
     return _seal(blake2b(content, digest_size=32).hexdigest())
+
+
+def bears_seal(path: Path) -> bool:
+    """Tell whether a file begins as a result does, whole or damaged."""
+    with path.open("rb") as file:
+        return file.read(len(_MARK)) == _MARK
 
 
 def check_seal(path: Path) -> None:

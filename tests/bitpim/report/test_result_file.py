@@ -328,6 +328,23 @@ def test_the_name_of_a_folder_is_refused(tmp_path: Path) -> None:
         ResultWriter(tmp_path, HEADER)
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_file_that_is_no_result_is_never_replaced(path: Path, resume: bool) -> None:
+    path.write_bytes(b"a trace, say")
+    with pytest.raises(ResultError, match="exists and is not a bitpim result"):
+        ResultWriter(path, HEADER, resume=resume)
+    assert path.read_bytes() == b"a trace, say"
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_a_result_and_an_empty_file_may_be_replaced(path: Path) -> None:
+    path.touch()
+    run(path)
+    again = path.read_bytes()
+    run(path)
+    assert path.read_bytes() == again
+
+
 def test_the_worked_example_of_the_specification() -> None:
     text = (Path(__file__).parents[3] / "bitpim" / "report" / "RESULT.md").read_text("utf-8")
     assert digest_samples(np.array([[1, -1]]))[0].tobytes().hex() in text
