@@ -25,6 +25,7 @@ Codes = npt.NDArray[Any]
 
 _BLOCK_WORDS = 64
 _SUM_ROWS = 40  # 24-bit partial sums of up to 65,536 lanes
+_MOST_SUM_ROWS = 63  # sums stay below 2^63: 16-bit codes would need 2^31 products to exceed it
 
 
 class BitLayer(Protocol):
@@ -129,7 +130,8 @@ def _arithmetic(plan: ConvPlan, table: npt.NDArray[np.int32], weight_bits: int) 
     weight = tap.field("w") if weight_bits else Field("w", x.stop, 0)
     # The reduction widens the sum; its rows above are free in the tap's table. One width for
     # layers of every depth lets them share a kernel; the rows above a sum are zero.
-    widest = Field("sum", total.start, _SUM_ROWS if plan.final_bits <= _SUM_ROWS else 64)
+    n_rows = _SUM_ROWS if plan.final_bits <= _SUM_ROWS else _MOST_SUM_ROWS
+    widest = Field("sum", total.start, n_rows)
     return LaneArithmetic(table, x, weight, widest, plan.layout.source, plan.layout.n_lanes)
 
 

@@ -57,11 +57,12 @@ class NeuralCache:
         Raises
         ------
         MappingError
-            A layer does not fit the arrays.
+            A layer does not fit the arrays, or has codes wider than the machine's operands.
         ConfigError
-            A code is wider than the machine's operands.
+            The cost mode knows no cycles for a layer's widths, or a layer needs the CPU and the
+            preset forbids it.
         AccumulatorError
-            A sum may not fit the rows or the declared accumulator.
+            A sum in the lanes may exceed its rows.
         """
         return plan_network(trace, self.settings)
 

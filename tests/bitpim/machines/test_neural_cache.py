@@ -100,6 +100,15 @@ def test_sixteen_bits_need_a_wider_sum() -> None:
     )
     with pytest.raises(AccumulatorError, match=r"mapping.partial_sum_bits gives 24"):
         machine().plan(wide)
+    check(wide, "mapping.partial_sum_bits=36")
+
+
+@pytest.mark.parametrize("bits", [41, 64])
+def test_sums_of_more_than_forty_rows(bits: int) -> None:
+    trace = one_layer(
+        5, (3, 2, 2), 2, Geometry((2, 2)), weights=quantization(8, 113), accumulator_bits=64
+    )
+    check(trace, f"mapping.partial_sum_bits={bits}")
 
 
 # settings
