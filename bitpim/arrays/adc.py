@@ -39,7 +39,7 @@ What users of other simulators get wrong, stated here:
 * The transfer is applied to each OU read, input slice and bit-slice, before shift-and-add. One
   conversion of an accumulated sum is another machine.
 
-Source: papers.md 4.2, 6.4 (model names found, formulas assumed).
+Source: CrossSim (names of models and ranges found), formulas assumed.
 """
 
 from dataclasses import dataclass
@@ -193,7 +193,7 @@ def lossless_bits(n_rows: int, cell_bits: int, dac_bits: int = 1) -> int:
     ceil(log2(rows * (2^cell_bits - 1) * (2^dac_bits - 1) + 1)): 4, 5 and 8 bits for 9 rows of
     1-, 2- and 4-bit cells, 9 for 128 rows of 2-bit cells.
 
-    Source: papers.md 4.2 (derived; agrees with DL-RSIM, BWQ, SRE and ISAAC).
+    Source: derived (agrees with DL-RSIM, BWQ, SRE and ISAAC).
     """
     return (n_rows * ((1 << cell_bits) - 1) * ((1 << dac_bits) - 1)).bit_length()
 

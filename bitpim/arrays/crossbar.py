@@ -213,7 +213,7 @@ class Crossbar:
         LayoutError
             There is not one integer for each row and column.
 
-        Source: Marinella et al. (kernels found, papers.md 5; saturation as the cells' ends).
+        Source: Marinella et al. (kernels found; saturation as the cells' ends).
         """
         down = self._vector("update", row_steps, self.geometry.rows)
         across = self._vector("update", column_steps, self.geometry.columns)

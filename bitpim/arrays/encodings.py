@@ -6,7 +6,7 @@ its own, whose factor is negative.
 """
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from bitpim.errors import ConfigError, MappingError
 __all__ = ["ENCODINGS", "Digit", "StoredWeights", "digits_of", "encode_weights"]
 
 Ints = npt.NDArray[np.int64]
+Levels = npt.NDArray[np.int16]
 
 ENCODINGS: Final = (
     "offset",
@@ -88,7 +89,7 @@ class StoredWeights:
     encoding: str
     cell_bits: int
     n_outputs: int
-    cells: Ints
+    cells: Levels
     row_edges: Ints
     factors: Ints
     corrections: Ints
@@ -181,7 +182,7 @@ def _check_weights(
         )
 
 
-def _parts(stored: StoredWeights) -> tuple[str, int, int, Ints, Ints, Ints, Ints]:
+def _parts(stored: StoredWeights) -> tuple[str, int, int, Levels, Ints, Ints, Ints]:
     return (
         stored.encoding,
         stored.cell_bits,
@@ -193,7 +194,7 @@ def _parts(stored: StoredWeights) -> tuple[str, int, int, Ints, Ints, Ints, Ints
     )
 
 
-def _joined(columns: list[Ints]) -> Ints:
+def _joined(columns: list[Any]) -> Any:
     return np.ascontiguousarray(np.concatenate(columns, axis=1))
 
 
@@ -204,7 +205,7 @@ def _plain(w: Ints, encoding: str, cell_bits: int, digits: tuple[Digit, ...]) ->
         encoding,
         cell_bits,
         n_outputs,
-        _joined([digit.of(w) for digit in digits]),
+        _joined([digit.of(w).astype(np.int16) for digit in digits]),
         np.array([0, n_rows], np.int64),
         factors[np.newaxis].astype(np.int64),
         np.zeros((1, n_outputs), np.int64),
@@ -242,7 +243,7 @@ def _flipped(
     corrections = np.full((n_groups, n_outputs), -shift, np.int64)
     for g in range(n_groups):
         rows = plain.cells[edges[g] : edges[g + 1]]
-        flip = 2 * rows.sum(axis=0) > len(rows) * tops
+        flip = 2 * rows.sum(axis=0, dtype=np.int64) > len(rows) * tops
         rows[:, flip] = tops[flip] - rows[:, flip]
         regained = np.where(flip, factors[g] * tops, 0)
         corrections[g] += regained.reshape(len(digits), n_outputs).sum(axis=0)

@@ -16,13 +16,14 @@ import numpy.typing as npt
 
 from bitpim_kernels.jit import kernel
 from bitpim_kernels.ou_tile import TILE_POSITIONS, TileRead, read_tile
-from bitpim_kernels.vector import TILE_FILTERS, TILE_PIXELS, multiply_tile, plane_word
+from bitpim_kernels.vector import TILE_FILTERS, TILE_PIXELS, multiply_tile, plane_word, popcount
 
 __all__ = [
     "Columns",
     "Transfer",
     "Units",
     "count_idle_fields",
+    "count_packed_reads",
     "lay_fields",
     "multiply_codes",
     "read_columns",
@@ -275,6 +276,43 @@ def count_idle_fields(
 
 
 @kernel()
+def count_packed_reads(
+    inputs: npt.NDArray[np.uint64],
+    masks: npt.NDArray[np.uint64],
+    n_columns: npt.NDArray[np.int64],
+    n_planes: int,
+    ou_rows: int,
+    out: npt.NDArray[np.int64],
+) -> None:
+    """Count what `read_units` does packed, without reading: reads, skipped, rows, conversions.
+
+    Shapes
+    ------
+    inputs: (positions, n_slices * n_planes * n_arrays * n_words) fields of whole arrays
+    masks: (n_arrays, n_groups, n_words) the rows that each column group keeps
+    n_columns: (n_groups,) columns of each group
+    out: (4,), added to
+    """
+    n_arrays, n_groups, n_words = masks.shape
+    step = n_planes * n_arrays * n_words
+    for p in range(inputs.shape[0]):
+        for at in range(0, inputs.shape[1], step):
+            for array in range(n_arrays):
+                for group in range(n_groups):
+                    n_active = np.int64(0)
+                    for w in range(n_words):
+                        lit = np.uint64(0)
+                        for i in range(n_planes):
+                            lit |= inputs[p, at + (i * n_arrays + array) * n_words + w]
+                        n_active += popcount(lit & masks[array, group, w])
+                    n_reads = (n_active + ou_rows - 1) // ou_rows
+                    out[0] += n_reads
+                    out[1] += n_reads == 0
+                    out[2] += n_active
+                    out[3] += n_reads * n_columns[group]
+
+
+@kernel()
 def read_units(
     digits: Codes,
     cells: Codes,
@@ -298,7 +336,7 @@ def read_units(
     out: (positions, n_outputs)
     counts: (4,), added to: reads, units skipped, rows opened, conversions
 
-    Source: SRE (ISCA 2019), papers.md 4.7 (semantics recalled:med).
+    Source: SRE (ISCA 2019; semantics recalled).
     """
     for p in range(digits.shape[0]):
         for s in range(digits.shape[1]):

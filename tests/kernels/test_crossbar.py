@@ -171,6 +171,16 @@ def test_idle_fields_are_counted_by_block(form: Form) -> None:
     assert out.tolist() == [[3, 4], [1, 2]]
 
 
+def test_packed_reads_are_counted_by_array_and_column_group(form: Form) -> None:
+    # one position, one slice of two planes, two arrays of two words
+    fields = np.array([[7, 0, 0, 1 << 63, 8, 1, 0, 0]], np.uint64)
+    masks = np.array([[[15, 1], [4, 0]], [[1, 0], [0, 1 << 63]]], np.uint64)
+    out = np.zeros(4, np.int64)
+    form(crossbar.count_packed_reads)(fields, masks, np.array([8, 3]), 2, 2, out)
+    # array 0: rows 0 to 3 and 64 are active: 5 in group 0, 1 in group 1; array 1: row 127
+    assert out.tolist() == [3 + 1 + 0 + 1, 1, 5 + 1 + 1, 3 * 8 + 3 + 3]
+
+
 @pytest.mark.parametrize("n_rows", [2, 64, 130])
 @pytest.mark.parametrize("n_outputs", [1, 16, 33])
 def test_products_of_codes(n_rows: int, n_outputs: int, form: Form) -> None:

@@ -19,7 +19,7 @@ SIGNED = ("sign_magnitude", "symmetric")
     [(9, 1, 4), (9, 2, 5), (9, 4, 8), (16, 2, 6), (128, 2, 9), (128, 1, 8)],
 )
 def test_lossless_bits_of_the_literature(rows: int, cell_bits: int, bits: int) -> None:
-    """Golden anchor 8 (papers.md 10)."""
+    """9 rows of 1, 2 and 4 bits, 16 and 128 rows: as DL-RSIM, BWQ, SRE and ISAAC have them."""
     assert lossless_bits(rows, cell_bits) == bits
     most = rows * (2**cell_bits - 1)
     for model in ("clip", "floor", "round"):

@@ -146,7 +146,7 @@ def test_offset_and_twos_complement_hold_the_lowest_weight() -> None:
 
 
 def test_column_flip_saves_one_bit_of_the_adc() -> None:
-    """Golden anchor 9: 128 rows of 2-bit cells never read more than 192 of 384."""
+    """ISAAC: 128 rows of 2-bit cells never read more than 192 of 384."""
     rng = np.random.default_rng(9)
     weights = rng.integers(-(2**15), 2**15, (256, 8))
     weights[:, 0], weights[:, 1] = 2**15 - 1, -(2**15)
@@ -258,6 +258,7 @@ def test_packed_reads_are_those_of_plain_loops(
                 n_reads, n_skipped = n_reads + reads, n_skipped + (reads == 0)
     expected += inputs.sum(axis=1, keepdims=True) @ stored.corrections
     assert np.array_equal(made, expected)
+    assert matrix.packed_counts(inputs, drop_rows=drop_rows) == counts
     assert counts["ou_activation"] == n_reads
     assert counts["ou_skipped"] == n_skipped
 
