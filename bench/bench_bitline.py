@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numba
 import numpy as np
@@ -10,8 +11,9 @@ import numpy.typing as npt
 from bitpim.arrays.catalog import Widths, catalog_program
 from bitpim.arrays.program import Program
 from bitpim.arrays.subarray import Subarray
+from bitpim.arrays.threads import share_out
 from bitpim_kernels import opcodes as op
-from bitpim_kernels.bitline import BLOCK_WORDS, aligned_rows, run_program, run_program_parallel
+from bitpim_kernels.bitline import BLOCK_WORDS, aligned_rows, run_program, run_program_share
 
 Words = npt.NDArray[np.uint64]
 Ratio = Callable[[str, Callable[[], None], Callable[[], None]], float]
@@ -39,11 +41,19 @@ class Machine:
     def run(self, n_threads: int = 1, times: int = 1) -> None:
         """Run the program on all lanes."""
         for _ in range(times):
-            state = (self.table, self.rows, self.carry, self.tag, FULL, BLOCK_WORDS)
             if n_threads == 1:
-                run_program(*state)
+                run_program(*self.state)
             else:
-                run_program_parallel(*state, n_threads)
+                share_out(n_threads, lambda s, _: self.run_share(s, n_threads), n_threads)
+
+    @property
+    def state(self) -> tuple[Any, ...]:
+        """The arguments of a kernel that runs programs."""
+        return self.table, self.rows, self.carry, self.tag, FULL, BLOCK_WORDS
+
+    def run_share(self, share: int, n_shares: int) -> None:
+        """Run the program on one thread's lanes."""
+        run_program_share(*self.state, share, n_shares)
 
 
 @numba.njit(nogil=True)  # type: ignore[untyped-decorator]

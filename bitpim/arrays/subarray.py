@@ -15,6 +15,7 @@ import numpy.typing as npt
 from bitpim.arrays.builder import check_step
 from bitpim.arrays.events import Counts
 from bitpim.arrays.program import CARRY_CLEAR, Field, Program, table_counts
+from bitpim.arrays.threads import share_out
 from bitpim.errors import ArrayBoundsError, LayoutError, ProgramError
 from bitpim_kernels import opcodes as op
 from bitpim_kernels.bitline import (
@@ -22,7 +23,7 @@ from bitpim_kernels.bitline import (
     CHUNK_WORDS,
     aligned_rows,
     run_program,
-    run_program_parallel,
+    run_program_share,
 )
 from bitpim_kernels.layout import from_planes, pack, tail_mask, to_planes, unpack, words_for
 from bitpim_kernels.words import shift_lanes_down, shift_lanes_up
@@ -247,7 +248,11 @@ class Subarray:
         state = (table, rows, carry, tag, _ALL_LANES, self.block_words)
         n_threads = numba.get_num_threads() if self.n_threads is None else self.n_threads
         if n_threads > 1 and self._rows.shape[1] >= _WORTH_A_THREAD:
-            run_program_parallel(*state, n_threads)
+
+            def run(share: int, _: int) -> None:
+                run_program_share(*state, share, n_threads)
+
+            share_out(n_threads, run, n_threads)
         else:
             run_program(*state)
         n_words = self._rows.shape[1]

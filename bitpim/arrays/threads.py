@@ -21,13 +21,16 @@ def use_threads(n: int) -> None:
     numba.set_num_threads(max(1, min(n, numba.config.NUMBA_NUM_THREADS)))
 
 
-def share_out(n: int, work: Callable[[int, int], None]) -> None:
-    """Call ``work(start, stop)`` on contiguous shares of 0..n, one a Numba thread, and wait.
+def share_out(n: int, work: Callable[[int, int], None], n_threads: int | None = None) -> None:
+    """Call ``work(start, stop)`` on contiguous shares of 0..n, one a thread, and wait.
+
+    As many threads as `use_threads` allowed, or `n_threads`.
 
     The first share runs in the calling thread. An error of any share is raised here, after all
     have ended.
     """
-    n_shares = max(1, min(numba.get_num_threads(), n))
+    n_threads = numba.get_num_threads() if n_threads is None else n_threads
+    n_shares = max(1, min(n_threads, n))
     edges = [n * i // n_shares for i in range(n_shares + 1)]
     if n_shares == 1:
         work(0, n)

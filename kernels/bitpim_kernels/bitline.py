@@ -11,7 +11,6 @@ unless it touches each about once, when the copies would cost more than they sav
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -33,7 +32,7 @@ __all__ = [
     "aligned_rows",
     "run_chunks",
     "run_program",
-    "run_program_parallel",
+    "run_program_share",
 ]
 
 BLOCK_WORDS = 256
@@ -276,51 +275,42 @@ def run_program(
 
     Source: Neural Cache array primitive.
     """
-    steps = table.copy()  # of one type, whether the caller's may be written or not
-    n_words = rows.shape[1]
-    width = _round_up(min(n_words, block_words))
-    if n_words == width:
-        _run_span(steps, rows, carry, tag, 0, n_words)
-    else:
-        slots = _touched_rows(steps, rows.shape[0])
-        if _in_place(steps, slots, n_words):
-            _run_span(steps, rows, carry, tag, 0, n_words)
-        else:
-            dense = _renumber(steps, slots, rows.shape[0])
-            scratch = aligned_rows(slots.shape[0] + 2, width + _LINE_WORDS)
-            n_blocks = (n_words + width - 1) // width
-            _run_blocks(dense, slots, rows, carry, tag, scratch, 0, n_blocks)
-    _clear_padding(rows, carry, tag, last_word)
+    run_program_share(table, rows, carry, tag, last_word, block_words, 0, 1)
 
 
-@kernel(parallel=True)
-def run_program_parallel(
+@kernel()
+def run_program_share(
     table: Table,
     rows: Words,
     carry: Words,
     tag: Words,
     last_word: Word,
     block_words: int,
-    n_threads: int,
+    share: int,
+    n_shares: int,
 ) -> None:
-    """Run a program over all lanes in place, blocks spread over Numba's threads.
+    """Run a program over one of `n_shares` parts of the blocks in place, for one thread of several.
 
-    Arguments and shapes as in `run_program`. Each thread has its own blocks and scratch.
+    Arguments and shapes as in `run_program`. Shares touch different words, so that threads may
+    run them at once; all of them together are `run_program`.
     """
+    steps = table.copy()  # of one type, whether the caller's may be written or not
     n_words = rows.shape[1]
     width = _round_up(min(n_words, block_words))
-    slots = _touched_rows(table, rows.shape[0])
-    in_place = _in_place(table, slots, n_words)
-    dense = _renumber(table, slots, rows.shape[0])
     n_blocks = (n_words + width - 1) // width
-    n_parts = min(n_threads, n_blocks)
-    n_scratch = slots.shape[0] + 2
-    scratch = aligned_rows(n_parts * n_scratch, width + _LINE_WORDS)
-    for part in numba.prange(n_parts):
-        first, last = part * n_blocks // n_parts, (part + 1) * n_blocks // n_parts
-        if in_place:
-            _run_span(table, rows, carry, tag, first * width, min(last * width, n_words))
+    n_shares = min(n_shares, n_blocks)
+    if share >= n_shares:
+        return
+    first, last = share * n_blocks // n_shares, (share + 1) * n_blocks // n_shares
+    if n_words == width:
+        _run_span(steps, rows, carry, tag, 0, n_words)
+    else:
+        slots = _touched_rows(steps, rows.shape[0])
+        if _in_place(steps, slots, n_words):
+            _run_span(steps, rows, carry, tag, first * width, min(last * width, n_words))
         else:
-            own = scratch[part * n_scratch : (part + 1) * n_scratch]
-            _run_blocks(dense, slots, rows, carry, tag, own, first, last)
-    _clear_padding(rows, carry, tag, last_word)
+            dense = _renumber(steps, slots, rows.shape[0])
+            scratch = aligned_rows(slots.shape[0] + 2, width + _LINE_WORDS)
+            _run_blocks(dense, slots, rows, carry, tag, scratch, first, last)
+    if last == n_blocks:
+        _clear_padding(rows, carry, tag, last_word)
