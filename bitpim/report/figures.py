@@ -93,11 +93,14 @@ def error_rows(layer: LayerRecord, start: int, codes: Codes) -> Rows:
 
 
 def _real(quantization: Quantization, codes: Codes) -> npt.NDArray[np.float64]:
-    """Real numbers of one sample's codes, channel axis first."""
+    """Real numbers of one sample's codes, channel axis first.
+
+    Machines lay outputs out as they like; in C order the sums over them are the same bits.
+    """
     spread = (-1, *[1] * (codes.ndim - 1)) if quantization.axis is not None else (1,) * codes.ndim
     scale = quantization.scale.reshape(spread)
     zero = quantization.zero_point.reshape(spread)
-    return (codes.astype(np.float64) - zero) * scale
+    return (codes.astype(np.float64, order="C") - zero) * scale
 
 
 def summarize(layer: LayerRecord, rows: Rows) -> LayerFigures:

@@ -104,3 +104,18 @@ def test_an_image_has_no_top1() -> None:
     image = dataclasses.replace(trace.layers[0], output_shape=(3, 2, 2))
     trace = dataclasses.replace(trace, layers=(image,))
     assert network_figures(trace, {}, 0, np.zeros((1, 3, 2, 2), np.int8)).accuracy is None
+
+
+def test_rows_do_not_depend_on_how_codes_lie_in_memory() -> None:
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 256, (8, 64, 27, 27), dtype=np.uint8)
+    layer = small_trace(0).layers[0]
+    layer = dataclasses.replace(
+        layer,
+        output=Quantization(8, False, np.array([0.0371]), np.array([113])),
+        output_float=TensorRecord.of(
+            rng.standard_normal(codes.shape).astype(np.float32), axes="NCHW", role="reference"
+        ),
+    )
+    channels_last = np.ascontiguousarray(codes.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    assert np.array_equal(error_rows(layer, 0, codes), error_rows(layer, 0, channels_last))
