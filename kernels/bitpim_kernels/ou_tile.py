@@ -8,7 +8,6 @@ fields of neighbouring columns fills vector registers, one lane a column.
 intrinsic of the same meaning that Numba puts in its place when it compiles the kernel.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,6 +96,9 @@ def _partial_sum(inputs: Fields, cells: Fields, read: TileRead, word: int) -> in
     return partial
 
 
+_PLAIN_FORMS = ((1, 1), (2, 1), (1, 2), (2, 2), (1, 4), (2, 4))
+"""Words and cell planes that have code of their own: OUs to 64 and 128 rows, cells of 1, 2, 4."""
+
 _I32 = ir.IntType(32)
 _I64 = ir.IntType(64)
 
@@ -154,18 +156,21 @@ class _Emitter:
             partial = b.select(b.icmp_signed(">", partial, low), partial, low)
         return partial
 
-    def plain(self, n_words: int, inputs: list[Any], cells: Any) -> None:
-        """One input plane, one cell plane, `n_words` known: nothing but the five operations."""
+    def plain(self, n_words: int, n_planes: int, inputs: list[Any], cells: Any) -> None:
+        """One input plane, words and cell planes known: no loop inside that over blocks."""
         b = self.builder
         with cgutils.for_range(b, self.read["n_blocks"]) as block:
             word = b.mul(block.index, _constant(n_words))
             words = [b.add(word, _constant(w)) for w in range(n_words)]
-            rows = [self.row(cells, w) for w in words]
+            planes = [b.mul(_constant(k), self.read["cell_stride"]) for k in range(n_planes)]
+            rows = [[self.row(cells, b.add(plane, w)) for w in words] for plane in planes]
             for position, total in zip(inputs, self.sums, strict=True):
+                fields = [b.load(b.gep(position, [w])) for w in words]
                 partial = self.zeros()
-                for w, row in zip(words, rows, strict=True):
-                    x = b.load(b.gep(position, [w]))
-                    partial = b.add(partial, self.ones(x, row))
+                for plane_rows in reversed(rows):  # doubled from plane to plane
+                    partial = b.add(partial, partial)
+                    for x, row in zip(fields, plane_rows, strict=True):
+                        partial = b.add(partial, self.ones(x, row))
                 self.add_to(total, self.convert(partial, signed=False))
 
     def general(self, inputs: list[Any], cells: Any) -> None:
@@ -194,13 +199,24 @@ class _Emitter:
             for partial, total in zip(self.partials, self.sums, strict=True):
                 self.add_to(total, self.convert(b.load(partial), signed=True))
 
-    def is_plain(self, n_words: int) -> Any:
+    def is_plain(self, n_words: int, n_planes: int) -> Any:
         b, read = self.builder, self.read
-        planes = b.mul(read["n_input_planes"], read["n_cell_planes"])
-        one = b.icmp_signed("==", planes, _constant(1))
-        same = b.icmp_signed("==", read["n_words"], _constant(n_words))
-        unsigned = b.icmp_signed("==", read["n_negative"], _constant(0))
-        return b.and_(b.and_(one, same), unsigned)
+        known = {"n_input_planes": 1, "n_words": n_words, "n_cell_planes": n_planes}
+        found = b.icmp_signed("==", read["n_negative"], _constant(0))
+        for name, value in known.items():
+            found = b.and_(found, b.icmp_signed("==", read[name], _constant(value)))
+        return found
+
+    def reads(self, inputs: list[Any], cells: Any, forms: tuple[tuple[int, int], ...]) -> None:
+        """Emit the first plain form that fits, else the general one."""
+        if not forms:
+            self.general(inputs, cells)
+            return
+        with self.builder.if_else(self.is_plain(*forms[0])) as (fits, other):
+            with fits:
+                self.plain(*forms[0], inputs, cells)
+            with other:
+                self.reads(inputs, cells, forms[1:])
 
 
 def _pointer(context: Any, builder: Any, kind: Any, array: Any, row: Any, column: Any) -> Any:
@@ -257,18 +273,7 @@ def _read_tile(
         emitter = _Emitter(builder, width, args[6])
         for place in emitter.sums:
             builder.store(emitter.zeros(), place)
-        forms: list[Callable[[], None]] = [
-            lambda: emitter.plain(1, found, rows),
-            lambda: emitter.plain(2, found, rows),
-        ]
-        with builder.if_else(emitter.is_plain(1)) as (one, other):
-            with one:
-                forms[0]()
-            with other, builder.if_else(emitter.is_plain(2)) as (two, any_form):
-                with two:
-                    forms[1]()
-                with any_form:
-                    emitter.general(found, rows)
+        emitter.reads(found, rows, _PLAIN_FORMS)
         targets = [_pointer(context, builder, totals, args[7], p, args[8]) for p in offsets]
         _add_totals(builder, emitter, targets)
         return context.get_dummy_value()
