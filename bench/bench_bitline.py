@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numba
 import numpy as np
@@ -42,18 +41,14 @@ class Machine:
         """Run the program on all lanes."""
         for _ in range(times):
             if n_threads == 1:
-                run_program(*self.state)
+                run_program(self.table, self.rows, self.carry, self.tag, FULL, BLOCK_WORDS)
             else:
                 share_out(n_threads, lambda s, _: self.run_share(s, n_threads), n_threads)
 
-    @property
-    def state(self) -> tuple[Any, ...]:
-        """The arguments of a kernel that runs programs."""
-        return self.table, self.rows, self.carry, self.tag, FULL, BLOCK_WORDS
-
     def run_share(self, share: int, n_shares: int) -> None:
         """Run the program on one thread's lanes."""
-        run_program_share(*self.state, share, n_shares)
+        state = (self.table, self.rows, self.carry, self.tag)
+        run_program_share(*state, FULL, BLOCK_WORDS, share, n_shares)
 
 
 @numba.njit(nogil=True)  # type: ignore[untyped-decorator]

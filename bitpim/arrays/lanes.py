@@ -112,7 +112,8 @@ class LaneBlock:
 
         def run(part: Program) -> None:
             mask = tail_mask(64 * n_words)
-            run_program(part.table, rows, carry, tag, mask, BLOCK_WORDS)
+            # a copy, since Numba compiles once more for an array that may not be written
+            run_program(part.table.copy(), rows, carry, tag, mask, BLOCK_WORDS)
 
         def fill(part: Program, name: str, operand: Operand) -> None:
             field = part.field(name)

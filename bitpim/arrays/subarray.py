@@ -245,7 +245,8 @@ class Subarray:
 
     def _run_table(self, table: npt.NDArray[np.int32]) -> None:
         rows, (carry, tag) = self._stored[: self.n_rows], self._stored[self.n_rows :]
-        state = (table, rows, carry, tag, _ALL_LANES, self.block_words)
+        # a copy, since Numba compiles once more for an array that may not be written
+        state = (table.copy(), rows, carry, tag, _ALL_LANES, self.block_words)
         n_threads = numba.get_num_threads() if self.n_threads is None else self.n_threads
         if n_threads > 1 and self._rows.shape[1] >= _WORTH_A_THREAD:
 

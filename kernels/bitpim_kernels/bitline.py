@@ -275,7 +275,12 @@ def run_program(
 
     Source: Neural Cache array primitive.
     """
-    run_program_share(table, rows, carry, tag, last_word, block_words, 0, 1)
+    n_words = rows.shape[1]
+    if n_words == _round_up(min(n_words, block_words)):  # one block: nothing to share or stage
+        _run_span(table, rows, carry, tag, 0, n_words)
+        _clear_padding(rows, carry, tag, last_word)
+    else:
+        run_program_share(table, rows, carry, tag, last_word, block_words, 0, 1)
 
 
 @kernel()
@@ -294,7 +299,6 @@ def run_program_share(
     Arguments and shapes as in `run_program`. Shares touch different words, so that threads may
     run them at once; all of them together are `run_program`.
     """
-    steps = table.copy()  # of one type, whether the caller's may be written or not
     n_words = rows.shape[1]
     width = _round_up(min(n_words, block_words))
     n_blocks = (n_words + width - 1) // width
@@ -302,15 +306,12 @@ def run_program_share(
     if share >= n_shares:
         return
     first, last = share * n_blocks // n_shares, (share + 1) * n_blocks // n_shares
-    if n_words == width:
-        _run_span(steps, rows, carry, tag, 0, n_words)
+    slots = _touched_rows(table, rows.shape[0])
+    if _in_place(table, slots, n_words):
+        _run_span(table, rows, carry, tag, first * width, min(last * width, n_words))
     else:
-        slots = _touched_rows(steps, rows.shape[0])
-        if _in_place(steps, slots, n_words):
-            _run_span(steps, rows, carry, tag, first * width, min(last * width, n_words))
-        else:
-            dense = _renumber(steps, slots, rows.shape[0])
-            scratch = aligned_rows(slots.shape[0] + 2, width + _LINE_WORDS)
-            _run_blocks(dense, slots, rows, carry, tag, scratch, first, last)
+        dense = _renumber(table, slots, rows.shape[0])
+        scratch = aligned_rows(slots.shape[0] + 2, width + _LINE_WORDS)
+        _run_blocks(dense, slots, rows, carry, tag, scratch, first, last)
     if last == n_blocks:
         _clear_padding(rows, carry, tag, last_word)
