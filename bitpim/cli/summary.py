@@ -29,7 +29,7 @@ def summary(result: "Result") -> dict[str, object]:
         "fidelity": header.fidelity,
         "samples": [header.start, header.stop],
         "layers": [layer.name for layer in result.layers],
-        "cycles": result.n_cycles,
+        "cycles": _elapsed(result),
         "cycles_by_phase": cycles_by_phase(result),
         "events": result.events(),
         "energy_pj": result.total_energy_pj if result.prices_name else None,
@@ -57,7 +57,10 @@ def result_lines(result: "Result") -> list[str]:
     if figures is not None and figures.top1_agreement is not None:
         same = round(figures.top1_agreement * figures.n_compared)
         lines.append(f"agreement   {share(same, figures.n_compared)} with the float network")
-    lines.append(f"cycles      {with_commas(result.n_cycles)}{_seconds(result)}{_each(result)}")
+    n_cycles = _elapsed(result)
+    lines.append(
+        f"cycles      {with_commas(n_cycles)}{_seconds(result, n_cycles)}{_each(result, n_cycles)}"
+    )
     if result.prices_name:
         lines.append(f"energy      {_energy(result)}")
     lines += [
@@ -66,24 +69,30 @@ def result_lines(result: "Result") -> list[str]:
     return lines
 
 
-def _seconds(result: "Result") -> str:
-    """Say the time, where the machine's preset states the clock of its cycles."""
-    import tomllib
+def _elapsed(result: "Result") -> int:
+    """Add the cycles the layers take; phases may overlap, so it may be less than their sum."""
+    from bitpim.report.tables import elapsed_cycles, timing_of
 
+    _, overlap = timing_of(result)
+    return sum(elapsed_cycles(layer, overlap) for layer in result.layers)
+
+
+def _seconds(result: "Result", n_cycles: int) -> str:
+    """Say the time, where the machine's preset states the clock of its cycles."""
+    from bitpim.report.tables import timing_of
     from bitpim.units import cycles_to_s, with_prefix
 
-    timing = tomllib.loads(result.header.preset).get("timing", {})
-    clock = timing.get("clock_compute_ghz", {}).get("value")
+    clock, _ = timing_of(result)
     if clock is None:
         return ""
-    return f", {with_prefix(cycles_to_s(result.n_cycles, clock), 's')} at {clock} GHz"
+    return f", {with_prefix(cycles_to_s(n_cycles, clock), 's')} at {clock} GHz"
 
 
-def _each(result: "Result") -> str:
+def _each(result: "Result", n_cycles: int) -> str:
     n_samples = result.header.n_samples
     if n_samples == 1:
         return ""
-    return f", {with_commas(round(result.n_cycles / n_samples))} a sample"
+    return f", {with_commas(round(n_cycles / n_samples))} a sample"
 
 
 def _energy(result: "Result") -> str:

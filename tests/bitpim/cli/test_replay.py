@@ -38,6 +38,17 @@ def test_options_reach_the_run(bitpim_json: Any, net: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("referee")
+@pytest.mark.parametrize("overlap", ["none", "stream"])
+def test_cycles_are_those_of_the_report(
+    bitpim_json: Any, net: Path, tmp_path: Path, overlap: str
+) -> None:
+    out = tmp_path / "r.h5"
+    row = bitpim_json("replay", net, *ON, "-o", out, "--set", f"timing.phase_overlap={overlap}")
+    assert row["cycles"] == bitpim_json("report", out)["totals"]["cycles"]
+    assert (row["cycles"] < sum(row["cycles_by_phase"].values())) == (overlap == "stream")
+
+
+@pytest.mark.usefixtures("referee")
 def test_resume_of_a_finished_run_changes_nothing(bitpim: Run, net: Path, tmp_path: Path) -> None:
     out = tmp_path / "r.h5"
     assert bitpim("replay", net, *ON, "-o", out)[0] == 0
