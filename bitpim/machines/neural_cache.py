@@ -11,7 +11,8 @@ What is emulated
     (`bitpim.mapping.cache_plan`) and are those of the hardware, whatever the host skips.
 What is left out
     Time within a cycle, contention on the bus, the cache's normal traffic. Float scales and lookup
-    tables run on the CPU and cost bus bytes.
+    tables run on the CPU and cost bus bytes. The search for a layer's least and greatest value:
+    ranges are the trace's. The spill to DRAM of outputs that the I/O way cannot hold.
 How it is verified
     `tests/bitpim/machines/test_neural_cache.py`: both fidelities equal the referee on random
     networks of every layer kind. `tests/equivalence/test_cache_arrays.py`: a layer executed array
