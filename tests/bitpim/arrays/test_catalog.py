@@ -32,7 +32,7 @@ def test_every_program_is_shown_step_by_step(name: str) -> None:
         ("reduction_step", 9),
     ],
 )
-def test_cycles_of_8_bits_are_those_of_papers_md(name: str, cycles: int) -> None:
+def test_cycles_of_8_bits_are_those_of_the_paper(name: str, cycles: int) -> None:
     assert catalog_program(name, Widths()).n_steps == cycles
 
 
