@@ -1,6 +1,11 @@
-"""The `ratio` fixture: ours and a twin timed in turn, held against `goals.toml`, never asserted."""
+"""Fixtures that measure cases of `goals.toml`; what they find is shown and never asserted.
 
+`ratio`: ours and a twin timed in turn. `limit`: whole commands against an absolute limit.
+"""
+
+import contextlib
 import json
+import os
 import statistics
 import time
 import tomllib
@@ -17,18 +22,21 @@ GOALS = Path(__file__).with_name("goals.toml")
 PAIRS = 7
 """Pairs timed per case; the median of seven stands three disturbed ones."""
 
+RATIOS = ("speedup", "time")
+LIMITS = ("s", "MiB")
+
 _OUTCOMES = pytest.StashKey[list["Outcome"]]()
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What a case must reach and the goal beyond; "speedup" is better large, "time" small."""
+    """What a case must reach and the goal beyond; "speedup" is better large, all else small."""
 
     what: str
-    twin: str
     measure: str
     must: float
     goal: float
+    twin: str = ""
 
     def met(self, ratio: float) -> str:
         """Return "goal", "must" or "no"."""
@@ -39,22 +47,28 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One case as it was measured; times are medians."""
+    """One case as it was measured; `found` is a ratio, or seconds or MiB; times are medians."""
 
     case: str
     measure: str
-    ratio: float
+    found: float
     must: float
     goal: float
     met: str
-    ours_s: float
-    twin_s: float
-    ratios: list[float]
+    each: list[float]
+    ours_s: float | None = None
+    twin_s: float | None = None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --bench-json."""
-    parser.addoption("--bench-json", metavar="FILE", help="write the table of ratios to FILE")
+    """Add --bench-json and, where the tests' conftest has not done so, --real-data."""
+    parser.addoption("--bench-json", metavar="FILE", help="write the table of results to FILE")
+    with contextlib.suppress(ValueError):
+        parser.addoption(
+            "--real-data",
+            default=os.environ.get("BITPIM_REAL_DATA"),
+            help="folder with the real networks and images; synthetic ones stand in without it",
+        )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -82,39 +96,67 @@ def alternate(ours: Case, twin: Case, n_pairs: int = PAIRS) -> list[tuple[float,
     return [(timed(ours), timed(twin)) for _ in range(n_pairs)]
 
 
+@pytest.fixture(scope="session")
+def real_folder(request: pytest.FixtureRequest) -> Path | None:
+    """Folder of real networks and images, or None: cases then say what stands in."""
+    named = request.config.getoption("--real-data")
+    return Path(named) if named and Path(named).is_dir() else None
+
+
+def _entry(name: str, measures: tuple[str, ...]) -> Goal:
+    """Find the goal of a case, `name` of an entry or `name:variant`."""
+    entry = read_goals().get(name.split(":")[0])
+    if entry is None or entry.measure not in measures:
+        pytest.fail(
+            f"bench: need a case of {GOALS.name} measured in {' or '.join(measures)}, "
+            f"got {name!r}; add its goal first"
+        )
+    return entry
+
+
 @pytest.fixture
 def ratio(request: pytest.FixtureRequest, benchmark: Any) -> Callable[[str, Case, Case], float]:
     """Yield a function that measures a case of goals.toml; returns the median of pairwise ratios.
 
     The case is `name` of an entry, or `name:variant`.
     """
-    goals = read_goals()
 
     def measure(name: str, ours: Case, twin: Case) -> float:
-        entry = goals.get(name.split(":")[0])
-        if entry is None:
-            pytest.fail(f"bench: need a case of {GOALS.name}, got {name!r}; add its goal first")
+        entry = _entry(name, RATIOS)
         pairs = alternate(ours, twin)
-        quotients = [b / a if entry.measure == "speedup" else a / b for a, b in pairs]
-        found = statistics.median(quotients)
+        each = [b / a if entry.measure == "speedup" else a / b for a, b in pairs]
         ours_s, twin_s = (statistics.median(times) for times in zip(*pairs, strict=True))
-        outcome = Outcome(
-            name,
-            entry.measure,
-            found,
-            entry.must,
-            entry.goal,
-            entry.met(found),
-            ours_s,
-            twin_s,
-            quotients,
-        )
+        outcome = _outcome(name, entry, each, ours_s, twin_s)
         request.config.stash[_OUTCOMES].append(outcome)
         benchmark.extra_info.update(asdict(outcome))
         benchmark.pedantic(ours, rounds=3)
-        return found
+        return outcome.found
 
     return measure
+
+
+@pytest.fixture
+def limit(request: pytest.FixtureRequest) -> Callable[[str, list[float]], float]:
+    """Yield a function that holds measured seconds or MiB to a limit; returns their median."""
+
+    def hold(name: str, each: list[float]) -> float:
+        outcome = _outcome(name, _entry(name, LIMITS), each)
+        request.config.stash[_OUTCOMES].append(outcome)
+        return outcome.found
+
+    return hold
+
+
+def _outcome(
+    name: str,
+    entry: Goal,
+    each: list[float],
+    ours_s: float | None = None,
+    twin_s: float | None = None,
+) -> Outcome:
+    found = statistics.median(each)
+    met = entry.met(found)
+    return Outcome(name, entry.measure, found, entry.must, entry.goal, met, each, ours_s, twin_s)
 
 
 def pytest_terminal_summary(
@@ -124,16 +166,18 @@ def pytest_terminal_summary(
     outcomes = config.stash[_OUTCOMES]
     if not outcomes:
         return
-    terminalreporter.section("ratios (speedup: larger is better; time: smaller is better)")
+    terminalreporter.section("results (speedup: larger is better; all else: smaller is better)")
     width = max(len(outcome.case) for outcome in outcomes)
-    heads = f"{'case':{width}}  {'measure':8} {'ratio':>8} {'must':>7} {'goal':>7}  met"
+    heads = f"{'case':{width}}  {'measure':8} {'found':>8} {'must':>7} {'goal':>7}  met"
     terminalreporter.write_line(heads + "        ours ms    twin ms   spread")
     for outcome in outcomes:
-        spread = f"{min(outcome.ratios):.3g}..{max(outcome.ratios):.3g}"
+        ours, twin = (
+            "" if s is None else f"{1e3 * s:.3g}" for s in (outcome.ours_s, outcome.twin_s)
+        )
         terminalreporter.write_line(
-            f"{outcome.case:{width}}  {outcome.measure:8} {outcome.ratio:8.3g} {outcome.must:7g} "
-            f"{outcome.goal:7g}  {outcome.met:5} {1e3 * outcome.ours_s:10.3g} "
-            f"{1e3 * outcome.twin_s:10.3g}   {spread}"
+            f"{outcome.case:{width}}  {outcome.measure:8} {outcome.found:8.3g} {outcome.must:7g} "
+            f"{outcome.goal:7g}  {outcome.met:5} {ours:>10} {twin:>10}   "
+            f"{min(outcome.each):.3g}..{max(outcome.each):.3g}"
         )
     path = config.getoption("--bench-json")
     if path:

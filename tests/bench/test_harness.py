@@ -14,6 +14,17 @@ CASES = (
 )
 
 
+LIMITED = ("peak_memory", "demo_warm", "demo_cold", "help")
+
+
+@pytest.mark.parametrize("name", LIMITED)
+def test_every_limit_has_a_must_and_a_goal_below_it(name: str) -> None:
+    entry = read_goals()[name]
+    assert entry.measure in ("s", "MiB")
+    assert entry.goal < entry.must
+    assert not entry.twin
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_every_case_has_a_must_and_a_goal_beyond_it(name: str) -> None:
     entry = read_goals()[name]
@@ -30,10 +41,12 @@ def test_every_case_has_a_must_and_a_goal_beyond_it(name: str) -> None:
         ("time", 5, 1.2, 1.2, "goal"),
         ("time", 5, 1.2, 5, "must"),
         ("time", 5, 1.2, 5.1, "no"),
+        ("MiB", 2048, 1024, 1024, "goal"),
+        ("MiB", 2048, 1024, 2049, "no"),
     ],
 )
 def test_what_is_met(measure: str, must: float, goal: float, ratio: float, met: str) -> None:
-    assert Goal("", "", measure, must, goal).met(ratio) == met
+    assert Goal("", measure, must, goal).met(ratio) == met
 
 
 def test_ours_and_twin_are_called_in_turn_after_warming_up() -> None:

@@ -1,0 +1,81 @@
+"""Speed of whole networks on neural_cache against PyTorch float32: same images, batch, threads."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numba
+import pytest
+
+from bitpim.config import load_preset
+from bitpim.machines.neural_cache import NeuralCache
+from bitpim_traces.records import Trace
+from bitpim_traces.synthetic import synthetic_network
+
+torch = pytest.importorskip("torch", reason="the twin is PyTorch; install bitpim[torch]")
+
+Ratio = Callable[[str, Callable[[], object], Callable[[], object]], float]
+
+N_BIT_IMAGES, N_INTEGER_IMAGES = 32, 256
+N_THREADS = sorted({1, numba.config.NUMBA_NUM_THREADS}, reverse=True)
+
+
+@pytest.fixture(scope="module")
+def resnet20(real_folder: Path | None) -> tuple[Trace, str]:
+    """ResNet-20 and what to call it: trained, on CIFAR-10 images, or of the same shapes."""
+    if real_folder is None:
+        return synthetic_network("resnet20", n_samples=N_INTEGER_IMAGES), "synthetic"
+    from bench.networks.resnet20 import make
+
+    return make(real_folder, n_samples=N_INTEGER_IMAGES), "CIFAR-10"
+
+
+@pytest.fixture(scope="module")
+def alexnet() -> Trace:
+    return synthetic_network("alexnet", n_samples=1)
+
+
+@pytest.fixture(params=N_THREADS, ids=lambda n: f"{n} threads")
+def n_threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Threads for both sides."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    numba.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+
+
+def both(
+    trace: Trace, fidelity: str, n_images: int, n_threads: int
+) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Yield ours and PyTorch's run of the same images, in one batch; weights are laid out once."""
+    from bench.float_network import FloatNetwork, real_images
+
+    codes = trace.samples.codes.read(0, n_images)
+    prepared = NeuralCache(load_preset("neural_cache")).prepare(
+        trace, fidelity=fidelity, jobs=n_threads
+    )
+    images, network = real_images(trace, codes), FloatNetwork(trace)
+    return lambda: deque(prepared.run_batch(codes), maxlen=0), lambda: network(images)
+
+
+def named(case: str, n_images: int, n_threads: int) -> str:
+    images = f"{n_images} images" if n_images > 1 else "1 image"
+    return f"{case}, {images}, {n_threads} thread{'s' if n_threads > 1 else ''}"
+
+
+def test_resnet20_bit(ratio: Ratio, resnet20: tuple[Trace, str], n_threads: int) -> None:
+    trace, what = resnet20
+    case = named(f"resnet20_bit:{what}", N_BIT_IMAGES, n_threads)
+    ratio(case, *both(trace, "bit", N_BIT_IMAGES, n_threads))
+
+
+def test_resnet20_integer(ratio: Ratio, resnet20: tuple[Trace, str], n_threads: int) -> None:
+    trace, what = resnet20
+    case = named(f"resnet20_integer:{what}", N_INTEGER_IMAGES, n_threads)
+    ratio(case, *both(trace, "integer", N_INTEGER_IMAGES, n_threads))
+
+
+def test_alexnet_bit(ratio: Ratio, alexnet: Trace, n_threads: int) -> None:
+    ratio(named("alexnet_bit:synthetic", 1, n_threads), *both(alexnet, "bit", 1, n_threads))
