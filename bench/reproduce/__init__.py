@@ -1,0 +1,1 @@
+"""One script a paper: its numbers recomputed, beside those it prints."""
