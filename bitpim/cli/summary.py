@@ -12,9 +12,12 @@ __all__ = ["cycles_by_phase", "result_lines", "summary", "title"]
 
 def title(result: "Result") -> str:
     """Say what ran."""
+    from bitpim.report.tables import preset_name
+
     header = result.header
     return (
-        f"{header.trace_name} on {header.machine}, {header.fidelity} fidelity, "
+        f"{header.trace_name} on {header.machine}, preset {preset_name(result)}, "
+        f"{header.fidelity} fidelity, "
         f"samples {header.start}:{header.stop}"
     )
 

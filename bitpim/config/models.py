@@ -156,7 +156,6 @@ class TimingSettings(Part):
         description="which cycle counts the micro-programs are charged; the bits never change"
     )
     clock_compute_ghz: Clock = Field(description="clock of compute accesses")
-    clock_access_ghz: Clock = Field(description="clock of plain accesses")
     mac_cycles_calibrated: Count = Field(
         description="one 8-bit multiply-accumulate in nc_paper_calibrated"
     )

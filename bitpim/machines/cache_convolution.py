@@ -75,7 +75,8 @@ class Sums:
 
     def check(self, totals: npt.NDArray[np.int64], filters: npt.NDArray[np.int64]) -> None:
         """Raise AccumulatorError where an accumulator leaves its bounds."""
-        low, high = (b[filters][:, None] for b in self.steps.kernel_steps[-2:])
+        steps = self.steps.kernel_steps
+        low, high = steps.low[filters][:, None], steps.high[filters][:, None]
         for row, lane in np.argwhere((totals < low) | (totals > high))[:1]:
             fault = np.array([1, filters[row], totals[row, lane]])
             raise_fault(self.layer, self.steps, fault)

@@ -12,7 +12,7 @@ What is emulated
 What is left out
     Time within a cycle, contention on the bus, the cache's normal traffic. Float scales and lookup
     tables run on the CPU and cost bus bytes. The search for a layer's least and greatest value:
-    ranges are the trace's. The spill to DRAM of outputs that the I/O way cannot hold.
+    ranges are the trace's.
 How it is verified
     `tests/bitpim/machines/test_neural_cache.py`: both fidelities equal the referee on random
     networks of every layer kind. `tests/equivalence/test_cache_arrays.py`: a layer executed array
@@ -21,6 +21,11 @@ Known differences and assumptions
     Signed codes are offset to unsigned (`arithmetic.signed_encoding`); the sum of a window's raw
     codes, for weight zero points, is computed once for all filters; sums are gathered before
     requantization (`mapping.requantize_packing`); widths of the transfers (`transfer.*`).
+    Requantization may use all rows of an array: filters it displaces are not counted as loaded
+    again. A filter stays where it was loaded, which is exact when the convolutions of a pass are a
+    multiple of the filters. Without power-of-two padding, lanes whose partner belongs to another
+    convolution receive 0 in a move, at no cost. Constants are broadcast: their rows are counted,
+    their bus bytes are not.
 """
 
 from collections.abc import Iterator, Sequence

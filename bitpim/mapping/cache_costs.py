@@ -34,6 +34,9 @@ def step_costs(
 ) -> StepCosts:
     """Yield the closed-form cycles of a convolution's steps; `level_bits` are the sum's widths.
 
+    The calibrated and `mve` modes price what their sources tell: multiply-accumulate, window sum
+    and reduction. Requantization, pooling and additions keep the lengths of their programs.
+
     In `mve` a product of n x m bits is charged as a multiply of the next element width that holds
     n + m bits, since that model truncates products to the operand width.
     """

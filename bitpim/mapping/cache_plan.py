@@ -81,12 +81,20 @@ class LayerPlan:
         return scale_phases(parts + ([(1, self.batch_phases(rest))] if rest else []))
 
     def output_phase(self, place: Occupancy, n_outputs: int, output_bits: int) -> dict[str, int]:
-        """Read the codes of all outputs and carry them to the I/O way."""
+        """Read the codes of all outputs and carry them to the I/O ways.
+
+        What these cannot hold goes to DRAM and comes back for the next layer.
+        """
         n_bytes = -(-n_outputs * output_bits // 8)
+        geometry = self.settings.geometry
+        capacity = geometry.n_io_arrays * geometry.array_rows * geometry.array_columns // 8
+        spilled = 2 * max(0, n_bytes - capacity)
+        dram = -(-spilled // self.settings.transfer.dram_bytes_per_cycle)
         return {
-            "cycles": max(place.passes * output_bits, self.bus_cycles(n_bytes)),
+            "cycles": max(place.passes * output_bits, self.bus_cycles(n_bytes), dram),
             "sram_access_cycle": place.array_passes * output_bits,
             "bus_byte": n_bytes,
+            "dram_byte": spilled,
         }
 
     def bus_cycles(self, n_bytes: int) -> int:
@@ -274,11 +282,15 @@ class ConvPlan(LayerPlan):
         }
 
     def _input_stream(self, place: Occupancy, n_samples: int) -> dict[str, int]:
-        """Each pass writes the window's codes under the filters; filters of a pixel share them."""
+        """Each pass writes the window's codes under the filters; filters of a pixel share them.
+
+        Where the filters do not fit at once, every filling streams all windows again.
+        """
         rows = self.layout.taps_per_lane * self.input_bits
         shape = self.shape
         window = shape.in_channels * shape.groups * shape.n_taps
-        n_bytes = -(-n_samples * shape.n_positions * window * self.input_bits // 8)
+        fillings = self.pool.spread(self.where, shape.out_channels, self.layout.n_lanes).passes
+        n_bytes = -(-fillings * n_samples * shape.n_positions * window * self.input_bits // 8)
         return {
             "cycles": max(place.passes * rows, self.bus_cycles(n_bytes)),
             "sram_access_cycle": place.array_passes * rows,

@@ -118,7 +118,7 @@ def _stack(
 def _draw_utilization(axis: Any, rows: Sequence[Row]) -> None:
     shares = [100 * (row["utilization"] or 0.0) for row in rows]
     axis.bar(range(len(rows)), shares, 0.8, color="#555555")
-    axis.set_ylim(0, 100)
+    axis.set_ylim(0, min(100, 1.15 * max(shares, default=0)) or 100)
     axis.set_ylabel("utilization (%)")
     _tidy(axis)
 

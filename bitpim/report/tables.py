@@ -32,6 +32,14 @@ _ERRORS = ("max_abs", "relative_l2", "sqnr_db")
 Row = dict[str, Any]
 
 
+def preset_name(result: Result) -> str:
+    """Return the name of the preset a run used, or "unknown" for one this version cannot read."""
+    try:
+        return parse_preset(result.header.preset).name
+    except ConfigError:
+        return "unknown"
+
+
 def timing_of(result: Result) -> tuple[float | None, str]:
     """Return compute clock in GHz and phase overlap of the preset a run used.
 
@@ -174,8 +182,8 @@ def _head_lines(result: Result, rows: list[Row]) -> list[str]:
     header, totals = result.header, _totals(result, rows)
     time_s, energy_pj = totals["time_s"], totals["energy_pj"]
     lines = [
-        f"{header.trace_name} on {header.machine}, {header.fidelity} fidelity, samples "
-        f"{header.start}:{header.stop} ({header.n_samples})",
+        f"{header.trace_name} on {header.machine}, preset {preset_name(result)}, "
+        f"{header.fidelity} fidelity, samples {header.start}:{header.stop} ({header.n_samples})",
         f"cycles {totals['cycles']:,}"
         + ("" if time_s is None else f" = {with_prefix(time_s, 's')}")
         + f", {_per_sample(totals['cycles'], header.n_samples)} a sample"

@@ -6,6 +6,7 @@ the resulting source text is compiled like any other kernel and kept in the cach
 generated function does the same steps in the same order; only the traffic to memory is gone.
 """
 
+import atexit
 import hashlib
 import os
 import sys
@@ -191,12 +192,15 @@ def _keep(path: Path, source: str) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    except OSError:  # a read-only cache: compile each time, from a private folder
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(source)
+        Path(name).replace(path)
+    except OSError:  # a read-only or full cache: compile each time, from a file that goes with us
         handle, name = tempfile.mkstemp(suffix=".py")
-        path = Path(name)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(source)
-    Path(name).replace(path)
+        atexit.register(Path(name).unlink, missing_ok=True)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(source)
+        return Path(name)
     return path
 
 
