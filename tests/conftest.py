@@ -1,17 +1,23 @@
 """Shared fixtures. Real networks and images are found by --real-data or BITPIM_REAL_DATA."""
 
+import contextlib
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("bitpim", deadline=None)  # machines are shared and noisy
+hypothesis.settings.load_profile("bitpim")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--real-data",
-        default=os.environ.get("BITPIM_REAL_DATA"),
-        help="folder with the real networks and images; tests that need it skip without it",
-    )
+    with contextlib.suppress(ValueError):  # the benchmarks, run along, have it too
+        parser.addoption(
+            "--real-data",
+            default=os.environ.get("BITPIM_REAL_DATA"),
+            help="folder with the real networks and images; tests that need it skip without it",
+        )
 
 
 @pytest.fixture(scope="session")

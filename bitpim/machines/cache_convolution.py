@@ -7,6 +7,7 @@ window sums, corrections, requantization, codes.
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ __all__ = ["BitConvolution", "EpilogueGroup", "Sums", "Threads"]
 Codes = npt.NDArray[Any]
 Words = npt.NDArray[np.uint64]
 
-_BLOCK_GROUP_WORDS = 128  # words of sums that are requantized together: they stay in L2 cache
+_BLOCK_GROUP_WORDS = 512  # words of sums requantized in one call: fewer calls, less Python
 _WINDOW_BYTES = 4_000_000  # packed windows of one part
 _FEWEST_FILTERS = 16  # of a part, so that packing its windows is little work beside them
 _SIDE_BY_SIDE_LIMIT = 1024  # positions from which on they always lie side by side
@@ -128,6 +129,7 @@ class BitConvolution:
         self.totals = totals
         self._exact_sums_needed = totals.steps.check or epilogue[0].program is None
         self._filter_planes: dict[tuple[int, int], Words] = {}
+        self._lock = Lock()
 
     def run(self, images: Codes, out_dtype: np.dtype[Any], threads: Threads) -> Codes:
         """Yield output codes (N, M, E, F) of encoded images (N, C, H, W)."""
@@ -137,7 +139,7 @@ class BitConvolution:
         lanes = np.zeros((n_filters, n_positions), out_dtype)
         if n_positions:
             if self._filters_side_by_side(n_positions):
-                jobs = self._filter_blocks(images, n_positions, lanes)
+                jobs = self._filter_blocks(images, n_positions, lanes, threads.n)
             else:
                 jobs = self._position_blocks(images, n_positions, lanes, threads.n)
             for _ in threads.pool.map(lambda job: job(), jobs):
@@ -279,20 +281,29 @@ class BitConvolution:
 
     # filters side by side: lanes of a word share an input
 
-    def _filter_blocks(self, images: Codes, n_positions: int, lanes: Codes) -> Iterator[Any]:
+    def _filter_blocks(
+        self, images: Codes, n_positions: int, lanes: Codes, n_threads: int
+    ) -> Iterator[Any]:
         pad_code = int(self.encoding.zero_point[0])
         inputs = window_codes(images, self.window, pad_code, n_positions)
         windows = self._window_codes_summed(images, n_positions)
         n_filters = self.weights.shape[0]
-        block_words = pick_block_words(
-            words_for(n_filters), inputs.shape[1] * self.dots.weight.width
-        )
+        n_planes = inputs.shape[1] * self.dots.weight.width
+        block_words = pick_block_words(words_for(n_filters), n_planes)
         kernel = self._kernels(block_words, inputs_in_lanes=False)[0]
-        for first in range(0, n_filters, 64 * block_words):
+        blocks = range(0, n_filters, 64 * block_words)
+        shares = 1 if len(blocks) >= 2 * n_threads else -(-2 * n_threads // len(blocks))
+        step = -(-n_positions // shares)
+        for first in blocks:
             filters = range(first, min(first + 64 * block_words, n_filters))
-            yield lambda f=filters: self._filter_block(
-                f, block_words, kernel, inputs, windows, lanes
-            )
+            for p in range(0, n_positions, step):
+                part = slice(p, p + step)
+                beside = None if windows is None else windows[part]
+                yield (
+                    lambda f=filters, x=inputs[part], w=beside, out=lanes[:, part]: (
+                        self._filter_block(f, block_words, kernel, x, w, out)
+                    )
+                )
 
     def _filter_block(
         self,
@@ -303,11 +314,13 @@ class BitConvolution:
         windows: npt.NDArray[np.int64] | None,
         lanes: Codes,
     ) -> None:
-        """Run a block of filters at all positions."""
+        """Run a block of filters at some positions; `lanes` is these positions' part."""
         key = (filters.start, block_words)
-        if key not in self._filter_planes:
-            weights = self.weights[filters.start : filters.stop]
-            self._filter_planes[key] = filter_planes(weights, self.dots.weight.width, block_words)
+        with self._lock:  # one thread lays a block's weights, for all
+            if key not in self._filter_planes:
+                weights = self.weights[filters.start : filters.stop]
+                width = self.dots.weight.width
+                self._filter_planes[key] = filter_planes(weights, width, block_words)
         scratch = SumScratch(self.dots, block_words)
         sums = sum_planes(kernel, self.dots, scratch, self._filter_planes[key], inputs)
         for group in self.epilogue:

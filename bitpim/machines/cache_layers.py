@@ -23,7 +23,7 @@ __all__ = ["BitLayer", "prepare_bit_layer"]
 
 Codes = npt.NDArray[Any]
 
-_BLOCK_WORDS = 64
+_BLOCK_WORDS = 256
 _SUM_ROWS = 40  # 24-bit partial sums of up to 65,536 lanes
 _MOST_SUM_ROWS = 63  # sums stay below 2^63: 16-bit codes would need 2^31 products to exceed it
 

@@ -81,6 +81,7 @@ def dot_products(vectors, scalars, source, order, work, out):
 '''
 
 
+@lru_cache(maxsize=64)
 def tree_order(n_lanes: int) -> npt.NDArray[np.int64]:
     """Yield lanes as a depth-first walk of the reduction tree meets them: bit-reversed counting.
 
