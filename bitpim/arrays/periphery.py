@@ -16,6 +16,7 @@ from bitpim.arrays.additions import prepare_add
 from bitpim.arrays.rescale import code_dtype, code_table, layer_fault, raise_fault, steps_of
 from bitpim.arrays.threads import share_out
 from bitpim.arrays.weighted import prepare_weighted
+from bitpim.arrays.windows import window_counts
 from bitpim.errors import AccumulatorError
 from bitpim_kernels.integer import Pool, average_windows, look_up, maximum_windows
 from bitpim_traces.records import Geometry, LayerRecord, Quantization
@@ -147,7 +148,7 @@ def _max_pool2d(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Ru
 
 def _avg_pool2d(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Rule:
     geometry, pool = _pool(layer)
-    counts = _window_counts(layer, geometry)
+    counts = window_counts(geometry, layer.input_shapes[0])
     quantization = quantizations[0]
     zero = int(quantization.zero_point[0])
     n = geometry.kernel[0] * geometry.kernel[1]
@@ -169,23 +170,6 @@ def _avg_pool2d(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Ru
         raise_fault(layer, steps, fault)
 
     return rule
-
-
-def _window_counts(layer: LayerRecord, geometry: Geometry) -> npt.NDArray[np.int64]:
-    """Return how many positions each window counts: the image, and its padding when asked."""
-    _, *sizes = layer.input_shapes[0]
-    before, after = geometry.padding[::2], geometry.padding[1::2]
-    positions = geometry.output_size(*sizes)
-    by_axis = []
-    for axis in range(2):
-        starts = np.arange(positions[axis]) * geometry.stride[axis] - before[axis]
-        seen = starts[:, None] + np.arange(geometry.kernel[axis]) * geometry.dilation[axis]
-        low, high = 0, sizes[axis]
-        if geometry.count_include_pad:
-            low, high = -before[axis], high + after[axis]
-        by_axis.append(((seen >= low) & (seen < high)).sum(axis=1))
-    counts: npt.NDArray[np.int64] = by_axis[0][:, None] * by_axis[1]
-    return counts
 
 
 def _read_table(

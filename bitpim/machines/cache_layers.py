@@ -11,10 +11,10 @@ from bitpim.arrays.lanes import LaneBlock, LaneProgram, Operand, everywhere, out
 from bitpim.arrays.periphery import prepare_layer
 from bitpim.arrays.program import Field
 from bitpim.arrays.rescale import code_dtype, steps_of
+from bitpim.arrays.windows import window_counts
 from bitpim.machines.cache_convolution import BitConvolution, EpilogueGroup, Sums, Threads
 from bitpim.mapping.cache_plan import ConvPlan, LanePlan, LaneWork, LayerPlan
 from bitpim.mapping.encoding import Encoding
-from bitpim.mapping.windows import window_counts
 from bitpim_kernels.layout import to_planes
 from bitpim_kernels.windows import gather_window, window_vector
 from bitpim_traces.records import Geometry, LayerRecord, Quantization

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from bitpim.arrays import programs
 from bitpim.arrays.program import Field, Program
+from bitpim.arrays.windows import window_counts
 from bitpim.config import MappingSettings, NeuralCacheSettings
 from bitpim.errors import AccumulatorError, ConfigError, MappingError, ProgramError
 from bitpim.mapping.cache_costs import step_costs
@@ -32,7 +33,6 @@ from bitpim.mapping.lane_programs import (
     sum_program,
 )
 from bitpim.mapping.transposed import ConvShape, allocate_rows, lay_lanes
-from bitpim.mapping.windows import window_counts
 from bitpim_traces.records import LayerRecord, Quantization, Trace
 
 __all__ = ["plan_layer", "plan_network"]

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitpim.mapping.windows import window_counts
+from bitpim.arrays.windows import window_counts
 from bitpim_traces.records import Geometry
 
 
