@@ -89,17 +89,23 @@ def parse_layers(trace: Trace, text: str) -> tuple[int, ...]:
     Raises
     ------
     ConfigError
-        A name or index the trace does not have.
+        A name or index the trace does not have, or a number that is both for different layers.
     """
     by_name = {layer.name: layer.index for layer in trace.layers}
     n_layers = len(trace.layers)
     chosen: set[int] = set()
     for word in (piece.strip() for piece in text.split(",")):
+        is_index = re.fullmatch(r"[0-9]+", word) and int(word) < n_layers
+        if is_index and by_name.get(word, int(word)) != int(word):
+            raise ConfigError(
+                f"layers: {word!r} is the name of layer {by_name[word]} and the index of another; "
+                f"write {by_name[word]}:{by_name[word] + 1} or {word}:{int(word) + 1}"
+            )
         if word in by_name:
             chosen.add(by_name[word])
         elif match := re.fullmatch(r"([0-9]*):([0-9]*)", word):
             chosen.update(range(n_layers)[int(match[1] or 0) : int(match[2] or n_layers)])
-        elif re.fullmatch(r"[0-9]+", word) and int(word) < n_layers:
+        elif is_index:
             chosen.add(int(word))
         else:
             raise ConfigError(

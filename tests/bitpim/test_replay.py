@@ -7,6 +7,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,15 @@ def test_layers_as_a_user_writes_them() -> None:
             parse_layers(trace, wrong)
     with pytest.raises(ConfigError, match=f"did you mean '{name}'"):
         parse_layers(trace, f"{name}x")
+
+
+def test_a_number_that_names_one_layer_and_counts_another_is_refused() -> None:
+    trace = small_trace(1, n_layers=4)  # torch.nn.Sequential names its layers by numbers
+    layers = tuple(replace(layer, name=str(layer.index + 1)) for layer in trace.layers)
+    trace = replace(trace, layers=layers)
+    with pytest.raises(ConfigError, match=r"'2' is the name of layer 1 .* write 1:2 or 2:3"):
+        parse_layers(trace, "2")
+    assert parse_layers(trace, "1:2,4") == (1, 3)
 
 
 def test_a_batch_fits_the_memory_it_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
