@@ -141,7 +141,8 @@ def test_weights_come_back_within_half_a_scale(
     codes = encode(weight, q)
     assert codes.min() >= (-q.code_max if scheme == "symmetric" else 0)
     half = q.scale.reshape(-1, 1, 1, 1) / 2
-    assert (np.abs(decode(codes, q) - weight) <= half * (1 + 1e-5)).all()
+    rounding = np.spacing(np.abs(weight).max())  # decode rounds to float32
+    assert (np.abs(decode(codes, q) - weight) <= half + rounding).all()
     assert not decode(codes, q)[seed % 5].any()
     if scheme == "symmetric":
         assert not q.zero_point.any()
