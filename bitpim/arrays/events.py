@@ -31,8 +31,12 @@ CROSSBAR_EVENTS: Final[Mapping[str, str]] = {
     "ou_skipped": "such a read left out because all its inputs are zero",
     "ou_rows": "one wordline opened in one read of an operation unit",
     "ou_cols": "one column sensed in one read of an operation unit",
+    "ou_cells": "one cell crossed in one read of an operation unit: its rows times its columns",
     "dac_drive": "one DAC drives one wordline for one read",
     "shift_add": "one converted partial sum shifted and added",
+    "accum_scatter": "one sum sent to the accumulator that a stored output index names",
+    "index_read_bit": "one bit of a stored index read",
+    "edram_access_256b": "one 256-bit access of the buffer that holds codes between layers",
     "crossbar_read": "a whole crossbar multiplies a vector, by rows or transposed, unconverted",
     "crossbar_update": "a whole crossbar takes one outer-product update",
     **{

@@ -1,0 +1,138 @@
+"""What a matrix reads on its crossbars, piece by piece, and the counts that follow.
+
+A piece is a set of rows of one crossbar that is opened together, with all columns that it meets
+there. Plans and readers count from the same pieces, so a closed form and a run cannot drift apart.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bitpim.arrays.events import Counts
+from bitpim.errors import LayoutError
+
+__all__ = ["ReadCounts", "ReadPieces"]
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCounts:
+    """What happened for a batch: events of all samples, and the time of each.
+
+    `cycles[s]` are the reads of the busiest crossbar for sample s: crossbars work side by side, one
+    operation unit a cycle, and meet after each sample.
+
+    Shapes
+    ------
+    cycles: (n_samples,)
+    """
+
+    events: Counts
+    cycles: Ints
+
+    def beside(self, other: "ReadCounts") -> "ReadCounts":
+        """Return the counts of both when their crossbars work side by side on the same samples."""
+        return ReadCounts(self.events + other.events, np.maximum(self.cycles, other.cycles))
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPieces:
+    """The reads of one input slice of one position.
+
+    Shapes
+    ------
+    all (n,), piece by piece
+    sources: index of the set of rows that the piece opens; inputs make a source idle or not
+    crossbars: index of the crossbar it lies on
+    reads: reads of an operation unit
+    rows: wordlines opened, over all these reads
+    columns: columns converted, over all these reads
+    cells: cells crossed, over all these reads: the sum of rows times columns of each
+    """
+
+    sources: Ints
+    crossbars: Ints
+    reads: Ints
+    rows: Ints
+    columns: Ints
+    cells: Ints
+
+    @property
+    def n_sources(self) -> int:
+        """Sets of rows."""
+        return int(self.sources.max(initial=-1)) + 1
+
+    @property
+    def n_crossbars(self) -> int:
+        """Crossbars in use."""
+        return int(self.crossbars.max(initial=-1)) + 1
+
+    def counts(self, done: Ints, skipped: Ints, adc_width: str) -> ReadCounts:
+        """Return the counts when each source is read and skipped so often.
+
+        Shapes
+        ------
+        done, skipped: (n_samples, n_sources) input slices and positions of each sample
+
+        Raises
+        ------
+        LayoutError
+            The two are not of one shape.
+        """
+        if done.shape != skipped.shape or done.ndim != 2 or done.shape[1] < self.n_sources:
+            raise LayoutError(
+                f"read pieces: need done and skipped (samples, {self.n_sources}), got "
+                f"{done.shape} and {skipped.shape}"
+            )
+        n_sources = done.shape[1]
+        reads = np.zeros((n_sources, max(1, self.n_crossbars)), np.int64)
+        np.add.at(reads, (self.sources, self.crossbars), self.reads)
+        times, left_out = done.sum(axis=0), skipped.sum(axis=0)
+
+        def total(often: Ints, numbers: Ints) -> int:
+            return int(often[self.sources] @ numbers)
+
+        converted, opened = total(times, self.columns), total(times, self.rows)
+        events = {
+            "ou_activation": total(times, self.reads),
+            "ou_skipped": total(left_out, self.reads),
+            "ou_rows": opened,
+            "ou_cols": converted,
+            "ou_cells": total(times, self.cells),
+            "dac_drive": opened,
+            "shift_add": converted,
+            f"adc_conv_{adc_width}": converted,
+        }
+        return ReadCounts(Counts(**events), (done @ reads).max(axis=1, initial=0))
+
+    def unskipped(self, n_samples: int, n_times: int, adc_width: str) -> ReadCounts:
+        """Return the counts when nothing is skipped; `n_times` slices and positions a sample."""
+        done = np.full((n_samples, self.n_sources), n_times, np.int64)
+        return self.counts(done, 0 * done, adc_width)
+
+    @classmethod
+    def dense(cls, blocks: list[Ints], columns: list[Ints]) -> "ReadPieces":
+        """Return the pieces of a matrix that is tiled over rows and columns of crossbars.
+
+        Source b is row block b, counted through all arrays. Crossbars are numbered along a row of
+        arrays first.
+
+        Shapes
+        ------
+        blocks: for each row of arrays, the heights of its operation units
+        columns: for each column of arrays, the widths of its operation units
+        """
+        parts: list[tuple[int, int, int, int, int, int]] = []
+        source = 0
+        for at_row, heights in enumerate(blocks):
+            for height in heights.tolist():
+                for at_column, widths in enumerate(columns):
+                    n_units, width = len(widths), int(widths.sum())
+                    crossbar = at_row * len(columns) + at_column
+                    cells = height * width
+                    parts.append((source, crossbar, n_units, n_units * height, width, cells))
+                source += 1
+        table = np.array(parts, np.int64).reshape(-1, 6).T
+        return cls(*(np.ascontiguousarray(line) for line in table))
