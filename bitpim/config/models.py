@@ -1,7 +1,7 @@
 """The settings of the machines as frozen, checked models: what keys there are, not their values."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -10,9 +10,9 @@ from bitpim.errors import ConfigError
 
 __all__ = [
     "CONFIDENCES",
-    "MACHINE_SETTINGS",
     "ArithmeticSettings",
     "Confidence",
+    "Count",
     "GeometrySettings",
     "MappingSettings",
     "NeuralCacheSettings",
@@ -212,7 +212,3 @@ class NeuralCacheSettings(Settings):
     arithmetic: ArithmeticSettings
     timing: TimingSettings
     transfer: TransferSettings
-
-
-MACHINE_SETTINGS: Mapping[str, type[Settings]] = {"neural_cache": NeuralCacheSettings}
-"""The settings model of every machine; its default preset bears the machine's name."""

@@ -9,9 +9,15 @@ from typing import Any, Literal, NamedTuple, TypeVar, overload
 
 from pydantic import BaseModel, ValidationError
 
+from bitpim.config.crossbar_models import (
+    DenseCrossbarSettings,
+    IsaacSettings,
+    PatternCrossbarSettings,
+    SreSettings,
+)
+from bitpim.config.machine_models import MACHINE_SETTINGS
 from bitpim.config.models import (
     CONFIDENCES,
-    MACHINE_SETTINGS,
     NeuralCacheSettings,
     Origin,
     Part,
@@ -72,6 +78,20 @@ def list_presets(machine: str | None = None) -> tuple[str, ...]:
 def load_preset(
     machine: Literal["neural_cache"], name_or_path: str | Path | None = None
 ) -> NeuralCacheSettings: ...
+@overload
+def load_preset(
+    machine: Literal["dense_crossbar"], name_or_path: str | Path | None = None
+) -> DenseCrossbarSettings: ...
+@overload
+def load_preset(
+    machine: Literal["isaac"], name_or_path: str | Path | None = None
+) -> IsaacSettings: ...
+@overload
+def load_preset(
+    machine: Literal["pattern_crossbar"], name_or_path: str | Path | None = None
+) -> PatternCrossbarSettings: ...
+@overload
+def load_preset(machine: Literal["sre"], name_or_path: str | Path | None = None) -> SreSettings: ...
 @overload
 def load_preset(machine: str, name_or_path: str | Path | None = None) -> Settings: ...
 def load_preset(machine: str, name_or_path: str | Path | None = None) -> Settings:

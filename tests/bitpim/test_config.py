@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from bitpim.config import (
     CONFIDENCES,
-    NeuralCacheSettings,
+    MACHINE_SETTINGS,
     default_text,
     describe,
     json_schema,
@@ -21,7 +21,14 @@ from bitpim.config import (
 )
 from bitpim.errors import ConfigError
 
-PRESETS = ("neural_cache", "neural_cache_calibrated", "neural_cache_mve")
+PRESETS = {
+    "dense_crossbar": ("dense_crossbar", "dense_crossbar_128rows", "dense_crossbar_8bit"),
+    "isaac": ("isaac", "isaac_8bit"),
+    "neural_cache": ("neural_cache", "neural_cache_calibrated", "neural_cache_mve"),
+    "pattern_crossbar": ("pattern_crossbar", "pattern_crossbar_8bit"),
+    "sre": ("sre",),
+}
+EVERY_PRESET = [(machine, name) for machine, names in PRESETS.items() for name in names]
 HEAD = '[preset]\nmachine = "neural_cache"\nname = "mine"\nextends = "neural_cache"\n'
 BITS = "[mapping]\npartial_sum_bits = "
 ORIGIN = 'source = "me", confidence = "assumed"'
@@ -59,18 +66,20 @@ def test_presets_differ_only_where_they_say_so() -> None:
 
 
 def test_list_presets() -> None:
-    assert list_presets() == PRESETS
-    assert list_presets("neural_cache") == PRESETS
+    assert list_presets() == tuple(sorted(name for _, name in EVERY_PRESET))
+    assert {machine: list_presets(machine) for machine in MACHINE_SETTINGS} == PRESETS
     assert list_presets("nowhere") == ()
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_value_has_an_origin_and_survives_a_round_trip(name: str) -> None:
-    settings = load_preset("neural_cache", name)
-    assert isinstance(settings, NeuralCacheSettings)
+@pytest.mark.parametrize(("machine", "name"), EVERY_PRESET)
+def test_every_value_has_an_origin_and_survives_a_round_trip(machine: str, name: str) -> None:
+    settings = load_preset(machine, name)
+    assert type(settings) is MACHINE_SETTINGS[machine]
+    assert (settings.machine, settings.name) == (machine, name)
+    assert settings.title
     assert parse_preset(to_toml(settings)) == settings
     rows = setting_rows(settings)
-    assert len(rows) == len(settings.origins) > 20
+    assert len(rows) == len(settings.origins) > 15
     assert all(row.source and row.meaning and row.confidence in CONFIDENCES for row in rows)
     text = describe(settings)
     assert all(row.key in text and row.source in text for row in rows)
@@ -125,7 +134,7 @@ def test_override_says_what_is_wrong(assignment: str, said: str) -> None:
     ("machine", "name", "said"),
     [
         ("neural_cash", None, "unknown machine 'neural_cash'; did you mean 'neural_cache'?"),
-        ("zzz", None, "known: neural_cache"),
+        ("zzz", None, "known: dense_crossbar, isaac, neural_cache, pattern_crossbar, sre"),
         ("neural_cache", "neural_cache_calib", "did you mean 'neural_cache_calibrated'?"),
         ("neural_cache", "gone.toml", "gone.toml: cannot be read"),
         ("neural_cache", "a\0b.toml", "cannot be read"),
@@ -210,13 +219,15 @@ def test_any_text_is_a_preset_or_a_config_error(text: str) -> None:
         assert str(error).startswith("preset: ")
 
 
-def test_default_text_is_the_default_preset() -> None:
-    assert parse_preset(default_text("neural_cache")) == load_preset("neural_cache")
+@pytest.mark.parametrize("machine", PRESETS)
+def test_default_text_is_the_default_preset(machine: str) -> None:
+    assert parse_preset(default_text(machine)) == load_preset(machine)
 
 
-def test_schema_names_every_key_of_the_file() -> None:
-    schema: dict[str, Any] = json_schema("neural_cache")
-    rows = setting_rows(load_preset("neural_cache"))
+@pytest.mark.parametrize("machine", PRESETS)
+def test_schema_names_every_key_of_the_file(machine: str) -> None:
+    schema: dict[str, Any] = json_schema(machine)
+    rows = setting_rows(load_preset(machine))
     for row in rows:
         part, _, key = row.key.partition(".")
         leaf = schema["properties"][part]["properties"][key]
@@ -225,7 +236,16 @@ def test_schema_names_every_key_of_the_file() -> None:
     assert sum(
         len(p["properties"]) for n, p in schema["properties"].items() if n != "preset"
     ) == len(rows)
-    mode = schema["properties"]["timing"]["properties"]["cost_mode"]["properties"]["value"]
+
+
+def test_schema_states_what_a_value_may_be() -> None:
+    timing = json_schema("neural_cache")["properties"]["timing"]["properties"]
+    mode = timing["cost_mode"]["properties"]["value"]
     assert mode["enum"] == ["nc_formula", "nc_paper_calibrated", "mve"]
+    parts = json_schema("isaac")["properties"]
+    bits = {"type": "integer", "minimum": 1, "maximum": 16}
+    assert parts["converter"]["properties"]["adc_bits"]["properties"]["value"] == bits
+    width = parts["numbers"]["properties"]["input_bits"]["properties"]["value"]
+    assert width["anyOf"] == [bits, {"type": "string", "const": "trace"}]
     with pytest.raises(ConfigError):
         json_schema("zzz")

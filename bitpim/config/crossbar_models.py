@@ -1,0 +1,231 @@
+"""The settings of the crossbar machines: sizes, converter, numbers, mapping, time."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from bitpim.config.models import Count, Part, Settings
+
+__all__ = [
+    "ChipSettings",
+    "ConverterSettings",
+    "CrossbarGeometrySettings",
+    "CrossbarMappingSettings",
+    "CrossbarTimingSettings",
+    "DenseCrossbarSettings",
+    "IsaacSettings",
+    "NumberSettings",
+    "PatternCrossbarSettings",
+    "PatternMappingSettings",
+    "SreMappingSettings",
+    "SreSettings",
+]
+
+Lines = Annotated[int, Field(ge=1, le=65_536)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Figure = Annotated[float, Field(gt=0, le=1_000_000)]
+RANGELESS_MODELS = ("exact", "clip")
+
+
+def _is_bits(value: Any, least: int, most: int) -> bool:
+    return type(value) is int and least <= value <= most
+
+
+def _check_adc_bits(value: Any) -> Any:
+    if not _is_bits(value, 1, 16):
+        raise ValueError(f"need 1 to 16 bits, got {value!r}; no converter is adc_model exact")
+    return value
+
+
+def _width_check(least: int) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if value != "trace" and not _is_bits(value, least, 16):
+            raise ValueError(f'need {least} to 16 bits, or "trace" for its own, got {value!r}')
+        return value
+
+    return check
+
+
+AdcBits = Annotated[int, Field(ge=1, le=16), BeforeValidator(_check_adc_bits)]
+WeightBits = Annotated[
+    Annotated[int, Field(ge=2, le=16)] | Literal["trace"], BeforeValidator(_width_check(2))
+]
+InputBits = Annotated[
+    Annotated[int, Field(ge=1, le=16)] | Literal["trace"], BeforeValidator(_width_check(1))
+]
+
+
+class CrossbarGeometrySettings(Part):
+    """One crossbar, and the operation unit (OU) that one read opens."""
+
+    array_rows: Lines = Field(description="wordlines of one crossbar")
+    array_columns: Lines = Field(description="bitlines of one crossbar")
+    cell_bits: Annotated[int, Field(ge=1, le=8)] = Field(description="bits one cell holds")
+    ou_rows: Lines = Field(description="wordlines that one read opens; array_rows opens all")
+    ou_columns: Lines = Field(description="bitlines that one read senses; array_columns senses all")
+
+    @model_validator(mode="after")
+    def _unit_lies_within_the_array(self) -> Self:
+        for unit, array in (("ou_rows", "array_rows"), ("ou_columns", "array_columns")):
+            got, most = getattr(self, unit), getattr(self, array)
+            if got > most:
+                raise ValueError(
+                    f"{unit} needs 1 to {array} = {most}, got {got}; an operation unit lies within "
+                    "one array"
+                )
+        return self
+
+
+class ConverterSettings(Part):
+    """What drives the wordlines, and what reads the bitlines of every OU read."""
+
+    dac_bits: Annotated[int, Field(ge=1, le=8)] = Field(
+        description="bits of an input driven in one read"
+    )
+    adc_model: Literal["exact", "clip", "floor", "round", "sign_magnitude", "symmetric"] = Field(
+        description="transfer function; exact is no converter: the partial sum itself"
+    )
+    adc_bits: AdcBits = Field(description="bits of a conversion; unused by adc_model exact")
+    adc_range: Literal["maximal", "given", "calibrated"] = Field(
+        description="what the top code stands for: the largest partial sum an OU can have, "
+        "adc_full_scale, or what calibration saw; exact and clip know maximal only"
+    )
+    adc_full_scale: Count = Field(description="the range in levels; used by adc_range given")
+    calibration_samples: Count = Field(
+        description="samples whose partial sums are seen; used by adc_range calibrated"
+    )
+    calibration_coverage: Share = Field(
+        description="share of the partial sums that the range holds; used by adc_range calibrated"
+    )
+
+    @model_validator(mode="after")
+    def _range_and_bits_fit_the_model(self) -> Self:
+        if self.adc_model in RANGELESS_MODELS and self.adc_range != "maximal":
+            raise ValueError(
+                f"adc_range needs maximal for adc_model {self.adc_model}, got {self.adc_range}; "
+                "floor, round, sign_magnitude and symmetric take other ranges"
+            )
+        if self.adc_model == "sign_magnitude" and self.adc_bits < 2:
+            raise ValueError(
+                f"adc_bits needs 2 to 16 for adc_model sign_magnitude, got {self.adc_bits}; one "
+                "bit is the sign"
+            )
+        return self
+
+
+class NumberSettings(Part):
+    """Widths of weights and inputs as the crossbars hold them, and how signed weights lie."""
+
+    weight_bits: WeightBits = Field(
+        description='bits of a weight in cells; "trace" takes those of its code'
+    )
+    input_bits: InputBits = Field(
+        description='bits of an input that are driven; "trace" takes those of its code'
+    )
+    encoding: Literal[
+        "offset", "differential", "differential_paired", "twos_complement", "column_flip"
+    ] = Field(description="how unsigned cells hold signed weights")
+
+
+class CrossbarMappingSettings(Part):
+    """How the weight matrix of a layer is cut into OUs, and which reads are left out."""
+
+    row_blocks: Literal["array", "window"] = Field(
+        description="OUs follow each other from an array's first row, or every input channel's "
+        "window starts a new one and stays in one array"
+    )
+    zero_skip: Literal["none", "bit_plane", "vector"] = Field(
+        description="reads left out: none, those whose inputs are zero in this input slice, or "
+        "those whose inputs are zero in all"
+    )
+
+
+class PatternMappingSettings(CrossbarMappingSettings):
+    """How pattern blocks are laid, and what happens to layers without patterns."""
+
+    pad_ou_columns: bool = Field(
+        description="pad the width of a pattern block to whole OUs: area, no conversions"
+    )
+    other_kernels: Literal["dense", "patterns"] = Field(
+        description="conv kernels other than 3 x 3 are laid as dense_crossbar does, or by their "
+        "masks; linear layers are always dense"
+    )
+
+
+class SreMappingSettings(Part):
+    """What Sparse ReRAM Engine leaves out of a dense matrix."""
+
+    drop_zero_rows: bool = Field(
+        description="rows of zero cells in all columns of an OU are not stored, their inputs not "
+        "driven"
+    )
+    pack_active_rows: bool = Field(
+        description="open only rows whose input slice is not zero, as many as an OU has a read"
+    )
+    column_order: Literal["weight", "bit_slice"] = Field(
+        description="neighbours in an OU: the bit-slices of one output, or one bit-slice of "
+        "neighbouring outputs"
+    )
+
+
+class CrossbarTimingSettings(Part):
+    """What one read takes; a crossbar reads one OU at a time."""
+
+    read_cycle_ns: Figure = Field(description="one OU read of one input slice, converted")
+
+    @property
+    def clock_compute_ghz(self) -> float:
+        """Reads of one crossbar a nanosecond."""
+        return 1 / self.read_cycle_ns
+
+
+class ChipSettings(Part):
+    """The whole chip; results are per crossbar, these figures are for comparison."""
+
+    tiles: Count = Field(description="tiles of the chip")
+    imas_per_tile: Count = Field(description="in-situ multiply-accumulate units of one tile")
+    crossbars_per_ima: Count = Field(description="crossbars of one such unit")
+    area_mm2: Figure = Field(description="area of the chip")
+    power_w: Figure = Field(description="power of the chip")
+
+    @property
+    def n_crossbars(self) -> int:
+        """Crossbars of the chip."""
+        return self.tiles * self.imas_per_tile * self.crossbars_per_ima
+
+
+class DenseCrossbarSettings(Settings):
+    """Settings of the machine `dense_crossbar`."""
+
+    geometry: CrossbarGeometrySettings
+    converter: ConverterSettings
+    numbers: NumberSettings
+    mapping: CrossbarMappingSettings
+    timing: CrossbarTimingSettings
+
+
+class IsaacSettings(DenseCrossbarSettings):
+    """Settings of the machine `isaac`."""
+
+    chip: ChipSettings
+
+
+class SreSettings(Settings):
+    """Settings of the machine `sre`."""
+
+    geometry: CrossbarGeometrySettings
+    converter: ConverterSettings
+    numbers: NumberSettings
+    mapping: SreMappingSettings
+    timing: CrossbarTimingSettings
+
+
+class PatternCrossbarSettings(Settings):
+    """Settings of the machine `pattern_crossbar`."""
+
+    geometry: CrossbarGeometrySettings
+    converter: ConverterSettings
+    numbers: NumberSettings
+    mapping: PatternMappingSettings
+    timing: CrossbarTimingSettings
