@@ -1,0 +1,113 @@
+"""The dense mapping: a matrix tiled over crossbars from its first row and column on.
+
+An operation unit never straddles two crossbars, so units at the edges of a crossbar are ragged.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bitpim.arrays.crossbar import CrossbarGeometry
+from bitpim.arrays.pieces import ReadPieces
+from bitpim.mapping.placement import Placements
+from bitpim.mapping.ragged import edges_of
+
+__all__ = ["DenseBlocks"]
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class DenseBlocks:
+    """A matrix of cells on crossbars, and how operation units tile it.
+
+    Without `window_rows` units of the geometry's rows tile each crossbar from its first row on.
+    With it, each window of so many rows (an input channel's R*S) starts a new unit and lies in one
+    crossbar, so that a crossbar holds whole windows only; a window taller than a crossbar is
+    tiled as without.
+    """
+
+    n_rows: int
+    n_columns: int
+    geometry: CrossbarGeometry
+    window_rows: int | None = None
+
+    @property
+    def band_rows(self) -> int:
+        """Matrix rows that one crossbar holds."""
+        rows, window = self.geometry.rows, self.window_rows
+        return rows if window is None or window > rows else rows // window * window
+
+    @property
+    def row_heights(self) -> list[Ints]:
+        """Heights of the units, for each row of crossbars."""
+        window = self.window_rows
+        if window is None or window > self.geometry.rows:
+            window = self.band_rows
+        return [
+            np.concatenate([_cuts(part, self.geometry.unit_rows) for part in _cuts(band, window)])
+            for band in _cuts(self.n_rows, self.band_rows)
+        ]
+
+    @property
+    def column_widths(self) -> list[Ints]:
+        """Widths of the units, for each column of crossbars."""
+        bands = _cuts(self.n_columns, self.geometry.columns)
+        return [_cuts(band, self.geometry.unit_columns) for band in bands]
+
+    @property
+    def row_edges(self) -> Ints:
+        """First matrix row of each unit, and the end."""
+        return edges_of(np.concatenate(self.row_heights))
+
+    @property
+    def n_crossbars(self) -> int:
+        """Crossbars that hold the matrix."""
+        return -(-self.n_rows // self.band_rows) * -(-self.n_columns // self.geometry.columns)
+
+    @property
+    def n_reads(self) -> int:
+        """Operation units, each read once for one input slice of one position."""
+        return sum(map(len, self.row_heights)) * sum(map(len, self.column_widths))
+
+    @property
+    def pieces(self) -> ReadPieces:
+        """The reads of one input slice of one position; source b is row block b."""
+        return ReadPieces.dense(self.row_heights, self.column_widths)
+
+    def placements(self, channel_rows: int, first_channel: int = 0) -> Placements:
+        """Return where each input channel's rows lie, `channel_rows` of them a channel.
+
+        A channel that straddles crossbars lies in several rectangles. The block is the matrix.
+        """
+        edges = [
+            np.arange(0, self.n_rows, channel_rows),
+            np.arange(0, self.n_rows, self.band_rows),
+            np.array([self.n_rows]),
+        ]
+        tops = np.unique(np.concatenate(edges))
+        heights, tops = np.diff(tops), tops[:-1]
+        lefts = np.arange(0, self.n_columns, self.geometry.columns, dtype=np.int64)
+        widths = np.minimum(self.n_columns - lefts, self.geometry.columns)
+        top, left = (grid.ravel() for grid in np.meshgrid(tops, lefts, indexing="ij"))
+        return Placements(
+            self.geometry,
+            "channel",
+            crossbars=top // self.band_rows * len(lefts) + left // self.geometry.columns,
+            rows=top % self.band_rows,
+            columns=np.zeros_like(left),
+            heights=np.repeat(heights, len(lefts)),
+            widths=np.tile(widths, len(tops)),
+            padding=np.zeros_like(left),
+            labels=(top // channel_rows + first_channel).astype(np.uint64),
+            blocks=np.zeros_like(left),
+            first_rows=top,
+            first_columns=left,
+        )
+
+
+def _cuts(length: int, step: int) -> Ints:
+    """Return how a length is cut: parts of `step`, the last one perhaps shorter."""
+    starts = np.arange(0, length, step, dtype=np.int64)
+    return np.minimum(length - starts, step)
