@@ -18,7 +18,14 @@ from bitpim.mapping.placement import Placements
 from bitpim.mapping.ragged import edges_of, places_in
 from bitpim.mapping.shelves import place_on_shelves
 
-__all__ = ["IndexStorage", "KernelGroups", "PatternLayout", "bits_for", "group_by_pattern"]
+__all__ = [
+    "IndexStorage",
+    "KernelGroups",
+    "PatternLayout",
+    "bits_for",
+    "group_by_pattern",
+    "lay_patterns",
+]
 
 Ints = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint64]
@@ -57,7 +64,7 @@ class KernelGroups:
 
     Shapes
     ------
-    channels, masks, heights: (n_blocks,)
+    channels, masks, heights: (n_blocks,); bit k of a mask is position k of the window
     kernel_edges: (n_blocks + 1,)
     outputs: (stored kernels,)
     """
@@ -65,6 +72,7 @@ class KernelGroups:
     n_outputs: int
     n_channels: int
     n_positions: int
+    n_patterns: int
     channels: Ints
     masks: Codes
     heights: Ints
@@ -106,26 +114,28 @@ class KernelGroups:
         kept[self.channels[block], :, self.outputs] = positions[block]
         return kept.reshape(-1, self.n_outputs)
 
-    def index_storage(self, n_patterns: int) -> IndexStorage:
-        """Return the bits stored as indices when a layer has so many patterns."""
+    @property
+    def index_storage(self) -> IndexStorage:
+        """Bits stored as indices."""
         return IndexStorage(
             output_bits=len(self.outputs) * bits_for(self.n_outputs),
-            pattern_bits=self.n_blocks * bits_for(n_patterns),
+            pattern_bits=self.n_blocks * bits_for(self.n_patterns),
             channel_bits=self.n_blocks * bits_for(self.n_channels),
             width_bits=self.n_blocks * bits_for(self.n_outputs + 1),
         )
 
-    def index_bits(self, n_patterns: int) -> Ints:
-        """Return the index bits of each block, (n_blocks,); a position that reads it fetches these.
+    @property
+    def index_bits(self) -> Ints:
+        """Index bits of each block, (n_blocks,), which a position that reads it fetches.
 
         Their sum is the total of `index_storage`.
         """
-        header = bits_for(n_patterns) + bits_for(self.n_channels) + bits_for(self.n_outputs + 1)
-        return self.n_kernels * bits_for(self.n_outputs) + header
+        counts = (self.n_patterns, self.n_channels, self.n_outputs + 1)
+        return self.n_kernels * bits_for(self.n_outputs) + sum(map(bits_for, counts))
 
 
-def group_by_pattern(codes: Codes, n_positions: int) -> KernelGroups:
-    """Return the blocks of kernels with these masks.
+def group_by_pattern(codes: Codes, n_positions: int, n_patterns: int) -> KernelGroups:
+    """Return the blocks of kernels with these masks, of which there are `n_patterns` to tell apart.
 
     Shapes
     ------
@@ -145,6 +155,7 @@ def group_by_pattern(codes: Codes, n_positions: int) -> KernelGroups:
         n_outputs,
         n_channels,
         n_positions,
+        n_patterns,
         channels[firsts],
         kept[firsts],
         heights[firsts],
@@ -157,82 +168,85 @@ def group_by_pattern(codes: Codes, n_positions: int) -> KernelGroups:
 class PatternLayout:
     """Pattern blocks on crossbars.
 
-    A weight takes `columns_per_weight` neighbouring columns. A block's rows are opened in sets of
-    at most the geometry's rows of an operation unit; these sets are the sources of its reads.
+    A block's rows are opened in sets of at most an operation unit's; these sets, block after block,
+    are the sources of its reads.
     """
 
     blocks: KernelGroups
-    geometry: CrossbarGeometry
-    columns_per_weight: int
-    pad_ou_columns: bool = True
+    placed: Placements
 
     @property
-    def source_blocks(self) -> Ints:
-        """The block of each source, (n_sources,)."""
-        return places_in(-(-self.blocks.heights // self.geometry.unit_rows))[0]
+    def geometry(self) -> CrossbarGeometry:
+        """Sizes of the crossbars."""
+        return self.placed.geometry
+
+    @property
+    def n_crossbars(self) -> int:
+        """Crossbars in use."""
+        return self.placed.n_crossbars
 
     @property
     def source_edges(self) -> Ints:
         """Where each source's rows begin in `blocks.rows`, and the end, (n_sources + 1,)."""
         unit = self.geometry.unit_rows
         block, nth = places_in(-(-self.blocks.heights // unit))
-        starts = self.blocks.row_edges[block] + nth * unit
-        return np.append(starts, self.blocks.row_edges[-1])
-
-    def as_read(self, n_patterns: int) -> PatternBlocks:
-        """Return the blocks in the form that a `PatternMatrix` reads."""
-        blocks = self.blocks
-        bits = blocks.index_bits(n_patterns)
-        return PatternBlocks(blocks.kept, blocks.n_positions, blocks.channels, blocks.masks, bits)
-
-    def placements(self) -> Placements:
-        """Return where each block lies.
-
-        A block taller than a crossbar lies in several bands of whole operation units.
-        """
-        band = self.geometry.rows // self.geometry.unit_rows * self.geometry.unit_rows
-        heights = self.blocks.heights
-        if int(heights.max(initial=0)) <= self.geometry.rows:
-            band = self.geometry.rows
-        block, nth = places_in(-(-heights // band))
-        first_row = nth * band
-        height = np.minimum(heights[block] - first_row, band)
-        order = np.argsort(height, kind="stable")
-        block, first_row, height = block[order], first_row[order], height[order]
-        widths = self.blocks.n_kernels[block] * self.columns_per_weight
-        on = place_on_shelves(height, widths, self.geometry, pad_ou_columns=self.pad_ou_columns)
-        return Placements(
-            self.geometry,
-            "pattern",
-            crossbars=on.crossbars,
-            rows=on.rows,
-            columns=on.columns,
-            heights=height[on.blocks],
-            widths=on.widths,
-            padding=on.padding,
-            labels=self.blocks.masks[block[on.blocks]],
-            blocks=block[on.blocks],
-            first_rows=first_row[on.blocks],
-            first_columns=on.first_columns,
-        )
+        return np.append(self.blocks.row_edges[block] + nth * unit, self.blocks.row_edges[-1])
 
     def pieces(self) -> ReadPieces:
         """Return the reads of one input slice of one position."""
-        return self.pieces_of(self.placements())
-
-    def pieces_of(self, placed: Placements) -> ReadPieces:
-        """Return the reads of these placements, which must be this layout's."""
-        unit = self.geometry.unit_rows
+        unit, placed = self.geometry.unit_rows, self.placed
         part, nth = places_in(-(-placed.heights // unit))
         opened = np.minimum(placed.heights[part] - nth * unit, unit)
-        first_sources = np.searchsorted(self.source_blocks, placed.blocks)
-        sources = (first_sources + placed.first_rows // unit)[part] + nth
+        first_sources = edges_of(-(-self.blocks.heights // unit))[placed.blocks]
         reads = -(-placed.widths // self.geometry.unit_columns)
         return ReadPieces(
-            sources,
+            (first_sources + placed.first_rows // unit)[part] + nth,
             placed.crossbars[part],
             reads[part],
             reads[part] * opened,
             placed.widths[part],
             opened * placed.widths[part],
         )
+
+    def as_read(self) -> PatternBlocks:
+        """Return the blocks in the form that a `PatternMatrix` reads."""
+        b = self.blocks
+        return PatternBlocks(b.kept, b.n_positions, b.channels, b.masks, b.index_bits)
+
+
+def lay_patterns(
+    blocks: KernelGroups,
+    columns_per_weight: int,
+    geometry: CrossbarGeometry,
+    *,
+    pad_ou_columns: bool,
+) -> PatternLayout:
+    """Return the blocks on shelves in crossbars; a weight takes neighbouring columns.
+
+    A block taller than a crossbar lies in several bands of whole operation units.
+    """
+    heights, band = blocks.heights, geometry.rows
+    if int(heights.max(initial=0)) > geometry.rows:
+        band = geometry.rows // geometry.unit_rows * geometry.unit_rows
+    block, nth = places_in(-(-heights // band))
+    first_row = nth * band
+    height = np.minimum(heights[block] - first_row, band)
+    order = np.argsort(height, kind="stable")
+    block, first_row, height = block[order], first_row[order], height[order]
+    widths = blocks.n_kernels[block] * columns_per_weight
+    on = place_on_shelves(height, widths, geometry, pad_ou_columns=pad_ou_columns)
+    placed = Placements(
+        geometry,
+        "pattern",
+        crossbars=on.crossbars,
+        rows=on.rows,
+        columns=on.columns,
+        heights=height[on.blocks],
+        widths=on.widths,
+        padding=on.padding,
+        labels=blocks.masks[block[on.blocks]],
+        blocks=block[on.blocks],
+        first_rows=first_row[on.blocks],
+        first_columns=on.first_columns,
+    )
+    return PatternLayout(blocks, placed)

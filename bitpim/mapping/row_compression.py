@@ -17,6 +17,7 @@ import numpy.typing as npt
 from bitpim.arrays.crossbar import CrossbarGeometry
 from bitpim.arrays.encodings import StoredWeights
 from bitpim.arrays.packed import Segments
+from bitpim.arrays.pieces import ReadPieces
 from bitpim.errors import ConfigError
 from bitpim.mapping.pattern_blocks import bits_for
 from bitpim.mapping.placement import Placements
@@ -69,16 +70,15 @@ class CompressedRows:
         """Reads of each segment for one input slice of one position when no row is left out."""
         return -(-self.heights // self.geometry.unit_rows)
 
-    @property
-    def n_reads(self) -> int:
-        """Reads of all segments for one input slice of one position when no row is left out."""
-        return int(self.reads.sum())
+    def pieces(self) -> ReadPieces:
+        """Return the reads of one input slice of one position when no row is left out.
 
-    @property
-    def cycles(self) -> int:
-        """Reads of the busiest crossbar for one input slice of one position."""
-        by_crossbar = np.bincount(self.segments.crossbars, self.reads)
-        return int(by_crossbar.max(initial=0))
+        Source i is segment i.
+        """
+        heights, widths, reads = self.heights, self.widths, self.reads
+        sources = np.arange(len(self.groups))
+        cells = heights * widths
+        return ReadPieces(sources, self.segments.crossbars, reads, heights, reads * widths, cells)
 
     @property
     def index_bits(self) -> int:
