@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitpim.arrays.events import SRAM_EVENTS
+from bitpim.config import list_presets, load_preset, setting_rows
 from bitpim.cost.model import CYCLES
 from bitpim.cost.tables import list_price_tables, load_prices, parse_prices
 from bitpim.errors import ConfigError
@@ -31,6 +32,96 @@ def test_every_packaged_table_reads_back_equal(name: str) -> None:
 
 def test_every_event_of_cache_arrays_is_priced() -> None:
     load_prices("neural_cache_22nm").require(set(SRAM_EVENTS) - {CYCLES})
+
+
+CROSSBAR_MACHINES = ("dense_crossbar", "isaac", "pattern_crossbar", "sre")
+UNCONVERTED = {
+    *("ou_activation", "ou_skipped", "ou_rows", "ou_cols", "ou_cells", "dac_drive", "shift_add"),
+    *("accum_scatter", "index_read_bit", "edram_access_256b"),
+}
+ADC_WIDTHS: dict[str, list[int]] = {
+    "isaac": [*range(1, 11)],
+    "mnsim2": [4, 6, 8, 10],
+    "newton": [*range(1, 10)],
+    "ousim": [*range(1, 17)],
+    "sre": [*range(1, 11)],
+    "yu2020": [*range(1, 11)],
+}
+
+
+def pj(table: str, event: str) -> float:
+    return load_prices(table).price(event).energy_pj
+
+
+def test_tables_are_of_the_cache_or_of_crossbars() -> None:
+    assert set(list_price_tables()) == {"neural_cache_22nm", *ADC_WIDTHS}
+
+
+@pytest.mark.parametrize("name", ADC_WIDTHS)
+def test_crossbar_tables_price_all_events_but_the_converters_they_do_not_know(name: str) -> None:
+    table = load_prices(name)
+    conversions = [f"adc_conv_{width}" for width in ADC_WIDTHS[name]]
+    assert set(table.events) == UNCONVERTED | set(conversions)
+    prices = [table.price(event).energy_pj for event in conversions]
+    assert prices == sorted(set(prices))
+    assert prices[0] > 0
+    with pytest.raises(ConfigError, match="no price for event 'adc_conv_exact'"):
+        table.require(["adc_conv_exact"])
+
+
+@pytest.mark.parametrize("machine", CROSSBAR_MACHINES)
+def test_every_table_but_one_prices_every_preset_of_crossbars(machine: str) -> None:
+    for preset in list_presets(machine):
+        settings = {row.key: row.value for row in setting_rows(load_preset(machine, preset))}
+        for name in set(ADC_WIDTHS) - {"mnsim2"}:
+            conversion = f"adc_conv_{settings['converter.adc_bits']}"
+            load_prices(name).require({*UNCONVERTED, conversion})
+
+
+def test_anchors_of_the_crossbar_tables() -> None:
+    assert pj("yu2020", "ou_activation") == 4.8
+    assert pj("yu2020", "adc_conv_8") == 1.67
+    assert pj("yu2020", "dac_drive") == 0.0182
+    assert pj("isaac", "adc_conv_8") == 1.667
+    assert 128 * 128 * pj("isaac", "ou_cells") == pytest.approx(30, rel=1e-3)
+    assert 72 * pj("isaac", "ou_cells") == pytest.approx(0.13, abs=0.005)
+    assert 9 * pj("ousim", "dac_drive") == pytest.approx(0.029, abs=0.0005)
+    assert 72 * pj("ousim", "ou_cells") == pytest.approx(0.0011, abs=0.00001)
+    assert pj("sre", "adc_conv_6") == pytest.approx(0.6425 / 1.2, rel=1e-3)
+    assert pj("newton", "adc_conv_9") == 2.583
+    assert pj("mnsim2", "adc_conv_8") == 2.0 * (8 + 2)
+
+
+def test_normalizations_differ_by_more_than_100_times_so_tables_are_never_mixed() -> None:
+    for event in ("ou_cells", "dac_drive"):
+        assert pj("isaac", event) > 100 * pj("ousim", event)
+    assert pj("yu2020", "ou_activation") > 30 * 72 * pj("isaac", "ou_cells")
+    assert pj("ousim", "adc_conv_8") == pytest.approx(pj("isaac", "adc_conv_8"), rel=1e-3)
+
+
+@pytest.mark.parametrize(("name", "known"), [("ousim", 8), ("sre", 6), ("yu2020", 8)])
+def test_other_converters_follow_the_rule_that_the_table_states(name: str, known: int) -> None:
+    table = load_prices(name)
+    step = pj(name, f"adc_conv_{known}") * (known + 1) / 2**known
+    for width in ADC_WIDTHS[name]:
+        price = table.price(f"adc_conv_{width}")
+        assert price.energy_pj == pytest.approx(step * 2**width / (width + 1), rel=1e-3)
+        if width != known:
+            assert f"2^{width} / {width + 1}" in price.source
+            assert (price.confidence == "assumed") == (name != "ousim")
+    assert pj("yu2020", "adc_conv_6") == pytest.approx(pj("sre", "adc_conv_6"), rel=0.01)
+
+
+def test_isaacs_narrow_converters_cost_as_much_a_bit_as_four_bits() -> None:
+    for width in (1, 2, 3):
+        price = load_prices("isaac").price(f"adc_conv_{width}")
+        assert price.energy_pj == pytest.approx(pj("isaac", "adc_conv_4") / 4 * width)
+        assert price.confidence == "assumed"
+
+
+def test_newtons_converter_pays_by_the_bit() -> None:
+    for width in ADC_WIDTHS["newton"]:
+        assert pj("newton", f"adc_conv_{width}") == pytest.approx(2.583 * width / 9)
 
 
 def test_a_missing_price_is_named() -> None:
