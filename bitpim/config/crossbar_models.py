@@ -126,6 +126,10 @@ class NumberSettings(Part):
     encoding: Literal[
         "offset", "differential", "differential_paired", "twos_complement", "column_flip"
     ] = Field(description="how unsigned cells hold signed weights")
+    overflow: Literal["error", "saturate"] = Field(
+        description="what a sum beyond the layer's declared accumulator does, as a lossy ADC may "
+        "make of sums that fit"
+    )
 
 
 class CrossbarMappingSettings(Part):

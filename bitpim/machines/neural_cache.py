@@ -42,9 +42,10 @@ from bitpim.errors import ConfigError
 from bitpim.machines.cache_convolution import Threads
 from bitpim.machines.cache_layers import prepare_bit_layer
 from bitpim.machines.machine import FIDELITIES, Codes, LayerRun
+from bitpim.machines.schedule import run_layers
 from bitpim.mapping.cache_mapping import plan_network
 from bitpim.mapping.cache_plan import CachePlan
-from bitpim_traces.records import NETWORK_INPUT, LayerRecord, Trace
+from bitpim_traces.records import LayerRecord, Trace
 
 __all__ = ["NeuralCache", "PreparedCache"]
 
@@ -97,7 +98,6 @@ class PreparedCache:
         self._layers = trace.layers
         self._fidelity = fidelity
         self._jobs = jobs
-        self._last_use = _last_uses(trace.layers)
         self._prepared: dict[int, Any] = {}
         self._trace = trace
 
@@ -106,16 +106,13 @@ class PreparedCache:
 
         A layer's weights are laid out when it first runs.
         """
-        held: dict[int, Codes] = {NETWORK_INPUT: codes}
         with ThreadPoolExecutor(self._jobs) as pool:
             threads = Threads(pool, self._jobs)
-            for layer in self._layers:
-                inputs = [held[i] for i in layer.inputs]
-                out = self._run_layer(layer, inputs, threads)
-                held[layer.index] = out
-                for i in set(layer.inputs):
-                    if self._last_use[i] == layer.index:
-                        del held[i]
+
+            def run(layer: LayerRecord, inputs: Sequence[Codes]) -> Codes:
+                return self._run_layer(layer, inputs, threads)
+
+            for layer, out in run_layers(self._layers, codes, run):
                 yield LayerRun(layer.index, out, self.plan.counts(layer.index, codes.shape[0]))
 
     def _run_layer(
@@ -133,8 +130,3 @@ class PreparedCache:
             use_threads(self._jobs)
             return prepared.run(inputs)  # type: ignore[no-any-return]
         return prepared.run(inputs, threads)  # type: ignore[no-any-return]
-
-
-def _last_uses(layers: Sequence[LayerRecord]) -> dict[int, int]:
-    """Yield, for each value, the last layer that reads it."""
-    return {i: layer.index for layer in layers for i in layer.inputs}

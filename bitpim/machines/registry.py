@@ -22,11 +22,23 @@ class _Entry:
 
 
 _MACHINES = {
+    "dense_crossbar": _Entry(
+        module="bitpim.machines.dense_crossbar",
+        class_name="DenseCrossbar",
+        prices="yu2020",
+    ),
+    "isaac": _Entry(module="bitpim.machines.isaac", class_name="Isaac", prices="isaac"),
     "neural_cache": _Entry(
         module="bitpim.machines.neural_cache",
         class_name="NeuralCache",
         prices="neural_cache_22nm",
     ),
+    "pattern_crossbar": _Entry(
+        module="bitpim.machines.pattern_crossbar",
+        class_name="PatternCrossbar",
+        prices="yu2020",
+    ),
+    "sre": _Entry(module="bitpim.machines.sre", class_name="Sre", prices="sre"),
 }
 
 

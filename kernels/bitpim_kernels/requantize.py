@@ -22,6 +22,7 @@ __all__ = [
     "note_outside",
     "requantize_channels",
     "requantize_one",
+    "requantize_rows",
 ]
 
 FLOAT_SCALE_HALF_EVEN = 0
@@ -164,3 +165,38 @@ def note_outside(
             if value < steps.low[first + j] or value > steps.high[first + j]:
                 fault[0], fault[1], fault[2] = 1, first + j, value
                 return
+
+
+@kernel()
+def requantize_rows(
+    sums: npt.NDArray[np.int64],
+    constants: npt.NDArray[np.int64],
+    steps: Steps,
+    first: int,
+    saturate: bool,
+    fault: npt.NDArray[np.int64],
+    out: Codes,
+) -> None:
+    """Write the codes of rows of sums, a constant added to each channel first.
+
+    An accumulator out of bounds becomes the nearest one within them, or is noted in `fault`.
+
+    Shapes
+    ------
+    sums: (positions, n), changed in place; constants: (n,)
+    fault: as in `note_outside`
+    out: (positions, n_channels): columns `first : first + n` are written
+    """
+    n = sums.shape[1]
+    for p in range(sums.shape[0]):
+        for j in range(n):
+            sums[p, j] += constants[j]
+        if saturate:
+            for j in range(n):
+                low, high = steps.low[first + j], steps.high[first + j]
+                sums[p, j] = min(max(sums[p, j], low), high)
+        else:
+            note_outside(sums[p], 0, n, steps, first, fault)
+            if fault[0] != 0:
+                return
+        requantize_channels(sums[p], 0, n, steps, first, out[p])

@@ -12,6 +12,7 @@ __all__ = [
     "fill_chosen_rows",
     "fill_outer_rows",
     "fill_vector_rows",
+    "gather_rows",
     "gather_window",
     "pack_windows",
     "window_vector",
@@ -89,6 +90,41 @@ def gather_window(
             )
             lanes[lane + inside : lane + n] = pad_code
         lane += n
+
+
+@kernel()
+def gather_rows(
+    images: Codes, channels: tuple[int, int], window: Any, pad_code: int, first: int, out: Codes
+) -> None:
+    """Write the window of each output position first, first+1, ... as one row, channel by channel.
+
+    Shapes
+    ------
+    images
+        (N, H, W, C), C order
+    channels
+        First channel, and the one after the last.
+    window
+        int64 (10,): `window_vector`.
+    out
+        (n_positions, n_channels * R * S): columns in the order of flattened OIHW weights.
+    """
+    n_rows, n_columns = images.shape[1], images.shape[2]
+    n_taps = window[0] * window[1]
+    for p in range(out.shape[0]):
+        row, x_out = divmod(first + p, window[9])
+        sample, y_out = divmod(row, window[8])
+        for tap in range(n_taps):
+            y = y_out * window[2] - window[4] + (tap // window[1]) * window[6]
+            x = x_out * window[3] - window[5] + (tap % window[1]) * window[7]
+            n = channels[1] - channels[0]
+            if 0 <= y < n_rows and 0 <= x < n_columns:
+                pixel = images[sample, y, x, channels[0] : channels[1]]
+                for c in range(n):
+                    out[p, c * n_taps + tap] = pixel[c]
+            else:
+                for c in range(n):
+                    out[p, c * n_taps + tap] = pad_code
 
 
 @kernel()
