@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from bitpim.arrays.adc import lossless_bits
 from bitpim.config import (
     CONFIDENCES,
     MACHINE_SETTINGS,
@@ -249,3 +250,117 @@ def test_schema_states_what_a_value_may_be() -> None:
     assert width["anyOf"] == [bits, {"type": "string", "const": "trace"}]
     with pytest.raises(ConfigError):
         json_schema("zzz")
+
+
+CROSSBAR_PRESETS = [(m, name) for m, name in EVERY_PRESET if m != "neural_cache"]
+
+
+def shown(machine: str, preset: str) -> dict[str, str]:
+    return {row.key: row.value for row in setting_rows(load_preset(machine, preset))}
+
+
+@pytest.mark.parametrize(("machine", "name"), CROSSBAR_PRESETS)
+def test_the_converters_of_all_presets_are_lossless_and_no_wider_than_that(
+    machine: str, name: str
+) -> None:
+    values = shown(machine, name)
+    rows, cell_bits, dac_bits, adc_bits, full_scale = (
+        int(values[key])
+        for key in (
+            *("geometry.ou_rows", "geometry.cell_bits", "converter.dac_bits"),
+            *("converter.adc_bits", "converter.adc_full_scale"),
+        )
+    )
+    needed = lossless_bits(rows, cell_bits, dac_bits)
+    largest = rows * (2**cell_bits - 1) * (2**dac_bits - 1)
+    if values["numbers.encoding"] == '"column_flip"':
+        needed, largest = needed - 1, largest // 2
+    assert (adc_bits, full_scale) == (needed, largest)
+    assert 2 ** (adc_bits - 1) <= largest < 2**adc_bits
+
+
+@pytest.mark.parametrize("suffix", ["", "_8bit"])
+def test_dense_and_pattern_crossbars_differ_in_mapping_only(suffix: str) -> None:
+    dense = shown("dense_crossbar", f"dense_crossbar{suffix}")
+    pattern = shown("pattern_crossbar", f"pattern_crossbar{suffix}")
+    assert {key for key in pattern if pattern[key] != dense.get(key)} == {
+        *("mapping.zero_skip", "mapping.pad_ou_columns", "mapping.other_kernels"),
+    }
+    assert set(dense) <= set(pattern)
+
+
+def test_the_chip_of_isaac() -> None:
+    settings = load_preset("isaac")
+    assert settings.chip.n_crossbars == 16_128
+    assert settings.timing.clock_compute_ghz == pytest.approx(0.01)
+    cells = int(settings.numbers.weight_bits) // settings.geometry.cell_bits
+    macs = settings.chip.n_crossbars * 128 * 128 // cells
+    seconds = int(settings.numbers.input_bits) * settings.timing.read_cycle_ns * 1e-9
+    gops = 2 * macs / seconds / 1e9
+    assert gops / 1000 == pytest.approx(41.3, abs=0.05)
+    assert gops / settings.chip.area_mm2 == pytest.approx(483, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("assignments", "said"),
+    [
+        (["converter.adc_bits=0"], "converter.adc_bits: need 1 to 16 bits, got 0"),
+        (["converter.adc_bits=17"], "converter.adc_bits: need 1 to 16 bits, got 17"),
+        (["converter.adc_bits=true"], "converter.adc_bits: need 1 to 16 bits, got True"),
+        (["converter.adc_bits=8.0"], "converter.adc_bits: need 1 to 16 bits, got 8.0"),
+        (["converter.adc_bits=exact"], "no converter is adc_model exact"),
+        (["geometry.ou_rows=513"], "ou_rows needs 1 to array_rows = 512, got 513"),
+        (["geometry.ou_columns=513"], "ou_columns needs 1 to array_columns = 512, got 513"),
+        (["geometry.array_rows=8"], "ou_rows needs 1 to array_rows = 8, got 9"),
+        (["geometry.ou_rows=0"], "geometry.ou_rows: Input should be greater than or equal to 1"),
+        (["geometry.cell_bits=0"], "geometry.cell_bits: Input should be greater than"),
+        (["geometry.cell_bits=9"], "geometry.cell_bits: Input should be less than or equal to 8"),
+        (["converter.dac_bits=0"], "converter.dac_bits: Input should be greater than"),
+        (["converter.adc_model=granular"], "'exact', 'clip', 'floor', 'round', 'sign_magnitude'"),
+        (["converter.adc_range=given"], "adc_range needs maximal for adc_model clip, got given"),
+        (
+            ["converter.adc_model=exact", "converter.adc_range=calibrated"],
+            "adc_range needs maximal for adc_model exact, got calibrated",
+        ),
+        (
+            ["converter.adc_model=sign_magnitude", "converter.adc_bits=1"],
+            "adc_bits needs 2 to 16 for adc_model sign_magnitude, got 1",
+        ),
+        (["converter.calibration_coverage=0.0"], "greater than 0, got 0.0"),
+        (["converter.calibration_coverage=1.1"], "less than or equal to 1, got 1.1"),
+        (["numbers.weight_bits=1"], 'weight_bits: need 2 to 16 bits, or "trace" for its own'),
+        (["numbers.weight_bits=17"], "got 17"),
+        (["numbers.input_bits=0"], 'input_bits: need 1 to 16 bits, or "trace" for its own'),
+        (["numbers.input_bits=tracer"], "got 'tracer'"),
+        (["numbers.encoding=signed"], "'offset', 'differential'"),
+        (["mapping.row_blocks=channel"], "'array' or 'window', got 'channel'"),
+        (["mapping.zero_skip=true"], "'none', 'bit_plane' or 'vector', got True"),
+        (["mapping.pad_ou_columns=true"], "unknown key 'mapping.pad_ou_columns'"),
+        (["timing.read_cycle_ns=0"], "greater than 0, got 0"),
+    ],
+)
+def test_bad_settings_of_crossbars_are_one_clear_error(assignments: list[str], said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        override(load_preset("dense_crossbar"), assignments)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+    assert "more)" not in str(error.value)
+
+
+@given(st.integers(1, 16), st.sampled_from(["clip", "exact", "floor", "round", "symmetric"]))
+def test_every_width_of_every_model_is_accepted_and_kept(bits: int, model: str) -> None:
+    before = load_preset("sre")
+    after = override(before, [f"converter.adc_bits={bits}", f"converter.adc_model={model}"])
+    assert (after.converter.adc_bits, after.converter.adc_model) == (bits, model)
+    assert parse_preset(to_toml(after)) == after
+
+
+@given(st.integers(1, 600), st.integers(1, 600))
+def test_an_operation_unit_is_accepted_when_it_lies_within_the_array(rows: int, unit: int) -> None:
+    assignments = [f"geometry.array_rows={rows}", f"geometry.ou_rows={unit}"]
+    settings = load_preset("dense_crossbar")
+    if unit <= rows:
+        assert override(settings, assignments).geometry.ou_rows == unit
+    else:
+        with pytest.raises(ConfigError, match="operation unit lies within one array"):
+            override(settings, assignments)
