@@ -4,6 +4,7 @@ import os
 
 from bitpim_traces.deep import check_checksums, check_values
 from bitpim_traces.faults import Fault
+from bitpim_traces.masks import check_mask
 from bitpim_traces.reader import open_file, read_trace
 
 __all__ = ["Fault", "check_trace"]
@@ -13,7 +14,8 @@ def check_trace(path: str | os.PathLike[str], *, deep: bool = False) -> list[Fau
     """List every fault of a trace file; an empty list means that it is in order.
 
     `deep` also reads all values: SHA-256 of every dataset, code ranges against bits, sums that
-    could leave their accumulator, labels, floats that are not finite. Values are checked only in
+    could leave their accumulator, labels, floats that are not finite, pruning masks that disagree
+    with weights or patterns. Values are checked only in
     a file whose structure is in order, because a fault there already says that they mean nothing.
 
     Raises
@@ -24,6 +26,8 @@ def check_trace(path: str | os.PathLike[str], *, deep: bool = False) -> list[Fau
     name = str(path)
     faults: list[Fault] = []
     reading = read_trace(open_file(name), faults.append)
+    for layer in reading.trace.layers if reading.trace is not None else ():
+        check_mask(layer, faults.append)
     if deep:
         check_checksums(reading.tree, faults.append)
         if reading.trace is not None and not faults:

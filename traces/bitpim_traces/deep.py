@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.faults import Fault, Report
+from bitpim_traces.masks import check_mask_values
 from bitpim_traces.records import (
     NETWORK_INPUT,
     Geometry,
@@ -54,6 +55,7 @@ def check_values(trace: Trace, report: Report) -> None:
         for name in ("weight_float", "bias_float", "output_float"):
             _check_finite(getattr(layer, name), f"{path}/{name}", report)
         _check_sums(trace, layer, path, report)
+        check_mask_values(layer, report)
 
 
 def _parts(tensor: TensorRecord) -> Iterator[tuple[int, npt.NDArray[Any]]]:

@@ -6,20 +6,28 @@ with the low-frequency look of photographs. The same name, seed and numpy make t
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from bitpim_traces.errors import TraceDataError
+from bitpim_traces.masks import LayerMask, with_masks
 from bitpim_traces.network import FloatLayer, FloatNetwork
 from bitpim_traces.provenance import make_provenance
 from bitpim_traces.quantize.assemble import quantize_network
 from bitpim_traces.quantize.observers import calibrate
+from bitpim_traces.quantize.pattern import PatternPruning, prune_network
 from bitpim_traces.quantize.settings import Settings
 from bitpim_traces.records import NETWORK_INPUT, Geometry, Trace
 
-__all__ = ["NAMES", "synthetic_float_network", "synthetic_images", "synthetic_network"]
+__all__ = [
+    "NAMES",
+    "synthetic_float_network",
+    "synthetic_images",
+    "synthetic_network",
+    "weightless_network",
+]
 
 _N_CALIBRATION = 4
 """Images of their own that ranges are observed on, beside the samples."""
@@ -105,6 +113,20 @@ class _Sketch:
     def add(self, name: str, sources: tuple[int, int], activation: str = "relu") -> int:
         """Append a residual add."""
         return self.append(FloatLayer(name, "add", sources, activation=activation))
+
+
+class _Outline(_Sketch):
+    """Layers in the making whose weights are nothing but shapes."""
+
+    __slots__ = ()
+
+    def weight(self, shape: tuple[int, ...], gain: float) -> npt.NDArray[np.float32]:
+        """Yield zeros of a shape that take no memory."""
+        return np.broadcast_to(np.float32(0), shape)
+
+    def bias(self, n_out: int) -> npt.NDArray[np.float32]:
+        """Yield zeros that take no memory."""
+        return np.broadcast_to(np.float32(0), (n_out,))
 
 
 def _alexnet(sketch: _Sketch, n_classes: int) -> None:
@@ -277,14 +299,46 @@ def synthetic_float_network(name: str, seed: int = 0) -> FloatNetwork:
     TraceDataError
         The name is unknown.
     """
+    return _made(name, _Sketch, seed)
+
+
+def weightless_network(name: str) -> FloatNetwork:
+    """Make the layers of a synthetic network, at once: its weights are zeros without memory.
+
+    Shapes and windows are all there, so that masks may be drawn and layers laid out.
+
+    Raises
+    ------
+    TraceDataError
+        The name is unknown.
+    """
+    return _made(name, _Outline, 0)
+
+
+def _made(name: str, kind: type[_Sketch], seed: int) -> FloatNetwork:
     if name not in _MAKERS:
         raise TraceDataError(
             f"synthetic network: need a name among {', '.join(NAMES)}, got {name!r}"
         )
     make, input_shape, n_classes = _MAKERS[name]
-    sketch = _Sketch(np.random.default_rng([seed, 1]), [], input_shape)
+    sketch = kind(np.random.default_rng([seed, 1]), [], input_shape)
     make(sketch, n_classes)
     return FloatNetwork(name, tuple(sketch.layers), input_shape)
+
+
+def _pruned(
+    network: FloatNetwork, pruning: PatternPruning
+) -> tuple[FloatNetwork, dict[str, LayerMask]]:
+    """Prune a network; what is left of a weight is enlarged to its old energy, so values last."""
+    pruned, masks, reports = prune_network(network, pruning)
+    gains = {r.name: 1.0 / math.sqrt(r.retained_energy) for r in reports if r.retained_energy}
+    layers = [
+        replace(layer, weight=layer.weight * np.float32(gains[layer.name]))
+        if layer.name in gains and layer.weight is not None
+        else layer
+        for layer in pruned.layers
+    ]
+    return FloatNetwork(network.name, tuple(layers), network.input_shape), masks
 
 
 def synthetic_images(
@@ -319,32 +373,38 @@ def synthetic_network(
     *,
     n_samples: int = 1,
     settings: Settings | None = None,
+    pruning: PatternPruning | None = None,
 ) -> Trace:
     """Make a quantized network with random weights and random images.
 
-    Labels are the float network's own answers, so top-1 agreement can be read as accuracy.
+    Labels are the float network's own answers, so top-1 agreement can be read as accuracy. With
+    `pruning` the 3 x 3 convolutions are pruned and the trace carries their masks; the weights left
+    are enlarged to the energy of all, so that values neither die out nor explode.
 
     Raises
     ------
     TraceDataError
-        The name is unknown, or n_samples is below 1.
+        The name is unknown, n_samples is below 1, or there is nothing to prune.
     """
     if n_samples < 1:
         raise TraceDataError(f"synthetic network: need at least 1 sample, got {n_samples}")
     settings = settings or Settings()
-    network = synthetic_float_network(name, seed)
+    network, masks = synthetic_float_network(name, seed), dict[str, LayerMask]()
+    parameters: dict[str, object] = {"name": name, "n_samples": n_samples}
+    if pruning is not None:
+        network, masks = _pruned(network, pruning)
+        parameters["prune"] = pruning.as_plain()
     images = synthetic_images(n_samples + _N_CALIBRATION, network.input_shape, seed)
     ranges = calibrate(network, images, settings, batch=2)
     samples = images[:n_samples]
     answers = network.outputs(samples, batch=2)[len(network.layers) - 1]
-    return quantize_network(
+    trace = quantize_network(
         network,
         ranges,
         samples,
         labels=answers.reshape(n_samples, -1).argmax(axis=1),
         settings=settings,
-        provenance=make_provenance(
-            "synthetic_network", {"name": name, "n_samples": n_samples}, seed=seed
-        ),
+        provenance=make_provenance("synthetic_network", parameters, seed=seed),
         dataset="synthetic",
     )
+    return with_masks(trace, masks)

@@ -5,22 +5,29 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bitpim_traces.quantize.assemble import quantize_network, requantize_trace
     from bitpim_traces.quantize.observers import Observer, calibrate
+    from bitpim_traces.quantize.pattern import LayerPruning, PatternPruning, prune_network
     from bitpim_traces.quantize.settings import LayerBits, Settings
 
 __all__ = [
     "LayerBits",
+    "LayerPruning",
     "Observer",
+    "PatternPruning",
     "Settings",
     "calibrate",
+    "prune_network",
     "quantize_network",
     "requantize_trace",
 ]
 
 _HOMES = {
     "LayerBits": "settings",
+    "LayerPruning": "pattern",
     "Observer": "observers",
+    "PatternPruning": "pattern",
     "Settings": "settings",
     "calibrate": "observers",
+    "prune_network": "pattern",
     "quantize_network": "assemble",
     "requantize_trace": "assemble",
 }

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from bitpim_traces.builder import Activation, TraceBuilder, WeightCodes
 from bitpim_traces.builder_parts import References
 from bitpim_traces.errors import TraceDataError
+from bitpim_traces.masks import masks_of, with_masks
 from bitpim_traces.network import FloatLayer, FloatNetwork
 from bitpim_traces.provenance import make_provenance
 from bitpim_traces.quantize.affine import (
@@ -21,6 +22,7 @@ from bitpim_traces.quantize.affine import (
 )
 from bitpim_traces.quantize.multiplier import same_quantization
 from bitpim_traces.quantize.observers import calibrate
+from bitpim_traces.quantize.pattern import PatternPruning, masked_network, prune_network
 from bitpim_traces.quantize.settings import Settings
 from bitpim_traces.records import NETWORK_INPUT, LayerRecord, Quantization, Samples, Trace
 
@@ -112,12 +114,15 @@ def quantize_network(
     )
 
 
-def requantize_trace(trace: Trace, settings: Settings | None = None) -> Trace:
+def requantize_trace(
+    trace: Trace, settings: Settings | None = None, pruning: PatternPruning | None = None
+) -> Trace:
     """Quantize the float weights inside a trace to other widths or another mode.
 
     Ranges are observed by a float forward over the trace's own samples. Sample codes are kept
     where the input's width does not change; float reference outputs are kept where they exist.
-    Tensors of `extra` belong to the old codes and are left out.
+    Pruning masks are held; other tensors of `extra` belong to the old codes and are left out. With
+    `pruning` the 3 x 3 convolutions are pruned first, and float reference outputs computed anew.
 
     Raises
     ------
@@ -125,7 +130,11 @@ def requantize_trace(trace: Trace, settings: Settings | None = None) -> Trace:
         A layer has no float weights, or as for `quantize_network`.
     """
     settings = settings or Settings()
-    network = to_float_network(trace)
+    masks = masks_of(trace)
+    network = masked_network(to_float_network(trace), masks)
+    if pruning is not None:
+        network, new_masks, _ = prune_network(network, pruning)
+        masks |= new_masks
     old = trace.samples
     real = decode(old.codes.read(), old.quantization)
     ranges = calibrate(network, real[:_CALIBRATION_SAMPLES], settings)
@@ -133,9 +142,10 @@ def requantize_trace(trace: Trace, settings: Settings | None = None) -> Trace:
     n_references = min(settings.reference_samples, trace.n_samples)
     stored = [r.output_float for r in trace.layers if r.output_float is not None]
     references: References | None = None
-    if len(stored) == len(trace.layers) and all(t.shape[0] >= n_references for t in stored):
+    complete = len(stored) == len(trace.layers)
+    if pruning is None and complete and all(t.shape[0] >= n_references for t in stored):
         references = {index: tensor.read(0, n_references) for index, tensor in enumerate(stored)}
-    return quantize_network(
+    made = quantize_network(
         network,
         ranges,
         old if keep else real,
@@ -144,10 +154,12 @@ def requantize_trace(trace: Trace, settings: Settings | None = None) -> Trace:
         references=references,
         provenance={
             **make_provenance("requantize_trace", {}),
+            **({} if pruning is None else {"prune": pruning.as_plain()}),
             "quantized_from": {"digest": trace.digest, "provenance": dict(trace.provenance)},
         },
         dataset=old.dataset,
     )
+    return with_masks(made, masks)
 
 
 def to_float_network(trace: Trace) -> FloatNetwork:
