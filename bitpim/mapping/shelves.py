@@ -71,7 +71,7 @@ def place_on_shelves(
 def _runs(heights: Ints) -> list[tuple[int, int, int]]:
     """Return each height with the first block that has it and the end of these."""
     firsts = np.flatnonzero(np.diff(heights, prepend=-1))
-    stops = np.append(firsts[1:], len(heights))
+    stops = np.append(firsts, len(heights))[1:]
     return list(zip(heights[firsts].tolist(), firsts.tolist(), stops.tolist(), strict=True))
 
 
