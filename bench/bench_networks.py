@@ -1,4 +1,4 @@
-"""Speed of whole networks on neural_cache against PyTorch float32: same images, batch, threads."""
+"""Speed of whole networks against PyTorch float32: same images, same batch, same threads."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -7,8 +7,8 @@ from pathlib import Path
 import numba
 import pytest
 
-from bitpim.config import load_preset
-from bitpim.machines.neural_cache import NeuralCache
+from bitpim.machines.machine import Machine
+from bitpim.machines.registry import make_machine
 from bitpim_traces.records import Trace
 from bitpim_traces.synthetic import synthetic_network
 
@@ -47,15 +47,14 @@ def n_threads(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 def both(
-    trace: Trace, fidelity: str, n_images: int, n_threads: int
+    trace: Trace, fidelity: str, n_images: int, n_threads: int, machine: Machine | None = None
 ) -> tuple[Callable[[], object], Callable[[], object]]:
     """Yield ours and PyTorch's run of the same images, in one batch; weights are laid out once."""
     from bench.float_network import FloatNetwork, real_images
 
     codes = trace.samples.codes.read(0, n_images)
-    prepared = NeuralCache(load_preset("neural_cache")).prepare(
-        trace, fidelity=fidelity, jobs=n_threads
-    )
+    machine = machine or make_machine("neural_cache")
+    prepared = machine.prepare(trace, fidelity=fidelity, jobs=n_threads)
     images, network = real_images(trace, codes), FloatNetwork(trace)
     return lambda: deque(prepared.run_batch(codes), maxlen=0), lambda: network(images)
 
@@ -69,6 +68,25 @@ def test_resnet20_bit(ratio: Ratio, resnet20: tuple[Trace, str], n_threads: int)
     trace, what = resnet20
     case = named(f"resnet20_bit:{what}", N_BIT_IMAGES, n_threads)
     ratio(case, *both(trace, "bit", N_BIT_IMAGES, n_threads))
+
+
+@pytest.mark.parametrize(
+    ("machine", "preset"),
+    [
+        ("dense_crossbar", "dense_crossbar_128rows"),
+        ("dense_crossbar", "dense_crossbar_8bit"),
+        ("isaac", "isaac_8bit"),
+        ("sre", "sre"),
+    ],
+    ids=["128 rows", "9x8", "isaac", "sre"],
+)
+def test_resnet20_crossbar(
+    ratio: Ratio, resnet20: tuple[Trace, str], n_threads: int, machine: str, preset: str
+) -> None:
+    trace, what = resnet20
+    case = named(f"resnet20_crossbar:{preset}, {what}", N_BIT_IMAGES, n_threads)
+    made = make_machine(machine, preset)
+    ratio(case, *both(trace, "bit", N_BIT_IMAGES, n_threads, made))
 
 
 def test_resnet20_integer(ratio: Ratio, resnet20: tuple[Trace, str], n_threads: int) -> None:

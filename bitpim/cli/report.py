@@ -29,6 +29,8 @@ def report(
     if csv and json:
         raise typer.BadParameter("choose one of --csv and --json", param_hint="--csv")
     opened = open_result(result)
+    if plot is not None and plot.exists() and plot.samefile(result):
+        raise typer.BadParameter("need another file than the result", param_hint="--plot")
     if plot is not None:
         from bitpim.report.plots import plot_result
 

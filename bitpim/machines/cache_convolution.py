@@ -408,7 +408,7 @@ class BitConvolution:
 def _padded_words(n_lanes: int) -> int:
     n_words = words_for(n_lanes)
     block = pick_block_words(n_words)
-    return -(-n_words // block) * max(block, 8)  # a vector register holds eight words
+    return -(-n_words // block) * block
 
 
 def _chunks(indices: npt.NDArray[np.int64], block_words: int) -> Iterator[npt.NDArray[np.int64]]:

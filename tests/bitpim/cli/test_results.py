@@ -50,6 +50,10 @@ def test_report(path: Path, tmp_path: Path) -> None:
     assert found["layers"][0]["sqnr_db"] == "inf"
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
     say("report", path, "--csv", "--json", code=2)
+    named = tmp_path / "result.png"
+    named.write_bytes(path.read_bytes())
+    assert "need another file than the result" in say("report", named, "--plot", named, code=2)
+    assert named.read_bytes() == path.read_bytes()
     with pytest.raises(ResultError, match="cannot be read"):
         say("report", tmp_path / "gone.h5")
 
