@@ -1,4 +1,4 @@
-"""`python -m bench.real_networks --real-data FOLDER`: real networks on neural_cache, and the proof.
+"""`python -m bench.real_networks --real-data FOLDER`: real networks on the machines, and the proof.
 
 Each network is replayed by the command line as a user would: at integer fidelity over all its
 images, and at bit fidelity over a few. Bit fidelity must give the outputs of every layer, and the
@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from bench.whole_command import Run, bitpim, measure
@@ -23,7 +24,6 @@ from bitpim_traces import open_trace
 
 __all__ = ["NETWORKS", "PEAK_LIMIT_BYTES", "Network", "Row", "examine"]
 
-MACHINE = "neural_cache"
 PEAK_LIMIT_BYTES = 2 << 30
 
 
@@ -33,7 +33,8 @@ class Network:
 
     `share` is the published accuracy of the float or given network, `within` how far ours may
     lie from it; None where a network is synthetic and no labels are known. `maker` names the
-    module of `bench.networks` (None: the name), `requantize` another mode than its usual one.
+    entry of `bench.networks` (None: the name), `requantize` another mode than its usual one.
+    Networks of one maker and mode share a trace.
     """
 
     name: str
@@ -43,6 +44,33 @@ class Network:
     synthetic: bool = False
     maker: str | None = None
     requantize: str | None = None
+    machine: str = "neural_cache"
+    preset: str | None = None
+
+    @property
+    def trace(self) -> str:
+        """Name of the trace's file."""
+        mode = f"_{self.requantize}" if self.requantize else ""
+        return f"{self.maker or self.name}{mode}.h5"
+
+
+def _on_crossbars(
+    maker: str, share: float, within: float, *presets: str, n_bit: int = 32
+) -> list[Network]:
+    """Return one network on machines whose names the presets begin with."""
+    names = ("dense_crossbar", "isaac", "pattern_crossbar", "sre")
+    return [
+        Network(
+            f"{maker}:{preset}",
+            n_bit,
+            share,
+            within,
+            maker=maker,
+            machine=next(name for name in names if preset.startswith(name)),
+            preset=preset,
+        )
+        for preset in presets
+    ]
 
 
 NETWORKS = {
@@ -55,6 +83,12 @@ NETWORKS = {
         Network("resnet8_rounded_twice", 32, 0.8693, 0.002, maker="resnet8"),
         Network("mobilenetv2", 1, 57 / 64, 1 / 64),
         Network("alexnet", 1, None, synthetic=True),
+        *_on_crossbars("resnet20", 0.9169, 0.005, "dense_crossbar", "isaac", "sre"),
+        *_on_crossbars("vgg16q_dense", 0.8332, 0.005, "dense_crossbar", "isaac", "sre"),
+        *_on_crossbars(
+            "vgg16q_pattern", 0.8398, 0.005, "dense_crossbar", "pattern_crossbar", "sre"
+        ),
+        *_on_crossbars("squeezenet", 39 / 64, 2 / 64, "sre", n_bit=2),
     )
 }
 
@@ -86,11 +120,12 @@ def examine(network: Network, trace: Path, folder: Path, *, n_images: int | None
     """Replay a trace at both fidelities and compare; `n_images` limits the integer run."""
     images = ":" if n_images is None else f":{n_images}"
     few = f":{network.n_bit}"
-    _replay(trace, folder / "warm.h5", "integer", ":1")  # compiles; not timed
-    _replay(trace, folder / "warm_bit.h5", "bit", ":1")
-    every, whole = _replay(trace, folder / "integer.h5", "integer", images)
-    few_integer, _ = _replay(trace, folder / "few.h5", "integer", few)
-    bit, bit_run = _replay(trace, folder / "bit.h5", "bit", few)
+    run = partial(_replay, network, trace)
+    run(folder / "warm.h5", "integer", ":1")  # compiles; not timed
+    run(folder / "warm_bit.h5", "bit", ":1")
+    every, whole = run(folder / "integer.h5", "integer", images)
+    few_integer, _ = run(folder / "few.h5", "integer", few)
+    bit, bit_run = run(folder / "bit.h5", "bit", few)
     report = verify_result(open_trace(trace), bit)
     apart = compare_results(bit, few_integer, limit=10_000).differences
     outputs = {d.where for d in apart if d.kind == "outputs"}
@@ -117,8 +152,11 @@ def examine(network: Network, trace: Path, folder: Path, *, n_images: int | None
     )
 
 
-def _replay(trace: Path, out: Path, fidelity: str, samples: str) -> tuple[Result, Run]:
-    command = bitpim("replay", str(trace), "--machine", MACHINE, "--fidelity", fidelity)
+def _replay(
+    network: Network, trace: Path, out: Path, fidelity: str, samples: str
+) -> tuple[Result, Run]:
+    command = bitpim("replay", str(trace), "--machine", network.machine, "--fidelity", fidelity)
+    command += ["--preset", network.preset] if network.preset else []
     run = measure([*command, "--samples", samples, "-o", str(out)]).require_success()
     return open_result(out), run
 
@@ -231,11 +269,11 @@ def main() -> int:
         traces.mkdir(parents=True, exist_ok=True)
         for chosen in options.network or NETWORKS:
             network = NETWORKS[chosen]
-            folder = Path(name) / f"{chosen}.results"
+            folder = Path(name) / chosen.replace(":", "_")
             folder.mkdir()
             try:
-                make_trace(network, real_data, traces / f"{chosen}.h5")
-                row = examine(network, traces / f"{chosen}.h5", folder, n_images=options.images)
+                make_trace(network, real_data, traces / network.trace)
+                row = examine(network, traces / network.trace, folder, n_images=options.images)
             except RuntimeError as error:
                 print(error, file=sys.stderr)
                 return 3
