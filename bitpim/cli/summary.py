@@ -88,7 +88,7 @@ def _seconds(result: "Result", n_cycles: int) -> str:
     clock, _ = timing_of(result)
     if clock is None:
         return ""
-    return f", {with_prefix(cycles_to_s(n_cycles, clock), 's')} at {clock} GHz"
+    return f", {with_prefix(cycles_to_s(n_cycles, clock), 's')} at {clock:.4g} GHz"
 
 
 def _each(result: "Result", n_cycles: int) -> str:
