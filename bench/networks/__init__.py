@@ -1,1 +1,1 @@
-"""Real networks as traces: ResNet-20, ResNet-8 and MobileNetV2, from weights beside the project."""
+"""Real networks as traces, from weights that lie beside the project."""

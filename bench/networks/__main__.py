@@ -1,21 +1,30 @@
 """`python -m bench.networks NAME --real-data FOLDER -o FILE`: make one of the real traces."""
 
 import argparse
-import importlib
 import os
 import sys
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from bitpim_traces import write_trace
 from bitpim_traces.errors import TraceError
 
-NAMES = ("resnet20", "resnet8", "mobilenetv2")
+NETWORKS: dict[str, tuple[str, dict[str, str]]] = {
+    # name: (module, what its `make` is told)
+    "resnet20": ("resnet20", {}),
+    "resnet8": ("resnet8", {}),
+    "mobilenetv2": ("mobilenetv2", {}),
+    "vgg16q_dense": ("vgg16q", {"variant": "dense"}),
+    "vgg16q_pattern": ("vgg16q", {"variant": "pattern"}),
+    "squeezenet": ("squeezenet", {}),
+}
 
 
 def main() -> int:
     """Make the trace that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m bench.networks", description=__doc__)
-    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("name", choices=tuple(NETWORKS))
     parser.add_argument(
         "--real-data",
         type=Path,
@@ -28,10 +37,12 @@ def main() -> int:
     options = parser.parse_args()
     if options.real_data is None:
         parser.error("give --real-data FOLDER or set BITPIM_REAL_DATA")
-    network = importlib.import_module(f"bench.networks.{options.name}")
+    module, chosen = NETWORKS[options.name]
+    make = partial(import_module(f"bench.networks.{module}").make, **chosen)
+    if options.requantize:
+        make = partial(make, requantize=options.requantize)
     try:
-        chosen = {"requantize": options.requantize} if options.requantize else {}
-        trace = network.make(Path(options.real_data), n_samples=options.samples, **chosen)
+        trace = make(Path(options.real_data), n_samples=options.samples)
         write_trace(trace, options.output)
     except (TraceError, OSError) as error:
         print(f"{options.name}: {error}", file=sys.stderr)
