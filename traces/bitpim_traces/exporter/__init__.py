@@ -2,20 +2,29 @@
 
 from bitpim_traces.exporter.calibrate import Progress
 from bitpim_traces.exporter.export import CALIBRATION_SAMPLES, export, export_to, load_weights
+from bitpim_traces.exporter.finetune import FineTuned, Training, accuracy_of, finetune
 from bitpim_traces.exporter.forward import torch_forward
 from bitpim_traces.exporter.graph import read_network
 from bitpim_traces.exporter.named import made_by
+from bitpim_traces.exporter.prune import PrunedModule, hold_masks, prune_module
 from bitpim_traces.exporter.sources import Floats, Pixels
 
 __all__ = [
     "CALIBRATION_SAMPLES",
+    "FineTuned",
     "Floats",
     "Pixels",
     "Progress",
+    "PrunedModule",
+    "Training",
+    "accuracy_of",
     "export",
     "export_to",
+    "finetune",
+    "hold_masks",
     "load_weights",
     "made_by",
+    "prune_module",
     "read_network",
     "torch_forward",
 ]

@@ -20,6 +20,7 @@ from bitpim_traces.exporter.calibrate import (
     references_of,
 )
 from bitpim_traces.exporter.graph import read_network
+from bitpim_traces.exporter.prune import layer_masks
 from bitpim_traces.exporter.sources import (
     Floats,
     Pixels,
@@ -27,6 +28,7 @@ from bitpim_traces.exporter.sources import (
     samples_record,
     source_of,
 )
+from bitpim_traces.masks import LayerMask, with_masks
 from bitpim_traces.provenance import make_provenance
 from bitpim_traces.quantize import Settings, quantize_network
 from bitpim_traces.records import NETWORK_INPUT, Samples, TensorRecord, Trace
@@ -48,6 +50,7 @@ def export(
     labels: npt.NDArray[np.integer] | None = None,
     settings: Settings | None = None,
     calibration: Any = None,
+    masks: Mapping[str, LayerMask] | None = None,
     name: str = "",
     dataset: str = "",
     progress: Progress | None = None,
@@ -57,13 +60,16 @@ def export(
     `samples` are floats as the module takes them, or `Pixels` with their normalization.
     `calibration` is the like for the ranges of the activations (uint8 images are normalized as the
     samples are), a number of samples to take from the front, or None for the first
-    CALIBRATION_SAMPLES. The float network is run on the first `settings.reference_samples` samples
-    for the reference of every layer, and on all samples for that of the last.
+    CALIBRATION_SAMPLES. `masks` of weights that are pruned already, by parameter name (as
+    `prune_module` yields them), go into the trace. The float network is run on the first
+    `settings.reference_samples` samples for the reference of every layer, and on all samples for
+    that of the last.
 
     Raises
     ------
     TraceDataError
-        An operator has no place in a trace, or samples do not fit the module.
+        An operator has no place in a trace, samples do not fit the module, or a mask disagrees
+        with its weight.
     """
     settings = settings or Settings()
     source = source_of(samples)
@@ -71,6 +77,7 @@ def export(
         raise TraceDataError("samples: need at least one, got none")
     observed = _calibration_of(calibration, source)
     network, softmax = read_network(module, tuple(source.shape[1:]), name=name)
+    masks_by_layer = layer_masks(module, network, masks or {})
     if isinstance(source, Pixels) and source.fold:
         network = fold_normalization(network, source)
     n_checked = min(_CHECKED_SAMPLES, observed.shape[0])
@@ -112,7 +119,8 @@ def export(
         axes = "NCHW"[: logits.ndim]
         record = TensorRecord.of(logits, axes=axes, role="output_float", units="real")
         layers = (*layers[:-1], replace(layers[-1], output_float=record))
-    return replace(trace, layers=layers, samples=samples_of_trace)
+    trace = replace(trace, layers=layers, samples=samples_of_trace)
+    return with_masks(trace, masks_by_layer)
 
 
 def export_to(path: str | Path, module: torch.nn.Module, samples: Any, **options: Any) -> Trace:
