@@ -1,11 +1,15 @@
 """`bitpim plan`: how a network lies on a machine, without running it."""
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bitpim.cli.options import Assignments, Json, MachineName, Preset, TraceName, opened_trace
 from bitpim.cli.text import as_json, columns
+
+if TYPE_CHECKING:
+    from bitpim_traces.records import Trace
 
 __all__ = ["plan"]
 
@@ -16,19 +20,79 @@ def plan(
     preset: Preset = None,
     assignments: Assignments = None,
     json: Json = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot",
+            metavar="FILE",
+            help="Also draw which weights sit where in each crossbar, as a .png, .svg or .pdf.",
+        ),
+    ] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            "--layer",
+            metavar="NAME|INDEX",
+            help="Layer to draw; the one on most crossbars by default.",
+        ),
+    ] = None,
 ) -> None:
-    """Show the arrays, lanes, passes, utilization and cycles of each layer."""
+    """Show the arrays, passes, utilization and cycles of each layer, and where its weights lie."""
     from bitpim.machines.registry import make_machine
 
+    if layer is not None and plot is None:
+        raise typer.BadParameter("name a file to draw the layer in with --plot", param_hint="layer")
+    if plot is not None and plot.exists() and Path(trace).exists() and plot.samefile(trace):
+        raise typer.BadParameter("need another file than the trace", param_hint="--plot")
     maker = make_machine(machine, preset, assignments or [])
     with opened_trace(trace) as opened:
-        rows = maker.plan(opened).table()
+        planned = maker.plan(opened)
+        rows = planned.table()
         title = f"{opened.name} on {machine}, preset {maker.settings.name}"
+        if plot is not None:
+            draw_layer(opened, planned, _chosen(opened, rows, layer), plot, title)
     if json:
         typer.echo(as_json({"machine": machine, "preset": maker.settings.name, "layers": rows}))
         return
     typer.echo(f"{title}; cycles of one sample, by phase\n")
     typer.echo(plan_table(rows))
+
+
+def _chosen(trace: "Trace", rows: list[dict[str, Any]], layer: str | None) -> int:
+    """Return the index of the layer to draw."""
+    from bitpim.errors import ConfigError
+    from bitpim.replay import parse_layers
+
+    if layer is None:
+        return int(max(rows, key=lambda row: (row["arrays"], row["utilization"]))["index"])
+    chosen = parse_layers(trace, layer)
+    if len(chosen) != 1:
+        raise ConfigError(f"layer {layer!r}: need one layer to draw, got {len(chosen)}; name one")
+    return chosen[0]
+
+
+def draw_layer(trace: "Trace", planned: Any, index: int, path: Path, title: str) -> None:
+    """Draw where a layer's weights lie, the conv groups one after the other.
+
+    Raises
+    ------
+    ConfigError
+        The machine's plan has no placements, or the layer has no weights.
+    """
+    from bitpim.errors import ConfigError
+    from bitpim.mapping.placement import Placements
+    from bitpim.report.placement_plot import plot_placements
+
+    if not hasattr(planned, "placements"):
+        raise ConfigError(
+            f"{title}: need a machine that places weights in crossbars to draw, such as "
+            "dense_crossbar; leave out --plot"
+        )
+    layer = trace.layers[index]
+    kernel = (1, 1) if layer.geometry is None else layer.geometry.kernel
+    placements = Placements.joined(planned.placements(index))
+    where = f"{layer.name} ({layer.kind} {kernel[0]} x {kernel[1]})"
+    plot_placements(placements, path, title=f"{where} of {title}", kernel=kernel)
 
 
 def plan_table(rows: list[dict[str, Any]]) -> str:

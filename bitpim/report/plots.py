@@ -4,29 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bitpim.errors import ConfigError, ResultError
+from bitpim.report.figure_file import COLOURS, FORMATS, literal, write_figure
 from bitpim.report.result_records import Result
 from bitpim.report.tables import Row, layer_rows
 from bitpim.units import pj_to_j, prefix_of
 
 __all__ = ["FORMATS", "plot_result"]
 
-FORMATS = (".png", ".svg", ".pdf")
-# Okabe and Ito's colours, which colour-blind readers tell apart, then darker shades of them.
-_COLOURS = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#CC79A7",
-    "#56B4E9",
-    "#D55E00",
-    "#F0E442",
-    "#999999",
-    "#004C77",
-    "#9A6A00",
-    "#006B4E",
-    "#8A4F70",
-)
 _LARGE = {"": "", "k": "thousands", "M": "millions", "G": "billions", "T": "trillions"}
 
 
@@ -43,29 +27,7 @@ def plot_result(result: Result, path: str | Path) -> Path:
     ResultError
         The file cannot be written.
     """
-    out = Path(path)
-    if out.suffix.lower() not in FORMATS:
-        raise ConfigError(f"{out}: need a name that ends in one of {', '.join(FORMATS)}")
-    try:
-        import matplotlib as mpl
-    except ImportError as error:
-        raise ConfigError(
-            "plots need matplotlib, which is not installed: pip install bitpim[plot]"
-        ) from error
-    try:
-        # No date and a fixed salt: the same result gives the same file.
-        with mpl.rc_context({"svg.hashsalt": "bitpim", "font.size": 9}):
-            _draw(result).savefig(out, dpi=150, metadata=_UNDATED[out.suffix.lower()])
-    except OSError as error:
-        raise ResultError(f"{out}: cannot be written ({error.strerror or error})") from error
-    return out
-
-
-_UNDATED: Mapping[str, Mapping[str, Any]] = {
-    ".png": {"Software": None},
-    ".svg": {"Date": None},
-    ".pdf": {"CreationDate": None},
-}
+    return write_figure(path, lambda: _draw(result))
 
 
 def _draw(result: Result) -> Any:
@@ -76,7 +38,7 @@ def _draw(result: Result) -> Any:
     width = min(max(6.4, 2.6 + 0.32 * len(rows)), 30.0)
     figure = Figure(figsize=(width, 1.1 + 2.3 * len(panels)), layout="constrained")
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
-    colours = {p: _COLOURS[i % len(_COLOURS)] for i, p in enumerate(result.phases)}
+    colours = {p: COLOURS[i % len(COLOURS)] for i, p in enumerate(result.phases)}
     _stack(axes[0], "cycles", [row["cycles_by_phase"] for row in rows], "", colours)
     if result.prices_name:
         joules = [{p: pj_to_j(e) for p, e in row["energy_pj_by_phase"].items()} for row in rows]
@@ -85,7 +47,7 @@ def _draw(result: Result) -> Any:
     _label_layers(axes[-1], rows)
     header, n = result.header, result.header.n_samples
     title = f"{header.trace_name} on {header.machine}, {n} sample{'s' * (n != 1)}"
-    figure.suptitle(_literal(title))
+    figure.suptitle(literal(title))
     handles, labels = axes[0].get_legend_handles_labels()
     if handles:
         n_columns = min(len(labels), 5 if width > 8 else 3)
@@ -106,7 +68,7 @@ def _stack(
     base = [0.0] * len(layers)
     for phase, colour in colours.items():
         heights = [by_phase.get(phase, 0) / factor for by_phase in layers]
-        name = _literal(phase.replace("_", " "))
+        name = literal(phase.replace("_", " "))
         axis.bar(range(len(layers)), heights, 0.8, base, color=colour, label=name)
         base = [low + height for low, height in zip(base, heights, strict=True)]
     shown = prefix.replace("u", "µ") + unit if unit else _LARGE[prefix]
@@ -133,7 +95,7 @@ def _label_layers(axis: Any, rows: Sequence[Row]) -> None:
     """Name the layers, every nth of them where they are too many to be read."""
     step = max(1, -(-len(rows) // 90))
     shown = list(range(0, len(rows), step))
-    names = [_literal(_short(rows[i]["name"])) for i in shown]
+    names = [literal(_short(rows[i]["name"])) for i in shown]
     axis.set_xticks(shown, names, rotation=60 if len(rows) > 6 else 0, rotation_mode="anchor")
     for label in axis.get_xticklabels():
         label.set_horizontalalignment("right" if len(rows) > 6 else "center")
@@ -142,8 +104,3 @@ def _label_layers(axis: Any, rows: Sequence[Row]) -> None:
 
 def _short(name: str) -> str:
     return name if len(name) <= 24 else f"{name[:11]}…{name[-12:]}"
-
-
-def _literal(text: str) -> str:
-    """Keep dollar signs from being read as mathematics."""
-    return text.replace("$", r"\$")

@@ -1,0 +1,98 @@
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bitpim.arrays.crossbar import CrossbarGeometry
+from bitpim.arrays.encodings import encode_weights
+from bitpim.errors import ConfigError
+from bitpim.mapping.dense_blocks import DenseBlocks
+from bitpim.mapping.pattern_blocks import group_by_pattern, lay_patterns
+from bitpim.mapping.placement import Placements
+from bitpim.mapping.row_compression import compress_rows
+from bitpim.report.placement_plot import plot_placements
+
+mpl = pytest.importorskip("matplotlib")
+
+GEOMETRY = CrossbarGeometry(16, 24, 2, 9, 8)
+
+
+def patterns(n_masks: int, *, n_outputs: int = 12) -> Placements:
+    codes = np.random.default_rng(0).integers(0, n_masks, (n_outputs, 6)).astype(np.uint64)
+    blocks = group_by_pattern(codes, 9, n_masks)
+    return lay_patterns(blocks, 2, GEOMETRY, pad_ou_columns=True).placed
+
+
+def svg(placements: Placements, folder: Path, kernel: tuple[int, int] = (3, 3)) -> str:
+    with mpl.rc_context({"svg.fonttype": "none"}):  # keeps texts as texts
+        path = plot_placements(placements, folder / "p.svg", title="conv1 on it", kernel=kernel)
+    return path.read_text("utf-8")
+
+
+def test_it_says_what_is_shown_and_what_is_not(tmp_path: Path) -> None:
+    placed = patterns(8, n_outputs=160)
+    assert placed.n_crossbars > 6
+    text = svg(placed, tmp_path)
+    more = placed.n_crossbars - 6
+    for piece in (
+        "conv1 on it",
+        f"{placed.n_crossbars} crossbars of 16 x 24 cells",
+        f"{placed.utilization:.1%} hold weights",
+        "operation units of 9 x 8",
+        f"the first 6 crossbars are shown, {more} more are not",
+        "crossbar 0: ",
+        "crossbar 5: ",
+    ):
+        assert piece in text, piece
+    assert "crossbar 6: " not in text
+    assert "others" not in text
+
+
+def test_shares_of_patterns_add_up_and_rare_ones_are_joined(tmp_path: Path) -> None:
+    text = svg(patterns(40, n_outputs=60), tmp_path)
+    shares = [float(share) for share in re.findall(r">([\d.]+)%<", text)]
+    assert len(shares) == 11 + 1 and "others" in text
+    assert sum(shares) == pytest.approx(100, abs=1)
+    assert shares[:11] == sorted(shares[:11], reverse=True)
+
+
+def test_glyphs_draw_one_cell_a_position(tmp_path: Path) -> None:
+    one = lay_patterns(
+        group_by_pattern(np.array([[0b10110]], np.uint64), 6, 1), 2, GEOMETRY, pad_ou_columns=True
+    ).placed
+    text = svg(one, tmp_path, kernel=(2, 3))
+    filled = mpl.colors.to_hex("#0072B2")
+    assert text.count(f"fill: {filled}") == 3
+    assert "100.0%" in text
+
+
+def test_other_mappings_have_a_scale(tmp_path: Path) -> None:
+    dense = DenseBlocks(40, 30, GEOMETRY).placements(9)
+    assert "input channel" in svg(dense, tmp_path)
+    weights = np.eye(20, 10, dtype=np.int64)
+    stored = encode_weights(weights, 4, "twos_complement", 2, 16)
+    rows = compress_rows(stored, GEOMETRY, drop_zero_rows=True, column_order="weight")
+    assert "column group" in svg(rows.placements(), tmp_path)
+
+
+def test_odd_sizes_are_drawn(tmp_path: Path) -> None:
+    nothing = lay_patterns(
+        group_by_pattern(np.zeros((2, 2), np.uint64), 9, 0), 1, GEOMETRY, pad_ou_columns=True
+    ).placed
+    assert "0 crossbars" in svg(nothing, tmp_path)
+    for shape in ((1, 1), (1, 700), (700, 1), (512, 512)):
+        geometry = CrossbarGeometry(*shape)
+        assert "1 crossbar of" in svg(DenseBlocks(1, 1, geometry).placements(1), tmp_path)
+
+
+def test_the_same_placements_give_the_same_file(tmp_path: Path) -> None:
+    first = plot_placements(patterns(5), tmp_path / "a.png", title="t").read_bytes()
+    assert first.startswith(b"\x89PNG")
+    assert plot_placements(patterns(5), tmp_path / "b.png", title="t").read_bytes() == first
+    assert plot_placements(patterns(6), tmp_path / "b.png", title="t").read_bytes() != first
+
+
+def test_other_formats_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"\.png, \.svg, \.pdf"):
+        plot_placements(patterns(2), tmp_path / "a.gif", title="t")
