@@ -4,11 +4,20 @@ import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bitpim.cli.pruning import (
+    Kept,
+    Patterns,
+    PatternScope,
+    PruneFirst,
+    ZeroKernels,
+    pruning_of,
+)
 from bitpim.cli.trace_make import (
     ActivationBits,
     Mode,
@@ -21,6 +30,8 @@ from bitpim.cli.trace_make import (
 
 if TYPE_CHECKING:
     from bitpim_traces.exporter import Progress
+    from bitpim_traces.masks import LayerMask
+    from bitpim_traces.quantize import PatternPruning
 
 __all__ = ["export"]
 
@@ -55,6 +66,16 @@ CalibrationSamples = Annotated[
     str | None,
     typer.Option(metavar="FILE|N", help="Inputs to calibrate on, or how many of the samples."),
 ]
+Finetune = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="After pruning, train on with held masks: .npz with `images` and `labels`.",
+    ),
+]
+Epochs = Annotated[int, typer.Option(min=0, help="Epochs of --finetune.")]
+LearningRate = Annotated[float, typer.Option(min=0, help="First learning rate of --finetune.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of --finetune.")]
 ReferenceSamples = Annotated[
     int, typer.Option(min=0, help="Samples whose float outputs of every layer are kept.")
 ]
@@ -78,6 +99,15 @@ def export(
     more: More = None,
     name: Annotated[str, typer.Option(help="Name of the network.")] = "",
     dataset: Annotated[str, typer.Option(help="Name of the data set.")] = "",
+    patterns: Patterns = None,
+    kept: Kept = None,
+    zero_kernels: ZeroKernels = None,
+    pattern_scope: PatternScope = None,
+    prune_first: PruneFirst = False,
+    finetune: Finetune = None,
+    epochs: Epochs = 1,
+    learning_rate: LearningRate = 0.01,
+    seed: Seed = 0,
 ) -> None:
     """Quantize a PyTorch module into a trace, with samples and float reference outputs."""
     chosen = [
@@ -87,24 +117,74 @@ def export(
         *(more or []),
     ]
     settings = settings_of(weight_bits, activation_bits, requantize, chosen)
+    pruning = pruning_of(patterns, kept, zero_kernels, pattern_scope, prune_first)
+    if finetune is not None and pruning is None:
+        raise typer.BadParameter("--finetune trains what was pruned; give --patterns too")
     exporter = _exporter()
     made = exporter.made_by(_target(module))
     if weights is not None:
         exporter.load_weights(made, weights)
     inputs, labels = _loaded(samples)
     given = _with_normalization(inputs, mean, std, fold)
+    training = None
+    if finetune is not None:
+        taught = _loaded(finetune)
+        training = (
+            (_with_normalization(taught[0], mean, std, fold), taught[1]),
+            exporter.Training(epochs=epochs, learning_rate=learning_rate, seed=seed),
+        )
     with _progress() as progress:
+        masks, notes = _pruned(made, pruning, training, (given, labels), progress)
         trace = exporter.export(
             made,
             given,
             labels=labels,
             settings=settings,
             calibration=_calibration(calibration_samples),
+            masks=masks,
             name=name or module.rpartition(":")[2].rpartition(".")[2],
             dataset=dataset,
             progress=progress,
         )
-    write_and_say(trace, output)
+    write_and_say(replace(trace, provenance={**trace.provenance, **notes}), output)
+
+
+def _pruned(
+    module: Any,
+    pruning: "PatternPruning | None",
+    training: Any,
+    given: tuple[Any, Any],
+    progress: "Progress | None",
+) -> tuple[dict[str, "LayerMask"], dict[str, Any]]:
+    """Prune and train on, as wanted; yield masks, and what to note in the trace."""
+    from bitpim.errors import TraceDataError
+    from bitpim_traces.exporter import finetune, prune_module
+
+    if pruning is None:
+        return {}, {}
+    pruned = prune_module(module, pruning)
+    notes: dict[str, Any] = {"prune": pruning.as_plain()}
+    if training is None:
+        return pruned.masks, notes
+    (samples, labels), settings = training
+    if labels is None:
+        raise TraceDataError("finetune: need an array `labels` beside the images, got none")
+    found = finetune(
+        module,
+        samples,
+        labels,
+        pruned.masks,
+        settings,
+        evaluation=None if given[1] is None else given,
+        progress=progress,
+    )
+    measured = "training images" if given[1] is None else "samples"
+    typer.echo(
+        f"fine-tuned: accuracy on the {measured} {found.accuracy_before:.2%} right after pruning,"
+        f" {found.accuracy_after:.2%} after {found.n_steps} steps"
+    )
+    notes["finetune"] = {**settings.as_plain(), "n_samples": samples.shape[0]}
+    return pruned.masks, notes
 
 
 def _target(module: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bitpim.cli.options import Json, opened_trace
+from bitpim.cli.pruning import described_mask, mask_text
 
 if TYPE_CHECKING:
     from bitpim_traces.records import LayerRecord, Quantization, Trace
@@ -106,6 +107,7 @@ def _layer(layer: "LayerRecord") -> dict[str, Any]:
         "requantize": None if layer.requantize is None else layer.requantize.mode,
         "n_weights": 0 if weight is None else math.prod(weight.shape),
         "n_macs": _n_macs(layer),
+        "mask": described_mask(layer),
         "n_float_samples": 0 if reference is None else reference.shape[0],
     }
 
@@ -140,6 +142,7 @@ def _print_described(content: dict[str, Any]) -> None:
         + (f", from {samples['dataset']}" if samples["dataset"] else "")
     )
     table = Table(box=None, pad_edge=False, header_style="bold")
+    masked = any(layer["mask"] for layer in content["layers"])
     heads = (
         "#",
         "name",
@@ -152,11 +155,12 @@ def _print_described(content: dict[str, Any]) -> None:
         "acc",
         "requantize",
         "MACs",
+        *(["mask"] if masked else []),
     )
     for head in heads:
         table.add_column(head, justify="right" if head in ("#", "acc", "MACs") else "left")
     for layer in content["layers"]:
-        table.add_row(*_row(layer))
+        table.add_row(*_row(layer), *([mask_text(layer["mask"])] if masked else []))
     if console.is_terminal:
         console.print(table)
     else:  # a pipe has no width; rich would cut names to fit one

@@ -9,6 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bitpim.cli.options import opened_trace
+from bitpim.cli.pruning import (
+    Kept,
+    Patterns,
+    PatternScope,
+    PruneFirst,
+    ZeroKernels,
+    pruning_of,
+    pruning_text,
+)
 
 if TYPE_CHECKING:
     from bitpim_traces.quantize import Settings
@@ -51,6 +60,11 @@ def synth(
     activation_bits: ActivationBits = 8,
     requantize: Mode = "half_up_shift",
     more: More = None,
+    patterns: Patterns = None,
+    kept: Kept = None,
+    zero_kernels: ZeroKernels = None,
+    pattern_scope: PatternScope = None,
+    prune_first: PruneFirst = False,
 ) -> None:
     """Make a network of well-known shape with seeded random weights and images."""
     from bitpim_traces.synthetic import NAMES, synthetic_network
@@ -60,8 +74,9 @@ def synth(
             f"need a network among {', '.join(NAMES)}, got {name!r}", param_hint="NAME"
         )
     settings = settings_of(weight_bits, activation_bits, requantize, more or [])
+    pruning = pruning_of(patterns, kept, zero_kernels, pattern_scope, prune_first)
     with _waiting(f"making {name}"):
-        trace = synthetic_network(name, seed, n_samples=samples, settings=settings)
+        trace = synthetic_network(name, seed, n_samples=samples, settings=settings, pruning=pruning)
     write_and_say(trace, output)
 
 
@@ -75,14 +90,23 @@ def quantize(
     activation_bits: ActivationBits = 8,
     requantize: Mode = "half_up_shift",
     more: More = None,
+    patterns: Patterns = None,
+    kept: Kept = None,
+    zero_kernels: ZeroKernels = None,
+    pattern_scope: PatternScope = None,
+    prune_first: PruneFirst = False,
 ) -> None:
-    """Quantize the float weights inside a trace to other widths or another rounding."""
+    """Quantize the float weights inside a trace to other widths or another rounding.
+
+    With --patterns they are pruned first, by magnitude; without, masks in the trace are held.
+    """
     from bitpim_traces.quantize import requantize_trace
 
     settings = settings_of(weight_bits, activation_bits, requantize, more or [])
+    pruning = pruning_of(patterns, kept, zero_kernels, pattern_scope, prune_first)
     with opened_trace(source) as given:
         with _waiting(f"quantizing {given.name}"):
-            trace = requantize_trace(given, settings)
+            trace = requantize_trace(given, settings, pruning)
         write_and_say(trace, output)
 
 
@@ -173,6 +197,7 @@ def _waiting(message: str) -> Iterator[None]:
 def write_and_say(trace: "Trace", output: Path) -> None:
     """Write a trace and say what was written."""
     from bitpim_traces import write_trace
+    from bitpim_traces.masks import masks_of
 
     if sys.stderr.isatty():
         from rich.console import Console
@@ -192,3 +217,6 @@ def write_and_say(trace: "Trace", output: Path) -> None:
         f"{output}: {trace.name}, {len(trace.layers)} layers, {n} sample{'' if n == 1 else 's'},"
         f" digest {digest[:16]}"
     )
+    masks = masks_of(trace)
+    if masks:
+        typer.echo(pruning_text(masks))
