@@ -87,8 +87,8 @@ def _fill(taken: Ints, n_columns: int, unit: int) -> tuple[Ints, Ints, Ints, Int
     shelf_starts = [0]
     while (limit := shelf_starts[-1] + n_columns) < total:
         # The block that reaches beyond the shelf stays on it for as many whole units as fit.
-        inside = max(int(starts[np.searchsorted(ends, limit, "right")]), shelf_starts[-1])
-        shelf_starts.append(inside + (limit - inside) // unit * unit)
+        start = int(starts[np.searchsorted(ends, limit, "right")])
+        shelf_starts.append(start + (limit - start) // unit * unit)
     cuts = np.array(shelf_starts, np.int64)
     edges = np.unique(np.concatenate([starts, cuts]))
     part = np.diff(edges, append=total)
