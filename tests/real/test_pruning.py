@@ -10,6 +10,20 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 N_TRAINING, N_TEST, N_SAMPLES = 2_000, 1_000, 100
 
 
+def test_the_patterns_of_a_pruned_network_are_found_again(real_data: Path) -> None:
+    from bitpim_traces.quantize.pattern import PatternPruning, choose_masks
+
+    with np.load(real_data / "vgg16q_pattern4of9_cifar10.npz") as found:
+        weights = {key: found[key] for key in found.files if found[key].ndim == 4}
+    masks, reports = choose_masks(weights, PatternPruning(scope="network"))
+    assert len(masks) == len(weights) - 1 == 12
+    for name, mask in masks.items():
+        np.testing.assert_array_equal(mask.mask, weights[name] != 0)
+    assert [report.retained_energy for report in reports] == [1.0] * 12
+    assert reports[0].patterns.tolist() == [23, 27, 54, 58, 184, 216, 432, 464]
+    assert reports[0].n_natural_masks == 8
+
+
 def test_fine_tuning_wins_back_what_pattern_pruning_costs(real_data: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="fine-tuning needs PyTorch")
     from bench.networks.vgg16q import MEAN, STD, load, vgg16q
