@@ -41,7 +41,9 @@ def plan(
     from bitpim.machines.registry import make_machine
 
     if layer is not None and plot is None:
-        raise typer.BadParameter("name a file to draw the layer in with --plot", param_hint="layer")
+        raise typer.BadParameter(
+            "name a file to draw the layer in with --plot", param_hint="--layer"
+        )
     if plot is not None and plot.exists() and Path(trace).exists() and plot.samefile(trace):
         raise typer.BadParameter("need another file than the trace", param_hint="--plot")
     maker = make_machine(machine, preset, assignments or [])
