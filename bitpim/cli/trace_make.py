@@ -104,6 +104,10 @@ def quantize(
 
     settings = settings_of(weight_bits, activation_bits, requantize, more or [])
     pruning = pruning_of(patterns, kept, zero_kernels, pattern_scope, prune_first)
+    if output.exists() and Path(source).exists() and output.samefile(source):
+        raise typer.BadParameter(
+            f"need another file than the trace it reads, got {output}", param_hint="--output"
+        )
     with opened_trace(source) as given:
         with _waiting(f"quantizing {given.name}"):
             trace = requantize_trace(given, settings, pruning)

@@ -44,6 +44,13 @@ def test_quantize_takes_widths_mode_and_any_setting(tiny: Path, tmp_path: Path) 
     assert trace.provenance["quantize"]["percentile"] == 99.5
 
 
+def test_quantize_never_replaces_what_it_reads(tiny: Path) -> None:
+    before = tiny.read_bytes()
+    with pytest.raises(typer.BadParameter, match="need another file than the trace it reads"):
+        trace_make.quantize(str(tiny), tiny)
+    assert tiny.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
