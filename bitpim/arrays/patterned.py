@@ -19,7 +19,6 @@ import numpy.typing as npt
 from bitpim.arrays.adc import Adc
 from bitpim.arrays.crossbar import CrossbarGeometry
 from bitpim.arrays.encodings import StoredWeights
-from bitpim.arrays.events import Counts
 from bitpim.arrays.pieces import ReadCounts, ReadPieces
 from bitpim.arrays.readout import CrossbarMatrix, InputCoding, Skip
 from bitpim.arrays.row_lists import InputRows, ListReader, row_sets
@@ -41,14 +40,12 @@ class PatternBlocks:
     kept: (rows, n_outputs) weights that have a cell; rows are channel by channel, `window` each
     channels, masks: (n_blocks,) int64 and uint64; bit k of a mask is row k of the window. All
         kernels of that channel with that mask make the block; kernels without a weight are in none.
-    index_bits: (n_blocks,) bits of index read at each position that reads the block, or None
     """
 
     kept: npt.NDArray[np.bool_]
     window: int
     channels: Ints
     masks: npt.NDArray[np.uint64]
-    index_bits: Ints | None = None
 
     def rows(self) -> list[Ints]:
         """Return the rows that each block opens, rising."""
@@ -94,10 +91,7 @@ class PatternBlocks:
 class PatternMatrix:
     """Stored weights on crossbars, read pattern block by pattern block.
 
-    Counts: those of `pieces`, with sources left out as `skip` says; one `accum_scatter` for each
-    kernel of a block and position that reads the block: its slices and bit-slices, joined, go to
-    one output; and the block's `index_bits`. A position reads a block unless reads are skipped and
-    all the block's inputs are 0.
+    Counts: those of `pieces`, with sources left out as `skip` says.
 
     Parameters
     ----------
@@ -255,24 +249,11 @@ class PatternMatrix:
 
     def _count(self, codes: npt.NDArray[Any], n_samples: int) -> ReadCounts:
         per_sample = len(codes) // max(1, n_samples)
-        n_times, width = per_sample * self._inputs.n_slices, self.adc.width
-        n_kernels = np.array([len(part) for part in self._outputs], np.int64)
-        read = np.full((n_samples, len(self._rows)), per_sample, np.int64)
+        n_times = per_sample * self._inputs.n_slices
         if self.skip == "none":
-            done = np.full((n_samples, len(self._chunks)), n_times, np.int64)
-        else:
-            active = self._inputs.active(codes, n_samples, row_sets(self._chunks), 1)
-            done = active[..., 0]
-            if self.skip == "vector":
-                done = active[..., 1] * self._inputs.n_slices
-            read = active[..., 1]
-            if len(self._chunks) > len(self._rows):
-                read = self._inputs.active(codes, n_samples, row_sets(self._rows), 1)[..., 1]
-        counts = self.pieces.counts(done, n_times - done, width)
-        blocks_read = read.sum(axis=0)
-        index_bits = 0 * n_kernels if self.blocks.index_bits is None else self.blocks.index_bits
-        more = Counts(
-            accum_scatter=int(blocks_read @ n_kernels),
-            index_read_bit=int(blocks_read @ index_bits),
-        )
-        return replace(counts, events=counts.events + more)
+            return self.pieces.unskipped(n_samples, n_times, self.adc.width)
+        active = self._inputs.active(codes, n_samples, row_sets(self._chunks), 1)
+        done = active[..., 0]
+        if self.skip == "vector":
+            done = active[..., 1] * self._inputs.n_slices
+        return self.pieces.counts(done, n_times - done, self.adc.width)

@@ -124,15 +124,6 @@ class KernelGroups:
             width_bits=self.n_blocks * bits_for(self.n_outputs + 1),
         )
 
-    @property
-    def index_bits(self) -> Ints:
-        """Index bits of each block, (n_blocks,), which a position that reads it fetches.
-
-        Their sum is the total of `index_storage`.
-        """
-        counts = (self.n_patterns, self.n_channels, self.n_outputs + 1)
-        return self.n_kernels * bits_for(self.n_outputs) + sum(map(bits_for, counts))
-
 
 def group_by_pattern(codes: Codes, n_positions: int, n_patterns: int) -> KernelGroups:
     """Return the blocks of kernels with these masks, of which there are `n_patterns` to tell apart.
@@ -211,7 +202,7 @@ class PatternLayout:
     def as_read(self) -> PatternBlocks:
         """Return the blocks in the form that a `PatternMatrix` reads."""
         b = self.blocks
-        return PatternBlocks(b.kept, b.n_positions, b.channels, b.masks, b.index_bits)
+        return PatternBlocks(b.kept, b.n_positions, b.channels, b.masks)
 
 
 def lay_patterns(

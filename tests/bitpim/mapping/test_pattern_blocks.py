@@ -116,15 +116,6 @@ def test_index_bits_term_by_term() -> None:
     assert (storage.pattern_bits, storage.channel_bits) == (4 * 1, 4 * 1)
     assert storage.width_bits == 4 * 3  # clog2(6)
     assert storage.total_bits == 44
-    assert blocks.index_bits.tolist() == [3 * 3 + 5, 1 * 3 + 5, 1 * 3 + 5, 3 * 3 + 5]
-    assert as_read_bits(codes) == blocks.index_bits.sum()
-
-
-def as_read_bits(codes: Codes) -> int:
-    blocks = group_by_pattern(codes, 3, n_patterns=2)
-    layout = lay_patterns(blocks, 1, CrossbarGeometry(4, 4), pad_ou_columns=False)
-    bits = layout.as_read().index_bits
-    return 0 if bits is None else int(bits.sum())
 
 
 @pytest.mark.parametrize(("n", "bits"), [(0, 0), (1, 0), (2, 1), (3, 2), (512, 9), (513, 10)])
