@@ -36,25 +36,17 @@ class DenseBlocks:
     @property
     def band_rows(self) -> int:
         """Matrix rows that one crossbar holds."""
-        rows, window = self.geometry.rows, self.window_rows
-        return rows if window is None or window > rows else rows // window * window
+        return self.geometry.rows_used(self.window_rows)
 
     @property
     def row_heights(self) -> list[Ints]:
         """Heights of the units, for each row of crossbars."""
-        window = self.window_rows
-        if window is None or window > self.geometry.rows:
-            window = self.band_rows
-        return [
-            np.concatenate([_cuts(part, self.geometry.unit_rows) for part in _cuts(band, window)])
-            for band in _cuts(self.n_rows, self.band_rows)
-        ]
+        return self.geometry.row_units(self.n_rows, self.window_rows)
 
     @property
     def column_widths(self) -> list[Ints]:
         """Widths of the units, for each column of crossbars."""
-        bands = _cuts(self.n_columns, self.geometry.columns)
-        return [_cuts(band, self.geometry.unit_columns) for band in bands]
+        return self.geometry.column_units(self.n_columns)
 
     @property
     def row_edges(self) -> Ints:
@@ -105,9 +97,3 @@ class DenseBlocks:
             first_rows=top,
             first_columns=left,
         )
-
-
-def _cuts(length: int, step: int) -> Ints:
-    """Return how a length is cut: parts of `step`, the last one perhaps shorter."""
-    starts = np.arange(0, length, step, dtype=np.int64)
-    return np.minimum(length - starts, step)
