@@ -136,8 +136,12 @@ class DenseCrossbar:
         return columns_per_weight(width, numbers.encoding, self.geometry.cell_bits)
 
     def window_rows(self, layer: LayerRecord) -> int | None:
-        """Return the rows of an input channel's window where they are kept together, else None."""
-        return _channel_rows(layer) if self.settings.mapping.row_blocks == "window" else None
+        """Return the rows of an input channel's window where they are kept together, else None.
+
+        One row needs no keeping together: 1 x 1 conv kernels and linear layers fill their OUs.
+        """
+        rows = _channel_rows(layer)
+        return rows if self.settings.mapping.row_blocks == "window" and rows > 1 else None
 
     def encoded(
         self, numbers: StoredNumbers, array_rows: int, kept: npt.NDArray[np.bool_] | None = None

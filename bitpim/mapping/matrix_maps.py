@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
 from bitpim.arrays.events import Counts
 from bitpim.arrays.pieces import ReadPieces
 from bitpim.mapping.dense_blocks import DenseBlocks
@@ -119,15 +117,7 @@ class CompressedMap:
     @cached_property
     def pieces(self) -> ReadPieces:
         """Reads of one input slice of one position when no row is left out."""
-        rows, reads = self.rows, self.rows.reads
-        return ReadPieces(
-            np.arange(len(reads)),
-            rows.segments.crossbars,
-            reads,
-            rows.heights,
-            reads * rows.widths,
-            rows.heights * rows.widths,
-        )
+        return self.rows.pieces()
 
     def placements(self) -> Placements:
         """Return where each column group lies."""
