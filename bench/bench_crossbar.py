@@ -96,8 +96,8 @@ def test_over_numpy(name: str, ratio: Ratio) -> None:
     matrix, inputs = matrix_of(name), operands()[0]
     twin = Twin(matrix)
     with blas_of_one_thread():
-        assert np.array_equal(matrix.matmul(inputs), twin.matmul(inputs))
-        ratio(f"{name}_over_numpy", lambda: matrix.matmul(inputs), lambda: twin.matmul(inputs))
+        assert np.array_equal(matrix.read(inputs, 1)[0], twin.matmul(inputs))
+        ratio(f"{name}_over_numpy", lambda: matrix.read(inputs, 1), lambda: twin.matmul(inputs))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -107,6 +107,6 @@ def test_two_threads_over_one(name: str, ratio: Ratio) -> None:
 
     def read(n_threads: int) -> None:
         use_threads(n_threads)
-        matrix.matmul(inputs)
+        matrix.read(inputs, 4)
 
     ratio(f"crossbar_two_threads:{name}", lambda: read(2), lambda: read(1))

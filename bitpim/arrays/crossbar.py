@@ -71,6 +71,38 @@ class CrossbarGeometry:
         """Largest partial sum of one read."""
         return self.unit_rows * self.top_level * ((1 << self.dac_bits) - 1)
 
+    def rows_used(self, window_rows: int | None = None) -> int:
+        """Return the wordlines of an array that hold rows of a tall matrix.
+
+        All of them, unless windows of so many rows are to stay whole; a window taller than the
+        array is cut like any rows.
+        """
+        if window_rows is None or window_rows > self.rows:
+            return self.rows
+        return self.rows // window_rows * window_rows
+
+    def row_units(self, n_rows: int, window_rows: int | None = None) -> list[Ints]:
+        """Return the heights of the operation units down a matrix, for each row of arrays.
+
+        Units tile an array from its first row on, the last one ragged; with `window_rows` each
+        window starts a new one.
+        """
+        used = self.rows_used(window_rows)
+        window = used if window_rows is None else min(used, window_rows)
+        return [
+            np.concatenate([_cut(part, self.unit_rows) for part in _cut(span, window).tolist()])
+            for span in _cut(n_rows, used).tolist()
+        ]
+
+    def column_units(self, n_columns: int) -> list[Ints]:
+        """Return the widths of the operation units across a matrix, for each column of arrays."""
+        return [_cut(span, self.unit_columns) for span in _cut(n_columns, self.columns).tolist()]
+
+
+def _cut(n: int, step: int) -> Ints:
+    """Return the lengths of n lines cut every `step`."""
+    return np.array([min(step, n - at) for at in range(0, n, step)], np.int64)
+
 
 class Crossbar:
     """Cells of a few levels each; starts with all at level 0.
@@ -156,6 +188,7 @@ class Crossbar:
         partial = digits @ self._cells[np.ix_(list(rows), list(columns))]
         n_rows, n_columns = len(rows), len(columns)
         events = {"ou_activation": 1, "ou_rows": n_rows, "ou_cols": n_columns, "dac_drive": n_rows}
+        events["ou_cells"] = n_rows * n_columns
         self.counts += Counts(**events, **{f"adc_conv_{self.adc.width}": n_columns})
         levels: Ints = self._table[partial - self._least]
         return levels

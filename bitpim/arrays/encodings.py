@@ -5,7 +5,7 @@ DAC drives (an input's slices). A signed number in two's complement keeps its si
 its own, whose factor is negative.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -13,7 +13,14 @@ import numpy.typing as npt
 
 from bitpim.errors import ConfigError, MappingError
 
-__all__ = ["ENCODINGS", "Digit", "StoredWeights", "digits_of", "encode_weights"]
+__all__ = [
+    "ENCODINGS",
+    "Digit",
+    "StoredWeights",
+    "columns_per_weight",
+    "digits_of",
+    "encode_weights",
+]
 
 Ints = npt.NDArray[np.int64]
 Levels = npt.NDArray[np.int16]
@@ -108,24 +115,27 @@ def encode_weights(
     cell_bits: int,
     array_rows: int,
     kept: npt.NDArray[np.bool_] | None = None,
+    zeros: npt.NDArray[np.integer] | None = None,
 ) -> StoredWeights:
-    """Return signed weights as cells.
+    """Return signed weights as cells; what a weight counts for is its distance from its zero point.
 
-    `kept` marks the weights that have a cell; the others, which must be 0, store level 0 and take
-    no part in a correction.
+    Cells hold the weights as they are; zero points are taken off digitally, as the offset of an
+    encoding is. `kept` marks the weights that have a cell; the others, which must equal their zero
+    point, store level 0 and take no part in a correction.
 
     Shapes
     ------
     weights: (rows, n_outputs) integers within -2^(weight_bits - 1) .. 2^(weight_bits - 1) - 1;
         differential encodings do not hold the lowest
     kept: (rows, n_outputs)
+    zeros: (n_outputs,) zero points; all 0 unless given
 
     Raises
     ------
     ConfigError
         The encoding is unknown or a width is out of range.
     MappingError
-        A weight does not fit, or one that is left out is not 0.
+        A weight does not fit, or one that is left out is not its zero point.
     """
     if encoding not in ENCODINGS:
         raise ConfigError(f"encoding: need one of {', '.join(ENCODINGS)}, got {encoding!r}")
@@ -137,30 +147,35 @@ def encode_weights(
     if array_rows < 1:
         raise ConfigError(f"encoding {encoding}: need arrays of 1 row or more, got {array_rows}")
     w = np.asarray(weights, np.int64)
-    _check_weights(w, weight_bits, encoding, kept)
-    if encoding.startswith("differential"):
-        return _differential(w, weight_bits, encoding, cell_bits)
-    if encoding == "twos_complement":
-        digits = digits_of(weight_bits, cell_bits, signed=True)
-        return _plain(w, encoding, cell_bits, digits)
-    shift = 1 << (weight_bits - 1)
-    digits = digits_of(weight_bits, cell_bits, signed=False)
-    left_out = None if kept is None else ~kept
-    stored = w + shift if left_out is None else np.where(left_out, 0, w + shift)
+    zero_points = np.zeros(w.shape[-1:], np.int64) if zeros is None else np.asarray(zeros, np.int64)
+    _check_weights(w, weight_bits, encoding, kept, zero_points)
+    shift = 1 << (weight_bits - 1) if encoding in ("offset", "column_flip") else 0
+    held = w + shift if kept is None else np.where(kept, w + shift, 0)
+    stored = _cells_of(held, weight_bits, encoding, cell_bits, array_rows)
+    constant = shift + zero_points
+    if kept is None or kept.all():
+        return replace(stored, corrections=stored.corrections - constant)
     if encoding == "column_flip":
-        if left_out is not None and left_out.any():
-            raise MappingError("encoding column_flip: need all weights kept; use offset")
-        return _flipped(stored, shift, cell_bits, digits, array_rows)
-    plain = _plain(stored, encoding, cell_bits, digits)
-    if left_out is not None:
-        offsets = np.where(left_out, 0, shift)
-        return StoredWeights(*_parts(plain), offsets)
-    plain.corrections[:] = -shift
-    return plain
+        raise MappingError("encoding column_flip: need all weights kept; use offset")
+    return replace(stored, offsets=kept * constant) if constant.any() else stored
+
+
+def _cells_of(
+    held: Ints, weight_bits: int, encoding: str, cell_bits: int, array_rows: int
+) -> StoredWeights:
+    if encoding.startswith("differential"):
+        return _differential(held, weight_bits, encoding, cell_bits)
+    digits = digits_of(weight_bits, cell_bits, signed=encoding == "twos_complement")
+    plain = _plain(held, encoding, cell_bits, digits)
+    return _flipped(plain, digits, array_rows) if encoding == "column_flip" else plain
 
 
 def _check_weights(
-    w: Ints, weight_bits: int, encoding: str, kept: npt.NDArray[np.bool_] | None
+    w: Ints,
+    weight_bits: int,
+    encoding: str,
+    kept: npt.NDArray[np.bool_] | None,
+    zero_points: Ints,
 ) -> None:
     if w.ndim != 2 or w.size == 0 or (kept is not None and kept.shape != w.shape):
         raise MappingError(
@@ -174,24 +189,18 @@ def _check_weights(
             f"encoding {encoding}: need weights within {low}..{high} for {weight_bits} bits, got "
             f"{w.min()}..{w.max()}; give more weight bits"
         )
-    if kept is not None and np.any(w[~kept]):
-        row, output = np.argwhere((w != 0) & ~kept)[0]
+    if zero_points.shape != w.shape[1:]:
         raise MappingError(
-            f"encoding {encoding}: need weights left out to be 0, got {w[row, output]} at row "
-            f"{row}, output {output}; the mask disagrees with the weights"
+            f"encoding {encoding}: need {w.shape[1]} zero points, one an output, got shape "
+            f"{zero_points.shape}"
         )
-
-
-def _parts(stored: StoredWeights) -> tuple[str, int, int, Levels, Ints, Ints, Ints]:
-    return (
-        stored.encoding,
-        stored.cell_bits,
-        stored.n_outputs,
-        stored.cells,
-        stored.row_edges,
-        stored.factors,
-        stored.corrections,
-    )
+    lost = np.zeros(0, np.bool_) if kept is None else (w != zero_points) & ~kept
+    if lost.any():
+        row, output = np.argwhere(lost)[0]
+        raise MappingError(
+            f"encoding {encoding}: need weights left out to be {zero_points[output]}, got "
+            f"{w[row, output]} at row {row}, output {output}; the mask disagrees with the weights"
+        )
 
 
 def _joined(columns: list[Any]) -> Any:
@@ -226,28 +235,32 @@ def _differential(w: Ints, weight_bits: int, encoding: str, cell_bits: int) -> S
     )
 
 
-def _flipped(
-    stored: Ints, shift: int, cell_bits: int, digits: tuple[Digit, ...], array_rows: int
-) -> StoredWeights:
+def _flipped(plain: StoredWeights, digits: tuple[Digit, ...], array_rows: int) -> StoredWeights:
     """Complement, array by array, the columns that sum to more than half of what they could.
 
     sum(g x) = (2^b - 1) sum(x) - sum((2^b - 1 - g) x), so no column of n rows ever reads more than
     n (2^b - 1) / 2: 192 for 128 rows of 2-bit cells, which 8 bits hold where 384 took 9.
     """
-    plain = _plain(stored, "column_flip", cell_bits, digits)
-    n_rows, n_outputs = stored.shape
+    n_rows, n_outputs = len(plain.cells), plain.n_outputs
     edges = np.array([*range(0, n_rows, array_rows), n_rows], np.int64)
     n_groups = len(edges) - 1
     tops = np.repeat([(1 << digit.width) - 1 for digit in digits], n_outputs)
     factors = np.repeat(plain.factors, n_groups, axis=0)
-    corrections = np.full((n_groups, n_outputs), -shift, np.int64)
+    corrections = np.zeros((n_groups, n_outputs), np.int64)
     for g in range(n_groups):
         rows = plain.cells[edges[g] : edges[g + 1]]
         flip = 2 * rows.sum(axis=0, dtype=np.int64) > len(rows) * tops
         rows[:, flip] = tops[flip] - rows[:, flip]
         regained = np.where(flip, factors[g] * tops, 0)
-        corrections[g] += regained.reshape(len(digits), n_outputs).sum(axis=0)
+        corrections[g] = regained.reshape(len(digits), n_outputs).sum(axis=0)
         factors[g, flip] *= -1
-    return StoredWeights(
-        "column_flip", cell_bits, n_outputs, plain.cells, edges, factors, corrections
+    return replace(plain, row_edges=edges, factors=factors, corrections=corrections)
+
+
+def columns_per_weight(weight_bits: int, encoding: str, cell_bits: int) -> int:
+    """Return the columns that hold one weight; of differential_paired, the pairs of bitlines."""
+    signed_magnitude = encoding.startswith("differential")
+    digits = digits_of(
+        weight_bits - signed_magnitude, cell_bits, signed=encoding == "twos_complement"
     )
+    return len(digits) * (2 if encoding == "differential" else 1)

@@ -4,6 +4,7 @@ A piece is a set of rows of one crossbar that is opened together, with all colum
 there. Plans and readers count from the same pieces, so a closed form and a run cannot drift apart.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,9 +33,17 @@ class ReadCounts:
     events: Counts
     cycles: Ints
 
-    def beside(self, other: "ReadCounts") -> "ReadCounts":
-        """Return the counts of both when their crossbars work side by side on the same samples."""
-        return ReadCounts(self.events + other.events, np.maximum(self.cycles, other.cycles))
+    @classmethod
+    def side_by_side(cls, parts: Sequence["ReadCounts"]) -> "ReadCounts":
+        """Return the counts of crossbars that read the same samples at the same time."""
+        cycles = np.stack([part.cycles for part in parts]).max(axis=0)
+        return cls(sum((part.events for part in parts), start=Counts()), cycles)
+
+    @classmethod
+    def in_turn(cls, parts: Sequence["ReadCounts"]) -> "ReadCounts":
+        """Return the counts of the same crossbars for samples that follow each other."""
+        cycles = [np.zeros(0, np.int64), *(part.cycles for part in parts)]
+        return cls(sum((part.events for part in parts), start=Counts()), np.concatenate(cycles))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,18 +16,16 @@ import numpy.typing as npt
 
 from bitpim_kernels.jit import kernel
 from bitpim_kernels.ou_tile import TILE_POSITIONS, TileRead, read_tile
-from bitpim_kernels.vector import TILE_FILTERS, TILE_PIXELS, multiply_tile, plane_word, popcount
+from bitpim_kernels.vector import TILE_FILTERS, TILE_PIXELS, multiply_tile, plane_word
 
 __all__ = [
     "Columns",
     "Transfer",
-    "Units",
     "count_idle_fields",
-    "count_packed_reads",
+    "count_sums",
     "lay_fields",
     "multiply_codes",
     "read_columns",
-    "read_units",
 ]
 
 Fields = npt.NDArray[Any]
@@ -70,30 +68,6 @@ class Columns(NamedTuple):
     groups: npt.NDArray[np.int64]
     factors: npt.NDArray[np.int64]
     input_factors: npt.NDArray[np.int64]
-
-
-class Units(NamedTuple):
-    """Columns read together, each unit with the rows it opens, listed.
-
-    Shapes
-    ------
-    starts: (n_units + 1,) where a unit's rows begin in `rows`
-    rows: (all units' rows,)
-    columns: (n_units, 2) first column, and the one after the last
-    groups: (n_units,) row of `factors`
-    outputs: (columns,) output that a column adds to
-    factors: (n_groups, columns); input_factors: (n_input_slices,)
-    """
-
-    starts: npt.NDArray[np.int64]
-    rows: npt.NDArray[np.int64]
-    columns: npt.NDArray[np.int64]
-    groups: npt.NDArray[np.int64]
-    outputs: npt.NDArray[np.int64]
-    factors: npt.NDArray[np.int64]
-    input_factors: npt.NDArray[np.int64]
-    ou_rows: int
-    packed: bool
 
 
 @kernel()
@@ -163,57 +137,87 @@ def read_columns(
     """
     n_slices, _, n_columns = totals.shape
     lanes = columns.cells.shape[1]
-    n_tiles = n_columns // lanes
     n_fields = columns.groups[-1] * columns.n_words  # of one plane
     for p in range(0, inputs.shape[0], TILE_POSITIONS):
         n = min(TILE_POSITIONS, inputs.shape[0] - p)
         for group in range(columns.groups.shape[0] - 1):
             totals[:] = 0
             start, stop = columns.groups[group], columns.groups[group + 1]
-            for tile in range(n_tiles):
-                cells_at = tile * columns.n_cell_planes * n_fields
+            for column in range(0, n_columns, lanes):
+                tile_at = column // lanes * columns.n_cell_planes * n_fields
                 for s in range(n_slices):
-                    at = s * columns.n_input_planes * n_fields
+                    slice_at = s * columns.n_input_planes * n_fields
                     for block in range(start, stop, adc.run):
-                        read = TileRead(
-                            min(adc.run, stop - block),
-                            columns.n_words,
-                            columns.n_input_planes,
-                            columns.n_cell_planes,
-                            columns.n_negative,
-                            n_fields,
-                            n_fields,
-                            adc.low,
-                            adc.high,
-                        )
-                        word = block * columns.n_words
+                        read = _tile_read(columns, adc, min(adc.run, stop - block))
+                        at = slice_at + block * columns.n_words
+                        first = tile_at + block * columns.n_words
                         if adc.table.shape[0] == 0:
                             read_tile(
-                                inputs,
-                                p,
-                                n,
-                                at + word,
-                                columns.cells,
-                                cells_at + word,
-                                read,
-                                totals[s],
-                                tile * lanes,
+                                inputs, p, n, at, columns.cells, first, read, totals[s], column
                             )
                         else:
                             partials[:] = 0
-                            read_tile(
-                                inputs,
-                                p,
-                                n,
-                                at + word,
-                                columns.cells,
-                                cells_at + word,
-                                read,
-                                partials,
-                                0,
-                            )
-                            _look_up(partials, n, adc, totals[s], tile * lanes)
+                            read_tile(inputs, p, n, at, columns.cells, first, read, partials, 0)
+                            _look_up(partials, n, adc, totals[s], column)
             _shift_and_add(totals, columns, group, out[p : p + n])
+
+
+@kernel()
+def _tile_read(columns: Columns, adc: Transfer, n_blocks: int) -> TileRead:
+    n_fields = columns.groups[-1] * columns.n_words
+    return TileRead(
+        n_blocks,
+        columns.n_words,
+        columns.n_input_planes,
+        columns.n_cell_planes,
+        columns.n_negative,
+        n_fields,
+        n_fields,
+        adc.low,
+        adc.high,
+    )
+
+
+@kernel()
+def count_sums(
+    inputs: Fields,
+    columns: Columns,
+    adc: Transfer,
+    repeats: npt.NDArray[np.int64],
+    n_columns: int,
+    partials: npt.NDArray[np.int32],
+    out: npt.NDArray[np.int64],
+) -> None:
+    """Count how often each partial sum occurs, before any conversion.
+
+    `adc.low` and `adc.high` hold all partial sums, ``out[y - adc.least]`` counts y; a read of input
+    slice s counts ``repeats[s]`` times.
+
+    Shapes
+    ------
+    inputs, partials: as `read_columns`
+    repeats: (n_input_slices,)
+    out: (adc.high - adc.least + 1,), added to
+    """
+    lanes = columns.cells.shape[1]
+    n_blocks = columns.groups[-1]
+    n_fields = n_blocks * columns.n_words
+    read = _tile_read(columns, adc, 1)
+    for p in range(0, inputs.shape[0], TILE_POSITIONS):
+        n = min(TILE_POSITIONS, inputs.shape[0] - p)
+        for column in range(0, n_columns, lanes):
+            tile_at = column // lanes * columns.n_cell_planes * n_fields
+            for s in range(repeats.shape[0]):
+                slice_at = s * columns.n_input_planes * n_fields
+                for word in range(0, n_fields, columns.n_words):
+                    partials[:] = 0
+                    first = tile_at + word
+                    read_tile(
+                        inputs, p, n, slice_at + word, columns.cells, first, read, partials, 0
+                    )
+                    for q in range(n):
+                        for lane in range(min(lanes, n_columns - column)):
+                            out[np.int64(partials[q, lane]) - adc.least] += repeats[s]
 
 
 @kernel()
@@ -248,133 +252,43 @@ def _shift_and_add(
 
 @kernel()
 def count_idle_fields(
-    inputs: Fields, n_slices: int, n_planes: int, n_words: int, out: npt.NDArray[np.int64]
+    inputs: Fields,
+    repeats: npt.NDArray[np.int64],
+    n_planes: int,
+    n_words: int,
+    per_sample: int,
+    first: int,
+    out: npt.NDArray[np.int64],
 ) -> None:
-    """Count, for each OU row block, where its inputs give it no work.
+    """Count, for each sample and OU row block, where the inputs give no work.
 
-    ``out[0, block]`` counts positions and input slices whose inputs are zero, ``out[1, block]``
-    positions whose inputs are zero in all slices.
+    ``out[0]`` counts positions and input slices whose inputs are zero, slice s ``repeats[s]``
+    times; ``out[1]`` counts positions whose inputs are zero in all slices. The inputs begin at
+    position `first` of a sample of `per_sample` positions.
 
     Shapes
     ------
     inputs: (positions, n_slices * n_planes * blocks * n_words)
-    out: (2, blocks), added to
+    repeats: (n_slices,)
+    out: (2, samples, blocks), added to
     """
-    n_blocks = out.shape[1]
+    n_slices, n_blocks = repeats.shape[0], out.shape[2]
     for p in range(inputs.shape[0]):
+        sample = (first + p) // per_sample
         for block in range(n_blocks):
-            n_idle = 0
+            n_idle, busy = np.int64(0), False
             for s in range(n_slices):
                 lit = np.uint64(0)
                 for i in range(n_planes):
                     at = ((s * n_planes + i) * n_blocks + block) * n_words
                     for w in range(n_words):
                         lit |= np.uint64(inputs[p, at + w])
-                n_idle += lit == np.uint64(0)
-            out[0, block] += n_idle
-            out[1, block] += n_idle == n_slices
-
-
-@kernel()
-def count_packed_reads(
-    inputs: npt.NDArray[np.uint64],
-    masks: npt.NDArray[np.uint64],
-    n_columns: npt.NDArray[np.int64],
-    n_planes: int,
-    ou_rows: int,
-    out: npt.NDArray[np.int64],
-) -> None:
-    """Count what `read_units` does packed, without reading: reads, skipped, rows, conversions.
-
-    Shapes
-    ------
-    inputs: (positions, n_slices * n_planes * n_arrays * n_words) fields of whole arrays
-    masks: (n_arrays, n_groups, n_words) the rows that each column group keeps
-    n_columns: (n_groups,) columns of each group
-    out: (4,), added to
-    """
-    n_arrays, n_groups, n_words = masks.shape
-    step = n_planes * n_arrays * n_words
-    for p in range(inputs.shape[0]):
-        for at in range(0, inputs.shape[1], step):
-            for array in range(n_arrays):
-                for group in range(n_groups):
-                    n_active = np.int64(0)
-                    for w in range(n_words):
-                        lit = np.uint64(0)
-                        for i in range(n_planes):
-                            lit |= inputs[p, at + (i * n_arrays + array) * n_words + w]
-                        n_active += popcount(lit & masks[array, group, w])
-                    n_reads = (n_active + ou_rows - 1) // ou_rows
-                    out[0] += n_reads
-                    out[1] += n_reads == 0
-                    out[2] += n_active
-                    out[3] += n_reads * n_columns[group]
-
-
-@kernel()
-def read_units(
-    digits: Codes,
-    cells: Codes,
-    units: Units,
-    adc: Transfer,
-    partials: npt.NDArray[np.int64],
-    out: npt.NDArray[np.int64],
-    counts: npt.NDArray[np.int64],
-) -> None:
-    """Add what the digital side makes of reads of listed rows, up to `ou_rows` at a time.
-
-    Not packed, a unit's rows are opened in turn whatever their inputs. Packed, rows whose input
-    digit is zero are passed over, so a read takes rows that all have work (dynamic wordline
-    activation); a unit without any is skipped.
-
-    Shapes
-    ------
-    digits: (positions, n_input_slices, rows)
-    cells: (rows, columns)
-    partials: (widest unit,) scratch
-    out: (positions, n_outputs)
-    counts: (4,), added to: reads, units skipped, rows opened, conversions
-
-    Source: SRE (ISCA 2019; semantics recalled).
-    """
-    for p in range(digits.shape[0]):
-        for s in range(digits.shape[1]):
-            for u in range(units.groups.shape[0]):
-                start, stop = units.starts[u], units.starts[u + 1]
-                n_open, n_reads = 0, 0
-                partials[:] = 0
-                for j in range(start, stop):
-                    row = units.rows[j]
-                    digit = np.int64(digits[p, s, row])
-                    if digit != 0:
-                        first = units.columns[u, 0]
-                        for c in range(first, units.columns[u, 1]):
-                            partials[c - first] += digit * np.int64(cells[row, c])
-                    n_open += digit != 0 or not units.packed
-                    if n_open == units.ou_rows or (n_open > 0 and j == stop - 1):
-                        _convert_unit(partials, units, u, s, adc, out[p])
-                        counts[2] += n_open
-                        n_open, n_reads = 0, n_reads + 1
-                counts[0] += n_reads
-                counts[1] += n_reads == 0
-                counts[3] += n_reads * (units.columns[u, 1] - units.columns[u, 0])
-
-
-@kernel()
-def _convert_unit(
-    partials: npt.NDArray[np.int64],
-    units: Units,
-    u: int,
-    s: int,
-    adc: Transfer,
-    out: npt.NDArray[np.int64],
-) -> None:
-    first = units.columns[u, 0]
-    for c in range(first, units.columns[u, 1]):
-        level = np.int64(adc.table[partials[c - first] - adc.least])
-        out[units.outputs[c]] += units.input_factors[s] * units.factors[units.groups[u], c] * level
-    partials[:] = 0
+                if lit == np.uint64(0):
+                    n_idle += repeats[s]
+                else:
+                    busy = True
+            out[0, sample, block] += n_idle
+            out[1, sample, block] += not busy
 
 
 @kernel()

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from bitpim_kernels import crossbar
-from bitpim_kernels.crossbar import Columns, Transfer, Units
+from bitpim_kernels.crossbar import Columns, Transfer
 from bitpim_kernels.ou_tile import TILE_POSITIONS, lanes_of
 from bitpim_kernels.vector import TILE_FILTERS, TILE_PIXELS
 from tests.naive import crossbar as naive
@@ -166,23 +166,40 @@ def test_reads_of_subtracted_cells(shape: tuple[int, int, int, int], form: Form)
     assert np.array_equal(made, case.expected(lambda y: int(table[y + case.most]), -1))
 
 
-def test_idle_fields_are_counted_by_block(form: Form) -> None:
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_partial_sums_are_tallied(shape: tuple[int, int, int, int], sign: int, form: Form) -> None:
+    case = Case(sum(shape), *shape)
+    least, most = (0, case.most) if sign > 0 else (-case.most, 0)
+    columns = case.columns(shape[2] if sign < 0 else 0)
+    fields = fields_of(case.inputs, case.edges, case.bits, case.width)
+    partials = np.full((TILE_POSITIONS, columns.cells.shape[1]), 77, np.int32)
+    out = np.zeros(case.most + 1, np.int64)
+    adc = Transfer(least, most, 1, NO_TABLE, least)
+    n_columns = case.cells.shape[1]
+    form(crossbar.count_sums)(fields, columns, adc, np.array([1, 3]), n_columns, partials, out)
+    seen: list[int] = []
+    case.expected(lambda y: seen.append(y) or 0, sign)  # type: ignore[func-returns-value]
+    assert sum(seen) != 0
+    assert out.sum() == 2 * len(seen)  # slices count 1 and 3
+    by_slice = np.zeros_like(out)
+    for x in case.inputs:
+        for (low, width, _), repeats in zip(case.slices, (1, 3), strict=True):
+            digits = (x >> low) % (1 << width)
+            for a, b in pairwise(case.edges):
+                np.add.at(by_slice, sign * (digits[a:b] @ case.cells[a:b]) - least, repeats)
+    assert np.array_equal(out, by_slice)
+
+
+def test_idle_fields_are_counted_by_sample_and_block(form: Form) -> None:
     fields = np.zeros((3, 2, 2, 2, 2), np.uint64)  # positions, slices, planes, blocks, words
     fields[0, 0, 1, 0, 1] = 8
     fields[1, :, 0, :, 0] = 1
-    out = np.zeros((2, 2), np.int64)
-    form(crossbar.count_idle_fields)(fields.reshape(3, -1), 2, 2, 2, out)
-    assert out.tolist() == [[3, 4], [1, 2]]
-
-
-def test_packed_reads_are_counted_by_array_and_column_group(form: Form) -> None:
-    # one position, one slice of two planes, two arrays of two words
-    fields = np.array([[7, 0, 0, 1 << 63, 8, 1, 0, 0]], np.uint64)
-    masks = np.array([[[15, 1], [4, 0]], [[1, 0], [0, 1 << 63]]], np.uint64)
-    out = np.zeros(4, np.int64)
-    form(crossbar.count_packed_reads)(fields, masks, np.array([8, 3]), 2, 2, out)
-    # array 0: rows 0 to 3 and 64 are active: 5 in group 0, 1 in group 1; array 1: row 127
-    assert out.tolist() == [3 + 1 + 0 + 1, 1, 5 + 1 + 1, 3 * 8 + 3 + 3]
+    out = np.zeros((2, 2, 2), np.int64)
+    # positions 1, 2 and 3: the last one of sample 0, then two of sample 1
+    form(crossbar.count_idle_fields)(fields.reshape(3, -1), np.array([1, 5]), 2, 2, 2, 1, out)
+    assert out[0].tolist() == [[5, 6], [6, 6]]
+    assert out[1].tolist() == [[0, 1], [1, 1]]
 
 
 @pytest.mark.parametrize("n_rows", [2, 64, 130])
@@ -201,29 +218,3 @@ def test_products_of_codes(n_rows: int, n_outputs: int, form: Form) -> None:
         codes.reshape(-1), n_rows, np.zeros(1, np.int64), tiles, sums, out
     )
     assert np.array_equal(out, 1 + codes.astype(np.int64) @ weights)
-
-
-@pytest.mark.parametrize("packed", [False, True])
-def test_units_of_listed_rows(packed: bool, form: Form) -> None:
-    digits = np.array([[[1, 0, 2, 1, 0]], [[0, 0, 0, 0, 3]]], np.uint8)
-    cells = np.array([[1, 0], [1, 1], [0, 2], [3, 1], [1, 1]], np.int16)
-    units = Units(
-        np.array([0, 4, 4, 6]),
-        np.array([3, 0, 1, 2, 0, 4]),
-        np.array([[0, 1], [0, 2], [1, 2]]),
-        np.array([0, 0, 1]),
-        np.array([1, 0]),
-        np.array([[10, 1], [5, 1000]]),
-        np.array([-1]),
-        2,
-        packed,
-    )
-    table = np.minimum(np.arange(20), 3).astype(np.int32)
-    out, counts = np.zeros((2, 2), np.int64), np.zeros(4, np.int64)
-    form(crossbar.read_units)(
-        digits, cells, units, Transfer(0, 19, 1, table, 0), np.zeros(2, np.int64), out, counts
-    )
-    # unit 0, column 0: rows 3 and 0 read 3 + 1, clamped to 3; unit 2: row 4 reads 3 at position 1
-    assert out.tolist() == [[0, -30], [-3000, 0]]
-    # packed: rows 3, 0 | 2 and 0 | 4; else rows 3, 0 | 1, 2 | 0, 4, at both positions
-    assert counts.tolist() == ([4, 3, 5, 4] if packed else [6, 2, 12, 6])

@@ -79,12 +79,18 @@ def columns_of(weights: Matrix, n: int, encoding: str, cell_bits: int) -> list[C
     return found
 
 
-def row_blocks(n_rows: int, array_rows: int, ou_rows: int) -> list[list[int]]:
-    """Return the rows of each OU: within an array, from its first row on."""
-    blocks = []
-    for first in range(0, n_rows, array_rows):
-        rows = list(range(first, min(n_rows, first + array_rows)))
-        blocks += [rows[i : i + ou_rows] for i in range(0, len(rows), ou_rows)]
+def row_blocks(
+    n_rows: int, array_rows: int, ou_rows: int, window_rows: int | None = None
+) -> list[list[int]]:
+    """Return the rows of each OU: within an array and a window, from the first row of either on."""
+    blocks: list[list[int]] = []
+    whole = window_rows is not None and window_rows <= array_rows
+    used = array_rows - array_rows % window_rows if whole and window_rows else array_rows
+    for row in range(n_rows):
+        starts = row % used == 0 or (whole and window_rows and row % window_rows == 0)
+        if starts or len(blocks[-1]) == ou_rows:
+            blocks.append([])
+        blocks[-1].append(row)
     return blocks
 
 
@@ -107,12 +113,3 @@ def multiply(
                     out[output] += factor * slice_factor * convert(partial)
         found.append(out)
     return found
-
-
-def packed_reads(
-    x: Sequence[int], cells: Sequence[int], rows: Sequence[int], ou_rows: int, convert: Convert
-) -> tuple[int, int]:
-    """Return the summed levels and the number of reads when only rows with an input are opened."""
-    active = [r for r in rows if x[r]]
-    parts = [active[i : i + ou_rows] for i in range(0, len(active), ou_rows)]
-    return sum(convert(sum(x[r] * cells[r] for r in part)) for part in parts), len(parts)
