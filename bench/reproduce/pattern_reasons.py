@@ -77,7 +77,7 @@ def _energy(found: Found, base: Found) -> Iterator[str]:
         f"{by_table['yu2020']:.2f}x energy by yu2020 into {ratios['energy']['yu2020']:.2f}x and "
         f"{base['ratios']['reads']:.2f}x reads into {ratios['reads']:.2f}x: both alike. So it "
         "explains 2x energy beside 1.15 to 1.35x speed only where a skipped read costs no energy "
-        "but its time"
+        "but still takes its cycle"
     )
 
 
@@ -98,8 +98,8 @@ def _matches(found: Found) -> Iterator[str]:
     energy = [s for s in both if s in settings["yu2020"] or s in settings["isaac"]]
     yield (
         f"grid, area and reads in range: {', '.join(both) or 'none'}; energy by yu2020 or isaac "
-        f"too: {', '.join(energy) or 'none'}. z that rises with depth moves area and reads apart, as "
-        "late layers have the weights and early ones the time"
+        f"too: {', '.join(energy) or 'none'}. z that rises with depth moves area and reads apart, "
+        "as late layers have the weights and early ones the time"
     )
 
 
@@ -126,8 +126,8 @@ def _sparse(found: Found) -> Iterator[str]:
     dense = [r for r in rows if r["row_share"] == 0]
     most = max(rows, key=lambda row: row["ratios"]["reads"])
     yield (
-        f"SRE: without any pruning, rows whose bit is 0 save {dense[0]['ratios']['reads']:.2f}x to "
-        f"{dense[-1]['ratios']['reads']:.2f}x of the reads; pruning multiplies, up to "
+        f"SRE: without any pruning, leaving out rows whose bit is 0 gives {dense[0]['ratios']['reads']:.2f}x to "
+        f"{dense[-1]['ratios']['reads']:.2f}x fewer reads; pruning multiplies, up to "
         f"{most['ratios']['reads']:.1f}x at {100 * most['sparsity']:.1f} % sparsity and "
         f"{100 * most['bit_share']:g} % bits of 1. Quoted {quoted['speed_average']}x and "
         f"{quoted['speed_most']}x lie within that: pruning and bits of SRE's networks decide, and "

@@ -1,6 +1,7 @@
 """The tables of `pattern_crossbar`, from its result as plain values."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 from bench.reproduce.pattern_reasons import reasons
@@ -23,7 +24,7 @@ def text(found: Found) -> str:
     blocks = ["\n".join(part(found)) for part in parts]
     if found["real"]["figures"]:
         blocks.append("\n".join(_real(found)))
-    why = [f"  - {reason}" for reason in reasons(found)]
+    why = [fill(r, 100, initial_indent="  - ", subsequent_indent="    ") for r in reasons(found)]
     return "\n\n".join([*blocks, "\n".join(["why they differ", *why])])
 
 
