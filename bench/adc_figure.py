@@ -13,8 +13,9 @@ STYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (1, 3)))
 def draw_accuracy(found: Mapping[str, Any]) -> Any:
     """Draw what `bench.adc_accuracy` wrote as JSON.
 
-    Colours tell machines apart, line styles ADC models. A large ring marks the least width at
-    which a machine is lossless; the accuracies of float and of exact integers are level lines.
+    Colours tell machines apart, line styles ADC models; later lines are thinner, so that those
+    below show. A large ring marks the least width at which a machine is lossless; the accuracies of
+    float and of exact integers are level lines.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -35,9 +36,13 @@ def draw_accuracy(found: Mapping[str, Any]) -> Any:
                 for p in points
                 if (p["preset"] or p["machine"], p["adc_model"]) == (machine, model)
             ]
-            style = STYLES[models.index(model) % len(STYLES)]
             name = machine if len(models) == 1 else f"{machine}, {model}"
-            _draw_curve(axes, curve, colour, style, literal(name))
+            look = {
+                "color": colour,
+                "linestyle": STYLES[models.index(model) % len(STYLES)],
+                "linewidth": max(1.0, 3.6 - 0.8 * machines.index(machine)),
+            }
+            _draw_curve(axes, curve, look, literal(name))
     axes.plot([], [], "o", ms=9, mfc="none", mec="#333333", label="lossless from here on")
     axes.set_xlabel("ADC bits")
     axes.set_ylabel("accuracy (%)")
@@ -50,11 +55,11 @@ def draw_accuracy(found: Mapping[str, Any]) -> Any:
     return figure
 
 
-def _draw_curve(axes: Any, curve: list[Any], colour: str, style: Any, name: str) -> None:
+def _draw_curve(axes: Any, curve: list[Any], look: Mapping[str, Any], name: str) -> None:
     curve = sorted(curve, key=lambda p: p["adc_bits"])
     bits = [p["adc_bits"] for p in curve]
     shares = [100 * p["accuracy"] for p in curve]
-    axes.plot(bits, shares, color=colour, linestyle=style, marker="o", ms=3.5, label=name)
+    axes.plot(bits, shares, marker="o", ms=3.5, label=name, **look)
     first = next((i for i, p in enumerate(curve) if p["lossless"]), None)
     if first is not None:
-        axes.plot(bits[first], shares[first], "o", ms=9, mfc="none", mec=colour)
+        axes.plot(bits[first], shares[first], "o", ms=9, mfc="none", mec=look["color"])
