@@ -16,7 +16,14 @@ from bitpim_kernels.requantize import requantize_rows
 from bitpim_kernels.windows import gather_rows, window_vector
 from bitpim_traces.records import Geometry, LayerRecord, Quantization
 
-__all__ = ["CrossbarLayer", "Reader", "StoredNumbers", "input_coding", "weight_numbers"]
+__all__ = [
+    "CrossbarLayer",
+    "Reader",
+    "StoredNumbers",
+    "input_coding",
+    "weight_numbers",
+    "weight_width",
+]
 
 Codes = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
@@ -59,6 +66,25 @@ class StoredNumbers:
     bits: int
 
 
+def weight_width(layer: LayerRecord, bits: int | str) -> int:
+    """Return the bits of a layer's weights in cells.
+
+    Raises
+    ------
+    MappingError
+        The codes have more bits than the machine's weights.
+    """
+    assert layer.weight_quantization is not None
+    code_bits = layer.weight_quantization.bits
+    width = code_bits if bits == "trace" else int(bits)
+    if code_bits > width:
+        raise MappingError(
+            f"{_where(layer)}: need weights of at most {width} bits, got {code_bits}; set "
+            "numbers.weight_bits"
+        )
+    return width
+
+
 def weight_numbers(layer: LayerRecord, bits: int | str, *, lowest: bool) -> list[StoredNumbers]:
     """Return the numbers that cells hold, group by group.
 
@@ -69,17 +95,12 @@ def weight_numbers(layer: LayerRecord, bits: int | str, *, lowest: bool) -> list
     Raises
     ------
     MappingError
-        The codes have more bits than the machine's weights.
+        The codes have more bits than the machine's weights, or are more than the encoding holds.
     """
     assert layer.weight is not None
     quantization = layer.weight_quantization
     assert quantization is not None
-    width = quantization.bits if bits == "trace" else int(bits)
-    if quantization.bits > width:
-        raise MappingError(
-            f"layer {layer.index} {layer.name!r} ({layer.kind}): need weights of at most {width} "
-            f"bits, got {quantization.bits}; set numbers.weight_bits"
-        )
+    width = weight_width(layer, bits)
     n_groups = layer.geometry.groups if layer.geometry else 1
     codes = layer.weight.read().astype(np.int64).reshape(layer.weight.shape[0], -1)
     zeros = np.broadcast_to(quantization.zero_point, codes.shape[:1]).astype(np.int64)
@@ -91,6 +112,12 @@ def weight_numbers(layer: LayerRecord, bits: int | str, *, lowest: bool) -> list
     elif not quantization.signed:
         half = 1 << (quantization.bits - 1)
         codes, zeros = codes - half, zeros - half
+    if codes.min(initial=0) < low or codes.max(initial=0) > high:
+        raise MappingError(
+            f"{_where(layer)}: need weights within {low}..{high}, what the encoding holds in "
+            f"{width} bits, got {codes.min()}..{codes.max()}; set numbers.weight_bits or "
+            "numbers.encoding"
+        )
     return [
         StoredNumbers(np.ascontiguousarray(part.T), zero, width)
         for part, zero in zip(np.split(codes, n_groups), np.split(zeros, n_groups), strict=True)
@@ -108,10 +135,14 @@ def input_coding(layer: LayerRecord, quantization: Quantization, bits: int | str
     width = quantization.bits if bits == "trace" else int(bits)
     if quantization.bits > width:
         raise MappingError(
-            f"layer {layer.index} {layer.name!r} ({layer.kind}): need inputs of at most {width} "
-            f"bits, got {quantization.bits}; set numbers.input_bits"
+            f"{_where(layer)}: need inputs of at most {width} bits, got {quantization.bits}; set "
+            "numbers.input_bits"
         )
     return InputCoding(width, quantization.signed, quantization.bits)
+
+
+def _where(layer: LayerRecord) -> str:
+    return f"layer {layer.index} {layer.name!r} ({layer.kind})"
 
 
 class CrossbarLayer:

@@ -43,6 +43,7 @@ from bitpim.machines.crossbar_layers import (
     StoredNumbers,
     input_coding,
     weight_numbers,
+    weight_width,
 )
 from bitpim.machines.machine import FIDELITIES, Codes, LayerRun
 from bitpim.machines.schedule import run_layers
@@ -130,9 +131,7 @@ class DenseCrossbar:
     def columns_per_weight(self, layer: LayerRecord) -> int:
         """Return the bitlines that hold one weight."""
         numbers = self.settings.numbers
-        assert layer.weight_quantization is not None
-        trace_bits = layer.weight_quantization.bits
-        width = trace_bits if numbers.weight_bits == "trace" else int(numbers.weight_bits)
+        width = weight_width(layer, numbers.weight_bits)
         return columns_per_weight(width, numbers.encoding, self.geometry.cell_bits)
 
     def window_rows(self, layer: LayerRecord) -> int | None:
@@ -159,19 +158,25 @@ class DenseCrossbar:
 
     def numbers(self, layer: LayerRecord) -> list[StoredNumbers]:
         """Return what the cells hold, group by group."""
-        numbers = self.settings.numbers
-        lowest = not numbers.encoding.startswith("differential")
-        return weight_numbers(layer, numbers.weight_bits, lowest=lowest)
+        bits = self.settings.numbers.weight_bits
+        return weight_numbers(layer, bits, lowest=self._holds_lowest)
 
     def inputs(self, layer: LayerRecord, quantization: Quantization) -> InputCoding:
         """Return how a layer's inputs are cut into slices."""
         return input_coding(layer, quantization, self.settings.numbers.input_bits)
+
+    @property
+    def _holds_lowest(self) -> bool:
+        """Whether the encoding holds all codes of a width; pairs of magnitudes lack the lowest."""
+        return not self.settings.numbers.encoding.startswith("differential")
 
     def _plan_layer(self, trace: Trace, layer: LayerRecord) -> BufferPlan | WeightedPlan:
         quantizations = trace.input_quantizations(layer)
         accesses = buffer_accesses(layer, quantizations)
         if layer.weight is None:
             return BufferPlan(layer.index, layer.name, layer.kind, accesses)
+        if not self._holds_lowest:
+            self.numbers(layer)  # raises here and not when the layer's turn comes
         rule, maps = self.map_layer(layer)
         slices = self.inputs(layer, quantizations[0]).digits(self.geometry.dac_bits)
         n_positions = int(np.prod(layer.output_shape[1:], dtype=np.int64))
