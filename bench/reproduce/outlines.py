@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from bitpim_traces.masks import PATTERNS, PRUNING_MASK, LayerMask
 from bitpim_traces.network import FloatLayer
-from bitpim_traces.quantize.pattern import LayerPruning, PatternPruning, random_masks
+from bitpim_traces.quantize.pattern import WINDOW, LayerPruning, PatternPruning, random_masks
 from bitpim_traces.records import (
     NETWORK_INPUT,
     LayerRecord,
@@ -50,10 +50,11 @@ def ramp_pruning(
 
     Every 3 x 3 convolution is pruned, the first one too.
     """
-    shares = np.linspace(*zero_shares, len(shapes)).tolist()
+    fitting = [layer for layer, shape in shapes.items() if shape[2:] == WINDOW]
+    shares = np.linspace(*zero_shares, len(fitting)).tolist()
     overrides = {
         layer: LayerPruning(zero_kernel_share=share)
-        for layer, share in zip(shapes, shares, strict=True)
+        for layer, share in zip(fitting, shares, strict=True)
     }
     return PatternPruning(kept, n_patterns, skip_first=False, overrides=overrides)
 
@@ -82,7 +83,7 @@ def outline(
 ) -> Trace:
     """Make a trace of a synthetic network that can be planned, and holds no sample.
 
-    Layers without given weights have those of their mask, or none to read.
+    Layers without given weights have those of their mask, or zeros that take no memory unread.
     """
     network, masks, weights = weightless_network(name), masks or {}, weights or {}
     shapes = dict(enumerate(network.shapes()))
@@ -121,7 +122,11 @@ def _weight(layer: FloatLayer, mask: LayerMask | None, given: Codes | None) -> T
     if given is not None:
         return TensorRecord.of(given, axes=axes, role="weight")
     shape = layer.weight.shape
-    return TensorRecord(shape, np.dtype(np.int8), axes, "code", "weight", _no_values)
+
+    def zeros(start: int, stop: int) -> Codes:
+        return np.zeros((stop - start, *shape[1:]), np.int8)
+
+    return TensorRecord(shape, np.dtype(np.int8), axes, "code", "weight", zeros)
 
 
 def _extra(mask: LayerMask) -> dict[str, TensorRecord]:
@@ -129,7 +134,3 @@ def _extra(mask: LayerMask) -> dict[str, TensorRecord]:
     if mask.patterns is not None:
         found[PATTERNS] = TensorRecord.of(mask.patterns, axes="P", role=PATTERNS, units="1")
     return found
-
-
-def _no_values(start: int, stop: int) -> Codes:
-    raise ValueError(f"shapes only: there are no values {start}:{stop} to read")

@@ -126,8 +126,9 @@ def _sparse(found: Found) -> Iterator[str]:
     dense = [r for r in rows if r["row_share"] == 0]
     most = max(rows, key=lambda row: row["ratios"]["reads"])
     yield (
-        f"SRE: without any pruning, leaving out rows whose bit is 0 gives {dense[0]['ratios']['reads']:.2f}x to "
-        f"{dense[-1]['ratios']['reads']:.2f}x fewer reads; pruning multiplies, up to "
+        "SRE: without any pruning, leaving out rows whose bit is 0 gives "
+        f"{dense[0]['ratios']['reads']:.2f}x to {dense[-1]['ratios']['reads']:.2f}x fewer reads; "
+        "pruning multiplies, up to "
         f"{most['ratios']['reads']:.1f}x at {100 * most['sparsity']:.1f} % sparsity and "
         f"{100 * most['bit_share']:g} % bits of 1. Quoted {quoted['speed_average']}x and "
         f"{quoted['speed_most']}x lie within that: pruning and bits of SRE's networks decide, and "

@@ -117,13 +117,25 @@ def test_the_share_of_zero_kernels_rises_with_depth() -> None:
     assert all(mask.patterns is not None and len(mask.patterns) == 8 for mask in masks.values())
 
 
-def test_an_outline_has_shapes_and_no_values() -> None:
-    weight = outline("vgg16_cifar").layers[0].weight
+def test_an_outline_has_shapes_masks_and_no_sample() -> None:
+    trace = outline("vgg16_cifar")
+    weight = trace.layers[0].weight
     assert weight is not None and weight.shape == (64, 3, 3, 3)
-    with pytest.raises(ValueError, match="shapes only"):
-        weight.read()
+    assert weight.read(60).shape == (4, 3, 3, 3) and not weight.read().any()
+    assert trace.n_samples == 0
+    masks = pattern_masks("vgg16_cifar", 2, 8, (0.3, 0.6), 0)
+    pruned = outline("vgg16_cifar", masks).layers[0]
+    assert pruned.weight is not None
+    assert np.array_equal(pruned.weight.read() != 0, masks[pruned.name].mask != 0)
     codes = random_weights((8, 3, 3, 3), np.random.default_rng(0))
     assert abs(codes.astype(int)).max() == 127
+
+
+def test_every_sensitivity_can_be_planned() -> None:
+    rows = sensitivity((), pattern_points.SENSITIVITIES, "tiny")
+    assert len({(row.key, row.value) for row in rows}) == len(pattern_points.SENSITIVITIES)
+    reads = {(row.key, row.value): row.ratios.reads for row in rows}
+    assert reads["zero kernels z, first to last", "0.6 to 0.6"] > reads["seed", "0"]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
