@@ -71,9 +71,15 @@ class DenseCrossbar:
 
     name = "dense_crossbar"
     batch_multiple = 1
+    keeps_columns_whole = True
 
     def __init__(self, settings: Any) -> None:
         self.settings: DenseCrossbarSettings = settings
+        if settings.numbers.encoding == "column_flip" and not self.keeps_columns_whole:
+            raise ConfigError(
+                f"{self.name}: numbers.encoding column_flip needs columns with all their rows, "
+                "which this machine does not keep together; use another encoding"
+            )
         sizes, converter = settings.geometry, settings.converter
         self.geometry = CrossbarGeometry(
             sizes.array_rows,

@@ -46,6 +46,7 @@ class PatternCrossbar(DenseCrossbar):
     """The machine with its settings; plans and prepares networks."""
 
     name = "pattern_crossbar"
+    keeps_columns_whole = False
     settings: Any
 
     def map_layer(self, layer: LayerRecord) -> tuple[str, tuple[MatrixMapping, ...]]:

@@ -38,6 +38,7 @@ class Sre(DenseCrossbar):
     """The machine with its settings; plans and prepares networks."""
 
     name = "sre"
+    keeps_columns_whole = False
     settings: Any
 
     def map_layer(self, layer: LayerRecord) -> tuple[str, tuple[MatrixMapping, ...]]:
