@@ -95,9 +95,6 @@ class ReadPieces:
                 f"read pieces: need done and skipped (samples, {self.n_sources}), got "
                 f"{done.shape} and {skipped.shape}"
             )
-        n_sources = done.shape[1]
-        reads = np.zeros((n_sources, max(1, self.n_crossbars)), np.int64)
-        np.add.at(reads, (self.sources, self.crossbars), self.reads)
         times, left_out = done.sum(axis=0), skipped.sum(axis=0)
 
         def total(often: Ints, numbers: Ints) -> int:
@@ -114,12 +111,23 @@ class ReadPieces:
             "shift_add": converted,
             f"adc_conv_{adc_width}": converted,
         }
-        return ReadCounts(Counts(**events), (done @ reads).max(axis=1, initial=0))
+        return ReadCounts(Counts(**events), self._busiest(done))
 
     def unskipped(self, n_samples: int, n_times: int, adc_width: str) -> ReadCounts:
         """Return the counts when nothing is skipped; `n_times` slices and positions a sample."""
-        done = np.full((n_samples, self.n_sources), n_times, np.int64)
-        return self.counts(done, 0 * done, adc_width)
+        done = np.full((1, self.n_sources), n_times, np.int64)
+        one = self.counts(done, 0 * done, adc_width)
+        return ReadCounts(one.events * n_samples, np.repeat(one.cycles, n_samples))
+
+    def _busiest(self, done: Ints) -> Ints:
+        """Return the reads of each sample's busiest crossbar."""
+        if not len(self.crossbars):
+            return np.zeros(len(done), np.int64)
+        order = np.argsort(self.crossbars, kind="stable")
+        sources, reads = self.sources[order], self.reads[order]
+        firsts = np.flatnonzero(np.diff(self.crossbars[order], prepend=-1))
+        busiest = [np.add.reduceat(often[sources] * reads, firsts).max() for often in done]
+        return np.array(busiest, np.int64)
 
     @classmethod
     def dense(cls, blocks: list[Ints], columns: list[Ints]) -> "ReadPieces":
@@ -133,15 +141,16 @@ class ReadPieces:
         blocks: for each row of arrays, the heights of its operation units
         columns: for each column of arrays, the widths of its operation units
         """
-        parts: list[tuple[int, int, int, int, int, int]] = []
-        source = 0
-        for at_row, heights in enumerate(blocks):
-            for height in heights.tolist():
-                for at_column, widths in enumerate(columns):
-                    n_units, width = len(widths), int(widths.sum())
-                    crossbar = at_row * len(columns) + at_column
-                    cells = height * width
-                    parts.append((source, crossbar, n_units, n_units * height, width, cells))
-                source += 1
-        table = np.array(parts, np.int64).reshape(-1, 6).T
-        return cls(*(np.ascontiguousarray(line) for line in table))
+        heights = np.concatenate([np.zeros(0, np.int64), *blocks])
+        at_row = np.repeat(np.arange(len(blocks)), [len(part) for part in blocks])
+        n_units = np.array([len(part) for part in columns], np.int64)
+        widths = np.array([part.sum() for part in columns], np.int64)
+        n_sources, n_across = len(heights), len(columns)
+        return cls(
+            np.repeat(np.arange(n_sources), n_across),
+            np.add.outer(at_row * n_across, np.arange(n_across)).ravel(),
+            np.tile(n_units, n_sources),
+            np.outer(heights, n_units).ravel(),
+            np.tile(widths, n_sources),
+            np.outer(heights, widths).ravel(),
+        )

@@ -38,6 +38,8 @@ Ints = npt.NDArray[np.int64]
 Skip = Literal["none", "bit_plane", "vector"]
 
 _BLOCK = 64  # positions whose input fields are laid out at a time
+_NO_STEPS = np.zeros((0, 2), np.int64)
+_NO_TABLE = np.zeros(0, np.int32)
 
 
 class CrossbarMatrix:
@@ -154,7 +156,7 @@ class CrossbarMatrix:
         """
         codes = self._checked(x, 1)
         low, high = self._reach
-        raw = Transfer(low, high, 1, np.zeros(0, np.int32), low)
+        raw = Transfer(low, high, 1, _NO_STEPS, _NO_TABLE, low)
         shares: list[Ints] = []
 
         def count(start: int, stop: int) -> None:
@@ -383,13 +385,11 @@ class CrossbarMatrix:
         return groups.astype(np.int64)
 
     def _transfer_of(self) -> Transfer:
-        """Return the ADC as the kernel takes it: a clamp where its table is one."""
+        """Return the ADC as the kernel takes it: a clamp where it is one, else steps where few."""
         least, most = self._reach
-        table = self._table[least - self._least : most - self._least + 1]
+        sums = np.arange(least, most + 1)
+        table = self._table[sums - self._least]
         low, high = int(table.min()), int(table.max())
-        clamps = low <= 0 and bool(
-            np.array_equal(table, np.arange(least, most + 1).clip(low, high))
-        )
         reach = max(-low, high, 1)
         deepest = int(np.diff(self._columns.groups).max(initial=0))
         if reach * deepest >= 2**31:
@@ -398,9 +398,14 @@ class CrossbarMatrix:
                 f"up to {reach}; split the rows"
             )
         lane_most = (1 << (8 * self._columns.cells.itemsize - 1)) - 1
-        if not clamps:
-            return Transfer(least, most, 1, table, least)
-        return Transfer(low, high, lane_most // reach, np.zeros(0, np.int32), least)
+        run = lane_most // reach
+        if low <= 0 and np.array_equal(table, np.clip(sums, low, high)):
+            return Transfer(low, high, run, _NO_STEPS, _NO_TABLE, least)
+        rises = np.diff(table, prepend=0)
+        steps = np.stack([sums, rises], axis=1)[rises != 0].astype(np.int64)
+        if len(steps) <= self._columns.cells.shape[1] and run:
+            return Transfer(least, most, run, steps, _NO_TABLE, least)
+        return Transfer(least, most, 1, _NO_STEPS, table, least)
 
     def _plane_scratch(self) -> npt.NDArray[np.uint64]:
         return np.zeros(-(-self.n_rows // 64) + 1, np.uint64)

@@ -35,15 +35,20 @@ _ALL_ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 class Transfer(NamedTuple):
-    """What an ADC makes of a partial sum y: a clamp to low .. high, or ``table[y - least]``.
+    """What an ADC makes of a partial sum y: a clamp, the sum of steps, or ``table[y - least]``.
 
-    `low` is at most 0. The table decides where it is not empty. `run` says how many blocks may be
-    added up in a lane.
+    The table decides where it is not empty, else the steps where there are any, else the clamp to
+    `low` (at most 0) .. `high`. `run` says how many blocks may be added up in a lane.
+
+    Shapes
+    ------
+    steps: (n_steps, 2) a sum of at least the first reads as the second more
     """
 
     low: int
     high: int
     run: int
+    steps: npt.NDArray[np.int64]
     table: npt.NDArray[np.int32]
     least: int
 
@@ -136,7 +141,8 @@ def read_columns(
     out: (positions, n_outputs)
     """
     n_slices, _, n_columns = totals.shape
-    lanes = columns.cells.shape[1]
+    cells = columns.cells
+    lanes = cells.shape[1]
     n_fields = columns.groups[-1] * columns.n_words  # of one plane
     for p in range(0, inputs.shape[0], TILE_POSITIONS):
         n = min(TILE_POSITIONS, inputs.shape[0] - p)
@@ -153,11 +159,11 @@ def read_columns(
                         first = tile_at + block * columns.n_words
                         if adc.table.shape[0] == 0:
                             read_tile(
-                                inputs, p, n, at, columns.cells, first, read, totals[s], column
+                                inputs, p, n, at, cells, first, read, adc.steps, totals[s], column
                             )
                         else:
                             partials[:] = 0
-                            read_tile(inputs, p, n, at, columns.cells, first, read, partials, 0)
+                            read_tile(inputs, p, n, at, cells, first, read, adc.steps, partials, 0)
                             _look_up(partials, n, adc, totals[s], column)
             _shift_and_add(totals, columns, group, out[p : p + n])
 
@@ -190,8 +196,8 @@ def count_sums(
 ) -> None:
     """Count how often each partial sum occurs, before any conversion.
 
-    `adc.low` and `adc.high` hold all partial sums, ``out[y - adc.least]`` counts y; a read of input
-    slice s counts ``repeats[s]`` times.
+    `adc.low` and `adc.high` hold all partial sums and there are no steps; ``out[y - adc.least]``
+    counts y, a read of input slice s ``repeats[s]`` times.
 
     Shapes
     ------
@@ -199,7 +205,8 @@ def count_sums(
     repeats: (n_input_slices,)
     out: (adc.high - adc.least + 1,), added to
     """
-    lanes = columns.cells.shape[1]
+    cells = columns.cells
+    lanes = cells.shape[1]
     n_blocks = columns.groups[-1]
     n_fields = n_blocks * columns.n_words
     read = _tile_read(columns, adc, 1)
@@ -211,10 +218,8 @@ def count_sums(
                 slice_at = s * columns.n_input_planes * n_fields
                 for word in range(0, n_fields, columns.n_words):
                     partials[:] = 0
-                    first = tile_at + word
-                    read_tile(
-                        inputs, p, n, slice_at + word, columns.cells, first, read, partials, 0
-                    )
+                    at, first = slice_at + word, tile_at + word
+                    read_tile(inputs, p, n, at, cells, first, read, adc.steps, partials, 0)
                     for q in range(n):
                         for lane in range(min(lanes, n_columns - column)):
                             out[np.int64(partials[q, lane]) - adc.least] += repeats[s]

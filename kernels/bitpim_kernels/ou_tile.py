@@ -33,8 +33,8 @@ class TileRead(NamedTuple):
 
     A partial sum is the sum over planes i, k of 2^(i + k) * ones(input plane i & cell plane k); the
     last `n_negative` cell planes hold cells that are subtracted before the conversion, and start
-    again at significance 0. It is clamped to `low` (at most 0) .. `high`, then added up over the
-    blocks in the lane's own width: the caller proves that nothing leaves it.
+    again at significance 0. It is clamped to `low` (at most 0) .. `high`, or converted by steps,
+    then added up over the blocks in the lane's own width: the caller proves that nothing leaves it.
     """
 
     n_blocks: int
@@ -61,6 +61,7 @@ def read_tile(
     cells: Fields,
     first: int,
     read: TileRead,
+    steps: npt.NDArray[np.int64],
     totals: npt.NDArray[np.int32],
     column: int,
 ) -> None:
@@ -70,6 +71,7 @@ def read_tile(
     ------
     inputs: (positions, fields) uint16, uint32 or uint64; the tile's begin at field `at`
     cells: (rows, lanes) of the same dtype; the tile's begin at row `first`
+    steps: (n_steps, 2) a partial sum of at least the first reads as the second more; no clamp then
     totals: (n or more, columns)
     """
     for p in range(n):
@@ -79,7 +81,10 @@ def read_tile(
                 partial = _partial_sum(
                     inputs[position + p, at:], cells[first:, lane], read, block * read.n_words
                 )
-                total += min(max(partial, int(read.low)), int(read.high))
+                if len(steps):
+                    total += sum(int(rise) for reached, rise in steps if partial >= reached)
+                else:
+                    total += min(max(partial, int(read.low)), int(read.high))
             totals[p, column + lane] += total
 
 
@@ -110,8 +115,9 @@ def _constant(value: int) -> Any:
 class _Emitter:
     """Emits the reads of a tile: all loops in registers, sums of all positions side by side."""
 
-    def __init__(self, builder: Any, width: int, read: Any) -> None:
+    def __init__(self, builder: Any, width: int, read: Any, steps: Any, n_steps: Any) -> None:
         self.builder = builder
+        self.steps, self.n_steps = steps, n_steps
         self.element = ir.IntType(width)
         self.lanes = lanes_of(width)
         self.vector = ir.VectorType(self.element, self.lanes)
@@ -156,6 +162,15 @@ class _Emitter:
             partial = b.select(b.icmp_signed(">", partial, low), partial, low)
         return partial
 
+    def add_steps(self, total: Any, partial: Any) -> None:
+        """Add the rises of all steps that the partial sums reach."""
+        b = self.builder
+        with cgutils.for_range(b, self.n_steps) as step:
+            at = b.mul(step.index, _constant(2))
+            places = (b.gep(self.steps, [b.add(at, _constant(i))]) for i in range(2))
+            reached, rise = (self.splat(self.narrow(b.load(place))) for place in places)
+            self.add_to(total, b.select(b.icmp_signed(">=", partial, reached), rise, self.zeros()))
+
     def plain(self, n_words: int, n_planes: int, inputs: list[Any], cells: Any) -> None:
         """One input plane, words and cell planes known: no loop inside that over blocks."""
         b = self.builder
@@ -196,13 +211,22 @@ class _Emitter:
                     for position, partial in zip(inputs, self.partials, strict=True):
                         x = b.load(b.gep(position, [b.add(in_inputs, word.index)]))
                         self.add_to(partial, b.mul(self.ones(x, row), factor))
-            for partial, total in zip(self.partials, self.sums, strict=True):
-                self.add_to(total, self.convert(b.load(partial), signed=True))
+            for place, total in zip(self.partials, self.sums, strict=True):
+                partial = b.load(place)
+                with b.if_else(self.has_steps()) as (stepped, clamped):
+                    with stepped:
+                        self.add_steps(total, partial)
+                    with clamped:
+                        self.add_to(total, self.convert(partial, signed=True))
+
+    def has_steps(self) -> Any:
+        return self.builder.icmp_signed(">", self.n_steps, _constant(0))
 
     def is_plain(self, n_words: int, n_planes: int) -> Any:
         b, read = self.builder, self.read
         known = {"n_input_planes": 1, "n_words": n_words, "n_cell_planes": n_planes}
         found = b.icmp_signed("==", read["n_negative"], _constant(0))
+        found = b.and_(found, b.not_(self.has_steps()))
         for name, value in known.items():
             found = b.and_(found, b.icmp_signed("==", read[name], _constant(value)))
         return found
@@ -252,6 +276,7 @@ def _read_tile(
     cells: Any,
     first: Any,
     read: Any,
+    steps: Any,
     totals: Any,
     column: Any,
 ) -> Any:
@@ -270,15 +295,17 @@ def _read_tile(
             for p in offsets
         ]
         rows = _pointer(context, builder, cells, args[4], args[5], _constant(0))
-        emitter = _Emitter(builder, width, args[6])
+        struct = context.make_array(steps)(context, builder, args[7])
+        n_steps = cgutils.unpack_tuple(builder, struct.shape, 2)[0]
+        emitter = _Emitter(builder, width, args[6], struct.data, n_steps)
         for place in emitter.sums:
             builder.store(emitter.zeros(), place)
         emitter.reads(found, rows, _PLAIN_FORMS)
-        targets = [_pointer(context, builder, totals, args[7], p, args[8]) for p in offsets]
+        targets = [_pointer(context, builder, totals, args[8], p, args[9]) for p in offsets]
         _add_totals(builder, emitter, targets)
         return context.get_dummy_value()
 
-    return types.void(inputs, long, long, long, cells, long, read, totals, long), emit
+    return types.void(inputs, long, long, long, cells, long, read, steps, totals, long), emit
 
 
 @overload(read_tile, strict=False)  # type: ignore[untyped-decorator]
@@ -290,11 +317,12 @@ def _overload_read_tile(
     cells: Any,
     first: Any,
     read: Any,
+    steps: Any,
     totals: Any,
     column: Any,
 ) -> Any:
-    if not all(array.layout == "C" for array in (inputs, cells, totals)):
+    if not all(array.layout == "C" for array in (inputs, cells, steps, totals)):
         return None
-    return lambda inputs, position, n, at, cells, first, read, totals, column: _read_tile(
-        inputs, position, n, at, cells, first, read, totals, column
+    return lambda inputs, position, n, at, cells, first, read, steps, totals, column: _read_tile(
+        inputs, position, n, at, cells, first, read, steps, totals, column
     )

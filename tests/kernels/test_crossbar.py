@@ -119,6 +119,7 @@ class Case:
 
 
 NO_TABLE = np.zeros(0, np.int32)
+NO_STEPS = np.zeros((0, 2), np.int64)
 SHAPES = [
     (16, 9, 1, 1),
     (16, 16, 1, 1),
@@ -142,7 +143,7 @@ SHAPES = [
 def test_clamped_reads(shape: tuple[int, int, int, int], run: int, form: Form) -> None:
     case = Case(sum(shape), *shape)
     for high in (1, case.most // 2, case.most):
-        made = case.run(form(crossbar.read_columns), Transfer(0, high, run, NO_TABLE, 0))
+        made = case.run(form(crossbar.read_columns), Transfer(0, high, run, NO_STEPS, NO_TABLE, 0))
         assert np.array_equal(made, case.expected(lambda y, top=high: min(y, top)))  # type: ignore[misc]
 
 
@@ -150,18 +151,34 @@ def test_clamped_reads(shape: tuple[int, int, int, int], run: int, form: Form) -
 def test_reads_through_a_table(shape: tuple[int, int, int, int], form: Form) -> None:
     case = Case(sum(shape), *shape)
     table = np.random.default_rng(1).integers(-50, 50, case.most + 1).astype(np.int32)
-    made = case.run(form(crossbar.read_columns), Transfer(0, case.most, 1, table, 0))
+    made = case.run(form(crossbar.read_columns), Transfer(0, case.most, 1, NO_STEPS, table, 0))
     assert np.array_equal(made, case.expected(lambda y: int(table[y])))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("run", [1, 2])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_reads_by_steps(shape: tuple[int, int, int, int], run: int, sign: int, form: Form) -> None:
+    case = Case(sum(shape), *shape)
+    least = 0 if sign > 0 else -case.most
+    table = np.random.default_rng(1).integers(-50, 50, case.most + 1)
+    table[1:] = np.repeat(table, 3)[: case.most]  # some sums do not step
+    steps = np.stack([np.arange(case.most + 1) + least, np.diff(table, prepend=0)], axis=1)
+    adc = Transfer(least, least + case.most, run, steps[steps[:, 1] != 0], NO_TABLE, least)
+    made = case.run(form(crossbar.read_columns), adc, shape[2] if sign < 0 else 0)
+    assert np.array_equal(made, case.expected(lambda y: int(table[y - least]), sign))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_reads_of_subtracted_cells(shape: tuple[int, int, int, int], form: Form) -> None:
     case = Case(sum(shape), *shape)
     low = -max(1, case.most // 2)
-    made = case.run(form(crossbar.read_columns), Transfer(low, 9, 1, NO_TABLE, 0), shape[2])
+    made = case.run(
+        form(crossbar.read_columns), Transfer(low, 9, 1, NO_STEPS, NO_TABLE, 0), shape[2]
+    )
     assert np.array_equal(made, case.expected(lambda y: max(y, low), -1))
     table = np.arange(-case.most, 1, dtype=np.int32)[::-1].copy()
-    adc = Transfer(-case.most, 0, 1, table, -case.most)
+    adc = Transfer(-case.most, 0, 1, NO_STEPS, table, -case.most)
     made = case.run(form(crossbar.read_columns), adc, shape[2])
     assert np.array_equal(made, case.expected(lambda y: int(table[y + case.most]), -1))
 
@@ -175,7 +192,7 @@ def test_partial_sums_are_tallied(shape: tuple[int, int, int, int], sign: int, f
     fields = fields_of(case.inputs, case.edges, case.bits, case.width)
     partials = np.full((TILE_POSITIONS, columns.cells.shape[1]), 77, np.int32)
     out = np.zeros(case.most + 1, np.int64)
-    adc = Transfer(least, most, 1, NO_TABLE, least)
+    adc = Transfer(least, most, 1, NO_STEPS, NO_TABLE, least)
     n_columns = case.cells.shape[1]
     form(crossbar.count_sums)(fields, columns, adc, np.array([1, 3]), n_columns, partials, out)
     seen: list[int] = []

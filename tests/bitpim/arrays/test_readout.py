@@ -340,6 +340,30 @@ def test_threads_change_nothing(threads: int) -> None:
         use_threads(2)
 
 
+@pytest.mark.parametrize("rows", [16, 32, 64, 128])
+@pytest.mark.parametrize("bits", [2, 4, 7])
+@pytest.mark.parametrize("encoding", ["offset", "differential_paired"])
+def test_converters_of_few_steps_and_of_many(rows: int, bits: int, encoding: str) -> None:
+    """By steps, and by a table where steps would be too many."""
+    rng = np.random.default_rng(rows)
+    weights, coding = random_weights(rng, (150, 3), 4), InputCoding(3, signed=True)
+    stored = encode_weights(weights, 4, encoding, 3, rows)
+    adc = Adc("sign_magnitude", bits) if stored.paired else Adc("round", bits, 3 * rows)
+    matrix = CrossbarMatrix(stored, CrossbarGeometry(rows, 8, 3), adc, coding)
+    inputs = random_inputs(rng, (6, 150), coding)
+    assert np.array_equal(matrix.read(inputs, 2)[0], matrix.read_literally(inputs, 2)[0])
+
+
+def test_levels_beyond_a_lane_are_joined_one_by_one() -> None:
+    """Sums fit 16 bits with their sign, what they read as does not."""
+    stored = encode_weights(np.full((32, 2), 127), 8, "offset", 8, 16)
+    geometry, adc = CrossbarGeometry(16, 2, 8, dac_bits=3), Adc("round", 1, 40000)
+    matrix = CrossbarMatrix(stored, geometry, adc, InputCoding(3))
+    made = matrix.read(np.full((1, 32), 7), 1)[0]
+    # 16 * 255 * 7 = 28560, more than half of the range, in each of two arrays
+    assert made.tolist() == [[2 * 40000 - 32 * 7 * 128] * 2]
+
+
 def test_a_range_calibrated_on_the_sums_seen_loses_less() -> None:
     rng = np.random.default_rng(4)
     weights = rng.integers(-2, 3, (128, 8))
