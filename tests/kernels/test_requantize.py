@@ -12,6 +12,7 @@ from bitpim_kernels.requantize import (
     note_outside,
     requantize_channels,
     requantize_one,
+    requantize_rows,
 )
 from bitpim_traces.records import Requantize
 from tests.naive.requantize import requantize
@@ -147,3 +148,50 @@ def test_the_first_sum_out_of_bounds_is_noted_once(form: Form) -> None:
     assert fault.tolist() == [1, 2, -11]
     note(np.array([99, 99, 99, 99], np.int32), 0, 4, steps, 0, fault)
     assert fault.tolist() == [1, 2, -11]
+
+
+@pytest.mark.parametrize("mode", sorted(MODES))
+@pytest.mark.parametrize("saturate", [False, True])
+def test_rows_are_their_channels_after_a_constant(form: Form, mode: str, saturate: bool) -> None:
+    """Each row, alone or not, is what `requantize_channels` makes of it; no other column is met."""
+    rng = np.random.default_rng(5)
+    steps = make_steps(mode, [2**30 + m for m in range(5)], [0] * 5, [0.5] * 5, zero_point=3)
+    if mode in ("truncate_shift", "half_up_shift"):
+        steps = make_steps(mode, [3, 1, 2, 5, 4], [1, 2, 0, 3, 1], zero_point=3)
+    sums = rng.integers(-500, 500, (4, 3))
+    constants = np.array([-100, 0, 7], np.int64)
+    expected = np.full((4, 5), 99, np.int16)
+    for row, acc in zip(expected, sums + constants, strict=True):
+        requantize_channels(acc, 0, 3, steps, 1, row)
+    out, fault = np.full((4, 5), 99, np.int16), np.zeros(3, np.int64)
+    form(requantize_rows)(sums, constants, steps, 1, saturate, fault, out)
+    assert np.array_equal(out, expected)
+    assert not fault.any()
+
+
+def test_rows_out_of_bounds_saturate_or_are_noted(form: Form) -> None:
+    """Bounds hold the sum with its constant, at both ends inclusive."""
+    steps = make_steps("truncate_shift", [1] * 4, [0] * 4, bounds=(-10, 10))
+    constants = np.array([5, -5], np.int64)
+
+    def read(sums: list[list[int]], saturate: bool) -> tuple[Any, list[int]]:
+        out, fault = np.zeros((len(sums), 4), np.int16), np.zeros(3, np.int64)
+        given_sums = np.array(sums, np.int64)
+        form(requantize_rows)(given_sums, constants, steps, 2, saturate, fault, out)
+        return out[:, 2:].tolist(), fault.tolist()
+
+    assert read([[5, 15], [-15, -5]], False) == ([[10, 10], [-10, -10]], [0, 0, 0])
+    wide = [[5, 15], [5, 16], [-16, -6]]
+    assert read(wide, True) == ([[10, 10], [10, 10], [-10, -10]], [0, 0, 0])
+    codes, fault = read(wide, False)
+    assert fault == [1, 3, 11] and codes[0] == [10, 10]
+    assert read([[2**62, 0]], True)[0] == [[10, -5]]
+    assert read([[-(2**62), 0]], False)[1] == [1, 2, -(2**62) + 5]
+
+
+def test_no_rows_write_nothing(form: Form) -> None:
+    steps = make_steps("truncate_shift", [1], [0])
+    out, fault = np.zeros((0, 1), np.int8), np.zeros(3, np.int64)
+    sums = np.zeros((0, 1), np.int64)
+    form(requantize_rows)(sums, np.ones(1, np.int64), steps, 0, False, fault, out)
+    assert not fault.any()

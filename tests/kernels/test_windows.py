@@ -138,3 +138,44 @@ def test_rows_of_chosen_sets_end_in_zeros(form: Form) -> None:
     assert not rows[2].any()
     form(kernels.fill_chosen_rows)(planes, chosen, rows[:1])  # fewer rows than planes
     assert np.array_equal(rows[0], planes[chosen, 0].reshape(-1))
+
+
+def check_rows(form: Form, images: Any, channels: range, geometry: Geometry, at: range) -> None:
+    size = geometry.output_size(*images.shape[2:])
+    n_taps = geometry.kernel[0] * geometry.kernel[1]
+    out = np.full((len(at), len(channels) * n_taps), 77, images.dtype)
+    last = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+    ends = (channels.start, channels.stop)
+    form(kernels.gather_rows)(last, ends, vector(geometry, size), -9, at.start, out)
+    taps = [(c, tap) for c in channels for tap in range(n_taps)]
+    expected = [naive(images, c, tap, geometry, -9, at) for c, tap in taps]
+    assert np.array_equal(out, np.array(expected).reshape(len(taps), len(at)).T)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    geometry=GEOMETRIES,
+    shape=st.tuples(*[st.integers(1, 7)] * 2),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_windows_as_rows(geometry: Geometry, shape: tuple[int, int], seed: int) -> None:
+    """Channels of one group, any run of positions; the order is that of flattened weights."""
+    size = geometry.output_size(*shape)
+    if min(size) < 1:
+        return
+    rng = np.random.default_rng(seed)
+    images = rng.integers(-128, 127, (int(rng.integers(0, 3)), 4, *shape)).astype(np.int8)
+    n_positions = images.shape[0] * size[0] * size[1]
+    first, stop = np.sort(rng.integers(0, n_positions + 1, 2)).tolist()
+    low, high = np.sort(rng.choice(5, 2, replace=False)).tolist()
+    check_rows(lambda kernel: kernel, images, range(low, high), geometry, range(first, stop))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_all_windows_as_rows(case: str, form: Form) -> None:
+    geometry, shape = CASES[case]
+    size = geometry.output_size(*shape)
+    images = np.random.default_rng(4).integers(-128, 127, (2, 3, *shape)).astype(np.int8)
+    for channels in (range(3), range(1, 2)):
+        check_rows(form, images, channels, geometry, range(2 * size[0] * size[1]))
+    check_rows(form, images, range(2, 3), geometry, range(1, 1))
