@@ -95,7 +95,8 @@ class Counts(Mapping[str, int]):
     def __add__(self, other: "Counts") -> "Counts":
         if not isinstance(other, Counts):
             return NotImplemented
-        return Counts(**{event: self[event] + other[event] for event in EVENTS})
+        mine, theirs = self._by_event, other._by_event
+        return Counts(**mine | {event: n + mine.get(event, 0) for event, n in theirs.items()})
 
     def __mul__(self, times: int) -> "Counts":
         if not isinstance(times, int):

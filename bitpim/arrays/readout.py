@@ -25,6 +25,7 @@ from bitpim.errors import AccumulatorError, ConfigError, LayoutError, MappingErr
 from bitpim_kernels.crossbar import (
     Columns,
     Transfer,
+    add_corrections,
     count_idle_fields,
     count_sums,
     lay_fields,
@@ -37,7 +38,8 @@ __all__ = ["CrossbarMatrix", "InputCoding", "Skip"]
 Ints = npt.NDArray[np.int64]
 Skip = Literal["none", "bit_plane", "vector"]
 
-_BLOCK = 64  # positions whose input fields are laid out at a time
+_FIELD_BYTES = 1 << 17
+"""Input fields that are laid out at a time: a part of what a core's own cache holds."""
 _NO_STEPS = np.zeros((0, 2), np.int64)
 _NO_TABLE = np.zeros(0, np.int32)
 
@@ -137,7 +139,7 @@ class CrossbarMatrix:
             self._exact.add(codes, out)
             return out, self._run(codes, n_samples, None)
         counts = self._run(codes, n_samples, out)
-        self._correct(codes, out)
+        self._add_offsets(codes, out)
         return out, counts
 
     def partial_sums(self, x: npt.NDArray[Any]) -> tuple[Ints, int]:
@@ -163,8 +165,7 @@ class CrossbarMatrix:
             found = np.zeros(high - low + 1, np.int64)
             _, partials = self._scratch()
             repeats = self._slices.repeats
-            for first in range(start, stop, _BLOCK):
-                fields = self._fields(codes[first : min(stop, first + _BLOCK)])
+            for _, fields in self._field_blocks(codes, start, stop):
                 count_sums(fields, self._columns, raw, repeats, self.n_columns, partials, found)
             shares.append(found)
 
@@ -191,6 +192,7 @@ class CrossbarMatrix:
             counts += array.counts
             cycles = np.maximum(cycles, reads)
         self._correct(codes, out)
+        self._add_offsets(codes, out)
         counts += Counts(shift_add=counts[f"adc_conv_{self.adc.width}"])
         return out, ReadCounts(counts, cycles)
 
@@ -285,13 +287,13 @@ class CrossbarMatrix:
             part = slice(start // per_sample, -(-stop // per_sample))
             found = np.zeros((2, part.stop - part.start, n_blocks), np.int64)
             scratch = self._scratch()
-            for first in range(start, stop, _BLOCK):
-                rows = slice(first, min(stop, first + _BLOCK))
-                fields = self._fields(codes[rows])
+            for rows, fields in self._field_blocks(codes, start, stop):
                 if out is not None:
                     read_columns(fields, self._columns, self._transfer, *scratch, out[rows])
+                    self._correct(codes[rows], out[rows])
                 if skips:
-                    self._count_idle(fields, per_sample, first - part.start * per_sample, found)
+                    first = rows.start - part.start * per_sample
+                    self._count_idle(fields, per_sample, first, found)
             shares.append((part, found))
 
         if len(codes) and (skips or out is not None):
@@ -314,12 +316,13 @@ class CrossbarMatrix:
 
     def _correct(self, codes: npt.NDArray[Any], out: Ints) -> None:
         """Add what the digital side knows without a read: multiples of sums of inputs."""
+        if self.stored.corrections.any():
+            add_corrections(codes, self.stored.row_edges, self.stored.corrections, out)
+
+    def _add_offsets(self, codes: npt.NDArray[Any], out: Ints) -> None:
+        """Take off what the encoding added to the weights that have cells, where not all have."""
         if self._offsets is not None:
             self._offsets.add(codes, out)
-        if self.stored.corrections.any():
-            starts = self.stored.row_edges[:-1]
-            sums = np.add.reduceat(codes, starts, axis=1, dtype=np.int64)
-            out += sums @ self.stored.corrections
 
     @cached_property
     def _exact(self) -> ExactProduct:
@@ -407,16 +410,23 @@ class CrossbarMatrix:
             return Transfer(least, most, run, steps, _NO_TABLE, least)
         return Transfer(least, most, 1, _NO_STEPS, table, least)
 
-    def _plane_scratch(self) -> npt.NDArray[np.uint64]:
-        return np.zeros(-(-self.n_rows // 64) + 1, np.uint64)
-
-    def _fields(self, codes: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Lay input codes out as fields, slice by slice, missing planes empty."""
+    def _field_blocks(
+        self, codes: npt.NDArray[Any], start: int, stop: int
+    ) -> Iterator[tuple[slice, npt.NDArray[Any]]]:
+        """Lay input codes out as fields, some positions at a time; a block's fields are reused."""
         columns, bits = self._columns, self._slices.bits
         n_fields = bits.size * (len(self.block_edges) - 1) * columns.n_words
-        fields = np.empty((len(codes), n_fields), columns.cells.dtype)
-        lay_fields(codes, self.block_edges, bits.reshape(-1), self._plane_scratch(), fields)
-        return fields
+        step = max(TILE_POSITIONS, _FIELD_BYTES // max(1, n_fields * columns.cells.itemsize))
+        fields = np.empty((min(step, stop - start), n_fields), columns.cells.dtype)
+        scratch = self._plane_scratch()
+        for first in range(start, stop, step):
+            rows = slice(first, min(stop, first + step))
+            part = fields[: rows.stop - first]
+            lay_fields(codes[rows], self.block_edges, bits.reshape(-1), scratch, part)
+            yield rows, part
+
+    def _plane_scratch(self) -> npt.NDArray[np.uint64]:
+        return np.zeros(-(-self.n_rows // 64) + 1, np.uint64)
 
     def _scratch(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
         lanes = self._columns.cells.shape[1]

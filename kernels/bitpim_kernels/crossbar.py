@@ -21,6 +21,7 @@ from bitpim_kernels.vector import TILE_FILTERS, TILE_PIXELS, multiply_tile, plan
 __all__ = [
     "Columns",
     "Transfer",
+    "add_corrections",
     "count_idle_fields",
     "count_sums",
     "lay_fields",
@@ -253,6 +254,31 @@ def _shift_and_add(
                 row = totals[s, p, first : first + n_outputs]
                 for o in range(n_outputs):
                     out[p, o] += factor * factors[o] * np.int64(row[o])
+
+
+@kernel()
+def add_corrections(
+    codes: Codes,
+    edges: npt.NDArray[np.int64],
+    corrections: npt.NDArray[np.int64],
+    out: npt.NDArray[np.int64],
+) -> None:
+    """Add what each group of rows gives without a read: a multiple of the sum of its inputs.
+
+    Shapes
+    ------
+    codes: (positions, rows) integers
+    edges: (n_groups + 1,) first row of each group
+    corrections: (n_groups, n_outputs)
+    out: (positions, n_outputs), added to
+    """
+    for p in range(out.shape[0]):
+        for group in range(corrections.shape[0]):
+            total = np.int64(0)
+            for row in range(edges[group], edges[group + 1]):
+                total += np.int64(codes[p, row])
+            for o in range(out.shape[1]):
+                out[p, o] += total * corrections[group, o]
 
 
 @kernel()

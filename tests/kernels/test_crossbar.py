@@ -208,6 +208,26 @@ def test_partial_sums_are_tallied(shape: tuple[int, int, int, int], sign: int, f
     assert np.array_equal(out, by_slice)
 
 
+def test_corrections_are_multiples_of_sums_of_inputs(form: Form) -> None:
+    rng = np.random.default_rng(2)
+    codes = rng.integers(-128, 128, (5, 70)).astype(np.int8)
+    edges, corrections = np.array([0, 1, 64, 70]), rng.integers(-(2**40), 2**40, (3, 4))
+    out = rng.integers(-9, 9, (5, 4))
+    wanted = [
+        [
+            int(out[p, o])
+            + sum(
+                int(corrections[g, o]) * sum(codes[p, a:b].tolist())
+                for g, (a, b) in enumerate(pairwise(edges.tolist()))
+            )
+            for o in range(4)
+        ]
+        for p in range(5)
+    ]
+    form(crossbar.add_corrections)(codes, edges, corrections, out)
+    assert out.tolist() == wanted
+
+
 def test_idle_fields_are_counted_by_sample_and_block(form: Form) -> None:
     fields = np.zeros((3, 2, 2, 2, 2), np.uint64)  # positions, slices, planes, blocks, words
     fields[0, 0, 1, 0, 1] = 8
