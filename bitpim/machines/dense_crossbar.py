@@ -209,7 +209,7 @@ class PreparedCrossbars:
         self._machine, self._trace = machine, trace
         self._fidelity, self._jobs = fidelity, jobs
         self._prepared: dict[int, CrossbarLayer | PreparedLayer] = {}
-        self._converters: dict[int, Adc] = {}
+        self._converters: dict[int, Adc] | None = None
 
     def run_batch(self, codes: Codes) -> Iterator[LayerRun]:
         """Run input codes (batch first) through all layers in order; yields each layer once.
@@ -229,15 +229,16 @@ class PreparedCrossbars:
             counts[layer.index] = plan.phases(len(codes), reads)
             return out
 
-        if self._machine.settings.converter.adc_range == "calibrated" and not self._converters:
-            self._calibrate()
+        if self._converters is None:
+            calibrates = self._machine.settings.converter.adc_range == "calibrated"
+            self._converters = self._calibrated() if calibrates else {}
         for layer, out in run_layers(self._trace.layers, codes, run):
             yield LayerRun(layer.index, out, counts.pop(layer.index))
 
     def _layer(self, layer: LayerRecord) -> CrossbarLayer | PreparedLayer:
         if layer.index not in self._prepared:
             quantizations = self._trace.input_quantizations(layer)
-            adc = self._converters.get(layer.index, self._machine.adc)
+            adc = (self._converters or {}).get(layer.index, self._machine.adc)
             self._prepared[layer.index] = (
                 prepare_layer(layer, quantizations)
                 if layer.weight is None
@@ -260,8 +261,11 @@ class PreparedCrossbars:
         saturate = machine.settings.numbers.overflow == "saturate"
         return CrossbarLayer(layer, quantization, readers, self._fidelity, saturate=saturate)
 
-    def _calibrate(self) -> None:
-        """Fit each layer's converter to the exact partial sums of the trace's first samples."""
+    def _calibrated(self) -> dict[int, Adc]:
+        """Fit each layer's converter to the exact partial sums of the trace's first samples.
+
+        A layer that makes no read keeps the maximal range.
+        """
         machine, trace = self._machine, self._trace
         settings = machine.settings.converter
         n_samples = min(settings.calibration_samples, trace.n_samples)
@@ -270,19 +274,22 @@ class PreparedCrossbars:
                 "converter.adc_range calibrated: need samples in the trace to calibrate with, got "
                 "none; use maximal or given"
             )
+        converters = {}
 
         def run(layer: LayerRecord, inputs: Sequence[Codes]) -> Codes:
             quantizations = trace.input_quantizations(layer)
             if layer.weight is not None:
                 prepared = self._weighted(layer, quantizations[0], machine.adc)
                 seen, least = prepared.partial_sums(inputs[0])
-                coverage = settings.calibration_coverage
-                self._converters[layer.index] = calibrate(machine.adc, seen, least, coverage)
+                if seen.any():
+                    coverage = settings.calibration_coverage
+                    converters[layer.index] = calibrate(machine.adc, seen, least, coverage)
             return prepare_layer(layer, quantizations).run(inputs)
 
         use_threads(self._jobs)
         for _ in run_layers(trace.layers, trace.samples.codes.read(0, n_samples), run):
             pass
+        return converters
 
 
 def matrix_sizes(layer: LayerRecord) -> tuple[int, int, int]:
