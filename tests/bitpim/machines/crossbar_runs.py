@@ -1,5 +1,6 @@
 """Crossbar machines and networks to run them on, and what has to hold of each run."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -15,11 +16,13 @@ from bitpim_traces.masks import LayerMask, masks_from_codes, with_masks
 from bitpim_traces.records import Geometry, LayerRecord, TensorRecord, Trace
 from tests.naive import crossbar_machine as naive
 from tests.one_layer import one_layer, quantization
+from tests.strategies import small_trace
 
 __all__ = [
-    "LOSSY",
+    "NETWORK",
     "Case",
     "assignments",
+    "calibrated_scales",
     "cases",
     "check_lossless",
     "check_naive",
@@ -38,7 +41,13 @@ PRESETS = {
     "sre": "sre",
 }
 
-LOSSY = ("clip", "floor", "round", "sign_magnitude", "symmetric")
+NETWORK = small_trace(
+    57,
+    kinds=["conv2d", "max_pool2d", "conv2d", "add", "avg_pool2d", "flatten", "linear"],
+    mode="half_up_shift",
+    bits=(8, 8),
+)
+"""Windows of several rows, groups, a residual, pooling."""
 
 
 def machine(name: str, *assigned: str) -> Any:
@@ -115,6 +124,21 @@ def check_naive(
         assert got.counts == slow[got.index].counts, trace.layers[got.index].name
     check_plan(chosen, trace, runs, len(codes))
     return slow
+
+
+def calibrated_scales(exact: Any, trace: Trace, n_samples: int, coverage: float) -> dict[int, int]:
+    """Find the smallest range of each layer that holds so many of its partial sums."""
+    seen = naive.run_network(exact, trace, trace.samples.codes.read()[:n_samples])
+    return {
+        i: _smallest_range(run.partial_sums, coverage)
+        for i, run in seen.items()
+        if run.partial_sums
+    }
+
+
+def _smallest_range(seen: Counter[int], coverage: float) -> int:
+    sums = sorted(abs(partial) for partial in seen.elements())
+    return max(1, next(size for n, size in enumerate(sums, 1) if n >= coverage * len(sums)))
 
 
 # Networks.

@@ -12,7 +12,9 @@ from bitpim.errors import AccumulatorError, ConfigError, MappingError
 from bitpim.machines.registry import make_machine
 from bitpim_traces.records import REQUANTIZE_MODES, Geometry, Samples, TensorRecord, Trace
 from tests.bitpim.machines.crossbar_runs import (
+    NETWORK,
     Case,
+    calibrated_scales,
     cases,
     check_lossless,
     check_naive,
@@ -20,7 +22,6 @@ from tests.bitpim.machines.crossbar_runs import (
     run,
     total,
 )
-from tests.naive.crossbar_machine import run_network as naive_run_network
 from tests.one_layer import code_array, one_layer, quantization
 from tests.strategies import small_trace
 
@@ -59,12 +60,6 @@ def test_a_converter_loses_what_a_naive_machine_loses(case: Case) -> None:
 def test_networks_of_every_kind_equal_the_referee(seed: int) -> None:
     trace = small_trace(seed, bits=(2, 8))
     check_lossless(dense(*SMALL, *WIDER), trace)
-
-
-NETWORK = small_trace(
-    11, kinds=["conv2d", "max_pool2d", "conv2d", "add", "avg_pool2d", "flatten", "linear"],
-    mode="half_up_shift", bits=(8, 8),
-)  # fmt: skip
 
 
 def test_a_network_with_a_residual_loses_what_a_naive_machine_loses() -> None:
@@ -259,29 +254,21 @@ def test_a_calibrated_range_holds_what_the_first_samples_gave(model: str, covera
         f"converter.calibration_coverage={coverage}",
     )
     exact = dense(*SMALL, *WIDER, "converter.adc_model=exact")
-    codes = NETWORK.samples.codes.read()
-    seen = naive_run_network(exact, NETWORK, codes[:1])
-    scales = {i: smallest_range(r.partial_sums, coverage) for i, r in seen.items()}
-    check_naive(dense(*assigned), NETWORK, scales)
+    check_naive(dense(*assigned), NETWORK, calibrated_scales(exact, NETWORK, 1, coverage))
     network = dense(*assigned).prepare(NETWORK)
-    last = list(network.run_batch(codes[1:]))
+    last = list(network.run_batch(NETWORK.samples.codes.read()[1:]))
     for got, part in zip(run(dense(*assigned), NETWORK), last, strict=True):
         assert np.array_equal(got.codes[1:], part.codes)
-
-
-def smallest_range(seen: Any, coverage: float) -> int:
-    sums = sorted(abs(partial) for partial in seen.elements())
-    held = [size for n, size in enumerate(sums, 1) if n >= coverage * len(sums)]
-    return max(1, held[0]) if held else 1
 
 
 # errors
 
 
 def test_integer_fidelity_needs_a_lossless_converter() -> None:
+    """Four bits read 0 to 15: what the cells of a layer can sum to decides, not its unit's size."""
     lossy = dense(*WIDER, "converter.adc_bits=4").prepare(NETWORK, fidelity="integer")
     need = (
-        "layer 0 'conv2d_0' (conv2d): fidelity integer needs a lossless ADC, got clip of 4 bits "
+        "layer 2 'conv2d_2' (conv2d): fidelity integer needs a lossless ADC, got clip of 4 bits "
         "for OUs of 9 rows; use fidelity bit, or more converter.adc_bits"
     )
     with pytest.raises(ConfigError, match=re.escape(need)):

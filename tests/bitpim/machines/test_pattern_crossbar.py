@@ -12,7 +12,9 @@ from bitpim.errors import ConfigError, MappingError, TraceDataError
 from bitpim.machines.registry import make_machine
 from bitpim_traces.records import Geometry, Requantize, TensorRecord, Trace
 from tests.bitpim.machines.crossbar_runs import (
+    NETWORK,
     Case,
+    calibrated_scales,
     cases,
     check_lossless,
     check_naive,
@@ -100,10 +102,21 @@ def test_networks_of_every_kind_equal_the_referee(seed: int) -> None:
 
 
 def test_a_network_with_a_residual_loses_what_a_naive_machine_loses() -> None:
-    kinds = ["conv2d", "max_pool2d", "conv2d", "add", "avg_pool2d", "flatten", "linear"]
-    trace = prune(small_trace(11, kinds=kinds, mode="half_up_shift", bits=(8, 8)), 4)
+    trace = prune(NETWORK, 4)
     every = ("mapping.other_kernels=patterns", "converter.adc_bits=3", "numbers.overflow=saturate")
     check_naive(patterned(*SMALL, "geometry.ou_rows=4", *every), trace)
+
+
+@pytest.mark.parametrize("model", ["floor", "symmetric"])
+def test_a_calibrated_range_holds_what_blocks_gave(model: str) -> None:
+    bits = ("converter.adc_bits=2", "numbers.overflow=saturate", "converter.calibration_samples=1")
+    ranged = (f"converter.adc_model={model}", "converter.adc_range=calibrated")
+    for ou_rows in (2, 9):
+        unit = (*SMALL, f"geometry.ou_rows={ou_rows}", "mapping.zero_skip=none")
+        for trace in (prune(conv(78, n_samples=2), 4), prune(conv(78), 0, empty=1.0)):
+            exact = patterned(*unit, "converter.adc_model=exact")
+            scales = calibrated_scales(exact, trace, 1, 1.0)
+            check_naive(patterned(*unit, *bits, *ranged), trace, scales)
 
 
 @pytest.mark.parametrize("preset", ["pattern_crossbar", "pattern_crossbar_8bit"])

@@ -13,7 +13,9 @@ from bitpim.errors import ConfigError, MappingError
 from bitpim.machines.registry import make_machine
 from bitpim_traces.records import Geometry, Requantize, TensorRecord, Trace
 from tests.bitpim.machines.crossbar_runs import (
+    NETWORK,
     Case,
+    calibrated_scales,
     cases,
     check_lossless,
     check_naive,
@@ -58,9 +60,21 @@ def test_networks_of_every_kind_equal_the_referee(seed: int) -> None:
 
 
 def test_a_network_with_a_residual_loses_what_a_naive_machine_loses() -> None:
-    kinds = ["conv2d", "max_pool2d", "conv2d", "add", "avg_pool2d", "flatten", "linear"]
-    trace = small_trace(11, kinds=kinds, mode="half_up_shift", bits=(8, 8))
-    check_naive(sre(*SMALL, "converter.adc_bits=3", "numbers.overflow=saturate"), trace)
+    check_naive(sre(*SMALL, "converter.adc_bits=3", "numbers.overflow=saturate"), NETWORK)
+
+
+def test_a_calibrated_range_holds_what_packed_reads_gave() -> None:
+    """A layer that reads nothing, as all its weights are zero, has nothing to fit."""
+    bits = ("converter.adc_bits=3", "numbers.overflow=saturate", "converter.calibration_samples=2")
+    ranged = ("converter.adc_model=round", "converter.adc_range=calibrated")
+    empty = prune(NETWORK, 2, empty=1.0)
+    for trace in (NETWORK, prune(NETWORK, 4), empty):
+        for pack in ("true", "false"):
+            packed = (*SMALL, f"mapping.pack_active_rows={pack}")
+            exact = sre(*packed, "converter.adc_model=exact")
+            scales = calibrated_scales(exact, trace, 2, 1.0)
+            check_naive(sre(*packed, *bits, *ranged), trace, scales)
+            assert bool(scales) == (trace is not empty)
 
 
 def linear(weights: Any, inputs: Any, bits: int) -> Trace:
