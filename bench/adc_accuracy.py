@@ -359,12 +359,12 @@ def _run(options: argparse.Namespace, folder: Path) -> None:
     journal = Journal(options.output and options.output.with_suffix(".jsonl"))
     with watched(len(every) * base.n_images) as advance:
         points = accuracies(trace, base, every, journal, jobs=options.jobs, advance=advance)
-    print(table(base, points))
     found = plain(base, points)
     if options.output is not None:
         options.output.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     if options.figure is not None:
         write_figure(options.figure, lambda: draw_accuracy(found))
+    print(table(base, points))
 
 
 def main() -> int:
