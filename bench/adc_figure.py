@@ -23,7 +23,7 @@ def draw_accuracy(found: Mapping[str, Any]) -> Any:
     points = found["points"]
     machines = list(dict.fromkeys(p["preset"] or p["machine"] for p in points))
     models = list(dict.fromkeys(p["adc_model"] for p in points))
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    figure = Figure(figsize=(6.4, 5.0), layout="constrained")
     axes = figure.subplots()
     for name, shown, drawn in (("float", "float", ":"), ("integer", "exact integers", "-")):
         if (share := found[f"{name}_accuracy"]) is not None:
@@ -51,7 +51,7 @@ def draw_accuracy(found: Mapping[str, Any]) -> Any:
     axes.grid(linewidth=0.4, alpha=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title(literal(f"{found['network']}, {found['n_images']} images"))
-    axes.legend(loc="best", frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 
