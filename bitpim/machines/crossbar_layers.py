@@ -207,7 +207,12 @@ class CrossbarLayer:
     def partial_sums(self, inputs: Codes) -> tuple[Ints, int]:
         """Return how often each partial sum occurs over all conv groups, and the least one."""
         images = _channels_last(inputs, self._dtype)
-        found = [r.partial_sums(self.windows(images, g)) for g, r in enumerate(self.readers)]
+        step = self._samples_at_once()
+        found = [
+            reader.partial_sums(self.windows(images[first : first + step], group))
+            for first in range(0, len(images), step)
+            for group, reader in enumerate(self.readers)
+        ]
         least = min(at for _, at in found)
         total = np.zeros(max(at + len(seen) for seen, at in found) - least, np.int64)
         for seen, at in found:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from bitpim.errors import AccumulatorError, ConfigError, MappingError
+from bitpim.machines import crossbar_layers
 from bitpim.machines.registry import make_machine
 from bitpim_traces.records import REQUANTIZE_MODES, Geometry, Samples, TensorRecord, Trace
 from tests.bitpim.machines.crossbar_runs import (
@@ -33,6 +34,16 @@ SMALL = (
     "geometry.ou_columns=5",
 )
 WIDER = ("numbers.weight_bits=10",)  # holds a difference of 8-bit codes in every encoding
+
+CALIBRATED = (
+    *SMALL,
+    *WIDER,
+    "converter.adc_model=round",
+    "converter.adc_bits=3",
+    "converter.adc_range=calibrated",
+    "converter.calibration_samples=1",
+    "numbers.overflow=saturate",
+)
 
 
 def dense(*assigned: str) -> Any:
@@ -175,6 +186,19 @@ def test_batches_split_anywhere_count_the_same(skip: str) -> None:
         assert total([got.counts]) == total(part.counts for part in by_part)
 
 
+@pytest.mark.parametrize("assigned", [(*SMALL, *WIDER, "mapping.zero_skip=bit_plane"), CALIBRATED])
+def test_samples_read_together_or_in_turn_give_the_same(
+    assigned: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fits the working memory decides how many samples are read at once, and nothing else."""
+    trace = replace(NETWORK, samples=small_trace_samples(NETWORK, 5))
+    assigned = (*assigned, "converter.calibration_samples=5")
+    together = run(dense(*assigned), trace)
+    monkeypatch.setattr(crossbar_layers, "_WORK_BYTES", 1)
+    for a, b in zip(together, run(dense(*assigned), trace), strict=True):
+        assert np.array_equal(a.codes, b.codes) and a.counts == b.counts
+
+
 def small_trace_samples(trace: Trace, n: int) -> Samples:
     samples = trace.samples
     rng = np.random.default_rng(n)
@@ -221,17 +245,6 @@ def test_quiet_inputs_are_left_out() -> None:
 
 
 # threads and calibration
-
-
-CALIBRATED = (
-    *SMALL,
-    *WIDER,
-    "converter.adc_model=round",
-    "converter.adc_bits=3",
-    "converter.adc_range=calibrated",
-    "converter.calibration_samples=1",
-    "numbers.overflow=saturate",
-)
 
 
 @pytest.mark.parametrize("assigned", [(*SMALL, *WIDER, "mapping.zero_skip=bit_plane"), CALIBRATED])
