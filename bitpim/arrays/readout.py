@@ -38,6 +38,7 @@ __all__ = ["CrossbarMatrix", "InputCoding", "Skip"]
 Ints = npt.NDArray[np.int64]
 Skip = Literal["none", "bit_plane", "vector"]
 
+_INT32 = 1 << 31
 _FIELD_BYTES = 1 << 17
 """Input fields that are laid out at a time: a part of what a core's own cache holds."""
 _NO_STEPS = np.zeros((0, 2), np.int64)
@@ -93,7 +94,10 @@ class CrossbarMatrix:
         quiet = bool(self._table[-self._least] == 0)
         self._slices = InputSlices.of(inputs, geometry.dac_bits, leave_empty=quiet)
         self._columns = self._lay_cells()
-        self._transfer = self._transfer_of()
+        self._transfer, column_reach = self._transfer_of()
+        slices_reach = int(np.abs(self._slices.factors).sum())
+        narrow = column_reach * slices_reach < _INT32
+        self._columns = self._columns._replace(joins_in_32_bits=narrow)
         offsets = stored.offsets
         self._offsets = None if offsets is None else ExactProduct(-offsets, inputs.width)
 
@@ -373,6 +377,7 @@ class CrossbarMatrix:
             self._groups(),
             stored.factors,
             self._slices.factors,
+            False,
         )
 
     def _groups(self) -> Ints:
@@ -387,15 +392,18 @@ class CrossbarMatrix:
             )
         return groups.astype(np.int64)
 
-    def _transfer_of(self) -> Transfer:
-        """Return the ADC as the kernel takes it: a clamp where it is one, else steps where few."""
+    def _transfer_of(self) -> tuple[Transfer, int]:
+        """Return the ADC as the kernel takes it, and what the sum of a column's reads can reach.
+
+        It is a clamp where it can be, else steps where they are few, else a table.
+        """
         least, most = self._reach
         sums = np.arange(least, most + 1)
         table = self._table[sums - self._least]
         low, high = int(table.min()), int(table.max())
         reach = max(-low, high, 1)
         deepest = int(np.diff(self._columns.groups).max(initial=0))
-        if reach * deepest >= 2**31:
+        if reach * deepest >= _INT32:
             raise AccumulatorError(
                 f"crossbar matrix: need the sum of a column within 32 bits, got {deepest} reads of "
                 f"up to {reach}; split the rows"
@@ -403,12 +411,12 @@ class CrossbarMatrix:
         lane_most = (1 << (8 * self._columns.cells.itemsize - 1)) - 1
         run = lane_most // reach
         if low <= 0 and np.array_equal(table, np.clip(sums, low, high)):
-            return Transfer(low, high, run, _NO_STEPS, _NO_TABLE, least)
+            return Transfer(low, high, run, _NO_STEPS, _NO_TABLE, least), reach * deepest
         rises = np.diff(table, prepend=0)
         steps = np.stack([sums, rises], axis=1)[rises != 0].astype(np.int64)
         if len(steps) <= self._columns.cells.shape[1] and run:
-            return Transfer(least, most, run, steps, _NO_TABLE, least)
-        return Transfer(least, most, 1, _NO_STEPS, table, least)
+            return Transfer(least, most, run, steps, _NO_TABLE, least), reach * deepest
+        return Transfer(least, most, 1, _NO_STEPS, table, least), reach * deepest
 
     def _field_blocks(
         self, codes: npt.NDArray[Any], start: int, stop: int

@@ -33,6 +33,10 @@ Fields = npt.NDArray[Any]
 Codes = npt.NDArray[Any]
 
 _ALL_ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
+_ONE = np.uint64(1)
+_WORD = np.uint64(64)
+_WORD_SHIFT = np.uint64(6)  # of a row, to its word
+_WORD_MASK = np.uint64(63)
 
 
 class Transfer(NamedTuple):
@@ -64,6 +68,7 @@ class Columns(NamedTuple):
     groups: (n_groups + 1,) first block of each group; the columns' factors may differ by group
     factors: (n_groups, n_bit_slices * n_outputs) factor of each column's sum
     input_factors: (n_input_slices,) factor of each input slice
+    joins_in_32_bits: no column's sum over its input slices can leave 32 bits
     """
 
     cells: Fields
@@ -74,6 +79,7 @@ class Columns(NamedTuple):
     groups: npt.NDArray[np.int64]
     factors: npt.NDArray[np.int64]
     input_factors: npt.NDArray[np.int64]
+    joins_in_32_bits: bool
 
 
 @kernel()
@@ -105,6 +111,10 @@ def lay_fields(
             if bits[k] >= 0:
                 for w in range((n_rows + 63) // 64):
                     planes[w] = plane_word(codes[p], 64 * w, min(64, n_rows - 64 * w), bits[k])
+            if n_words == 1:
+                _lay_blocks(planes, edges, out[p, at : at + n_blocks])
+                at += n_blocks
+                continue
             for block in range(n_blocks):
                 for w in range(n_words):
                     row = edges[block] + w * width
@@ -118,6 +128,17 @@ def lay_fields(
                         field &= _ALL_ONES >> np.uint64(64 - n)
                     out[p, at] = field
                     at += 1
+
+
+@kernel()
+def _lay_blocks(planes: npt.NDArray[np.uint64], edges: npt.NDArray[np.int64], out: Fields) -> None:
+    """Write one plane's fields where each fits a word: without branches, so in vector registers."""
+    for block in range(out.shape[0]):
+        row = np.uint64(edges[block])
+        n = np.uint64(edges[block + 1]) - row
+        word, low = np.int64(row >> _WORD_SHIFT), row & _WORD_MASK
+        above = (planes[word + 1] << _ONE) << (_WORD_MASK - low)
+        out[block] = ((planes[word] >> low) | above) & (_ALL_ONES >> (_WORD - n))
 
 
 @kernel()
@@ -243,17 +264,26 @@ def _look_up(
 def _shift_and_add(
     totals: npt.NDArray[np.int32], columns: Columns, group: int, out: npt.NDArray[np.int64]
 ) -> None:
+    """Join input slices, then bit-slices; in place and in 32 bits where the caller proved it."""
     n_outputs = out.shape[1]
-    n_bit_slices = columns.factors.shape[1] // max(1, n_outputs)
+    n_columns = columns.factors.shape[1]
+    n_slices = totals.shape[0]
     for p in range(out.shape[0]):
-        for t in range(n_bit_slices):
-            first = t * n_outputs
-            factors = columns.factors[group, first : first + n_outputs]
-            for s in range(totals.shape[0]):
-                factor = columns.input_factors[s]
+        if columns.joins_in_32_bits:
+            joined = totals[0, p, :n_columns]
+            for c in range(n_columns):
+                joined[c] *= np.int32(columns.input_factors[0])
+            for s in range(1, n_slices):
+                factor, row = np.int32(columns.input_factors[s]), totals[s, p, :n_columns]
+                for c in range(n_columns):
+                    joined[c] += factor * row[c]
+        for s in range(1 if columns.joins_in_32_bits else n_slices):
+            scale = np.int64(1) if columns.joins_in_32_bits else columns.input_factors[s]
+            for first in range(0, n_columns, n_outputs):
+                factors = columns.factors[group, first : first + n_outputs]
                 row = totals[s, p, first : first + n_outputs]
                 for o in range(n_outputs):
-                    out[p, o] += factor * factors[o] * np.int64(row[o])
+                    out[p, o] += scale * factors[o] * np.int64(row[o])
 
 
 @kernel()

@@ -80,10 +80,17 @@ class Case:
             np.array([0, 1, 3]),
             self.factors,
             np.array([factor for _, _, factor in self.slices]),
+            False,
         )
 
     def run(self, kernel: Any, adc: Transfer, n_negative: int = 0) -> Ints:
-        columns = self.columns(n_negative)
+        """Read, slices joined in 64 bits and in 32 alike."""
+        wide = self._run(kernel, self.columns(n_negative), adc)
+        narrow = self.columns(n_negative)._replace(joins_in_32_bits=True)
+        assert np.array_equal(self._run(kernel, narrow, adc), wide)
+        return wide
+
+    def _run(self, kernel: Any, columns: Columns, adc: Transfer) -> Ints:
         lanes = columns.cells.shape[1]
         totals = np.full((len(self.slices), TILE_POSITIONS, lanes), 77, np.int32)
         partials = np.full((TILE_POSITIONS, lanes), 77, np.int32)
