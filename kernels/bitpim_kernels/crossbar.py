@@ -136,9 +136,9 @@ def _lay_blocks(planes: npt.NDArray[np.uint64], edges: npt.NDArray[np.int64], ou
     for block in range(out.shape[0]):
         row = np.uint64(edges[block])
         n = np.uint64(edges[block + 1]) - row
-        word, low = np.int64(row >> _WORD_SHIFT), row & _WORD_MASK
-        above = (planes[word + 1] << _ONE) << (_WORD_MASK - low)
-        out[block] = ((planes[word] >> low) | above) & (_ALL_ONES >> (_WORD - n))
+        at, low = np.int64(row >> _WORD_SHIFT), row & _WORD_MASK
+        above = (planes[at + 1] << _ONE) << (_WORD_MASK - low)
+        out[block] = ((planes[at] >> low) | above) & (_ALL_ONES >> (_WORD - n))
 
 
 @kernel()
