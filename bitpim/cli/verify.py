@@ -19,10 +19,12 @@ from bitpim.cli.options import (
     opened_trace,
 )
 from bitpim.cli.progress import say_when_compiling, watched
-from bitpim.cli.text import as_json, columns, with_commas
+from bitpim.cli.text import as_json, columns, share, with_commas
 
 if TYPE_CHECKING:
+    from bitpim.machines.machine import Machine
     from bitpim.report.figures import ErrorFigures
+    from bitpim.report.result_file import Result
     from bitpim.verify.compare import LayerComparison
     from bitpim.verify.digests import DigestComparison, DigestReport
     from bitpim.verify.golden import VerifyReport
@@ -50,50 +52,75 @@ def verify(
 ) -> None:
     """Compare every layer with the integer referee bit for bit, and with the float network.
 
-    Exit code 4 if a code differs; the first one is named.
+    Exit code 4 if a code differs; the first one is named. With an ADC that is lossy by its settings
+    codes do differ, and the last line says so.
     """
+    from bitpim.machines.registry import make_machine
+    from bitpim.verify.lossy import lossy_step
+
     if (result is None) == (machine is None):
         raise typer.BadParameter("need either a result file or --machine", param_hint="RESULT")
     with opened_trace(trace) as opened:
         report: VerifyReport | DigestReport
         figures: ErrorFigures | None
         if machine is not None:
-            report = _verified_machine(
-                opened, (machine, preset, assignments or []), fidelity, samples, n_jobs(jobs)
-            )
-            figures = report.figures
+            maker = make_machine(machine, preset, assignments or [])
+            report = _verified_machine(opened, maker, fidelity, samples, n_jobs(jobs))
+            figures, lossy = report.figures, lossy_step(maker.settings)
             what = f"{machine}, {fidelity.value} fidelity"
         else:
             from bitpim.report.result_file import open_result
 
             found = open_result(str(result))
             report = verified_result(opened, found)
-            figures = found.figures
+            figures, lossy = found.figures, _lossy_run(found)
             what = f"{found.header.machine}, {found.header.fidelity} fidelity, {result}"
     if json:
-        typer.echo(as_json({**report.as_dict(), "figures": figures and figures.as_dict()}))
+        content = {**report.as_dict(), "lossy": lossy, "figures": figures and figures.as_dict()}
+        typer.echo(as_json(content))
     else:
         typer.echo(f"{report.trace_name} on {what}, samples {report.start}:{report.stop}\n")
-        typer.echo("\n".join(_lines(report.layers, figures)))
+        typer.echo("\n".join([*_lines(report.layers, figures), *_verdict(report, lossy)]))
     report.require_equal()
-    if not json:
-        typer.echo("L0: every code of every layer compared equals the referee's")
+
+
+def _verdict(report: "VerifyReport | DigestReport", lossy: str | None) -> list[str]:
+    """Say the exactness level, and whether it is what the settings let expect."""
+    if report.equal:
+        return ["L0: every code of every layer compared equals the referee's"]
+    if lossy is None:
+        return []
+    n_equal = sum(layer.equal for layer in report.layers)
+    return [
+        f"{report.exactness}: {share(n_equal, len(report.layers))} layers equal the referee; the "
+        f"others differ as the settings have it: {lossy}; the referee has no ADC"
+    ]
+
+
+def _lossy_run(found: "Result") -> str | None:
+    """Describe what is lossy in a run's settings; None where this version cannot read them."""
+    from bitpim.config import parse_preset
+    from bitpim.errors import ConfigError
+    from bitpim.verify.lossy import lossy_step
+
+    try:
+        return lossy_step(parse_preset(found.header.preset))
+    except ConfigError:
+        return None
 
 
 def _verified_machine(
     trace: "Trace",
-    machine: tuple[str, str | None, list[str]],
+    maker: "Machine",
     fidelity: Fidelity,
     samples: str,
     jobs: int,
 ) -> "VerifyReport":
     """Run a machine beside the referee."""
-    from bitpim.machines.registry import make_machine
     from bitpim.replay import batch_size, parse_samples, sample_range
     from bitpim.verify.golden import verify_trace
 
     wanted = sample_range(trace, parse_samples(samples))
-    maker = make_machine(*machine)
     say_when_compiling()
     prepared = maker.prepare(trace, fidelity=fidelity.value, jobs=jobs)
     with _reported(f"verifying {trace.name}", wanted.start) as progress:

@@ -51,6 +51,11 @@ class DigestReport:
         """Whether every sample of every layer kept is equal."""
         return all(layer.equal for layer in self.layers)
 
+    @property
+    def exactness(self) -> str:
+        """L0: equal to the integer referee in every layer. L2: known by its error figures only."""
+        return "L0" if self.equal else "L2"
+
     def require_equal(self) -> None:
         """Raise MismatchError, naming the first layer and sample that differ, unless all agree."""
         for layer in self.layers:
@@ -67,6 +72,7 @@ class DigestReport:
             "trace": self.trace_name,
             "samples": [self.start, self.stop],
             "equal": self.equal,
+            "exactness": self.exactness,
             "layers": [layer.as_dict() for layer in self.layers],
         }
 

@@ -1,5 +1,6 @@
 """`bitpim verify`: equal, not equal, and where first."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -85,3 +86,21 @@ def test_a_damaged_result_is_refused(bitpim: Run, net: Path, tmp_path: Path) -> 
 def test_one_of_result_and_machine(bitpim: Run, net: Path) -> None:
     assert bitpim("verify", net)[0] == 2
     assert bitpim("verify", net, "r.h5", *ON)[0] == 2
+
+
+def test_an_adc_that_is_lossy_by_setting_is_said(bitpim: Run, tmp_path: Path) -> None:
+    net, out = tmp_path / "net.h5", tmp_path / "r.h5"
+    write_trace(small_trace(9, kinds=["conv2d", "flatten", "linear"], bits=(8, 8)), net)
+    machine = ("--machine", "dense_crossbar", "--preset", "dense_crossbar_8bit")
+    lossy = (*machine, "--set", "converter.adc_bits=1", "--set", "numbers.overflow=saturate")
+    assert bitpim("replay", net, *lossy, "-o", out)[0] == 0
+    for command in (("verify", net, *lossy), ("verify", net, out)):
+        code, text, err = bitpim(*command)
+        assert code == 4 and "layer 0" in err
+        assert text.splitlines()[-1].startswith("L2: 0 of 3 layers equal the referee; ")
+        assert "as the settings have it: ADC clip of 1 bit, partial sums 0 to 27" in text
+        code, text, _ = bitpim(*command, "--json")
+        found = json.loads(text)
+        assert (code, found["exactness"]) == (4, "L2") and "clip of 1 bit" in found["lossy"]
+    code, text, _ = bitpim("verify", net, *machine)
+    assert code == 0 and text.splitlines()[-1].startswith("L0")
