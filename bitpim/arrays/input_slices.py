@@ -1,13 +1,13 @@
 """Inputs of a crossbar in slices: what is driven, slice by slice, for codes of fewer bits too."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from bitpim.arrays.encodings import Digit, digits_of
-from bitpim.errors import ConfigError
+from bitpim.errors import ConfigError, LayoutError
 
 __all__ = ["InputCoding", "InputSlices"]
 
@@ -56,6 +56,38 @@ class InputCoding:
         """Return the bit of the code that a driven bit is, -1 where it is always 0."""
         beyond = self.width - 1 if self.signed else -1
         return bit if bit < self.width else beyond
+
+    def checked(
+        self, where: str, x: npt.NDArray[Any], n_rows: int, n_samples: int
+    ) -> npt.NDArray[Any]:
+        """Return codes in C order; `where` is who reads them, as errors name it.
+
+        Shapes
+        ------
+        x: (positions, n_rows) integers, as many positions for each sample
+
+        Raises
+        ------
+        LayoutError
+            They are not of that shape, or do not fit the coding.
+        """
+        codes = np.asarray(x)
+        low, high = self.ends
+        if codes.ndim != 2 or codes.shape[1] != n_rows or codes.dtype.kind not in "iu":
+            raise LayoutError(
+                f"{where}: need integer inputs (positions, {n_rows}), got {codes.dtype} "
+                f"{codes.shape}"
+            )
+        if len(codes) % max(1, n_samples) or (n_samples < 1 and len(codes)):
+            raise LayoutError(
+                f"{where}: need the same number of positions for each of {n_samples} samples, got "
+                f"{len(codes)} in all"
+            )
+        if codes.size and (codes.min() < low or codes.max() > high):
+            raise LayoutError(
+                f"{where}: need inputs within {low}..{high}, got {codes.min()}..{codes.max()}"
+            )
+        return np.ascontiguousarray(codes)
 
 
 class InputSlices(NamedTuple):

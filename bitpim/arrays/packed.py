@@ -16,8 +16,8 @@ from bitpim.arrays.adc import Adc
 from bitpim.arrays.crossbar import CrossbarGeometry
 from bitpim.arrays.encodings import StoredWeights
 from bitpim.arrays.events import Counts
+from bitpim.arrays.input_slices import InputCoding
 from bitpim.arrays.pieces import ReadCounts
-from bitpim.arrays.readout import InputCoding
 from bitpim.arrays.row_lists import InputRows, ListReader
 from bitpim.errors import ConfigError, MappingError
 

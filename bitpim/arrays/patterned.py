@@ -19,8 +19,9 @@ import numpy.typing as npt
 from bitpim.arrays.adc import Adc
 from bitpim.arrays.crossbar import CrossbarGeometry
 from bitpim.arrays.encodings import StoredWeights
+from bitpim.arrays.input_slices import InputCoding
 from bitpim.arrays.pieces import ReadCounts, ReadPieces
-from bitpim.arrays.readout import CrossbarMatrix, InputCoding, Skip
+from bitpim.arrays.readout import CrossbarMatrix, Skip
 from bitpim.arrays.row_lists import InputRows, ListReader, row_sets
 from bitpim.errors import ConfigError, MappingError
 

@@ -10,10 +10,10 @@ import numpy.typing as npt
 from bitpim.arrays.adc import Adc
 from bitpim.arrays.crossbar import CrossbarGeometry
 from bitpim.arrays.encodings import StoredWeights
+from bitpim.arrays.input_slices import InputCoding, InputSlices
 from bitpim.arrays.products import ExactProduct
-from bitpim.arrays.readout import InputCoding
 from bitpim.arrays.threads import share_out
-from bitpim.errors import AccumulatorError, ConfigError, LayoutError, MappingError
+from bitpim.errors import AccumulatorError, ConfigError, MappingError
 from bitpim_kernels.crossbar import lay_fields
 from bitpim_kernels.list_tile import NARROW_LANES, PUT_AT_ONCE, WIDE_LANES, Converter, OpenRows
 from bitpim_kernels.ou_lists import (
@@ -55,54 +55,26 @@ class InputRows:
 
     def __init__(self, where: str, n_rows: int, inputs: InputCoding, dac_bits: int) -> None:
         self.where, self.n_rows, self.inputs = where, n_rows, inputs
-        digits = inputs.digits(dac_bits)
-        self.n_slices = len(digits)
-        self.n_planes = max(digit.width for digit in digits)
-        self.factors = np.array([digit.factor for digit in digits], np.int64)
-        self._bits = np.full((self.n_slices, self.n_planes), -1, np.int64)
-        for s, digit in enumerate(digits):
-            self._bits[s, : digit.width] = [
-                inputs.code_bit(digit.low + k) for k in range(digit.width)
-            ]
+        self.n_slices = len(inputs.digits(dac_bits))
+        self.slices = InputSlices.of(inputs, dac_bits, leave_empty=False)
+        self.n_planes = self.slices.bits.shape[1]
 
     def checked(self, x: npt.NDArray[Any], n_samples: int) -> npt.NDArray[Any]:
-        """Return the codes in C order.
-
-        Raises
-        ------
-        LayoutError
-            They are not of the shape (positions, rows), or do not fit the coding.
-        """
-        codes = np.asarray(x)
-        low, high = self.inputs.ends
-        if codes.ndim != 2 or codes.shape[1] != self.n_rows or codes.dtype.kind not in "iu":
-            raise LayoutError(
-                f"{self.where}: need integer inputs (positions, {self.n_rows}), got "
-                f"{codes.dtype} {codes.shape}"
-            )
-        if len(codes) % max(1, n_samples) or (n_samples < 1 and len(codes)):
-            raise LayoutError(
-                f"{self.where}: need the same number of positions for each of {n_samples} samples, "
-                f"got {len(codes)} in all"
-            )
-        if codes.size and (codes.min() < low or codes.max() > high):
-            raise LayoutError(
-                f"{self.where}: need inputs within {low}..{high}, got {codes.min()}..{codes.max()}"
-            )
-        return np.ascontiguousarray(codes)
+        """Return the codes in C order, or raise as `InputCoding.checked` does."""
+        return self.inputs.checked(self.where, x, self.n_rows, n_samples)
 
     def share(self, codes: npt.NDArray[Any], work: Callable[[Words, slice], None]) -> None:
         """Call ``work(words, positions)`` on blocks of positions, on all threads."""
         edges = np.array([0, self.n_rows], np.int64)
-        n_words = -(-self.n_rows // 64)
+        n_words, bits = -(-self.n_rows // 64), self.slices.bits
 
         def run(start: int, stop: int) -> None:
             scratch = np.zeros(n_words + 1, np.uint64)
             for first in range(start, stop, _BLOCK):
                 part = slice(first, min(stop, first + _BLOCK))
-                words = np.empty((part.stop - first, self._bits.size * n_words), np.uint64)
-                lay_fields(codes[part], edges, self._bits.reshape(-1), scratch, words)
-                work(words.reshape(-1, *self._bits.shape, n_words), part)
+                words = np.empty((part.stop - first, bits.size * n_words), np.uint64)
+                lay_fields(codes[part], edges, bits.reshape(-1), scratch, words)
+                work(words.reshape(-1, *bits.shape, n_words), part)
 
         if len(codes):
             share_out(len(codes), run)
@@ -123,8 +95,8 @@ class InputRows:
         def count(words: Words, part: slice) -> None:
             samples = slice(part.start // per_sample, -(-part.stop // per_sample))
             counts = np.zeros((samples.stop - samples.start, *total.shape[1:]), np.int64)
-            first = part.start - samples.start * per_sample
-            count_active_rows(words, sets, packed_rows, per_sample, first, counts)
+            first, repeats = part.start - samples.start * per_sample, self.slices.repeats
+            count_active_rows(words, repeats, sets, packed_rows, per_sample, first, counts)
             found.append((samples, counts))
 
         self.share(codes, count)
@@ -182,7 +154,7 @@ class ListReader:
 
         def read(words: Words, part: slice) -> None:
             scratch, sums = self._scratch()
-            factors = self.inputs.factors
+            factors = self.inputs.slices.factors
             read_lists(words, lists, converter, factors, self.packed_rows, scratch, sums, out[part])
 
         self.inputs.share(codes, read)
@@ -214,8 +186,9 @@ class ListReader:
         lists = self._lists
 
         def tally(words: Words, _: slice) -> None:
-            counts = np.zeros_like(found[0])
-            tally_lists(words, lists, self.packed_rows, low, self._scratch()[0], counts)
+            counts, repeats = np.zeros_like(found[0]), self.inputs.slices.repeats
+            opened = self._scratch()[0]
+            tally_lists(words, repeats, lists, self.packed_rows, low, opened, counts)
             found.append(counts)
 
         self.inputs.share(codes, tally)

@@ -188,6 +188,7 @@ def _read_list(
 @kernel()
 def tally_lists(
     inputs: Words,
+    repeats: Ints,
     lists: RowLists,
     packed_rows: int,
     least: int,
@@ -196,9 +197,12 @@ def tally_lists(
 ) -> None:
     """Count how often each partial sum occurs in reads that have an input.
 
+    A read of input slice s is counted ``repeats[s]`` times.
+
     Shapes
     ------
     inputs, packed_rows, opened: as `read_lists`
+    repeats: (n_slices,)
     out: (n,) ``out[y - least]`` counts partial sum y; added to
     """
     for i in range(lists.sets.first_rows.shape[0]):
@@ -214,7 +218,9 @@ def tally_lists(
                 n_reads = _cut(n, cuts, first_row, packed_rows, opened)
                 for c in range(factors.shape[0]):
                     if factors[c] != 0:
-                        _tally_column(cells, factors.shape[0], c, n_reads, opened, least, out)
+                        _tally_column(
+                            cells, factors.shape[0], c, n_reads, opened, repeats[s], least, out
+                        )
 
 
 @kernel()
@@ -224,6 +230,7 @@ def _tally_column(
     column: int,
     n_reads: int,
     opened: OpenRows,
+    times: int,
     least: int,
     out: Ints,
 ) -> None:
@@ -239,24 +246,31 @@ def _tally_column(
             partial = np.int64(0)
             for j in range(start, end):
                 partial += np.int64(opened.digits[j]) * cells[at + opened.rows[j] * lanes]
-            out[partial - least] += 1
+            out[partial - least] += times
         start = end
 
 
 @kernel()
 def count_active_rows(
-    inputs: Words, sets: RowSets, packed_rows: int, per_sample: int, first: int, out: Ints
+    inputs: Words,
+    repeats: Ints,
+    sets: RowSets,
+    packed_rows: int,
+    per_sample: int,
+    first: int,
+    out: Ints,
 ) -> None:
     """Count, for each sample and set, the work that its inputs give.
 
     ``out[..., 0]`` counts input slices and positions in which a row has an input, ``out[..., 1]``
     positions in which one has in any slice, ``out[..., 2]`` rows with an input, and
-    ``out[..., 3]`` reads of up to `packed_rows` of them. The inputs begin at position `first` of a
-    sample of `per_sample` positions.
+    ``out[..., 3]`` reads of up to `packed_rows` of them; input slice s counts ``repeats[s]`` times.
+    The inputs begin at position `first` of a sample of `per_sample` positions.
 
     Shapes
     ------
     inputs: as `read_lists`
+    repeats: (n_slices,)
     out: (samples, n_sets, 4), added to
     """
     for i in range(sets.first_rows.shape[0]):
@@ -272,8 +286,8 @@ def count_active_rows(
                     for k in range(1, inputs.shape[2]):
                         word |= inputs[p, s, k, first_word + at]
                     n += popcount(word & masks[at])
-                busy += n > 0
-                found[2] += n
-                found[3] += (n + packed_rows - 1) // packed_rows
+                busy += repeats[s] * (n > 0)
+                found[2] += repeats[s] * n
+                found[3] += repeats[s] * ((n + packed_rows - 1) // packed_rows)
             found[0] += busy
             found[1] += busy > 0

@@ -159,8 +159,9 @@ def test_partial_sums_are_tallied(
 ) -> None:
     case = Case(n_planes, widths, np.int8, True)
     out = np.zeros(2 * case.most + 1, np.int64)
+    packed_rows, once = 3 if packed else 0, np.ones(2, np.int64)
     form(ou_lists.tally_lists)(
-        case.words(), case.laid(), 3 if packed else 0, -case.most, case.scratch(), out
+        case.words(), once, case.laid(), packed_rows, -case.most, case.scratch(), out
     )
     found = case.expected(packed, int)
     seen = np.array([y for one in found for y in one.partials])
@@ -170,11 +171,26 @@ def test_partial_sums_are_tallied(
     assert np.array_equal(out, expected)
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_slices_that_stand_for_several_are_tallied_so_often(packed: bool, form: Form) -> None:
+    case = Case(2, [16, 5], np.int8, True)
+    words, repeats, packed_rows = case.words(), np.array([1, 3]), 3 if packed else 0
+    out, expected = np.zeros((2, 2 * case.most + 1), np.int64)
+    form(ou_lists.tally_lists)(
+        words, repeats, case.laid(), packed_rows, -case.most, case.scratch(), out
+    )
+    each = np.ascontiguousarray(words[:, [0, 1, 1, 1]])
+    form(ou_lists.tally_lists)(
+        each, np.ones(4, np.int64), case.laid(), packed_rows, -case.most, case.scratch(), expected
+    )
+    assert out.any() and np.array_equal(out, expected)
+
+
 @pytest.mark.parametrize("n_planes", [1, 3])
 def test_active_rows_are_counted_by_sample_and_set(n_planes: int, form: Form) -> None:
     case = Case(n_planes, [1, 1, 1, 1], np.int8)
-    out = np.zeros((3, 4, 4), np.int64)
-    form(ou_lists.count_active_rows)(case.words(), sets_of(case.lists), 3, 2, 1, out)
+    out, repeats = np.zeros((3, 4, 4), np.int64), np.array([1, 5])
+    form(ou_lists.count_active_rows)(case.words(), repeats, sets_of(case.lists), 3, 2, 1, out)
     expected = np.zeros_like(out)  # positions 0 to 4 lie in samples 0, 1, 1, 2, 2
     for p, i in np.ndindex(5, 4):
         n_busy = 0
@@ -182,6 +198,6 @@ def test_active_rows_are_counted_by_sample_and_set(n_planes: int, form: Form) ->
             digits = (case.inputs[p, case.lists[i]] >> s * n_planes) & ((1 << n_planes) - 1)
             n = int(np.count_nonzero(digits))
             n_busy += n > 0
-            expected[(1 + p) // 2, i] += [n > 0, 0, n, -(-n // 3)]
+            expected[(1 + p) // 2, i] += repeats[s] * np.array([n > 0, 0, n, -(-n // 3)])
         expected[(1 + p) // 2, i, 1] += n_busy > 0
     assert np.array_equal(out, expected)

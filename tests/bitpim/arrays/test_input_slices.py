@@ -1,8 +1,10 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
 from bitpim.arrays.input_slices import InputCoding, InputSlices
-from bitpim.errors import ConfigError
+from bitpim.errors import ConfigError, LayoutError
 
 
 def test_zero_extended_codes_leave_slices_empty() -> None:
@@ -42,3 +44,27 @@ def test_a_slice_narrower_than_the_dac_has_empty_planes() -> None:
 def test_codes_wider_than_what_is_driven_are_refused(code_bits: int) -> None:
     with pytest.raises(ConfigError, match=f"codes of 1 to 8 bits, got {code_bits}"):
         InputCoding(8, code_bits=code_bits)
+
+
+@pytest.mark.parametrize(
+    ("x", "n_samples", "match"),
+    [
+        (np.zeros((4, 2), np.int8), 2, r"reader: need integer inputs \(positions, 3\), got int8"),
+        (np.zeros(3, np.int8), 1, r"need integer inputs \(positions, 3\), got int8 \(3,\)"),
+        (np.zeros((4, 3)), 2, "got float64"),
+        (np.zeros((4, 3), np.int8), 3, "same number of positions for each of 3 samples, got 4"),
+        (np.zeros((4, 3), np.int8), 0, "for each of 0 samples, got 4"),
+        (np.full((1, 3), 8, np.int64), 1, r"need inputs within -8\.\.7, got 8\.\.8"),
+        (np.full((1, 3), -9, np.int8), 1, r"need inputs within -8\.\.7, got -9\.\.-9"),
+    ],
+)
+def test_codes_that_do_not_fit_are_refused(x: Any, n_samples: int, match: str) -> None:
+    with pytest.raises(LayoutError, match=match):
+        InputCoding(8, signed=True, code_bits=4).checked("reader", x, 3, n_samples)
+
+
+def test_codes_that_fit_come_in_c_order() -> None:
+    x = np.asfortranarray(np.arange(-8, 7).reshape(5, 3))
+    found = InputCoding(4, signed=True).checked("reader", x, 3, 5)
+    assert found.flags.c_contiguous and np.array_equal(found, x)
+    assert InputCoding(4).checked("reader", np.zeros((0, 3), np.uint8), 3, 0).shape == (0, 3)
