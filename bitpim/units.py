@@ -1,10 +1,18 @@
 """Units: the few conversions between what is counted, what is priced and what is printed."""
 
-__all__ = ["BITS_PER_BYTE", "PJ_PER_J", "cycles_to_s", "pj_to_j", "prefix_of", "with_prefix"]
+__all__ = [
+    "BITS_PER_BYTE",
+    "HZ_PER_GHZ",
+    "PJ_PER_J",
+    "cycles_to_s",
+    "pj_to_j",
+    "prefix_of",
+    "with_prefix",
+]
 
 BITS_PER_BYTE = 8
 PJ_PER_J = 10**12
-_HZ_PER_GHZ = 10**9
+HZ_PER_GHZ = 10**9
 _PREFIXES = (
     (1e-12, "p"),
     (1e-9, "n"),
@@ -20,7 +28,7 @@ _PREFIXES = (
 
 def cycles_to_s(n_cycles: int, clock_ghz: float) -> float:
     """Return the seconds that many cycles of a clock take."""
-    return n_cycles / (clock_ghz * _HZ_PER_GHZ)
+    return n_cycles / (clock_ghz * HZ_PER_GHZ)
 
 
 def pj_to_j(energy_pj: float) -> float:

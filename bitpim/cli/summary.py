@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from bitpim.cli.text import bar, share, with_commas
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bitpim.report.result_file import Result
 
 __all__ = ["cycles_by_phase", "result_lines", "summary", "title"]
@@ -66,10 +68,24 @@ def result_lines(result: "Result") -> list[str]:
     )
     if result.prices_name:
         lines.append(f"energy      {_energy(result)}")
-    lines += [
-        f"{'' if i else 'phases':<12}{line}" for i, line in enumerate(bar(cycles_by_phase(result)))
-    ]
+    lines += _reads(result.events())
+    phases = {phase: n for phase, n in cycles_by_phase(result).items() if n}
+    if len(phases) > 1:
+        lines += [f"{'' if i else 'phases':<12}{line}" for i, line in enumerate(bar(phases))]
     return lines
+
+
+def _reads(events: "Mapping[str, int]") -> list[str]:
+    """Say how often crossbars were read, where they were."""
+    n_reads, n_skipped = events.get("ou_activation", 0), events.get("ou_skipped", 0)
+    if not n_reads + n_skipped:
+        return []
+    n_conversions = sum(n for event, n in events.items() if event.startswith("adc_conv_"))
+    left_out = f"{100 * n_skipped / (n_reads + n_skipped):.0f} % left out for zero inputs, "
+    return [
+        f"reads       {with_commas(n_reads)} of operation units, {left_out if n_skipped else ''}"
+        f"{with_commas(n_conversions)} conversions"
+    ]
 
 
 def _elapsed(result: "Result") -> int:
@@ -83,12 +99,13 @@ def _elapsed(result: "Result") -> int:
 def _seconds(result: "Result", n_cycles: int) -> str:
     """Say the time, where the machine's preset states the clock of its cycles."""
     from bitpim.report.tables import timing_of
-    from bitpim.units import cycles_to_s, with_prefix
+    from bitpim.units import HZ_PER_GHZ, cycles_to_s, with_prefix
 
     clock, _ = timing_of(result)
     if clock is None:
         return ""
-    return f", {with_prefix(cycles_to_s(n_cycles, clock), 's')} at {clock:.4g} GHz"
+    time = with_prefix(cycles_to_s(n_cycles, clock), "s")
+    return f", {time} at {with_prefix(clock * HZ_PER_GHZ, 'Hz')}"
 
 
 def _each(result: "Result", n_cycles: int) -> str:

@@ -3,7 +3,7 @@
 An operation unit never straddles two crossbars, so units at the edges of a crossbar are ragged.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +72,7 @@ class DenseBlocks:
         """Return where each input channel's rows lie, `channel_rows` of them a channel.
 
         A channel that straddles crossbars lies in several rectangles. The block is the matrix.
+        The geometry's units are no taller than the windows they keep to.
         """
         edges = [
             np.arange(0, self.n_rows, channel_rows),
@@ -84,7 +85,7 @@ class DenseBlocks:
         widths = np.minimum(self.n_columns - lefts, self.geometry.columns)
         top, left = (grid.ravel() for grid in np.meshgrid(tops, lefts, indexing="ij"))
         return Placements(
-            self.geometry,
+            self._windowed_geometry(),
             "channel",
             crossbars=top // self.band_rows * len(lefts) + left // self.geometry.columns,
             rows=top % self.band_rows,
@@ -97,3 +98,10 @@ class DenseBlocks:
             first_rows=top,
             first_columns=left,
         )
+
+    def _windowed_geometry(self) -> CrossbarGeometry:
+        """Return the geometry with units no taller than the windows they keep to."""
+        window, geometry = self.window_rows, self.geometry
+        if window is None or window > geometry.rows or window >= geometry.unit_rows:
+            return geometry
+        return replace(geometry, ou_rows=window)

@@ -61,7 +61,9 @@ def _draw(placements: Placements, title: str, kernel: tuple[int, int]) -> Any:
     grid = figure.add_gridspec(n_down, n_across + 1, width_ratios=ratios)
     legend = figure.add_subplot(grid[:, -1])
     is_pattern = placements.kind == "pattern"
-    found, shown = _by_pattern(placements) if is_pattern else _by_number(placements)
+    numbers = placements.labels[placements.crossbars < n_shown]
+    scale = (int(numbers.min()), int(numbers.max())) if len(numbers) else (0, 0)
+    found, shown = _by_pattern(placements) if is_pattern else _by_number(placements, scale)
     for crossbar in range(n_shown):
         axis = figure.add_subplot(grid[crossbar // n_across, crossbar % n_across])
         _draw_crossbar(axis, placements.on(crossbar), found[placements.crossbars == crossbar])
@@ -69,7 +71,7 @@ def _draw(placements: Placements, title: str, kernel: tuple[int, int]) -> Any:
     if is_pattern:
         _draw_glyphs(legend, shown, kernel)
     else:
-        _draw_scale(figure, legend, placements)
+        _draw_scale(figure, legend, placements, scale)
     figure.suptitle(literal(f"{title}\n{_summary(placements)}"), fontsize=10)
     return figure
 
@@ -113,12 +115,15 @@ def _by_pattern(placements: Placements) -> tuple[Colours, list[tuple[int, Any, f
     return palette[which], shown
 
 
-def _by_number(placements: Placements) -> tuple[Colours, list[tuple[int, Any, float]]]:
-    """Return each rectangle's colour on a scale from the first to the last label."""
+def _by_number(
+    placements: Placements, scale: tuple[int, int]
+) -> tuple[Colours, list[tuple[int, Any, float]]]:
+    """Return each rectangle's colour on a scale from the first to the last label that is shown."""
     from matplotlib import colormaps
 
-    last = int(placements.labels.max(initial=0))
-    shades = colormaps["viridis"](placements.labels.astype(np.float64) / max(last, 1))
+    first, last = scale
+    above = (placements.labels.astype(np.float64) - first) / max(last - first, 1)
+    shades = colormaps["viridis"](above)
     return np.asarray(shades, np.float64)[:, :3], []
 
 
@@ -143,11 +148,13 @@ def _draw_crossbar(axis: Any, placements: Placements, colours: Colours) -> None:
 
 
 def _outline_unit(axis: Any, placements: Placements) -> None:
-    """Outline the first operation unit of a crossbar."""
+    """Outline the first operation unit of a crossbar; one of a dense matrix may span channels."""
     from matplotlib.patches import Rectangle
 
     geometry, p = placements.geometry, placements[0]
-    size = (min(p.width, geometry.unit_columns), min(p.height, geometry.unit_rows))
+    ends = placements.rows + placements.heights
+    height = int(ends.max()) - p.row if placements.kind == "channel" else p.height
+    size = (min(p.width, geometry.unit_columns), min(height, geometry.unit_rows))
     axis.add_patch(Rectangle((p.column, p.row), *size, fill=False, linewidth=1.0, clip_on=False))
 
 
@@ -176,16 +183,16 @@ def _draw_glyphs(axis: Any, shown: list[tuple[int, Any, float]], kernel: tuple[i
     axis.axis("off")
 
 
-def _draw_scale(figure: Any, axis: Any, placements: Placements) -> None:
-    """Draw the scale of channels or of column groups."""
+def _draw_scale(figure: Any, axis: Any, placements: Placements, scale: tuple[int, int]) -> None:
+    """Draw the scale of the channels or column groups that are shown."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    last = int(placements.labels.max(initial=0))
-    scale = ScalarMappable(Normalize(0, max(last, 1)), "viridis")
+    first, last = scale
+    shades = ScalarMappable(Normalize(first, max(last, first + 1)), "viridis")
     axis.axis("off")
     name = _LEGEND_NAMES[placements.kind]
-    bar = figure.colorbar(scale, cax=axis.inset_axes((0.0, 0.1, 0.22, 0.8)), label=name)
-    bar.set_ticks(sorted({0, last // 2, last}))
+    bar = figure.colorbar(shades, cax=axis.inset_axes((0.0, 0.1, 0.22, 0.8)), label=name)
+    bar.set_ticks(sorted({first, (first + last) // 2, last}))
     bar.ax.invert_yaxis()
     bar.ax.tick_params(labelsize=7)

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from bitpim.report.result_file import open_result
-from bitpim_traces import open_trace
+from bitpim_traces import open_trace, write_trace
 from tests.bitpim.cli.conftest import Referee, Run
+from tests.strategies import small_trace
 
 ON = ("--machine", "neural_cache", "--prices", "none")
 
@@ -21,6 +22,21 @@ def test_writes_a_result_and_says_what_it_took(bitpim: Run, net: Path, tmp_path:
     assert (code, err) == (0, "")
     assert "bit fidelity, samples 0:5" in text and "cycles" in text
     assert open_result(out).header.trace_digest == open_trace(net).digest
+
+
+def test_crossbars_say_how_often_they_were_read(
+    bitpim: Run, bitpim_json: Any, tmp_path: Path
+) -> None:
+    net, out = tmp_path / "net.h5", tmp_path / "r.h5"
+    write_trace(small_trace(9, kinds=["conv2d", "flatten", "linear"], bits=(8, 8)), net)
+    command = ("replay", net, "-m", "sre", "--set", "numbers.encoding=offset", "-o", out)
+    code, text, err = bitpim(*command)
+    events = bitpim_json(*command)["events"]
+    assert (code, err) == (0, "") and events["ou_skipped"]
+    assert f"reads       {events['ou_activation']:,} of operation units, " in text
+    assert "% left out for zero inputs" in text and f"{events['adc_conv_6']:,} conversions" in text
+    assert "at 75.19 MHz" in text
+    assert "phases" not in text  # all cycles are reads
 
 
 @pytest.mark.usefixtures("referee")

@@ -76,6 +76,33 @@ def test_other_mappings_have_a_scale(tmp_path: Path) -> None:
     assert "column group" in svg(rows.placements(), tmp_path)
 
 
+def test_the_scale_spans_what_is_shown(tmp_path: Path) -> None:
+    placed = DenseBlocks(16 * 8, 24, GEOMETRY).placements(4)
+    assert placed.n_crossbars == 8 and int(placed.labels.max()) == 31
+    ticks = re.findall(r">(\d+)</text>", svg(placed, tmp_path))
+    assert {"11", "23"} <= set(ticks) and "31" not in ticks  # 6 crossbars of 4 channels
+
+
+@pytest.mark.parametrize(
+    ("window_rows", "height"), [(None, 9), (4, 4), (12, 9)], ids=["array", "window", "tall window"]
+)
+def test_the_first_unit_of_a_dense_matrix_is_outlined(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, window_rows: int | None, height: int
+) -> None:
+    drawn: list[tuple[float, float]] = []
+
+    class Spy(mpl.patches.Rectangle):  # type: ignore[misc, name-defined]
+        def __init__(self, corner: object, width: float, height: float, **style: object) -> None:
+            if "clip_on" in style:
+                drawn.append((width, height))
+            super().__init__(corner, width, height, **style)
+
+    monkeypatch.setattr("matplotlib.patches.Rectangle", Spy)
+    placed = DenseBlocks(12, 24, GEOMETRY, window_rows).placements(window_rows or 4)
+    assert f"operation units of {height} x 8" in svg(placed, tmp_path)
+    assert drawn == [(8, height)]
+
+
 def test_odd_sizes_are_drawn(tmp_path: Path) -> None:
     nothing = lay_patterns(
         group_by_pattern(np.zeros((2, 2), np.uint64), 9, 0), 1, GEOMETRY, pad_ou_columns=True
