@@ -56,8 +56,15 @@ def plan(
     if json:
         typer.echo(as_json({"machine": machine, "preset": maker.settings.name, "layers": rows}))
         return
-    typer.echo(f"{title}; cycles of one sample, by phase\n")
+    typer.echo(f"{title}; cycles of one sample{_skipping(maker.settings)}, by phase\n")
     typer.echo(plan_table(rows))
+
+
+def _skipping(settings: Any) -> str:
+    """Say that reads of zero inputs are among those planned, where the machine leaves them out."""
+    mapping = getattr(settings, "mapping", None)
+    skips = getattr(mapping, "zero_skip", "none") != "none"
+    return " that skips nothing" if skips or getattr(mapping, "pack_active_rows", False) else ""
 
 
 def _chosen(trace: "Trace", rows: list[dict[str, Any]], layer: str | None) -> int:
@@ -98,7 +105,10 @@ def draw_layer(trace: "Trace", planned: Any, index: int, path: Path, title: str)
 
 
 def plan_table(rows: list[dict[str, Any]]) -> str:
-    """Align the rows of a plan: scalars first, then one column for the cycles of each phase."""
+    """Align the rows of a plan: scalars first, then one column for the cycles of each phase.
+
+    Layers on crossbars (those with `ou_reads`) keep their arrays, so that these are added, too.
+    """
     scalars = [key for key in rows[0] if not isinstance(rows[0][key], dict)]
     phases = list(dict.fromkeys(phase for row in rows for phase in row["cycles"]))
     table = [
@@ -108,7 +118,9 @@ def plan_table(rows: list[dict[str, Any]]) -> str:
         for row in rows
     ]
     sums = [sum(row["cycles"].get(phase, 0) for row in rows) for phase in phases]
-    foot = ["", "all", *[""] * (len(scalars) - 2), *sums, sum(sums)]
+    added = ("arrays", "ou_reads", "index_bits") if "ou_reads" in scalars else ()
+    feet = [sum(row[key] for row in rows) if key in added else "" for key in scalars[2:]]
+    foot = ["", "all", *feet, *sums, sum(sums)]
     names = ["utilization %" if key == "utilization" else key for key in scalars]
     head = [*names, *(phase.replace("_", " ") for phase in phases), "cycles"]
     return columns(head, [*table, foot])

@@ -32,6 +32,16 @@ def test_json_has_the_same_rows(bitpim_json: Any, net: Path) -> None:
     assert found["layers"][0]["cycles"]["filter_load"] == 3
 
 
+def test_crossbars_of_all_layers_are_added(bitpim: Run, bitpim_json: Any, net: Path) -> None:
+    for machine, words in (("isaac", ""), ("sre", " that skips nothing")):
+        command = ("plan", net, "-m", machine, *["--set", "numbers.encoding=offset"])
+        _, out, _ = bitpim(*command)
+        rows = bitpim_json(*command)["layers"]
+        sums = [sum(row[key] for row in rows) for key in ("arrays", "ou_reads", "index_bits")]
+        assert out.splitlines()[-1].split()[:4] == ["all", *(f"{n:,}" for n in sums)]
+        assert f"cycles of one sample{words}, by phase" in out.splitlines()[0]
+
+
 def test_the_largest_layer_is_drawn_unless_another_is_named(
     bitpim: Run, bitpim_json: Any, tmp_path: Path
 ) -> None:
