@@ -90,7 +90,10 @@ class PatternMap:
 
 @dataclass(frozen=True)
 class CompressedMap:
-    """A matrix whose column groups keep their own rows; row numbers are read at every position."""
+    """A matrix whose column groups keep their own rows; row numbers are read at every position.
+
+    Where no rows are dropped there are no numbers to read.
+    """
 
     rows: CompressedRows
 

@@ -36,6 +36,8 @@ other, which is the order of `StoredWeights`.
 class CompressedRows:
     """Segments of column groups on crossbars, sorted as they lie.
 
+    `drops_rows` says whether groups may keep rows of their own, whose numbers are then stored.
+
     Shapes
     ------
     groups: (n_segments,) the column group of each
@@ -45,6 +47,7 @@ class CompressedRows:
 
     geometry: CrossbarGeometry
     n_rows: int
+    drops_rows: bool
     segments: Segments
     groups: Ints
     first_rows: Ints
@@ -82,8 +85,11 @@ class CompressedRows:
 
     @property
     def index_bits(self) -> int:
-        """Bits stored as row numbers: clog2(rows of the matrix) for each row of each segment."""
-        return len(self.segments.rows) * bits_for(self.n_rows)
+        """Bits stored as row numbers: clog2(rows of the matrix) for each row of each segment.
+
+        None without dropping: wordlines then are the matrix's rows in order.
+        """
+        return len(self.segments.rows) * bits_for(self.n_rows) if self.drops_rows else 0
 
     def delta_index_bits(self, delta_bits: int) -> int:
         """Return the bits when only the distance to the group's last kept row is stored.
@@ -157,7 +163,7 @@ def compress_rows(
         order[ranges(firsts[groups], widths)],
         crossbars,
     )
-    return CompressedRows(geometry, n_rows, segments, groups, first_rows, slots)
+    return CompressedRows(geometry, n_rows, drop_zero_rows, segments, groups, first_rows, slots)
 
 
 def _side_by_side(levels: Ints, n_slots: int) -> tuple[Ints, Ints]:

@@ -316,7 +316,7 @@ class _Weighted:
             if mapping.drop_zero_rows:
                 rows = [r for r in rows if matrix.cells[r, columns].any()]
             rows = rows[p.first_row : p.first_row + p.height]
-            n_listed += len(rows)
+            n_listed += len(rows) if mapping.drop_zero_rows else 0
             if mapping.pack_active_rows:
                 yield Unit(p.crossbar, rows, columns, packed=True)
             else:

@@ -163,6 +163,7 @@ def test_a_layer_without_weights_reads_nothing() -> None:
     assert counts["read"] == {"cycles": 0}
     (dense,) = check_lossless(sre(*TWO_ROWS, "mapping.drop_zero_rows=false"), trace)
     assert dense["read"]["ou_activation"] > 0
+    assert "index_read_bit" not in dense["read"]
 
 
 def test_threads_and_batches_change_nothing() -> None:

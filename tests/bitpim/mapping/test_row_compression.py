@@ -84,6 +84,7 @@ def test_without_dropping_it_is_the_dense_mapping(
     for name in ("reads", "rows", "columns", "cells"):
         sums = [np.bincount(p.crossbars, getattr(p, name)).tolist() for p in (found, expected)]
         assert sums[0] == sums[1], name
+    assert rows.index_bits == 0
 
 
 def test_orders_of_columns() -> None:
