@@ -17,7 +17,7 @@ from bitpim.arrays.crossbar import CrossbarGeometry
 from bitpim.arrays.encodings import StoredWeights
 from bitpim.arrays.events import Counts
 from bitpim.arrays.input_slices import InputCoding
-from bitpim.arrays.pieces import ReadCounts
+from bitpim.arrays.pieces import ReadCounts, busiest
 from bitpim.arrays.row_lists import InputRows, ListReader
 from bitpim.errors import ConfigError, MappingError
 
@@ -221,16 +221,7 @@ class PackedMatrix:
             "shift_add": n_converted,
             f"adc_conv_{self.adc.width}": n_converted,
         }
-        return ReadCounts(Counts(**events), self._busiest(reads))
-
-    def _busiest(self, reads: Ints) -> Ints:
-        """Return the reads of the busiest crossbar, (n_samples,), from those of each segment."""
-        if reads.size == 0:
-            return np.zeros(len(reads), np.int64)
-        order = np.argsort(self.segments.crossbars, kind="stable")
-        firsts = np.flatnonzero(np.diff(self.segments.crossbars[order], prepend=-1))
-        busiest: Ints = np.add.reduceat(reads[:, order], firsts, axis=1).max(axis=1)
-        return busiest
+        return ReadCounts(Counts(**events), busiest(segments.crossbars, reads))
 
 
 def _joined_by_rows(segments: Segments) -> tuple[list[Ints], list[Ints], Ints]:

@@ -4,7 +4,7 @@ A piece is a set of rows of one crossbar that is opened together, with all colum
 there. Plans and readers count from the same pieces, so a closed form and a run cannot drift apart.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from bitpim.arrays.events import Counts
 from bitpim.errors import LayoutError
 
-__all__ = ["ReadCounts", "ReadPieces"]
+__all__ = ["ReadCounts", "ReadPieces", "busiest"]
 
 Ints = npt.NDArray[np.int64]
 
@@ -44,6 +44,20 @@ class ReadCounts:
         """Return the counts of the same crossbars for samples that follow each other."""
         cycles = [np.zeros(0, np.int64), *(part.cycles for part in parts)]
         return cls(sum((part.events for part in parts), start=Counts()), np.concatenate(cycles))
+
+
+def busiest(crossbars: Ints, reads: Iterable[Ints]) -> Ints:
+    """Return the reads of the busiest crossbar, sample by sample; 0 where there is none.
+
+    Shapes
+    ------
+    crossbars: (n,) the crossbar that each of n parts lies on
+    reads: for each sample, (n,) reads of each part
+    """
+    order = np.argsort(crossbars, kind="stable")
+    firsts = np.flatnonzero(np.diff(crossbars[order], prepend=-1))
+    most = [np.add.reduceat(part[order], firsts).max(initial=0) for part in reads]
+    return np.array(most, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,23 +125,14 @@ class ReadPieces:
             "shift_add": converted,
             f"adc_conv_{adc_width}": converted,
         }
-        return ReadCounts(Counts(**events), self._busiest(done))
+        reads = (often[self.sources] * self.reads for often in done)
+        return ReadCounts(Counts(**events), busiest(self.crossbars, reads))
 
     def unskipped(self, n_samples: int, n_times: int, adc_width: str) -> ReadCounts:
         """Return the counts when nothing is skipped; `n_times` slices and positions a sample."""
         done = np.full((1, self.n_sources), n_times, np.int64)
         one = self.counts(done, 0 * done, adc_width)
         return ReadCounts(one.events * n_samples, np.repeat(one.cycles, n_samples))
-
-    def _busiest(self, done: Ints) -> Ints:
-        """Return the reads of each sample's busiest crossbar."""
-        if not len(self.crossbars):
-            return np.zeros(len(done), np.int64)
-        order = np.argsort(self.crossbars, kind="stable")
-        sources, reads = self.sources[order], self.reads[order]
-        firsts = np.flatnonzero(np.diff(self.crossbars[order], prepend=-1))
-        busiest = [np.add.reduceat(often[sources] * reads, firsts).max() for often in done]
-        return np.array(busiest, np.int64)
 
     @classmethod
     def dense(cls, blocks: list[Ints], columns: list[Ints]) -> "ReadPieces":

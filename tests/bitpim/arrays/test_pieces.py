@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitpim.arrays.events import Counts
-from bitpim.arrays.pieces import ReadCounts, ReadPieces
+from bitpim.arrays.pieces import ReadCounts, ReadPieces, busiest
 from bitpim.errors import LayoutError
 
 heights = st.lists(st.lists(st.integers(1, 5), min_size=1, max_size=3), min_size=1, max_size=3)
@@ -73,3 +73,12 @@ def test_counts_of_other_shapes_are_refused() -> None:
             pieces.counts(np.zeros(shape, np.int64), np.zeros(shape, np.int64), "3")
     with pytest.raises(LayoutError):
         pieces.counts(np.zeros((1, 2), np.int64), np.zeros((2, 2), np.int64), "3")
+
+
+def test_the_busiest_crossbar_of_each_sample() -> None:
+    crossbars = np.array([2, 0, 2, 0])
+    reads = np.array([[3, 4, 2, 0], [1, 4, 2, 0], [0, 0, 0, 0]])
+    assert busiest(crossbars, reads).tolist() == [5, 4, 0]
+    none = np.zeros(0, np.int64)
+    assert busiest(none, [none, none]).tolist() == [0, 0]
+    assert busiest(crossbars, []).tolist() == []
