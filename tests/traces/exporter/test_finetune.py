@@ -141,6 +141,18 @@ def test_masks_are_held_after_every_step_and_all_else_moves(
         assert not torch.equal(tensor, before[name]), name
 
 
+def test_no_batch_is_a_single_sample(trained: dict[str, Any]) -> None:
+    module, seen = fresh(trained), []
+    finetune(
+        module,
+        *pictures(5, 1),
+        {},
+        Training(batch=2, learning_rate=0.001),
+        progress=lambda _, done, __: seen.append(done),
+    )
+    assert seen == [3, 5]
+
+
 def test_the_seed_decides_the_weights(trained: dict[str, Any]) -> None:
     def weights(seed: int) -> list[Any]:
         module = fresh(trained)

@@ -152,8 +152,8 @@ def _train(
 ) -> int:
     """Run the epochs; yield the number of steps."""
     n_samples = source.shape[0]
-    # even batches: batch norm cannot learn from a last batch of one
-    n_batches = max(1, -(-n_samples // training.batch))
+    # even batches of two and more: batch norm cannot learn from one sample
+    n_batches = max(1, min(-(-n_samples // training.batch), n_samples // 2))
     n_steps = training.epochs * n_batches
     optimizer = _optimizer(module, training)
     rng = np.random.default_rng(training.seed)
