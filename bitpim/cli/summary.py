@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from bitpim.report.result_file import Result
 
-__all__ = ["cycles_by_phase", "result_lines", "summary", "title"]
+__all__ = ["cycles_by_phase", "elapsed", "result_lines", "summary", "title"]
 
 
 def title(result: "Result") -> str:
@@ -34,7 +34,7 @@ def summary(result: "Result") -> dict[str, object]:
         "fidelity": header.fidelity,
         "samples": [header.start, header.stop],
         "layers": [layer.name for layer in result.layers],
-        "cycles": _elapsed(result),
+        "cycles": elapsed(result),
         "cycles_by_phase": cycles_by_phase(result),
         "events": result.events(),
         "energy_pj": result.total_energy_pj if result.prices_name else None,
@@ -62,7 +62,7 @@ def result_lines(result: "Result") -> list[str]:
     if figures is not None and figures.top1_agreement is not None:
         same = round(figures.top1_agreement * figures.n_compared)
         lines.append(f"agreement   {share(same, figures.n_compared)} with the float network")
-    n_cycles = _elapsed(result)
+    n_cycles = elapsed(result)
     lines.append(
         f"cycles      {with_commas(n_cycles)}{_seconds(result, n_cycles)}{_each(result, n_cycles)}"
     )
@@ -88,7 +88,7 @@ def _reads(events: "Mapping[str, int]") -> list[str]:
     ]
 
 
-def _elapsed(result: "Result") -> int:
+def elapsed(result: "Result") -> int:
     """Add the cycles the layers take; phases may overlap, so it may be less than their sum."""
     from bitpim.report.tables import elapsed_cycles, timing_of
 

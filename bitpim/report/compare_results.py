@@ -109,7 +109,7 @@ def _layer(a: LayerResult, b: LayerResult, start: int) -> Iterator[Difference]:
             "counts", f"{where} {phase}", a.counts.get(phase, {}), b.counts.get(phase, {})
         )
     if not _same(a.error_rows, b.error_rows):
-        yield Difference("figures", f"{where} error rows", *(_shape(x.error_rows) for x in (a, b)))
+        yield Difference("figures", f"{where} errors", *(_errors(x.error_rows) for x in (a, b)))
 
 
 def _numbers(
@@ -117,13 +117,21 @@ def _numbers(
 ) -> Iterator[Difference]:
     for name in sorted({*a, *b}):
         if a.get(name, 0) != b.get(name, 0):
-            yield Difference(kind, f"{where} {name}", str(a.get(name, 0)), str(b.get(name, 0)))
+            yield Difference(kind, f"{where} {name}", f"{a.get(name, 0):,}", f"{b.get(name, 0):,}")
 
 
 def _same(a: Any, b: Any) -> bool:
     if a is None or b is None:
         return a is b
     return a.shape == b.shape and bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
+
+
+def _errors(rows: Any) -> str:
+    """Say how far samples are from the float network: columns are max, sums of squares."""
+    if rows is None:
+        return "none"
+    largest = max(rows[:, 0].max(initial=0.0), 0.0)
+    return f"max abs {largest:.4g}, squares {rows[:, 1].sum():.4g} of {rows.shape[0]} samples"
 
 
 def _shape(array: Any) -> str:

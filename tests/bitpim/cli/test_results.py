@@ -79,6 +79,24 @@ def test_compare_shows_the_first_differences(path: Path, tmp_path: Path) -> None
     assert not values("compare", path, other, "--limit", "99", code=4)["more"]
 
 
+def test_compare_sets_totals_of_the_same_work_side_by_side(path: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.h5"
+    assert "ratio" not in say("compare", path, path)
+    run(other, fidelity="integer", preset=default_text("neural_cache"))
+    lines = [line.split() for line in say("compare", path, other).splitlines()]
+    head = next(i for i, line in enumerate(lines) if line[-1:] == ["ratio"])
+    n_cycles, n_acts = f"{7 * (1 + 10 + 2):,}", f"{7 * (3 + 2**40):,}"
+    assert lines[head + 1] == ["cycles", n_cycles, n_cycles, "1"]
+    assert lines[head + 2] == [
+        "energy",
+        "pJ",
+        *[f"{PRICES.price('act').energy_pj * 7 * (3 + 2**40):,.0f}"] * 2,
+        "1",
+    ]
+    assert lines[head + 3] == ["act", n_acts, n_acts, "1"]
+    assert "outputs equal in 3 of 3 layers" in map(" ".join, lines)
+
+
 def test_cost(path: Path, tmp_path: Path) -> None:
     text = say("cost", path, "--sensitivity", "--factor", "4")
     assert "price table t" in text and "total 19.24 J" in text and "price / 4" in text

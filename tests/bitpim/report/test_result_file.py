@@ -216,7 +216,7 @@ def test_each_kind_of_difference_is_found(path: Path) -> None:
         (changed_layer(a, digests=digests), "outputs", "of 2 samples, first sample 5"),
         (changed_layer(a, cycles={"mac": 70}), "counts", "cycles of load: 7 and 0"),
         (changed_layer(a, counts={"mac": {"act": 20}}), "counts", "mac act: 21 and 20"),
-        (changed_layer(a, error_rows=layer.error_rows + 1), "figures", "error rows"),
+        (changed_layer(a, error_rows=layer.error_rows + 1), "figures", "conv1 errors: max abs"),
         (replace(a, final_codes=a.final_codes + 1), "outputs", "final codes"),
         (replace(a, final_codes=None), "outputs", "final codes"),
         (replace(a, predictions=None), "outputs", "predictions"),
