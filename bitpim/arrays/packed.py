@@ -160,21 +160,12 @@ class PackedMatrix:
     def read(
         self, x: npt.NDArray[Any], n_samples: int, fidelity: Literal["bit", "integer"] = "bit"
     ) -> tuple[Ints, ReadCounts]:
-        """Return inputs times weights as the crossbars read them, (positions, n_outputs), counted.
-
-        Fidelity "bit" makes every read; "integer" multiplies, which only a lossless ADC allows, and
-        counts the same.
-
-        Shapes
-        ------
-        x: (positions, rows) integers, positions sample by sample, the same number for each
+        """Return inputs times weights as the crossbars read them, counted: as `CrossbarMatrix`.
 
         Raises
         ------
-        LayoutError
-            The inputs are not of that shape, or do not fit the coding.
-        ConfigError
-            Fidelity "integer" with an ADC that loses something.
+        LayoutError, ConfigError
+            As `CrossbarMatrix.read`.
         """
         codes = self._inputs.checked(x, n_samples)
         out = np.zeros((len(codes), self.n_outputs), np.int64)
@@ -187,14 +178,10 @@ class PackedMatrix:
     def partial_sums(self, x: npt.NDArray[Any]) -> tuple[Ints, int]:
         """Return how often each partial sum occurs, before the ADC, and the smallest one counted.
 
-        Shapes
-        ------
-        x: (positions, rows) integers
-
         Raises
         ------
         LayoutError
-            The inputs are not of that shape, or do not fit the coding.
+            As `CrossbarMatrix.partial_sums`.
         """
         return self._reader.tally(self._inputs.checked(x, 1))
 

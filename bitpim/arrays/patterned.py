@@ -147,21 +147,12 @@ class PatternMatrix:
     def read(
         self, x: npt.NDArray[Any], n_samples: int, fidelity: Literal["bit", "integer"] = "bit"
     ) -> tuple[Ints, ReadCounts]:
-        """Return inputs times weights as the crossbars read them, (positions, n_outputs), counted.
-
-        Fidelity "bit" makes every read; "integer" multiplies, which only a lossless ADC allows, and
-        counts the same.
-
-        Shapes
-        ------
-        x: (positions, rows) integers, positions sample by sample, the same number for each
+        """Return inputs times weights as the crossbars read them, counted: as `CrossbarMatrix`.
 
         Raises
         ------
-        LayoutError
-            The inputs are not of that shape, or do not fit the coding.
-        ConfigError
-            Fidelity "integer" with an ADC that loses something.
+        LayoutError, ConfigError
+            As `CrossbarMatrix.read`.
         """
         codes = self._inputs.checked(x, n_samples)
         counts = self._count(codes, n_samples)
@@ -179,14 +170,10 @@ class PatternMatrix:
 
         All reads count, also those that would be left out.
 
-        Shapes
-        ------
-        x: (positions, rows) integers
-
         Raises
         ------
         LayoutError
-            The inputs are not of that shape, or do not fit the coding.
+            As `CrossbarMatrix.partial_sums`.
         """
         return self._lists.tally(self._inputs.checked(x, 1))
 
