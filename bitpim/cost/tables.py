@@ -60,10 +60,15 @@ class PriceTable(BaseModel):
         for price in self.prices:
             if price.event == event:
                 return price
+        if event == "adc_conv_exact":
+            raise ConfigError(
+                f"price table {self.name}: no price for event {event!r}: an ideal converter has "
+                "none; run without prices (--prices none), or with another converter.adc_model"
+            )
         raise ConfigError(
             f"price table {self.name}: no price for event {event!r}"
-            f"{did_you_mean(event, self.events)}; add [prices.{event}], with energy_pj = 0.0 if "
-            "it is free"
+            f"{did_you_mean(event, self.events)}; take a table made for the machine, or a copy "
+            f"with [prices.{event}], energy_pj = 0.0 if it is free"
         )
 
     def require(self, events: Iterable[str]) -> None:

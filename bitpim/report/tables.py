@@ -162,12 +162,17 @@ def as_csv(result: Result) -> str:
 
 
 def as_text(result: Result) -> str:
-    """Return tables a person reads: the run, layer by layer, layer by phase, and the phases."""
+    """Return tables a person reads: the run, layer by layer, layer by phase, and the phases.
+
+    Machines on crossbars spend all cycles in one phase: their reads stand for it.
+    """
     rows = layer_rows(result)
     console = Console(file=io.StringIO(), width=1000, color_system=None, highlight=False)
     for line in _head_lines(result, rows):
         console.print(line, markup=False)
-    for table in (_layer_table(result, rows), _cycle_table(result, rows), _phase_table(result)):
+    has_reads = _n_reads(result.events()) > 0
+    by_layer = _read_table(rows) if has_reads else _cycle_table(result, rows)
+    for table in (_layer_table(result, rows), by_layer, _phase_table(result)):
         if table.row_count:
             console.print()
             console.print(table)
@@ -238,7 +243,9 @@ def _scaled(value: float | None, unit: str) -> str:
 
 
 def _layer_table(result: Result, rows: list[Row]) -> Table:
-    names = ["layer", "kind", "arrays", "passes", "utilization", "cycles", "share", "time"]
+    has_passes = any(row["passes"] is not None for row in rows)
+    names = ["layer", "kind", "arrays", *["passes"] * has_passes]
+    names += ["utilization", "cycles", "share", "time"]
     names += ["energy"] * bool(result.prices_name)
     has_errors = any(row["n_references"] for row in rows)
     names += ["max abs error", "relative L2", "SQNR dB"] * has_errors
@@ -248,7 +255,8 @@ def _layer_table(result: Result, rows: list[Row]) -> Table:
     total = sum(row["cycles"] for row in rows)
     for row in rows:
         cells = [str(row["index"]), _plain(row["name"]), _plain(row["kind"])]
-        cells += [_number(row["arrays"]), _number(row["passes"]), _share(row["utilization"])]
+        cells += [_number(row["arrays"]), *[_number(row["passes"])] * has_passes]
+        cells.append(_share(row["utilization"]))
         cells += [_number(row["cycles"]), _share(row["cycles"] / total if total else 0.0)]
         cells.append(_scaled(row["time_s"], "s"))
         if result.prices_name:
@@ -268,6 +276,27 @@ def _cycle_table(result: Result, rows: list[Row]) -> Table:
             *(_number(by_phase[p]) if p in by_phase else "-" for p in result.phases),
         )
     return table
+
+
+def _read_table(rows: list[Row]) -> Table:
+    """Tell of each layer's reads of operation units (OUs), the sum last."""
+    names = ["OU reads", "left out", "rows a read", "conversions", "index bits read"]
+    table = _table("Reads of operation units", 1, "layer", *names)
+    read = [(row["name"], row["events"]) for row in rows if _n_reads(row["events"])]
+    keys = sorted({key for _, events in read for key in events})
+    everything = {key: sum(events.get(key, 0) for _, events in read) for key in keys}
+    for name, events in [*read, ("all", everything)]:
+        done, left_out = events.get("ou_activation", 0), events.get("ou_skipped", 0)
+        n_rows = events.get("ou_rows", 0)
+        n_conversions = sum(n for key, n in events.items() if key.startswith("adc_conv_"))
+        cells = [_number(done), _share(left_out / (done + left_out))]
+        cells += [f"{n_rows / done:.1f}" if done else "-", _number(n_conversions)]
+        table.add_row(_plain(name), *cells, _number(events.get("index_read_bit", 0)))
+    return table
+
+
+def _n_reads(events: dict[str, int]) -> int:
+    return events.get("ou_activation", 0) + events.get("ou_skipped", 0)
 
 
 def _phase_table(result: Result) -> Table:

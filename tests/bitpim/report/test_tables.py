@@ -100,6 +100,23 @@ def test_text_shows_what_matters(result: Result) -> None:
     assert not any(word in plain for word in ("energy", "accuracy", "max abs error"))
 
 
+def test_reads_of_crossbars_stand_for_their_cycles(result: Result) -> None:
+    reads = {"ou_activation": 3, "ou_skipped": 1, "ou_rows": 20, "adc_conv_4": 48, "adc_conv_5": 2}
+    first, second, third = result.layers
+    layers = (
+        replace(first, counts={"read": reads | {"index_read_bit": 1000}}),
+        replace(second, counts={"buffer": {"edram_access_256b": 9}}),
+        replace(third, counts={"read": {"ou_skipped": 4}}),
+    )
+    text = as_text(replace(result, layers=layers))
+    lines = [line.split() for line in text.splitlines()]
+    assert "Cycles by phase" not in text and "passes" not in text
+    assert ["conv1", "3", "25.0", "%", "6.7", "50", "1,000"] in lines
+    assert ["fc", "0", "100.0", "%", "-", "0", "0"] in lines
+    assert ["all", "3", "62.5", "%", "6.7", "50", "1,000"] in lines
+    assert "Reads of" not in as_text(result) and "Cycles by phase" in as_text(result)
+
+
 def test_names_are_shown_as_they_are(result: Result) -> None:
     name = "[red]a\nb[/red] \\[x]"
     layers = (replace(result.layers[0], name=name), *result.layers[1:])
