@@ -40,6 +40,7 @@ column_flip: offset; per array, a column whose cells sum to more than half is st
 """
 
 _MAX_BITS = 16
+_CUT_NUMBERS = 1 << 20  # weights that are cut into levels at a time
 
 
 class Digit(NamedTuple):
@@ -49,7 +50,7 @@ class Digit(NamedTuple):
     width: int
     factor: int
 
-    def of(self, numbers: Ints) -> Ints:
+    def of(self, numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return this digit of numbers, as an unsigned number of `width` bits."""
         return (numbers >> self.low) & ((1 << self.width) - 1)
 
@@ -146,12 +147,12 @@ def encode_weights(
         )
     if array_rows < 1:
         raise ConfigError(f"encoding {encoding}: need arrays of 1 row or more, got {array_rows}")
-    w = np.asarray(weights, np.int64)
+    w = np.asarray(weights)
+    w = w if w.dtype in (np.int32, np.int64) else w.astype(np.int64)
     zero_points = np.zeros(w.shape[-1:], np.int64) if zeros is None else np.asarray(zeros, np.int64)
     _check_weights(w, weight_bits, encoding, kept, zero_points)
     shift = 1 << (weight_bits - 1) if encoding in ("offset", "column_flip") else 0
-    held = w + shift if kept is None else np.where(kept, w + shift, 0)
-    stored = _cells_of(held, weight_bits, encoding, cell_bits, array_rows)
+    stored = _cells_of(_Held(w, shift, kept), weight_bits, encoding, cell_bits, array_rows)
     constant = shift + zero_points
     if kept is None or kept.all():
         return replace(stored, corrections=stored.corrections - constant)
@@ -160,8 +161,21 @@ def encode_weights(
     return replace(stored, offsets=kept * constant) if constant.any() else stored
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The numbers that cells hold: weights and a shift; 0 where no cell is kept."""
+
+    weights: npt.NDArray[np.integer]
+    shift: int
+    kept: npt.NDArray[np.bool_] | None
+
+    def rows(self, rows: slice) -> npt.NDArray[np.integer]:
+        numbers = self.weights[rows] + self.shift
+        return numbers if self.kept is None else np.where(self.kept[rows], numbers, 0)
+
+
 def _cells_of(
-    held: Ints, weight_bits: int, encoding: str, cell_bits: int, array_rows: int
+    held: _Held, weight_bits: int, encoding: str, cell_bits: int, array_rows: int
 ) -> StoredWeights:
     if encoding.startswith("differential"):
         return _differential(held, weight_bits, encoding, cell_bits)
@@ -203,35 +217,57 @@ def _check_weights(
         )
 
 
-def _joined(columns: list[Any]) -> Any:
-    return np.ascontiguousarray(np.concatenate(columns, axis=1))
+def _cut(held: _Held, digits: tuple[Digit, ...], signs: tuple[int, ...]) -> Levels:
+    """Return the levels of all columns: for each sign, the digits of the magnitudes it takes.
+
+    Some rows at a time, so that no number but the levels is held for all weights.
+    """
+    n_rows, n_outputs = held.weights.shape
+    cells = np.empty((n_rows, len(signs) * len(digits) * n_outputs), np.int16)
+    step = max(1, _CUT_NUMBERS // n_outputs)
+    for first in range(0, n_rows, step):
+        rows = slice(first, first + step)
+        numbers = held.rows(rows)
+        column = 0
+        for sign in signs:
+            part = numbers if len(signs) == 1 else np.maximum(sign * numbers, 0)
+            for digit in digits:
+                cells[rows, column : column + n_outputs] = digit.of(part)
+                column += n_outputs
+    return cells
 
 
-def _plain(w: Ints, encoding: str, cell_bits: int, digits: tuple[Digit, ...]) -> StoredWeights:
-    n_rows, n_outputs = w.shape
-    factors = np.repeat([digit.factor for digit in digits], n_outputs)
+def _plain(held: _Held, encoding: str, cell_bits: int, digits: tuple[Digit, ...]) -> StoredWeights:
+    return _stored(encoding, cell_bits, _cut(held, digits, (1,)), digits, (1,))
+
+
+def _differential(held: _Held, weight_bits: int, encoding: str, cell_bits: int) -> StoredWeights:
+    digits = digits_of(weight_bits - 1, cell_bits, signed=False)
+    cells = _cut(held, digits, (1, -1))
+    if encoding == "differential":
+        return _stored(encoding, cell_bits, cells, digits, (1, -1))
+    half = cells.shape[1] // 2
+    return _stored(encoding, cell_bits, cells[:, :half] - cells[:, half:], digits, (1,))
+
+
+def _stored(
+    encoding: str,
+    cell_bits: int,
+    cells: Levels,
+    digits: tuple[Digit, ...],
+    signs: tuple[int, ...],
+) -> StoredWeights:
+    n_rows, n_columns = cells.shape
+    n_outputs = n_columns // (len(digits) * len(signs))
+    factors = [sign * digit.factor for sign in signs for digit in digits]
     return StoredWeights(
         encoding,
         cell_bits,
         n_outputs,
-        _joined([digit.of(w).astype(np.int16) for digit in digits]),
+        cells,
         np.array([0, n_rows], np.int64),
-        factors[np.newaxis].astype(np.int64),
+        np.repeat(np.array([factors], np.int64), n_outputs, axis=1),
         np.zeros((1, n_outputs), np.int64),
-    )
-
-
-def _differential(w: Ints, weight_bits: int, encoding: str, cell_bits: int) -> StoredWeights:
-    digits = digits_of(weight_bits - 1, cell_bits, signed=False)
-    positive = _plain(np.maximum(w, 0), encoding, cell_bits, digits)
-    negative = _plain(np.maximum(-w, 0), encoding, cell_bits, digits)
-    cells, factors = positive.cells - negative.cells, positive.factors
-    if encoding == "differential":
-        cells = _joined([positive.cells, negative.cells])
-        factors = _joined([positive.factors, -negative.factors])
-    edges, corrections = positive.row_edges, positive.corrections
-    return StoredWeights(
-        encoding, cell_bits, positive.n_outputs, cells, edges, factors, corrections
     )
 
 

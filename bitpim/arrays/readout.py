@@ -7,7 +7,7 @@ windows of rows are to stay whole, each window starts a new OU and lies on one a
 
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any, Literal
 
 import numpy as np
@@ -39,6 +39,7 @@ Ints = npt.NDArray[np.int64]
 Skip = Literal["none", "bit_plane", "vector"]
 
 _INT32 = 1 << 31
+_REACH_COLUMNS = 1024  # whose sums are bounded at a time
 _FIELD_BYTES = 1 << 17
 """Input fields that are laid out at a time: a part of what a core's own cache holds."""
 _NO_STEPS = np.zeros((0, 2), np.int64)
@@ -345,9 +346,11 @@ class CrossbarMatrix:
     def _reach(self) -> tuple[int, int]:
         """The smallest and the largest partial sum that these cells can give."""
         top_input = (1 << self._slices.bits.shape[1]) - 1
-        starts, cells = self.block_edges[:-1], self.stored.cells
-        high = np.add.reduceat(np.maximum(cells, 0), starts, axis=0, dtype=np.int64).max()
-        low = np.add.reduceat(np.minimum(cells, 0), starts, axis=0, dtype=np.int64).min()
+        starts, low, high = self.block_edges[:-1], 0, 0
+        for first in range(0, self.n_columns, _REACH_COLUMNS):
+            cells = self.stored.cells[:, first : first + _REACH_COLUMNS]
+            high = max(high, np.add.reduceat(np.maximum(cells, 0), starts, dtype=np.int64).max())
+            low = min(low, np.add.reduceat(np.minimum(cells, 0), starts, dtype=np.int64).min())
         return int(low) * top_input, int(high) * top_input
 
     def _lay_cells(self) -> Columns:
@@ -360,16 +363,18 @@ class CrossbarMatrix:
         signs = (1, -1) if stored.paired else (1,)
         n_planes = len(signs) * cell_bits
         n_tiles = -(-self.n_columns // lanes)
-        fields = np.zeros((n_tiles * lanes, n_planes * n_blocks * n_words), f"uint{width}")
-        for i, sign in enumerate(signs):
-            levels = np.ascontiguousarray(np.maximum(sign * stored.cells, 0).T)
-            part = np.zeros((self.n_columns, fields.shape[1] // len(signs)), fields.dtype)
-            bits = np.arange(cell_bits)
-            lay_fields(levels, self.block_edges, bits, self._plane_scratch(), part)
-            fields[: self.n_columns, i * part.shape[1] : (i + 1) * part.shape[1]] = part
-        by_tile = fields.reshape(n_tiles, lanes, -1).transpose(0, 2, 1)
+        n_fields = n_planes * n_blocks * n_words
+        tiles = np.zeros((n_tiles, n_fields, lanes), f"uint{width}")
+        part = np.zeros((lanes, n_fields // len(signs)), tiles.dtype)
+        bits, scratch = np.arange(cell_bits), self._plane_scratch()
+        for tile, (i, sign) in product(range(n_tiles), enumerate(signs)):
+            columns = stored.cells[:, tile * lanes : (tile + 1) * lanes]
+            levels = np.ascontiguousarray(np.maximum(sign * columns, 0).T)
+            lay_fields(levels, self.block_edges, bits, scratch, part[: len(levels)])
+            into = slice(i * part.shape[1], (i + 1) * part.shape[1])
+            tiles[tile, into, : len(levels)] = part[: len(levels)].T
         return Columns(
-            np.ascontiguousarray(by_tile).reshape(-1, lanes),
+            tiles.reshape(-1, lanes),
             n_words,
             self._slices.bits.shape[1],
             n_planes,

@@ -57,11 +57,11 @@ class StoredNumbers:
 
     Shapes
     ------
-    numbers: (K, M) of the group, K ordered as flattened IHW
+    numbers: (K, M) int32 of the group, K ordered as flattened IHW
     zeros: (M,)
     """
 
-    numbers: Ints
+    numbers: npt.NDArray[np.int32]
     zeros: Ints
     bits: int
 
@@ -102,24 +102,24 @@ def weight_numbers(layer: LayerRecord, bits: int | str, *, lowest: bool) -> list
     assert quantization is not None
     width = weight_width(layer, bits)
     n_groups = layer.geometry.groups if layer.geometry else 1
-    codes = layer.weight.read().astype(np.int64).reshape(layer.weight.shape[0], -1)
+    codes = layer.weight.read().astype(np.int32).reshape(layer.weight.shape[0], -1)
     zeros = np.broadcast_to(quantization.zero_point, codes.shape[:1]).astype(np.int64)
-    centred = codes - zeros[:, None]
     high = (1 << (width - 1)) - 1
     low = -high - 1 if lowest else -high
-    if low <= centred.min(initial=0) and centred.max(initial=0) <= high:
-        codes, zeros = centred, np.zeros_like(zeros)
-    elif not quantization.signed:
-        half = 1 << (quantization.bits - 1)
-        codes, zeros = codes - half, zeros - half
-    if codes.min(initial=0) < low or codes.max(initial=0) > high:
+    least, most = codes.min(axis=1) - zeros, codes.max(axis=1) - zeros
+    half = 0 if quantization.signed else 1 << (quantization.bits - 1)
+    fits = low <= least.min() and most.max() <= high
+    taken = zeros if fits else np.full_like(zeros, half)
+    codes -= taken.astype(np.int32)[:, None]
+    zeros = zeros - taken
+    if codes.min() < low or codes.max() > high:
         raise MappingError(
             f"{_where(layer)}: need weights within {low}..{high}, what the encoding holds in "
             f"{width} bits, got {codes.min()}..{codes.max()}; set numbers.weight_bits or "
             "numbers.encoding"
         )
     return [
-        StoredNumbers(np.ascontiguousarray(part.T), zero, width)
+        StoredNumbers(part.T, zero, width)
         for part, zero in zip(np.split(codes, n_groups), np.split(zeros, n_groups), strict=True)
     ]
 
