@@ -181,7 +181,7 @@ def _pruned(
     measured = "training images" if given[1] is None else "samples"
     typer.echo(
         f"fine-tuned: accuracy on the {measured} {found.accuracy_before:.2%} right after pruning,"
-        f" {found.accuracy_after:.2%} after {found.n_steps} steps"
+        f" {found.accuracy_after:.2%} after {found.n_steps} step{'s' * (found.n_steps != 1)}"
     )
     notes["finetune"] = {**settings.as_plain(), "n_samples": samples.shape[0]}
     return pruned.masks, notes

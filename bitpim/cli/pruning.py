@@ -75,7 +75,8 @@ def pruning_text(masks: Mapping[str, "LayerMask"]) -> str:
     n_weights = sum(mask.mask.size for mask in masks.values())
     n_zero = sum(mask.mask.size - int(mask.mask.sum(dtype=int)) for mask in masks.values())
     layers = f"{len(masks)} layer{'' if len(masks) == 1 else 's'}"
-    return f"{layers} pruned, {n_zero:,} of their {n_weights:,} weights ({n_zero / n_weights:.1%})"
+    share = f"{n_zero:,} of {n_weights:,} weights there are zero ({n_zero / n_weights:.1%})"
+    return f"{layers} pruned, {share}"
 
 
 def described_mask(layer: "LayerRecord") -> dict[str, Any] | None:

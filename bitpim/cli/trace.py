@@ -136,8 +136,10 @@ def _print_described(content: dict[str, Any]) -> None:
         f"{content['n_layers']} layers, {content['n_weights']:,} weights, "
         f"{content['n_macs']:,} multiply-accumulates a sample"
     )
+    plural = "s" * (samples["n_samples"] != 1)
     typer.echo(
-        f"{samples['n_samples']} samples of {_shape(samples['shape'])}, {samples['codes']} codes, "
+        f"{samples['n_samples']} sample{plural} of {_shape(samples['shape'])}, "
+        f"{samples['codes']} codes, "
         f"{'with' if samples['labels'] else 'without'} labels"
         + (f", from {samples['dataset']}" if samples["dataset"] else "")
     )

@@ -25,7 +25,7 @@ def test_info_shows_layers_and_samples(example: Path) -> None:
     shown = CliRunner().invoke(app, ["info", str(example)])
     assert shown.exit_code == 0
     assert "3 layers, 12 weights, 24 multiply-accumulates a sample" in shown.output
-    assert "1 samples of 1x4x4, u4 codes, with labels, from by hand" in shown.output
+    assert "1 sample of 1x4x4, u4 codes, with labels, from by hand" in shown.output
     lines = [line.split() for line in shown.output.splitlines()]
     assert ["0", "conv", "conv2d", "relu", "input", "1x4x4", "1x2x2", "1x1x2x2"] in [
         line[:8] for line in lines
