@@ -82,6 +82,7 @@ def opened_trace(name: str) -> Iterator["Trace"]:
     from bitpim_traces import open_trace
 
     if name != "-":
+        _refuse_result(name)
         yield open_trace(name)
         return
     with tempfile.TemporaryDirectory(prefix="bitpim-") as folder:
@@ -89,3 +90,15 @@ def opened_trace(name: str) -> Iterator["Trace"]:
         with copy.open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
         yield open_trace(copy)
+
+
+def _refuse_result(name: str) -> None:
+    """Raise TraceError for a result file, which is easily given in a trace's place."""
+    from bitpim.errors import TraceError
+    from bitpim.report.seal import bears_seal
+
+    with contextlib.suppress(OSError):
+        if bears_seal(Path(name)):
+            raise TraceError(
+                f"{name}: is a result file; need a trace, such as the one it was made from"
+            )

@@ -9,6 +9,7 @@ from bitpim.cli.options import n_jobs, opened_trace
 from bitpim.cli.progress import time_left, watched
 from bitpim.errors import TraceError
 from bitpim_traces import write_trace
+from tests.bitpim.report.small_run import run
 from tests.strategies import small_trace
 
 
@@ -36,6 +37,18 @@ def test_a_trace_comes_by_name_or_from_standard_input(
 def test_rubbish_on_standard_input_is_a_trace_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", Stdin(b"no trace"))
     with pytest.raises(TraceError), opened_trace("-"):
+        pass
+
+
+def test_a_result_is_no_trace(tmp_path: Path) -> None:
+    result = tmp_path / "r.h5"
+    run(result)
+    with (
+        pytest.raises(TraceError, match="is a result file; need a trace"),
+        opened_trace(str(result)),
+    ):
+        pass
+    with pytest.raises(TraceError), opened_trace(str(tmp_path)):  # a folder
         pass
 
 
