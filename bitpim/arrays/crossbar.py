@@ -6,6 +6,7 @@ by `readout.CrossbarMatrix`, whose results and counts equal those of this object
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -132,6 +133,11 @@ class Crossbar:
         """A copy of all levels, (rows, columns)."""
         return self._cells.copy()
 
+    @property
+    def step(self) -> Fraction:
+        """Levels that a reading of 1 counts for."""
+        return self.adc.step(self._least, self.geometry.largest_sum)
+
     def program(self, levels: npt.ArrayLike, row: int = 0, column: int = 0) -> None:
         """Set the cells from a corner on.
 
@@ -161,8 +167,9 @@ class Crossbar:
     def read_ou(
         self, inputs: npt.ArrayLike, rows: Lines, columns: Lines, *, skip_zero: bool = False
     ) -> Ints:
-        """Return the levels converted from one OU read; `inputs` has one digit for each row.
+        """Return what the ADC reads in one OU; `inputs` has one digit for each row.
 
+        A reading counts for `step` levels; sums of readings are scaled where they end.
         With `skip_zero`, inputs that are all zero read nothing and give zeros.
 
         Raises
@@ -190,11 +197,11 @@ class Crossbar:
         events = {"ou_activation": 1, "ou_rows": n_rows, "ou_cols": n_columns, "dac_drive": n_rows}
         events["ou_cells"] = n_rows * n_columns
         self.counts += Counts(**events, **{f"adc_conv_{self.adc.width}": n_columns})
-        levels: Ints = self._table[partial - self._least]
-        return levels
+        readings: Ints = self._table[partial - self._least]
+        return readings
 
     def read_packed(self, inputs: npt.ArrayLike, rows: Lines, columns: Lines) -> Ints:
-        """Return the summed levels of reads that open only rows with an input, packed in order.
+        """Return summed readings of reads that open only rows with an input, packed in order.
 
         Dynamic wordline activation: ceil(rows with an input / OU rows) reads; none counts as one
         skipped.

@@ -80,7 +80,8 @@ def digits_of(n_bits: int, digit_bits: int, *, signed: bool) -> tuple[Digit, ...
 class StoredWeights:
     """Weights as cells, and what turns column readings back into products.
 
-    output o = sum over groups g and bit-slices t of factors[g, column] * reading[g, column]
+    output o = the ADC's step * sum over groups g and bit-slices t of factors[g, column] *
+    reading[g, column], in whole numbers
     + sum over g of corrections[g, o] * (sum of the inputs of g's rows)
     - offsets[:, o] times the inputs, where weights were left out; column = t * n_outputs + o.
 

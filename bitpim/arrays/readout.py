@@ -20,6 +20,7 @@ from bitpim.arrays.events import Counts
 from bitpim.arrays.input_slices import InputCoding, InputSlices
 from bitpim.arrays.pieces import ReadCounts, ReadPieces
 from bitpim.arrays.products import ExactProduct
+from bitpim.arrays.scaling import DigitalScale
 from bitpim.arrays.threads import share_out
 from bitpim.errors import AccumulatorError, ConfigError, LayoutError, MappingError
 from bitpim_kernels.crossbar import (
@@ -65,7 +66,7 @@ class CrossbarMatrix:
         Groups of rows that are joined differently share an operation unit; rows are no whole
         number of windows.
     AccumulatorError
-        A column's sum could leave 32 bits.
+        A column's sum could leave 32 bits, or an output's 64 when it is scaled.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class CrossbarMatrix:
         slices_reach = int(np.abs(self._slices.factors).sum())
         narrow = column_reach * slices_reach < _INT32
         self._columns = self._columns._replace(joins_in_32_bits=narrow)
+        self._scale = self._scale_of(slices_reach)
         offsets = stored.offsets
         self._offsets = None if offsets is None else ExactProduct(-offsets, inputs.width)
 
@@ -110,9 +112,7 @@ class CrossbarMatrix:
     @cached_property
     def is_lossless(self) -> bool:
         """Whether no read of these cells can lose anything, whatever the inputs."""
-        low, high = self._reach
-        sums = np.arange(low, high + 1)
-        return bool(np.array_equal(self._table[sums - self._least], sums))
+        return self.adc.is_lossless(self._least, self._most, self._reach)
 
     def read(
         self, x: npt.NDArray[Any], n_samples: int, fidelity: Literal["bit", "integer"] = "bit"
@@ -196,6 +196,7 @@ class CrossbarMatrix:
                 reads[p * n_samples // len(codes)] += array.counts["ou_activation"] - before
             counts += array.counts
             cycles = np.maximum(cycles, reads)
+        self._scale.apply(out)
         self._correct(codes, out)
         self._add_offsets(codes, out)
         counts += Counts(shift_add=counts[f"adc_conv_{self.adc.width}"])
@@ -221,13 +222,13 @@ class CrossbarMatrix:
             for unit in self._units_of_array(column):
                 at = (group, column + np.array(unit))
                 for digit in self.slices:
-                    levels = array.read_ou(
+                    readings = array.read_ou(
                         digit.of(inputs),
                         range(a - row, b - row),
                         unit,
                         skip_zero=quiet or self.skip == "bit_plane",
                     )
-                    part = digit.factor * self.stored.factors[at] * levels
+                    part = digit.factor * self.stored.factors[at] * readings
                     np.add.at(out, at[1] % self.n_outputs, part)
 
     def _units_of_array(self, column: int) -> list[range]:
@@ -295,6 +296,7 @@ class CrossbarMatrix:
             for rows, fields in self._field_blocks(codes, start, stop):
                 if out is not None:
                     read_columns(fields, self._columns, self._transfer, *scratch, out[rows])
+                    self._scale.apply(out[rows])
                     self._correct(codes[rows], out[rows])
                 if skips:
                     first = rows.start - part.start * per_sample
@@ -422,6 +424,16 @@ class CrossbarMatrix:
         if len(steps) <= self._columns.cells.shape[1] and run:
             return Transfer(least, most, run, steps, _NO_TABLE, least), reach * deepest
         return Transfer(least, most, 1, _NO_STEPS, table, least), reach * deepest
+
+    def _scale_of(self, slices_reach: int) -> DigitalScale:
+        """Return what makes levels of an output's sum of readings."""
+        low, high = (bound - self._least for bound in self._reach)
+        reading = int(np.abs(self._table[low : high + 1]).max())
+        sizes = np.abs(self.stored.factors).reshape(len(self.stored.factors), -1, self.n_outputs)
+        n_readings = np.diff(self._columns.groups) @ sizes.sum(axis=1)
+        reach = reading * slices_reach * int(n_readings.max())
+        step = self.adc.step(self._least, self._most)
+        return DigitalScale("crossbar matrix", step, reach)
 
     def _field_blocks(
         self, codes: npt.NDArray[Any], start: int, stop: int

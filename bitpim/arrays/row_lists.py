@@ -12,6 +12,7 @@ from bitpim.arrays.crossbar import CrossbarGeometry
 from bitpim.arrays.encodings import StoredWeights
 from bitpim.arrays.input_slices import InputCoding, InputSlices
 from bitpim.arrays.products import ExactProduct
+from bitpim.arrays.scaling import DigitalScale
 from bitpim.arrays.threads import share_out
 from bitpim.errors import AccumulatorError, ConfigError, MappingError
 from bitpim_kernels.crossbar import lay_fields
@@ -119,7 +120,7 @@ class ListReader:
     MappingError
         Rows of one list belong to groups that are joined differently.
     AccumulatorError
-        A column's sum could leave 32 bits.
+        A column's sum could leave 32 bits, or an output's 64 when it is scaled.
     """
 
     def __init__(
@@ -141,12 +142,12 @@ class ListReader:
         self.reads_zero_as_zero = bool(self._table[-self._least] == 0)
         self.sets = row_sets(rows)
         self._groups = self._groups_of_lists()
+        self._scale = self._scale_of()
 
     @cached_property
     def is_lossless(self) -> bool:
         """Whether no read can lose anything, whatever the inputs."""
-        low, high = self._reach
-        return bool(np.array_equal(self._levels, np.arange(low, high + 1)))
+        return self.adc.is_lossless(self._least, self.geometry.largest_sum, self._reach)
 
     def add(self, codes: npt.NDArray[Any], out: Ints) -> None:
         """Add what all reads give to `out`, and what the digital side corrects."""
@@ -155,7 +156,10 @@ class ListReader:
         def read(words: Words, part: slice) -> None:
             scratch, sums = self._scratch()
             factors = self.inputs.slices.factors
-            read_lists(words, lists, converter, factors, self.packed_rows, scratch, sums, out[part])
+            found = np.zeros_like(out[part])
+            read_lists(words, lists, converter, factors, self.packed_rows, scratch, sums, found)
+            self._scale.apply(found)
+            out[part] += found
 
         self.inputs.share(codes, read)
         if self._digital is not None:
@@ -230,26 +234,41 @@ class ListReader:
         top_input = (1 << self.inputs.n_planes) - 1
         return low * top_input, high * top_input
 
+    def _scale_of(self) -> DigitalScale:
+        """Return what makes levels of an output's sum of readings."""
+        n_outputs, unit = self.stored.n_outputs, self.geometry.unit_rows
+        widths = [len(part) for part in self.columns]
+        columns, groups = _joined(self.columns, np.int64), np.repeat(self._groups, widths)
+        n_reads = np.repeat([-(-len(part) // unit) for part in self.rows], widths).astype(np.int64)
+        n_readings = np.zeros(n_outputs, np.int64)
+        sizes = np.abs(self.stored.factors[groups, columns])
+        np.add.at(n_readings, columns % n_outputs, n_reads * sizes)
+        slices_reach = int(np.abs(self.inputs.slices.factors).sum())
+        reading = int(np.abs(self._table).max())
+        reach = reading * slices_reach * int(n_readings.max(initial=0))
+        step = self.adc.step(self._least, self.geometry.largest_sum)
+        return DigitalScale(self.inputs.where, step, reach)
+
     @property
-    def _levels(self) -> npt.NDArray[np.int32]:
-        """The level of each partial sum within reach."""
+    def _readings(self) -> npt.NDArray[np.int32]:
+        """The reading of each partial sum within reach."""
         low, high = self._reach
         return self._table[low - self._least : high - self._least + 1]
 
     @cached_property
     def _converter(self) -> Converter:
         """The ADC as the kernel takes it: a clamp where it is one."""
-        (low, high), levels = self._reach, self._levels
-        least, most = int(levels.min()), int(levels.max())
+        (low, high), readings = self._reach, self._readings
+        least, most = int(readings.min()), int(readings.max())
         deepest = max((-(-len(part) // self.geometry.unit_rows) for part in self.rows), default=0)
         if max(-least, most) * deepest >= 2**31:
             raise AccumulatorError(
                 f"{self.inputs.where}: need the sum of a column within 32 bits, got {deepest} "
                 f"reads of up to {max(-least, most)}; split the rows"
             )
-        if np.array_equal(levels, np.clip(np.arange(low, high + 1), least, most)):
+        if np.array_equal(readings, np.clip(np.arange(low, high + 1), least, most)):
             return Converter(least, most, np.zeros(0, np.int32), low)
-        return Converter(low, high, levels, low)
+        return Converter(low, high, readings, low)
 
     @cached_property
     def _lists(self) -> RowLists:

@@ -2,12 +2,14 @@
 
 import doctest
 import re
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bitpim.arrays.adc import Adc, lossless_bits
+from bitpim.arrays.adc import ADC_MODELS, Adc, lossless_bits
 from bitpim.config import list_presets
 from bitpim.errors import ConfigError
 
@@ -26,36 +28,71 @@ def tables() -> list[tuple[str, list[Cells]]]:
     return found
 
 
-def transfer_rows() -> list[tuple[str, list[int], list[int], tuple[int, int]]]:
-    """Each worked row: its label, partial sums, levels, and the least and largest partial sum."""
-    found = []
+@dataclass
+class Worked:
+    """A worked row: its label, step, partial sums and readings; and their levels, if shown."""
+
+    label: str
+    bounds: tuple[int, int]
+    step: Fraction
+    sums: list[int]
+    readings: list[int]
+    levels: list[float] | None = None
+
+
+def transfer_rows() -> list[Worked]:
+    found: list[Worked] = []
     for before, (head, *rows) in tables():
-        if head[0] == "partial sum":
-            bounds = re.findall(r"partial sums (-?\d+) to (\d+)", before)[-1]
-            sums = [int(cell) for cell in head[1:]]
-            least, most = int(bounds[0]), int(bounds[1])
-            found += [(row[0], sums, [int(c) for c in row[1:]], (least, most)) for row in rows]
+        if head[0] != "partial sum":
+            continue
+        bounds = re.findall(r"partial sums (-?\d+) to (\d+)", before)[-1]
+        for label, step, *cells in rows:
+            if label == "= levels":
+                found[-1].levels = [float(cell) for cell in cells]
+                continue
+            ends = int(bounds[0]), int(bounds[1])
+            sums, readings = ([int(cell) for cell in line] for line in (head[2:], cells))
+            found.append(Worked(label, ends, Fraction(step), sums, readings))
     return found
 
 
 def test_the_guide_shows_every_model_and_all_kinds_of_ranges() -> None:
-    labels = [label for label, *_ in transfer_rows()]
+    labels = [row.label for row in transfer_rows()]
     assert len(labels) == 25
     words = {label.partition(",")[0] for label in labels}
     assert words == {"exact", "clip", "floor", "round", "sign_magnitude", "symmetric"}
     assert sum("range" in label for label in labels) == 4
 
 
-@pytest.mark.parametrize(("label", "sums", "levels", "bounds"), transfer_rows())
-def test_transfer_functions(
-    label: str, sums: list[int], levels: list[int], bounds: tuple[int, int]
-) -> None:
-    match = ROW.match(label)
+@pytest.mark.parametrize("row", transfer_rows(), ids=lambda row: row.label)
+def test_transfer_functions(row: Worked) -> None:
+    match = ROW.match(row.label)
     assert match is not None
     model: Any = match[1]
     adc = Adc(model, int(match[2]) if match[2] else None, int(match[3]) if match[3] else None)
-    table = adc.table(*bounds)
-    assert [int(table[s - bounds[0]]) for s in sums] == levels
+    table = adc.table(*row.bounds)
+    assert [int(table[s - row.bounds[0]]) for s in row.sums] == row.readings
+    assert adc.step(*row.bounds) == row.step
+    assert (row.levels is None) == (row.step == 1)
+    if row.levels is not None:
+        assert [round(float(r * row.step), 2) for r in row.readings] == row.levels
+
+
+def test_the_steps_of_the_models() -> None:
+    """As the table of models gives them, for 5 bits and a range of 100 levels."""
+    (_, *rows) = next(rows for _, rows in tables() if rows[0] == ["model", "reading", "step"])
+    found = {}
+    for names, _, step in rows:
+        divisor = {"1": 1, "range / (2^B - 1)": 31, "range / (2^(B-1) - 1)": 15}[step]
+        for name in re.findall(r"`(\w+)`", names):
+            found[name] = Fraction(1) if divisor == 1 else Fraction(100, divisor)
+    models: list[Any] = list(found)
+    assert tuple(models) == ADC_MODELS
+    for model in models:
+        adc = Adc(model, None if model == "exact" else 5)
+        least = 0 if model in ("floor", "round") else -100
+        assert adc.step(least, 100) == found[model]
+        assert abs(adc.table(least, 100)[-1]) * found[model] == (15 if model == "clip" else 100)
 
 
 def test_lossless_bits() -> None:

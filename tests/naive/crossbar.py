@@ -5,16 +5,19 @@ from fractions import Fraction
 from math import floor
 
 Matrix = Sequence[Sequence[int]]
-Convert = Callable[[int], int]
+Convert = Callable[[int], int | Fraction]
 Column = tuple[int, int, list[int]]  # output, factor, cells
 
 
-def half_up(value: Fraction) -> int:
+def half_up(value: int | Fraction) -> int:
     return floor(value + Fraction(1, 2))
 
 
-def adc(model: str, bits: int, scale: int, y: int, signed: bool) -> int:
-    """Return the level read for a partial sum; `scale` is the range."""
+def adc(model: str, bits: int, scale: int, y: int, signed: bool) -> int | Fraction:
+    """Return the levels, a fraction, that the code for a partial sum stands for.
+
+    `scale` is the range. Levels are added up as they are; a sum of them is rounded in the end.
+    """
     n = 1 << bits
     if model == "exact":
         return y
@@ -25,13 +28,13 @@ def adc(model: str, bits: int, scale: int, y: int, signed: bool) -> int:
     if model in ("floor", "round"):
         step = max(Fraction(1), Fraction(scale, n - 1))
         code = floor(y / step) if model == "floor" else half_up(y / step)
-        return half_up(code * step)
+        return code * step
     if model == "sign_magnitude":
         step = max(Fraction(1), Fraction(scale, n // 2 - 1))
-        size = half_up(half_up(abs(y) / step) * step)
+        size = half_up(abs(y) / step) * step
         return size if y >= 0 else -size
     step = max(Fraction(1), Fraction(2 * scale, n - 1))
-    return half_up(half_up((y + scale) / step) * step - scale)
+    return half_up((y + scale) / step) * step - scale
 
 
 def pieces(n_bits: int, piece_bits: int, signed: bool) -> list[tuple[int, int, int]]:
@@ -102,14 +105,17 @@ def multiply(
     slices: Sequence[tuple[int, int, int]],
     convert: Convert,
 ) -> list[list[int]]:
-    """Return what the columns read for each input vector, converted OU by OU, shifted, added."""
+    """Return what the columns read for each input vector, converted OU by OU, shifted, added.
+
+    Each output is rounded once, when all its levels are added up.
+    """
     found = []
     for x in inputs:
-        out = [0] * n_outputs
+        out: list[int | Fraction] = [0] * n_outputs
         for output, factor, cells in columns:
             for low, width, slice_factor in slices:
                 for rows in blocks:
                     partial = sum(piece(x[r], low, width) * cells[r] for r in rows)
                     out[output] += factor * slice_factor * convert(partial)
-        found.append(out)
+        found.append([half_up(total) for total in out])
     return found

@@ -331,9 +331,12 @@ class _Weighted:
     # Reading them.
 
     def read(self, group: int, matrix: Matrix, units: list[Unit], x: Ints) -> Ints:
-        """Yield inputs times weights for (samples, positions, rows), every read converted."""
+        """Yield inputs times weights for (samples, positions, rows), every read converted.
+
+        Levels are fractions and add up as they are; each output is rounded once, in the end.
+        """
         n_samples, n_positions, _ = x.shape
-        sums = np.zeros((n_samples, n_positions, matrix.weights.shape[1]), np.int64)
+        sums = np.zeros((n_samples, n_positions, matrix.weights.shape[1]), object)
         in_cells = np.zeros_like(matrix.weights)
         for unit in units:
             for c in unit.columns:
@@ -357,7 +360,8 @@ class _Weighted:
                         sums[s, p, o] += times * self.convert(partial)
                     self.count(len(rows), len(unit.columns))
         # Whatever the cells hold beside the weight is taken off digitally.
-        return sums + x @ (matrix.weights - in_cells)
+        rounded = np.array([plain.half_up(total) for total in sums.ravel()], np.int64)
+        return rounded.reshape(sums.shape) + x @ (matrix.weights - in_cells)
 
     def opened(self, unit: Unit, x: Ints) -> Iterator[tuple[list[int], Ints, int]]:
         """Yield rows, digits and factor of each read of a unit that is not left out."""

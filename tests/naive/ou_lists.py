@@ -1,9 +1,10 @@
 """Reads of listed rows, one digit, one cell, one conversion at a time, in Python integers."""
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
-from tests.naive.crossbar import Convert, Matrix, piece
+from tests.naive.crossbar import Convert, Matrix, half_up, piece
 
 Slices = Sequence[tuple[int, int, int]]
 List = tuple[Sequence[int], Sequence[int]]  # rows, columns
@@ -37,8 +38,12 @@ def read_vector(
     packed: bool,
     convert: Convert,
 ) -> Found:
-    """Read all lists for one input vector; `factor_of(row, column)` joins what a column reads."""
-    sums, partials = [0] * n_outputs, []
+    """Read all lists for one input vector; `factor_of(row, column)` joins what a column reads.
+
+    Each output is rounded once, when all its levels are added up.
+    """
+    sums: list[int | Fraction] = [0] * n_outputs
+    partials = []
     n_reads, n_rows = [0] * len(lists), [0] * len(lists)
     for i, (rows, columns) in enumerate(lists):
         for low, width, slice_factor in slices:
@@ -51,4 +56,4 @@ def read_vector(
                     partials.append(partial)
                     level = convert(partial)
                     sums[c % n_outputs] += slice_factor * factor_of(rows[0], c) * level
-    return Found(sums, n_reads, n_rows, partials)
+    return Found([half_up(total) for total in sums], n_reads, n_rows, partials)

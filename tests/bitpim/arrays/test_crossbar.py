@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -47,6 +49,19 @@ def test_one_read_and_its_counts() -> None:
     assert array.counts["ou_activation"] == 2
     assert array.read_packed([0], (0,), (4,)).tolist() == [0]
     assert array.counts["ou_skipped"] == 2
+
+
+def test_reads_are_readings_that_count_for_steps() -> None:
+    """Reads of 5 and of 4 of 9 cells; 2 bits are thirds of 9."""
+    array = Crossbar(CrossbarGeometry(9, 1, 1, 9), Adc("round", 2))
+    array.program(np.ones((9, 1), np.int64))
+    assert array.read_ou([1] * 5, range(5), (0,)).tolist() == [2]
+    assert array.read_packed([1] * 4, range(4), (0,)).tolist() == [1]
+    assert array.step == 3
+    assert Crossbar(CrossbarGeometry(9, 1, 1, 9), Adc("clip", 2)).step == 1
+    paired = Crossbar(CrossbarGeometry(9, 1, 1, 9), Adc("symmetric", 3), paired=True)
+    assert paired.step == Fraction(9, 7)
+    assert paired.read_ou([0], (0,), (0,)).tolist() == [1]
 
 
 def test_packed_literal_reads_split_at_the_unit() -> None:

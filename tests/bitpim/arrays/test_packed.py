@@ -224,8 +224,8 @@ def test_packed_reads_are_those_of_a_crossbar() -> None:
     inputs[3] = 0
     sums, counts = matrix.read(inputs, 5)
     for x, row, cycles in zip(inputs, sums, counts.cycles, strict=True):
-        levels = array.read_packed(x, range(40), range(6))
-        assert np.array_equal(row, levels[:3] - levels[3:])
+        readings = array.read_packed(x, range(40), range(6))
+        assert np.array_equal(row, readings[:3] - readings[3:])
         assert cycles == -(-int(x.sum()) // 3)
     expected = {event: n for event, n in array.counts.as_dict().items() if event != "ou_skipped"}
     expected["shift_add"] = expected["adc_conv_2"]
@@ -361,3 +361,16 @@ def test_sums_beyond_32_bits_are_refused() -> None:
     matrix = PackedMatrix(stored, geometry, Adc(), InputCoding(8), segments)
     with pytest.raises(AccumulatorError, match="sum of a column within 32 bits"):
         matrix.read(np.zeros((1, 2**16), np.uint8), 1)
+
+
+def test_sums_that_leave_64_bits_when_scaled_are_refused() -> None:
+    for n_rows, fits in ((2**10, True), (2**15, False)):
+        stored = encode_weights(np.full((n_rows, 1), 2**15 - 1), 16, "offset", 8, n_rows)
+        geometry = CrossbarGeometry(n_rows, 2, 8, 1, 2, 8)
+        segments = segments_of([(list(range(n_rows)), [0, 1], 0)])
+        arguments = stored, geometry, Adc("round", 16, 65537), InputCoding(16), segments
+        if fits:
+            PackedMatrix(*arguments)
+            continue
+        with pytest.raises(AccumulatorError, match="packed matrix: need sums of readings within"):
+            PackedMatrix(*arguments)

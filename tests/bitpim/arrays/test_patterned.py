@@ -259,7 +259,7 @@ def test_converters_without_a_zero_read_only_the_kernels_of_a_block() -> None:
     matrix, _ = one_channel(kept, kept, CrossbarGeometry(8, 8, 1, 2, 8), Adc("symmetric", 1))
     assert not matrix.reads_windows
     # 1 bit: 0 and below read -2, above 2: one read of 1 a kernel, twice where columns are paired
-    levels = [naive.adc("symmetric", 1, 2, y, False) for y in (1, 0)]
+    levels = [int(naive.adc("symmetric", 1, 2, y, False)) for y in (1, 0)]
     one_bit = levels[0] - levels[1]  # positive column less negative one, lowest digit
     high_digit = 2 * (levels[1] - levels[1])
     assert matrix.read(np.ones((1, 2), np.int64), 1)[0].tolist() == [[one_bit + high_digit] * 2]

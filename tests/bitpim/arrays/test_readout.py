@@ -1,4 +1,6 @@
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -354,14 +356,76 @@ def test_converters_of_few_steps_and_of_many(rows: int, bits: int, encoding: str
     assert np.array_equal(matrix.read(inputs, 2)[0], matrix.read_literally(inputs, 2)[0])
 
 
-def test_levels_beyond_a_lane_are_joined_one_by_one() -> None:
-    """Sums fit 16 bits with their sign, what they read as does not."""
+def test_steps_larger_than_any_sum() -> None:
+    """One reading counts for more than the sums of two reads together."""
     stored = encode_weights(np.full((32, 2), 127), 8, "offset", 8, 16)
     geometry, adc = CrossbarGeometry(16, 2, 8, dac_bits=3), Adc("round", 1, 40000)
     matrix = CrossbarMatrix(stored, geometry, adc, InputCoding(3))
     made = matrix.read(np.full((1, 32), 7), 1)[0]
     # 16 * 255 * 7 = 28560, more than half of the range, in each of two arrays
     assert made.tolist() == [[2 * 40000 - 32 * 7 * 128] * 2]
+
+
+def test_readings_beyond_a_lane_are_joined_one_by_one() -> None:
+    """Sums fit 16 bits with their sign; half steps of nearly half a level do not."""
+    stored = encode_weights(np.full((32, 2), 127), 8, "offset", 8, 16)
+    geometry, adc = CrossbarGeometry(16, 2, 8, dac_bits=3), Adc("symmetric", 16, 32768)
+    matrix = CrossbarMatrix(stored, geometry, adc, InputCoding(3))
+    made = matrix.read(np.full((1, 32), 7), 1)[0]
+    level = naive.adc("symmetric", 16, 32768, 16 * 255 * 7, False)
+    assert adc.table(0, 28560)[-1] > 2**15
+    assert made.tolist() == [[naive.half_up(2 * level) - 32 * 7 * 128] * 2]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.integers(2, 9), st.integers(1, 4), st.integers(1, 40))
+def test_round_errs_by_half_a_step_a_read_at_most(
+    seed: int, bits: int, cell_bits: int, n_rows: int
+) -> None:
+    """One column, inputs of one bit; a converter of one bit more has a smaller bound."""
+    rng = np.random.default_rng(seed)
+    weights = rng.integers(0, 2**cell_bits, (n_rows, 1))
+    geometry = CrossbarGeometry(16, 8, cell_bits, int(rng.integers(1, 17)))
+    stored = encode_weights(weights, cell_bits + 1, "differential", cell_bits, 16)
+    inputs = rng.integers(0, 2, (6, n_rows))
+    bounds = []
+    for n_bits in (bits, bits + 1):
+        adc = Adc("round", n_bits)
+        matrix = CrossbarMatrix(stored, geometry, adc, InputCoding(1))
+        made = matrix.read(inputs, 1)[0]
+        n_reads = len(matrix.block_edges) - 1
+        bounds.append(n_reads * adc.step(0, geometry.largest_sum) / 2)
+        rounded = 0 if matrix.is_lossless else Fraction(1, 2)
+        assert np.abs(made - inputs @ weights).max() <= bounds[-1] + rounded
+    assert bounds[1] <= bounds[0]
+
+
+def test_each_bit_of_a_rounding_adc_helps() -> None:
+    """128 rows of 2-bit cells: no whole step at 8 bits, and yet errors fall below those at 7."""
+    rng = np.random.default_rng(6)
+    weights, coding = random_weights(rng, (256, 16), 8), InputCoding(8)
+    stored = encode_weights(weights, 8, "offset", 2, 128)
+    inputs = rng.integers(0, 256, (20, 256)) * (rng.random((20, 256)) < 0.3)
+    errors = []
+    for bits in range(4, 10):
+        matrix = CrossbarMatrix(stored, CrossbarGeometry(), Adc("round", bits), coding)
+        off = matrix.read(inputs, 1)[0] - products(inputs, weights)
+        errors.append(float(np.sqrt(np.mean(off.astype(np.float64) ** 2))))
+    assert errors[-1] == 0
+    assert all(more < 0.75 * fewer for fewer, more in pairwise(errors))
+
+
+def test_sums_that_leave_64_bits_when_scaled_are_refused() -> None:
+    """Steps of 65537 / 65535 for sums of 32768 reads: 2^15 * 2^16 * 257 * 257 * 2^17."""
+    adc, coding = Adc("round", 16, 65537), InputCoding(16)
+    for n_rows, fits in ((2**10, True), (2**15, False)):
+        stored = encode_weights(np.full((n_rows, 1), 2**15 - 1), 16, "offset", 8, n_rows)
+        geometry = CrossbarGeometry(n_rows, 2, 8, 1, 1, 8)
+        if fits:
+            CrossbarMatrix(stored, geometry, adc, coding)
+            continue
+        with pytest.raises(AccumulatorError, match="for steps of 65537/65535 levels in 64 bits"):
+            CrossbarMatrix(stored, geometry, adc, coding)
 
 
 def test_a_range_calibrated_on_the_sums_seen_loses_less() -> None:
