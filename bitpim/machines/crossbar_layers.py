@@ -208,15 +208,11 @@ class CrossbarLayer:
         """Return how often each partial sum occurs over all conv groups, and the least one."""
         images = _channels_last(inputs, self._dtype)
         step = self._samples_at_once()
-        found = [
-            reader.partial_sums(self.windows(images[first : first + step], group))
-            for first in range(0, len(images), step)
-            for group, reader in enumerate(self.readers)
-        ]
-        least = min(at for _, at in found)
-        total = np.zeros(max(at + len(seen) for seen, at in found) - least, np.int64)
-        for seen, at in found:
-            total[at - least : at - least + len(seen)] += seen
+        total, least = np.zeros(0, np.int64), 0
+        for first in range(0, len(images), step):
+            for group, reader in enumerate(self.readers):
+                seen, at = reader.partial_sums(self.windows(images[first : first + step], group))
+                total, least = _tallied(total, least, seen, at)
         return total, least
 
     def _read(self, images: Codes, out: Codes) -> ReadCounts:
@@ -268,3 +264,12 @@ def _checked_steps(layer: LayerRecord, constants: Ints) -> RequantizeSteps:
 def _channels_last(codes: Codes, dtype: np.dtype[Any]) -> Codes:
     images = codes.transpose(0, 2, 3, 1) if codes.ndim == 4 else codes[:, None, None, :]
     return np.ascontiguousarray(images, dtype)
+
+
+def _tallied(total: Ints, least: int, seen: Ints, at: int) -> tuple[Ints, int]:
+    """Return two tallies of numbers as one; each begins at its own least number."""
+    start = min(least, at)
+    joined = np.zeros(max(least + len(total), at + len(seen)) - start, np.int64)
+    joined[least - start : least - start + len(total)] += total
+    joined[at - start : at - start + len(seen)] += seen
+    return joined, start

@@ -66,11 +66,15 @@ def make_machine(
     Raises
     ------
     ConfigError
-        Unknown machine, preset or key, or a value out of range.
+        Unknown machine, preset or key, a value out of range, or one that nothing would use.
     """
     entry = _entry(name)
     settings = load_preset(name, preset)
     if assignments:
         settings = override(settings, assignments)
+    unused = settings.unused()
+    for key in (assignment.partition("=")[0].strip() for assignment in assignments):
+        if key in unused:
+            raise ConfigError(f"{key}: nothing uses it but converter.{unused[key]}; set that too")
     machine: Machine = getattr(import_module(entry.module), entry.class_name)(settings)
     return machine

@@ -50,6 +50,23 @@ def test_unknown_preset_and_key_are_config_errors() -> None:
         registry.make_machine("neural_cache", None, ["geometry.rows=1"])
 
 
+@pytest.mark.parametrize(
+    ("assigned", "user"),
+    [
+        (["converter.adc_full_scale=9"], "converter.adc_range=given"),
+        (["converter.calibration_samples=3"], "converter.adc_range=calibrated"),
+        (["converter.calibration_coverage=0.5", "converter.adc_model=round"], "calibrated"),
+        (["converter.adc_model=exact", "converter.adc_bits=3"], "another adc_model than exact"),
+    ],
+)
+def test_a_setting_that_nothing_would_use_is_an_error(assigned: list[str], user: str) -> None:
+    for name in ("dense_crossbar", "isaac", "sre", "pattern_crossbar"):
+        with pytest.raises(ConfigError, match=f"nothing uses it but .*{user}; set that too"):
+            registry.make_machine(name, None, assigned)
+    used = ["converter.adc_model=round", "converter.adc_range=given", "converter.adc_full_scale=9"]
+    assert registry.make_machine("sre", None, used).settings.converter.adc_full_scale == 9
+
+
 def test_every_machine_is_named_once_and_has_prices() -> None:
     assert list(registry.machine_names()) == sorted(registry._MACHINES)
     for name in registry.machine_names():
