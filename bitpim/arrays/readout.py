@@ -22,7 +22,7 @@ from bitpim.arrays.pieces import ReadCounts, ReadPieces
 from bitpim.arrays.products import ExactProduct
 from bitpim.arrays.scaling import DigitalScale
 from bitpim.arrays.threads import share_out
-from bitpim.errors import AccumulatorError, ConfigError, LayoutError, MappingError
+from bitpim.errors import AccumulatorError, ConfigError, MappingError
 from bitpim_kernels.crossbar import (
     Columns,
     Transfer,
@@ -254,25 +254,8 @@ class CrossbarMatrix:
         if self.skip != "none":
             self._check_skipping()
 
-    def _checked(self, inputs: npt.NDArray[Any], n_samples: int) -> npt.NDArray[Any]:
-        codes = np.asarray(inputs)
-        low, high = self.inputs.ends
-        if codes.ndim != 2 or codes.shape[1] != self.n_rows or codes.dtype.kind not in "iu":
-            raise LayoutError(
-                f"crossbar matrix: need integer inputs (positions, {self.n_rows}), got "
-                f"{codes.dtype} {codes.shape}"
-            )
-        if len(codes) % max(1, n_samples) or (n_samples < 1 and len(codes)):
-            raise LayoutError(
-                f"crossbar matrix: need the same number of positions for each of {n_samples} "
-                f"samples, got {len(codes)} in all"
-            )
-        if codes.size and (codes.min() < low or codes.max() > high):
-            raise LayoutError(
-                f"crossbar matrix: need inputs within {low}..{high}, got "
-                f"{codes.min()}..{codes.max()}"
-            )
-        return np.ascontiguousarray(codes)
+    def _checked(self, x: npt.NDArray[Any], n_samples: int) -> npt.NDArray[Any]:
+        return self.inputs.checked("crossbar matrix", x, self.n_rows, n_samples)
 
     def _check_skipping(self) -> None:
         if self._table[-self._least] != 0:
