@@ -65,8 +65,8 @@ def _edges(found: Found) -> Iterator[str]:
         "512 rows"
     )
     yield (
-        "  array: units tile an array from its first row, 57 of 9 rows hold 512; window: a "
-        "channel's rows keep together"
+        "  array: units of 9 rows tile an array from its first row, 56 and one of 8 in 512; "
+        "window: a channel's 9 rows keep together, 504 of 512 rows used"
     )
     rows = [
         (

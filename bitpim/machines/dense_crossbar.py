@@ -90,6 +90,7 @@ class DenseCrossbar:
             converter.dac_bits,
         )
         self.adc = _converter(converter)
+        self._check_converter()
 
     def plan(self, trace: Trace) -> CrossbarPlan:
         """Lay a network out.
@@ -131,6 +132,11 @@ class DenseCrossbar:
         stored = self.encoded(numbers, self.geometry.rows_used(rows))
         skip = self.settings.mapping.zero_skip
         return CrossbarMatrix(stored, self.geometry, adc, inputs, skip=skip, window_rows=rows)
+
+    @property
+    def skips_unless(self) -> str | None:
+        """Return the setting that makes the machine read all units, None where it does."""
+        return None if self.settings.mapping.zero_skip == "none" else "mapping.zero_skip=none"
 
     # What all share.
 
@@ -175,6 +181,24 @@ class DenseCrossbar:
     def _holds_lowest(self) -> bool:
         """Whether the encoding holds all codes of a width; pairs of magnitudes lack the lowest."""
         return not self.settings.numbers.encoding.startswith("differential")
+
+    def _check_converter(self) -> None:
+        """Raise where the converter does not go with the encoding, or with what is left out."""
+        model, most = self.adc.model, self.geometry.largest_sum
+        paired = self.settings.numbers.encoding == "differential_paired"
+        if paired and model in ("floor", "round"):
+            raise ConfigError(
+                f"{self.name}: converter.adc_model {model} reads no partial sums below 0, which "
+                "numbers.encoding differential_paired gives; set converter.adc_model to clip, "
+                "sign_magnitude or symmetric"
+            )
+        calibrated = self.settings.converter.adc_range == "calibrated"  # then its range is to come
+        least = -most if paired else 0
+        if self.skips_unless and not calibrated and self.adc.table(least, most)[-least] != 0:
+            raise ConfigError(
+                f"{self.name}: converter.adc_model {model} does not read 0 as 0, so no read of "
+                f"zero inputs can be left out; set {self.skips_unless}"
+            )
 
     def _plan_layer(self, trace: Trace, layer: LayerRecord) -> BufferPlan | WeightedPlan:
         quantizations = trace.input_quantizations(layer)

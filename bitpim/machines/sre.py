@@ -57,6 +57,12 @@ class Sre(DenseCrossbar):
         )
         return "row_compression" if mapping.drop_zero_rows else "dense", maps
 
+    @property
+    def skips_unless(self) -> str | None:
+        """Return the setting that makes the machine read all units, None where it does."""
+        packs = self.settings.mapping.pack_active_rows
+        return "mapping.pack_active_rows=false" if packs else None
+
     def reader(
         self,
         layer: LayerRecord,

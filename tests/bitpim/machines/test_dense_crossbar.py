@@ -336,17 +336,18 @@ def test_cells_that_cannot_hold_the_weight() -> None:
     [
         (
             ["converter.adc_model=floor", "numbers.encoding=differential_paired", *WIDER],
-            "floor needs partial sums of at least 0, got -27; use clip, sign_magnitude",
+            "dense_crossbar: converter.adc_model floor reads no partial sums below 0",
         ),
         (
             ["converter.adc_model=symmetric", "converter.adc_bits=2", "mapping.zero_skip=vector"],
-            "need an ADC that reads 0 as 0 to skip zero inputs, got symmetric; read all units",
+            "symmetric does not read 0 as 0, so no read of zero inputs can be left out; set "
+            "mapping.zero_skip=none",
         ),
     ],
 )
 def test_converters_that_do_not_fit(assigned: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
-        run(dense(*assigned), SHAPES["linear"])
+        dense(*assigned)
 
 
 def test_wrong_requests_are_one_line() -> None:

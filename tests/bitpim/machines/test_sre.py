@@ -191,7 +191,7 @@ def test_threads_and_batches_change_nothing() -> None:
         (
             ["converter.adc_model=symmetric", "converter.adc_bits=2"],
             ConfigError,
-            "need an ADC that reads 0 as 0 to pass over rows without an input, got symmetric",
+            "sre: converter.adc_model symmetric does not read 0 as 0",
         ),
         (
             ["numbers.weight_bits=trace"],
