@@ -25,6 +25,8 @@ from bitpim_traces import open_trace
 __all__ = ["NETWORKS", "PEAK_LIMIT_BYTES", "Network", "Row", "examine"]
 
 PEAK_LIMIT_BYTES = 2 << 30
+N_BIT_IMAGES = 32
+"""Images that every crossbar machine runs at bit fidelity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +56,13 @@ class Network:
         return f"{self.maker or self.name}{mode}.h5"
 
 
-def _on_crossbars(
-    maker: str, share: float, within: float, *presets: str, n_bit: int = 32
-) -> list[Network]:
+def _on_crossbars(maker: str, share: float, within: float, *presets: str) -> list[Network]:
     """Return one network on machines whose names the presets begin with."""
     names = ("dense_crossbar", "isaac", "pattern_crossbar", "sre")
     return [
         Network(
             f"{maker}:{preset}",
-            n_bit,
+            N_BIT_IMAGES,
             share,
             within,
             maker=maker,
@@ -88,7 +88,7 @@ NETWORKS = {
         *_on_crossbars(
             "vgg16q_pattern", 0.8398, 0.005, "dense_crossbar", "pattern_crossbar", "sre"
         ),
-        *_on_crossbars("squeezenet", 39 / 64, 2 / 64, "sre", n_bit=2),
+        *_on_crossbars("squeezenet", 39 / 64, 2 / 64, "sre"),
     )
 }
 
