@@ -43,11 +43,14 @@ class NetworkPlan(Protocol):
     """A whole network laid out on a machine; made without running anything."""
 
     def table(self) -> list[dict[str, Any]]:
-        """One row a layer: index, name, kind, arrays, lanes, passes, utilization, cycles."""
+        """One row a layer: index, name, kind, arrays, utilization, cycles by phase, and more.
+
+        What more there is depends on the machine: lanes and passes, or reads and index bits.
+        """
         ...
 
     def counts(self, index: int, n_samples: int) -> PhaseCounts:
-        """Closed-form counts of a layer for that many samples."""
+        """Closed-form counts of a layer for that many samples, of inputs that skip nothing."""
         ...
 
 

@@ -86,7 +86,8 @@ class LayerResult:
 
     `digests` is uint8 (n_samples, 16), see `digest_samples`. `counts` are events by phase without
     the cycles, which are in `cycles`. `energy_pj` by phase is empty in a run without prices.
-    `plan` holds the scalars of the layer's row in the plan: arrays, lanes, passes, utilization.
+    `plan` holds the scalars of the layer's row in the plan: arrays, utilization, and more by
+    machine, as RESULT.md lists.
     `error_rows` is float64 (n, 3), one row of `figures.ERROR_COLUMNS` for each sample that has a
     float reference.
     """
