@@ -155,7 +155,7 @@ def prepare_weighted(layer: LayerRecord, quantization: Quantization) -> Prepared
 
     weight_reach = max(int(weight.max(initial=0)), -int(weight.min(initial=0)))
     narrow = sums_fit_int32(positive - negative, bias, max(-reach[0], reach[1]), weight_reach)
-    form, run, pack = _choose(narrow, geometry.groups == channels == n_filters)
+    form, run, pack = _choose(narrow, 1 < geometry.groups == channels == n_filters)
     rows, runs = _runs(weight, geometry, window)
     filters = pack(rows, runs, bias, geometry.groups)
     origin = (geometry.padding[0], geometry.padding[2])

@@ -96,26 +96,33 @@ GEOMETRIES = [
 
 @pytest.mark.parametrize(("size", "geometry"), GEOMETRIES)
 @pytest.mark.parametrize(
-    ("groups", "n_filters"), [(1, 5), (1, 16), (1, 17), (2, 6), (4, 4), (4, 8)]
+    ("channels", "groups", "n_filters"),
+    [(4, 1, 5), (4, 1, 16), (4, 1, 17), (4, 2, 6), (4, 4, 4), (4, 4, 8), (1, 1, 1), (1, 1, 2)],
 )
 @pytest.mark.parametrize("zero", [-128, 127, 3])
 def test_convolutions_of_awkward_shapes(
-    size: tuple[int, int], geometry: Geometry, groups: int, n_filters: int, zero: int
+    size: tuple[int, int],
+    geometry: Geometry,
+    channels: int,
+    groups: int,
+    n_filters: int,
+    zero: int,
 ) -> None:
     rng = np.random.default_rng(1)
     geometry = replace(geometry, groups=groups)
-    weight = rng.integers(-128, 128, (n_filters, 4 // groups, *geometry.kernel), dtype=np.int8)
+    shape = (n_filters, channels // groups, *geometry.kernel)
+    weight = rng.integers(-128, 128, shape, dtype=np.int8)
     scale = np.full(n_filters, 2**10, np.int32)
     layer = conv_layer(
         weight,
-        (4, *size),
+        (channels, *size),
         geometry=geometry,
         pad_code=zero,
         weight_zero=rng.integers(-128, 128, n_filters),
         bias=TensorRecord.of(rng.integers(-999, 999, n_filters), axes="O", role="bias"),
         requantize=Requantize("half_up_shift", scale, np.full(n_filters, 15, np.int32)),
     )
-    codes = rng.integers(-128, 128, (3, 4, *size), dtype=np.int8)
+    codes = rng.integers(-128, 128, (3, channels, *size), dtype=np.int8)
     assert_equals_naive(layer, [quantization(zero=zero)], [codes])
 
 
@@ -168,14 +175,15 @@ def test_depthwise_is_chosen_when_it_may_be(bits: int) -> None:
 @pytest.mark.parametrize("form", ["narrow", "depthwise", "wide"])
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_sum_beyond_the_accumulator_raises_only_when_it_occurs(form: str, sign: int) -> None:
-    n = 1 if form == "depthwise" else 2
+    n, channels = 2, 2 if form == "depthwise" else 1
     weight = np.full((n, 1, 1, 1), 127, np.int8)
     bias = TensorRecord.of(np.full(n, 2**40 if form == "wide" else 0), axes="O", role="bias")
     highest = (2**41 if form == "wide" else 2**13) - 1
     bits = 42 if form == "wide" else 14
     layer = conv_layer(
         weight,
-        (1, 2, 2),
+        (channels, 2, 2),
+        geometry=Geometry((1, 1), groups=channels),
         accumulator_bits=bits,
         bias=bias,
         requantize=Requantize("float_scale_half_even", scale=np.ones(1, np.float32)),
@@ -185,7 +193,7 @@ def test_a_sum_beyond_the_accumulator_raises_only_when_it_occurs(form: str, sign
         layer = replace(layer, bias=bias)
     prepared = prepare_layer(layer, [quantization()])
     assert prepare_weighted(layer, quantization()).form == form
-    codes = np.full((1, 1, 2, 2), sign * 64, np.int8)
+    codes = np.full((1, channels, 2, 2), sign * 64, np.int8)
     assert prepared.run([codes]).shape == (1, n, 2, 2)
     codes[0, 0, 1, 1] += sign
     with pytest.raises(AccumulatorError, match=f"{bits} bits"):
