@@ -105,6 +105,26 @@ class StoredWeights:
     offsets: Ints | None = None
 
     @property
+    def row_groups(self) -> Ints:
+        """The group of each row, (rows,)."""
+        return np.searchsorted(self.row_edges, np.arange(len(self.cells)), "right") - 1
+
+    @property
+    def digital(self) -> Ints:
+        """What an input of 1 adds without a read, (rows, n_outputs)."""
+        given: Ints = self.corrections[self.row_groups]
+        return given if self.offsets is None else given - self.offsets
+
+    @property
+    def weights(self) -> Ints:
+        """The weights that cells and digital side hold together, (rows, n_outputs)."""
+        weights, groups = self.digital, self.row_groups
+        for first in range(0, self.cells.shape[1], self.n_outputs):
+            columns = slice(first, first + self.n_outputs)
+            weights += self.cells[:, columns] * self.factors[groups, columns]
+        return weights
+
+    @property
     def paired(self) -> bool:
         """Whether a column is a pair of bitlines, so that cells are signed."""
         return self.encoding == "differential_paired"

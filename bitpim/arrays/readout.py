@@ -317,15 +317,7 @@ class CrossbarMatrix:
     @cached_property
     def _exact(self) -> ExactProduct:
         """The weights that the cells hold, to multiply with."""
-        stored = self.stored
-        group = np.searchsorted(stored.row_edges, np.arange(self.n_rows), "right") - 1
-        weights: Ints = stored.corrections[group]
-        for first in range(0, self.n_columns, self.n_outputs):
-            columns = slice(first, first + self.n_outputs)
-            weights += stored.cells[:, columns] * stored.factors[group, columns]
-        if stored.offsets is not None:
-            weights -= stored.offsets
-        return ExactProduct(weights, self.inputs.width)
+        return ExactProduct(self.stored.weights, self.inputs.width)
 
     @cached_property
     def _reach(self) -> tuple[int, int]:

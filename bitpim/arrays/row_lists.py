@@ -316,29 +316,13 @@ class ListReader:
     @cached_property
     def _digital(self) -> ExactProduct | None:
         """What the digital side adds to each product without a read."""
-        weights = self._corrections
-        return ExactProduct(weights, self.inputs.inputs.width) if weights.any() else None
+        given = self.stored.digital
+        return ExactProduct(given, self.inputs.inputs.width) if given.any() else None
 
     @cached_property
     def _exact(self) -> ExactProduct:
         """The weights that the cells hold."""
-        stored, weights = self.stored, self._corrections.copy()
-        group = self._group_of_rows
-        for first in range(0, stored.cells.shape[1], stored.n_outputs):
-            columns = slice(first, first + stored.n_outputs)
-            weights += stored.cells[:, columns] * stored.factors[group, columns]
-        return ExactProduct(weights, self.inputs.inputs.width)
-
-    @property
-    def _group_of_rows(self) -> Ints:
-        rows = np.arange(len(self.stored.cells))
-        return np.searchsorted(self.stored.row_edges, rows, "right") - 1
-
-    @property
-    def _corrections(self) -> Ints:
-        offsets = self.stored.offsets
-        weights: Ints = self.stored.corrections[self._group_of_rows]
-        return weights if offsets is None else weights - offsets
+        return ExactProduct(self.stored.weights, self.inputs.inputs.width)
 
 
 def _by_tile(cells: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -118,12 +118,12 @@ class ConverterSettings(Part):
         """Return the keys that change nothing beside the others, each with what would use it."""
         keys = {}
         if self.adc_range != "given":
-            keys["adc_full_scale"] = "adc_range=given"
+            keys["adc_full_scale"] = "converter.adc_range=given"
         if self.adc_range != "calibrated":
-            calibrated = "adc_range=calibrated"
+            calibrated = "converter.adc_range=calibrated"
             keys |= {"calibration_samples": calibrated, "calibration_coverage": calibrated}
         if self.adc_model == "exact":
-            keys["adc_bits"] = "another adc_model than exact"
+            keys["adc_bits"] = "another converter.adc_model than exact"
         return keys
 
 

@@ -35,7 +35,7 @@ from bitpim.arrays.encodings import StoredWeights, columns_per_weight, encode_we
 from bitpim.arrays.periphery import PreparedLayer, prepare_layer
 from bitpim.arrays.readout import CrossbarMatrix, InputCoding
 from bitpim.arrays.threads import use_threads
-from bitpim.config.crossbar_models import ConverterSettings, DenseCrossbarSettings
+from bitpim.config.crossbar_models import ConverterSettings, CrossbarSettings, DenseCrossbarSettings
 from bitpim.errors import ConfigError
 from bitpim.machines.crossbar_layers import (
     CrossbarLayer,
@@ -58,7 +58,13 @@ from bitpim.mapping.dense_blocks import DenseBlocks
 from bitpim.mapping.matrix_maps import DenseMap
 from bitpim_traces.records import LayerRecord, Quantization, Trace
 
-__all__ = ["DenseCrossbar", "PreparedCrossbars", "matrix_sizes"]
+__all__ = [
+    "DenseCrossbar",
+    "PreparedCrossbars",
+    "converter_of",
+    "geometry_of",
+    "matrix_sizes",
+]
 
 Fidelity = Literal["bit", "integer"]
 
@@ -80,16 +86,7 @@ class DenseCrossbar:
                 f"{self.name}: numbers.encoding column_flip needs columns with all their rows, "
                 "which this machine does not keep together; use another encoding"
             )
-        sizes, converter = settings.geometry, settings.converter
-        self.geometry = CrossbarGeometry(
-            sizes.array_rows,
-            sizes.array_columns,
-            sizes.cell_bits,
-            sizes.ou_rows,
-            sizes.ou_columns,
-            converter.dac_bits,
-        )
-        self.adc = _converter(converter)
+        self.geometry, self.adc = geometry_of(settings), converter_of(settings.converter)
         self._check_converter()
 
     def plan(self, trace: Trace) -> CrossbarPlan:
@@ -329,7 +326,21 @@ def _channel_rows(layer: LayerRecord) -> int:
     return layer.geometry.kernel[0] * layer.geometry.kernel[1] if layer.geometry else 1
 
 
-def _converter(settings: ConverterSettings) -> Adc:
+def geometry_of(settings: CrossbarSettings) -> CrossbarGeometry:
+    """Return the sizes of the crossbars that settings describe."""
+    sizes = settings.geometry
+    return CrossbarGeometry(
+        sizes.array_rows,
+        sizes.array_columns,
+        sizes.cell_bits,
+        sizes.ou_rows,
+        sizes.ou_columns,
+        settings.converter.dac_bits,
+    )
+
+
+def converter_of(settings: ConverterSettings) -> Adc:
+    """Return the ADC that settings describe; its range is maximal where it is to be calibrated."""
     if settings.adc_model == "exact":
         return Adc()
     full_scale = settings.adc_full_scale if settings.adc_range == "given" else None

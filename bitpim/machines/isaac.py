@@ -9,8 +9,8 @@ What is emulated
     What `dense_crossbar` emulates, on whole arrays, with column flips by crossbar and column.
 What is left out
     The pipeline between layers and the replication of early layers: layers follow each other. The
-    figures of the chip are not used for time or energy; the plan says when a network needs more
-    crossbars than the chip has.
+    figures of the chip are not used for time or energy; a network that needs more crossbars than
+    the chip has is refused.
 How it is verified
     `tests/bitpim/machines/test_isaac.py`: lossless at 8 bits on random networks and equal to the
     referee at both fidelities; peak rate against the paper's in `bench/reproduce`.

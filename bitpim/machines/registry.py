@@ -75,6 +75,6 @@ def make_machine(
     unused = settings.unused()
     for key in (assignment.partition("=")[0].strip() for assignment in assignments):
         if key in unused:
-            raise ConfigError(f"{key}: nothing uses it but converter.{unused[key]}; set that too")
+            raise ConfigError(f"{key}: nothing uses it but {unused[key]}; set that too")
     machine: Machine = getattr(import_module(entry.module), entry.class_name)(settings)
     return machine

@@ -1,36 +1,26 @@
 """Whether a machine's settings alone may take it away from the referee's codes."""
 
-from typing import Any
-
-from bitpim.arrays.adc import Adc
 from bitpim.arrays.crossbar import CrossbarGeometry
+from bitpim.config import Settings
+from bitpim.config.crossbar_models import CrossbarSettings
+from bitpim.machines.dense_crossbar import converter_of, geometry_of
 
 __all__ = ["lossy_step"]
 
 
-def lossy_step(settings: Any) -> str | None:
+def lossy_step(settings: Settings) -> str | None:
     """Describe the converter of a machine where it may lose something by setting, else None.
 
     A converter whose range is calibrated may meet a partial sum that calibration did not.
     """
-    converter = getattr(settings, "converter", None)
-    if converter is None or converter.adc_model == "exact":
+    if not isinstance(settings, CrossbarSettings) or settings.converter.adc_model == "exact":
         return None
-    sizes = settings.geometry
-    geometry = CrossbarGeometry(
-        sizes.array_rows,
-        sizes.array_columns,
-        sizes.cell_bits,
-        sizes.ou_rows,
-        sizes.ou_columns,
-        converter.dac_bits,
-    )
+    converter, geometry = settings.converter, geometry_of(settings)
     least, most = _reach(geometry, settings.numbers.encoding)
-    given = converter.adc_full_scale if converter.adc_range == "given" else None
-    adc = Adc(converter.adc_model, converter.adc_bits, given)
+    adc = converter_of(converter)
     if converter.adc_range != "calibrated" and adc.is_lossless(least, most):
         return None
-    scale = {"given": f", range {given} given", "calibrated": ", range calibrated"}
+    scale = {"given": f", range {adc.full_scale} given", "calibrated": ", range calibrated"}
     return (
         f"ADC {adc.model} of {adc.bits} bit{'s' * (adc.bits != 1)}"
         f"{scale.get(converter.adc_range, '')}, partial sums {least} to {most} of OUs of "

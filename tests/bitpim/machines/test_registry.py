@@ -56,7 +56,10 @@ def test_unknown_preset_and_key_are_config_errors() -> None:
         (["converter.adc_full_scale=9"], "converter.adc_range=given"),
         (["converter.calibration_samples=3"], "converter.adc_range=calibrated"),
         (["converter.calibration_coverage=0.5", "converter.adc_model=round"], "calibrated"),
-        (["converter.adc_model=exact", "converter.adc_bits=3"], "another adc_model than exact"),
+        (
+            ["converter.adc_model=exact", "converter.adc_bits=3"],
+            "another converter.adc_model than exact",
+        ),
     ],
 )
 def test_a_setting_that_nothing_would_use_is_an_error(assigned: list[str], user: str) -> None:
