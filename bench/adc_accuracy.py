@@ -26,13 +26,13 @@ import numpy.typing as npt
 from bench.adc_figure import draw_accuracy
 from bench.networks.__main__ import NETWORKS
 from bench.real_networks import Network, make_trace
-from bitpim.arrays.periphery import prepare_layer
-from bitpim.arrays.threads import use_threads
+from bitpim.digital.layers import prepare_layer
 from bitpim.errors import BitpimError, ConfigError
 from bitpim.machines.machine import Machine
 from bitpim.machines.registry import make_machine
 from bitpim.machines.schedule import run_layers
 from bitpim.report.figure_file import FORMATS, write_figure
+from bitpim.threads import use_threads
 from bitpim_traces import open_trace
 from bitpim_traces.records import Trace
 

@@ -7,10 +7,10 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from bitpim.arrays.catalog import Widths, catalog_program
-from bitpim.arrays.program import Program
-from bitpim.arrays.subarray import Subarray
-from bitpim.arrays.threads import share_out
+from bitpim.programs.catalog import Widths, catalog_program
+from bitpim.programs.program import Program
+from bitpim.sram.subarray import Subarray
+from bitpim.threads import share_out
 from bitpim_kernels import opcodes as op
 from bitpim_kernels.bitline import BLOCK_WORDS, aligned_rows, run_program, run_program_share
 

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from bitpim.arrays.adc import Adc
-from bitpim.arrays.crossbar import CrossbarGeometry
-from bitpim.arrays.encodings import encode_weights
-from bitpim.arrays.readout import CrossbarMatrix, InputCoding
-from bitpim.arrays.threads import use_threads
+from bitpim.crossbar.adc import Adc
+from bitpim.crossbar.array import CrossbarGeometry
+from bitpim.crossbar.encodings import encode_weights
+from bitpim.crossbar.readout import CrossbarMatrix, InputCoding
+from bitpim.threads import use_threads
 
 Ratio = Callable[[str, Callable[[], object], Callable[[], object]], float]
 Floats = npt.NDArray[np.float32]

@@ -7,7 +7,7 @@ import numba
 import numpy as np
 import pytest
 
-from bitpim.arrays.periphery import prepare_layer
+from bitpim.digital.layers import prepare_layer
 from bitpim_traces.records import Geometry, LayerRecord, Quantization, Requantize, TensorRecord
 
 torch = pytest.importorskip("torch", reason="the twin is PyTorch; install bitpim[torch]")

@@ -8,7 +8,6 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bitpim.config import list_presets, load_preset
     from bitpim.errors import (
         AccumulatorError,
         ArrayBoundsError,
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
         TraceTooNew,
         TraceTooOld,
     )
+    from bitpim.machines.registry import list_presets, load_preset
     from bitpim.report.result_file import compare_results, open_result
 
 try:
@@ -49,7 +49,7 @@ _HOMES = {
         "TraceTooNew",
         "TraceTooOld",
     ),
-    "bitpim.config": ("list_presets", "load_preset"),
+    "bitpim.machines.registry": ("list_presets", "load_preset"),
     "bitpim.report.result_file": ("compare_results", "open_result"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitpim.arrays.program import Field, Program
-from bitpim.arrays.subarray import Subarray
+from bitpim.programs.program import Field, Program
+from bitpim.sram.subarray import Subarray
 
 __all__ = ["LANES", "Rows", "draw", "run"]
 

@@ -7,8 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from bitpim.config import load_preset
+from bitpim.errors import ConfigError
+from bitpim.legend import Legend
 from bitpim.machines.machine import Codes, LayerRun, PhaseCounts
+from bitpim.machines.registry import load_preset
+from bitpim.placement import Placements
+from bitpim.sram.plan import STREAMING
 from bitpim.verify.reference import iter_network
 from bitpim_traces.records import Trace
 
@@ -38,6 +42,16 @@ class RefereePlan:
             }
             for layer in self.trace.layers
         ]
+
+    def totals(self) -> dict[str, Any]:
+        return {}
+
+    @property
+    def assumes(self) -> str:
+        return ""
+
+    def placements(self, index: int) -> list[Placements]:
+        raise ConfigError(f"layer {index}: the referee places nothing")
 
     def counts(self, index: int, n_samples: int) -> PhaseCounts:
         elements = int(np.prod(self.trace.shape_of(index), dtype=np.int64))
@@ -91,6 +105,14 @@ class RefereeMachine:
         self.fail_at = fail_at
         self.failure = failure or KeyboardInterrupt()
         self.prepared: RefereeNetwork | None = None
+
+    @property
+    def legend(self) -> Legend:
+        timing = self.settings.timing
+        return Legend(timing.clock_compute_ghz, STREAMING, timing.phase_overlap == "stream")
+
+    def losses(self) -> str | None:
+        return None
 
     def plan(self, trace: Trace) -> RefereePlan:
         return RefereePlan(trace, self.machine_batch)

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bitpim.arrays.catalog import Widths, catalog_program
-from bitpim.arrays.subarray import Subarray
 from bitpim.cli.app import run
+from bitpim.programs.catalog import Widths, catalog_program
+from bitpim.sram.subarray import Subarray
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")

@@ -11,10 +11,10 @@ import numpy as np
 
 from bench.reproduce.crossbar_ratios import laid_out, use_of_plan
 from bench.reproduce.outlines import conv_shapes, outline
-from bitpim.arrays.adc import lossless_bits
-from bitpim.arrays.encodings import encode_weights
-from bitpim.config import load_preset
-from bitpim.config.crossbar_models import IsaacSettings
+from bitpim.crossbar.adc import lossless_bits
+from bitpim.crossbar.encodings import encode_weights
+from bitpim.machines.isaac import IsaacSettings
+from bitpim.machines.registry import load_preset
 from bitpim_traces.records import Trace
 
 __all__ = ["Anchor", "EdgeRow", "Quote", "anchors", "edge_rows", "isaac_peak", "quotes"]

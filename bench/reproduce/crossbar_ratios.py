@@ -10,15 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bitpim.arrays.events import Counts
-from bitpim.arrays.pieces import ReadCounts
 from bitpim.cost.model import CYCLES, energy
 from bitpim.cost.tables import PriceTable, list_price_tables, load_prices
+from bitpim.counts import Counts
+from bitpim.crossbar.matrix_maps import DenseMap, PatternMap
+from bitpim.crossbar.pieces import ReadCounts
+from bitpim.crossbar.plan import CrossbarPlan, MatrixMapping, WeightedPlan
 from bitpim.errors import ConfigError
 from bitpim.machines.machine import PhaseCounts
 from bitpim.machines.registry import make_machine
-from bitpim.mapping.crossbar_plan import CrossbarPlan, MatrixMapping, WeightedPlan
-from bitpim.mapping.matrix_maps import DenseMap, PatternMap
 from bitpim_traces.records import Trace
 
 __all__ = [

@@ -14,9 +14,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.reproduce.inception import CODES, Shape, inception_v3, record
-from bitpim.config import NeuralCacheSettings, load_preset, override
-from bitpim.mapping.cache_mapping import plan_layer
-from bitpim.mapping.cache_plan import LayerPlan, Phases, scale_phases
+from bitpim.config import override
+from bitpim.machines.neural_cache import NeuralCacheSettings
+from bitpim.machines.registry import load_preset
+from bitpim.sram.mapping import plan_layer
+from bitpim.sram.plan import LayerPlan, Phases, scale_phases
 from bitpim.units import cycles_to_s
 
 __all__ = ["Anchor", "Sensitivity", "anchors", "latency", "sensitivity"]

@@ -35,7 +35,7 @@ from bench.reproduce.pattern_text import text
 from bench.reproduce.real_crossbars import figures, open_traces, pattern_rows, sparse_row
 from bench.reproduce.sparse_rows import sparse_rows
 from bitpim.cost.tables import PriceTable
-from bitpim.mapping.crossbar_plan import CrossbarPlan
+from bitpim.crossbar.plan import CrossbarPlan
 from bitpim_traces.records import Trace
 
 __all__ = ["QUOTED", "main", "result"]

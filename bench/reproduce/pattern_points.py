@@ -20,9 +20,9 @@ from bench.reproduce.crossbar_ratios import (
     use_of,
 )
 from bench.reproduce.outlines import outline, pattern_masks
-from bitpim.arrays.adc import lossless_bits
 from bitpim.cost.tables import PriceTable
-from bitpim.mapping.matrix_maps import PatternMap
+from bitpim.crossbar.adc import lossless_bits
+from bitpim.crossbar.matrix_maps import PatternMap
 from bitpim_traces.records import Trace
 
 __all__ = [

@@ -21,8 +21,8 @@ from bench.reproduce.crossbar_ratios import (
     use_of_plan,
 )
 from bench.reproduce.sparse_rows import BASELINE
-from bitpim.arrays.events import Counts
 from bitpim.cost.tables import PriceTable
+from bitpim.counts import Counts
 from bitpim.machines.machine import PhaseCounts
 from bitpim.machines.registry import make_machine
 from bitpim_traces import open_trace

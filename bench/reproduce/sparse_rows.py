@@ -21,11 +21,11 @@ from bench.reproduce.crossbar_ratios import (
     use_of_plan,
 )
 from bench.reproduce.outlines import outline, random_weights
-from bitpim.arrays.events import Counts
-from bitpim.arrays.pieces import ReadCounts
 from bitpim.cost.tables import PriceTable
-from bitpim.mapping.crossbar_plan import Phases, WeightedPlan
-from bitpim.mapping.matrix_maps import CompressedMap
+from bitpim.counts import Counts
+from bitpim.crossbar.matrix_maps import CompressedMap
+from bitpim.crossbar.pieces import ReadCounts
+from bitpim.crossbar.plan import Phases, WeightedPlan
 from bitpim_traces.records import Trace
 from bitpim_traces.synthetic import weightless_network
 

@@ -17,7 +17,7 @@ Machine = Annotated[str, typer.Argument(metavar="MACHINE", help="Machine, such a
 @app.command()
 def default(machine: Machine = "neural_cache", json: Json = False) -> None:
     """Print the default preset as a TOML file to start from."""
-    from bitpim.config import default_text
+    from bitpim.machines.registry import default_text
 
     text = default_text(machine)
     typer.echo(as_json({"machine": machine, "preset": text}) if json else text, nl=json)
@@ -26,7 +26,7 @@ def default(machine: Machine = "neural_cache", json: Json = False) -> None:
 @app.command()
 def schema(machine: Machine = "neural_cache", json: Json = False) -> None:
     """Print the JSON schema of a machine's presets (always JSON)."""
-    from bitpim.config import json_schema
+    from bitpim.machines.registry import json_schema
 
     typer.echo(as_json(json_schema(machine)))
 
@@ -39,7 +39,8 @@ def show(
     json: Json = False,
 ) -> None:
     """Show every setting with its value, source, confidence and meaning."""
-    from bitpim.config import describe, list_presets, load_preset, override, setting_rows
+    from bitpim.config import describe, override, setting_rows
+    from bitpim.machines.registry import list_presets, load_preset
 
     settings = override(load_preset(machine, preset), assignments or [])
     if json:

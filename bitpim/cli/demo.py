@@ -55,8 +55,7 @@ def demo(
     json: Json = False,
 ) -> None:
     """Replay the shipped network on neural_cache, bit by bit, and verify it."""
-    from bitpim.cost.tables import load_prices
-    from bitpim.machines.registry import default_prices, make_machine
+    from bitpim.machines.registry import make_machine, prices_of
     from bitpim.replay import replay
     from bitpim.report.result_file import open_result
 
@@ -70,7 +69,7 @@ def demo(
                 make_machine(MACHINE),
                 Path(folder) / "demo.h5",
                 jobs=n_jobs(jobs),
-                prices=load_prices(default_prices(MACHINE)),
+                prices=prices_of(MACHINE),
                 progress=progress,
             )
         result = open_result(out)

@@ -88,15 +88,9 @@ def draw_layer(trace: "Trace", planned: Any, index: int, path: Path, title: str)
     ConfigError
         The machine's plan has no placements, or the layer has no weights.
     """
-    from bitpim.errors import ConfigError
-    from bitpim.mapping.placement import Placements
+    from bitpim.placement import Placements
     from bitpim.report.placement_plot import plot_placements
 
-    if not hasattr(planned, "placements"):
-        raise ConfigError(
-            f"{title}: need a machine that places weights in crossbars to draw, such as "
-            "dense_crossbar; leave out --plot"
-        )
     layer = trace.layers[index]
     kernel = (1, 1) if layer.geometry is None else layer.geometry.kernel
     placements = Placements.joined(planned.placements(index))

@@ -8,7 +8,7 @@ import typer
 from bitpim.cli.options import Json
 
 if TYPE_CHECKING:
-    from bitpim.arrays.catalog import Widths
+    from bitpim.programs.catalog import Widths
 
 __all__ = ["app"]
 
@@ -31,7 +31,7 @@ ArrayRows = Annotated[int, typer.Option("--rows", min=1, max=65_536, help="Rows 
 
 
 def _widths(bits: int, weight_bits: int | None, total_bits: int | None, n_rows: int) -> "Widths":
-    from bitpim.arrays.catalog import Widths
+    from bitpim.programs.catalog import Widths
 
     weight = bits if weight_bits is None else weight_bits
     total = min(bits + weight + 8, 64) if total_bits is None else total_bits
@@ -48,8 +48,8 @@ def show(
     json: Json = False,
 ) -> None:
     """Print a program row by row."""
-    from bitpim.arrays.catalog import catalog_program
-    from bitpim.arrays.family import SRAM
+    from bitpim.programs.catalog import catalog_program
+    from bitpim.programs.family import SRAM
 
     program = catalog_program(name, _widths(bits, weight_bits, accumulator_bits, rows))
     if not json:
@@ -91,8 +91,8 @@ def list_programs(
     json: Json = False,
 ) -> None:
     """Print the cycles and rows of every program."""
-    from bitpim.arrays.catalog import CATALOG, catalog_program
     from bitpim.errors import ProgramError
+    from bitpim.programs.catalog import CATALOG, catalog_program
 
     widths = _widths(bits, weight_bits, accumulator_bits, rows)
     found: list[dict[str, Any]] = []

@@ -50,14 +50,13 @@ def replay(
     json: Json = False,
 ) -> None:
     """Run a trace on a machine and write what came out and what it took."""
-    from bitpim.cost.tables import load_prices
-    from bitpim.machines.registry import default_prices, make_machine
+    from bitpim.machines.registry import make_machine, prices_of
     from bitpim.replay import parse_layers, parse_samples
     from bitpim.replay import replay as run
     from bitpim.report.result_file import open_result
 
     maker = make_machine(machine, preset, assignments or [])
-    table = None if prices == "none" else load_prices(prices or default_prices(machine))
+    table = None if prices == "none" else prices_of(machine, prices)
     wanted = parse_samples(samples)
     with opened_trace(trace) as opened:
         kept = None if layers is None else parse_layers(opened, layers)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bitpim.report.result_file import Result
     from bitpim.verify.compare import LayerComparison
     from bitpim.verify.digests import DigestComparison, DigestReport
-    from bitpim.verify.golden import VerifyReport
+    from bitpim.verify.side_by_side import VerifyReport
     from bitpim_traces.records import Trace
 
 __all__ = ["verified_result", "verify"]
@@ -56,7 +56,6 @@ def verify(
     codes do differ, and the last line says so.
     """
     from bitpim.machines.registry import make_machine
-    from bitpim.verify.lossy import lossy_step
 
     if (result is None) == (machine is None):
         raise typer.BadParameter("need either a result file or --machine", param_hint="RESULT")
@@ -66,7 +65,7 @@ def verify(
         if machine is not None:
             maker = make_machine(machine, preset, assignments or [])
             report = _verified_machine(opened, maker, fidelity, samples, n_jobs(jobs))
-            figures, lossy = report.figures, lossy_step(maker.settings)
+            figures, lossy = report.figures, maker.losses()
             what = f"{machine}, {fidelity.value} fidelity"
         else:
             from bitpim.report.result_file import open_result
@@ -99,12 +98,11 @@ def _verdict(report: "VerifyReport | DigestReport", lossy: str | None) -> list[s
 
 def _lossy_run(found: "Result") -> str | None:
     """Describe what is lossy in a run's settings; None where this version cannot read them."""
-    from bitpim.config import parse_preset
     from bitpim.errors import ConfigError
-    from bitpim.verify.lossy import lossy_step
+    from bitpim.machines.registry import machine_of_preset
 
     try:
-        return lossy_step(parse_preset(found.header.preset))
+        return machine_of_preset(found.header.preset).losses()
     except ConfigError:
         return None
 
@@ -118,7 +116,7 @@ def _verified_machine(
 ) -> "VerifyReport":
     """Run a machine beside the referee."""
     from bitpim.replay import batch_size, parse_samples, sample_range
-    from bitpim.verify.golden import verify_trace
+    from bitpim.verify.side_by_side import verify_trace
 
     wanted = sample_range(trace, parse_samples(samples))
     say_when_compiling()

@@ -2,25 +2,19 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from bitpim.errors import ConfigError
 
 __all__ = [
     "CONFIDENCES",
-    "ArithmeticSettings",
     "Confidence",
     "Count",
-    "GeometrySettings",
-    "MappingSettings",
-    "NeuralCacheSettings",
     "Origin",
     "Part",
     "Settings",
-    "TimingSettings",
-    "TransferSettings",
     "did_you_mean",
 ]
 
@@ -29,9 +23,7 @@ CONFIDENCES: tuple[str, ...] = get_args(Confidence)
 STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
-Bits = Annotated[int, Field(ge=1, le=64)]
 Name = Annotated[str, Field(min_length=1)]
-Clock = Annotated[float, Field(gt=0, le=1000)]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -47,134 +39,6 @@ class Part(BaseModel):
     """One table of a preset."""
 
     model_config = STRICT
-
-
-class GeometrySettings(Part):
-    """What arrays there are and which of them compute."""
-
-    n_cache_slices: Count = Field(description="cache slices of the last-level cache")
-    ways_per_cache_slice: Count = Field(description="ways of one cache slice")
-    banks_per_way: Count = Field(description="banks of one way")
-    arrays_per_bank: Count = Field(description="arrays of one bank")
-    array_rows: Annotated[int, Field(ge=8, le=65_536)] = Field(description="wordlines of one array")
-    array_columns: Annotated[int, Field(ge=1, le=65_536)] = Field(
-        description="bitline pairs of one array, one lane each"
-    )
-    cpu_ways: Annotated[int, Field(ge=0)] = Field(
-        description="ways of a cache slice left to the CPU"
-    )
-    io_ways: Annotated[int, Field(ge=0)] = Field(
-        description="ways of a cache slice that stage input and output"
-    )
-
-    @model_validator(mode="after")
-    def _some_way_computes(self) -> Self:
-        if self.compute_ways < 1:
-            raise ValueError(
-                f"cpu_ways + io_ways must leave a way to compute: "
-                f"{self.cpu_ways} + {self.io_ways} of {self.ways_per_cache_slice}"
-            )
-        return self
-
-    @property
-    def compute_ways(self) -> int:
-        """Ways of a cache slice that compute and hold filters."""
-        return self.ways_per_cache_slice - self.cpu_ways - self.io_ways
-
-    @property
-    def arrays_per_way(self) -> int:
-        """Arrays of one way."""
-        return self.banks_per_way * self.arrays_per_bank
-
-    @property
-    def n_arrays(self) -> int:
-        """Arrays of the whole cache."""
-        return self.n_cache_slices * self.ways_per_cache_slice * self.arrays_per_way
-
-    @property
-    def n_compute_arrays(self) -> int:
-        """Arrays that compute."""
-        return self.n_cache_slices * self.compute_ways * self.arrays_per_way
-
-    @property
-    def n_io_arrays(self) -> int:
-        """Arrays that stage input and output."""
-        return self.n_cache_slices * self.io_ways * self.arrays_per_way
-
-    @property
-    def n_lanes(self) -> int:
-        """Lanes of the whole cache."""
-        return self.n_arrays * self.array_columns
-
-    @property
-    def n_compute_lanes(self) -> int:
-        """Lanes of the arrays that compute."""
-        return self.n_compute_arrays * self.array_columns
-
-
-class MappingSettings(Part):
-    """How layers are laid on lanes."""
-
-    filter_split_limit_taps: Count = Field(
-        description="most filter taps (R x S) a lane holds; larger filters are split over lanes"
-    )
-    filter_pack_limit_channels: Count = Field(
-        description="most channels of a 1 x 1 filter packed into one lane"
-    )
-    pad_channels_to_power_of_two: bool = Field(
-        description="give each convolution a power-of-two number of lanes"
-    )
-    partial_sum_bits: Bits = Field(description="width of the partial sum in a lane")
-    reduction_bits: Literal["grow", "fixed"] = Field(
-        description="lane reduction grows one bit a step, or keeps reduction_fixed_bits"
-    )
-    reduction_fixed_bits: Bits = Field(description="width of the reduction when it is fixed")
-    requantize_packing: Literal["packed", "in_place"] = Field(
-        description="gather the sums to full arrays before requantization, or leave them in place"
-    )
-    batch_size: Count = Field(description="samples that share one loading of the filters")
-
-
-class ArithmeticSettings(Part):
-    """Widths and encodings of the numbers in the lanes."""
-
-    max_operand_bits: Annotated[int, Field(ge=1, le=16)] = Field(
-        description="widest weight or activation code the machine accepts"
-    )
-    signed_encoding: Literal["offset"] = Field(
-        description="signed codes are stored unsigned, 2^(n-1) added"
-    )
-    host_requantize: bool = Field(
-        description="requantize modes the arrays lack run on the CPU, counted as bus bytes"
-    )
-
-
-class TimingSettings(Part):
-    """Clocks and cycle rules."""
-
-    cost_mode: Literal["nc_formula", "nc_paper_calibrated", "mve"] = Field(
-        description="which cycle counts the micro-programs are charged; the bits never change"
-    )
-    clock_compute_ghz: Clock = Field(description="clock of compute accesses")
-    mac_cycles_calibrated: Count = Field(
-        description="one 8-bit multiply-accumulate in nc_paper_calibrated"
-    )
-    reduction_step_cycles_calibrated: Count = Field(
-        description="one halving of the lanes in nc_paper_calibrated"
-    )
-    move_cycles_per_bit: Annotated[int, Field(ge=0, le=1000)] = Field(
-        description="moving one bit-plane to other lanes in a reduction"
-    )
-    phase_overlap: Literal["none", "stream"] = Field(
-        description="layer time: sum of phases, or the longer of computing and streaming"
-    )
-
-
-class TransferSettings(Part):
-    """Widths of the ways in and out, in bytes per compute cycle."""
-
-    bus_bytes_per_cycle: Count = Field(description="bus of one cache slice")
-    dram_bytes_per_cycle: Count = Field(description="all DRAM channels")
 
 
 class Origin(Part):
@@ -206,13 +70,3 @@ class Settings(BaseModel):
     def unused(self) -> Mapping[str, str]:
         """Return the keys that change nothing beside the others, each with what would use it."""
         return {}
-
-
-class NeuralCacheSettings(Settings):
-    """Settings of the machine `neural_cache`."""
-
-    geometry: GeometrySettings
-    mapping: MappingSettings
-    arithmetic: ArithmeticSettings
-    timing: TimingSettings
-    transfer: TransferSettings

@@ -3,27 +3,13 @@
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar, overload
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from bitpim.config.crossbar_models import (
-    DenseCrossbarSettings,
-    IsaacSettings,
-    PatternCrossbarSettings,
-    SreSettings,
-)
-from bitpim.config.machine_models import MACHINE_SETTINGS
-from bitpim.config.models import (
-    CONFIDENCES,
-    NeuralCacheSettings,
-    Origin,
-    Part,
-    Settings,
-    did_you_mean,
-)
+from bitpim.config.entry import MachineEntry, parts_of
+from bitpim.config.models import CONFIDENCES, Origin, Settings, did_you_mean
 from bitpim.errors import ConfigError
 
 __all__ = [
@@ -33,6 +19,7 @@ __all__ = [
     "json_schema",
     "list_presets",
     "load_preset",
+    "machine_of",
     "override",
     "parse_preset",
     "setting_rows",
@@ -57,44 +44,23 @@ class SettingRow(NamedTuple):
     meaning: str
 
 
-def _settings_model(machine: str) -> type[Settings]:
-    if machine not in MACHINE_SETTINGS:
-        raise ConfigError(f"unknown machine {machine!r}{did_you_mean(machine, MACHINE_SETTINGS)}")
-    return MACHINE_SETTINGS[machine]
+def list_presets(entry: MachineEntry) -> tuple[str, ...]:
+    """Return the names of a machine's packaged presets, sorted."""
+    return tuple(sorted(_packaged(entry)))
 
 
-def list_presets(machine: str | None = None) -> tuple[str, ...]:
-    """Return the names of the packaged presets, of one machine or of all."""
-    found = []
-    for entry in resources.files("bitpim").joinpath("presets").iterdir():
-        if entry.name.endswith(".toml"):
-            head = tomllib.loads(entry.read_text("utf-8"))["preset"]
-            if machine in (None, head["machine"]):
-                found.append(entry.name.removesuffix(".toml"))
-    return tuple(sorted(found))
+def _packaged(entry: MachineEntry) -> dict[str, str]:
+    """Return the texts of a machine's packaged presets by name."""
+    texts = {}
+    for file in entry.presets.iterdir():
+        if file.name.endswith(".toml"):
+            text = file.read_text("utf-8")
+            if tomllib.loads(text)["preset"]["machine"] == entry.name:
+                texts[file.name.removesuffix(".toml")] = text
+    return texts
 
 
-@overload
-def load_preset(
-    machine: Literal["neural_cache"], name_or_path: str | Path | None = None
-) -> NeuralCacheSettings: ...
-@overload
-def load_preset(
-    machine: Literal["dense_crossbar"], name_or_path: str | Path | None = None
-) -> DenseCrossbarSettings: ...
-@overload
-def load_preset(
-    machine: Literal["isaac"], name_or_path: str | Path | None = None
-) -> IsaacSettings: ...
-@overload
-def load_preset(
-    machine: Literal["pattern_crossbar"], name_or_path: str | Path | None = None
-) -> PatternCrossbarSettings: ...
-@overload
-def load_preset(machine: Literal["sre"], name_or_path: str | Path | None = None) -> SreSettings: ...
-@overload
-def load_preset(machine: str, name_or_path: str | Path | None = None) -> Settings: ...
-def load_preset(machine: str, name_or_path: str | Path | None = None) -> Settings:
+def load_preset(entry: MachineEntry, name_or_path: str | Path | None = None) -> Settings:
     """Return the settings of a machine from a packaged preset or a TOML file.
 
     Without a name the preset that bears the machine's name is taken. Anything that ends in
@@ -103,37 +69,44 @@ def load_preset(machine: str, name_or_path: str | Path | None = None) -> Setting
     Raises
     ------
     ConfigError
-        Unknown machine or preset, unreadable file, preset of another machine, or a value that is
-        missing, unknown, of the wrong type or out of range.
+        Unknown preset, unreadable file, preset of another machine, or a value that is missing,
+        unknown, of the wrong type, out of range or without a source.
     """
-    _settings_model(machine)
-    name = str(machine if name_or_path is None else name_or_path)
-    if name.endswith(".toml") or "/" in name or "\\" in name:
-        try:
-            text = Path(name).read_text("utf-8")
-        except (OSError, UnicodeDecodeError, ValueError) as error:
-            raise ConfigError(f"preset file {name}: cannot be read ({error})") from error
-        settings = parse_preset(text, where=name)
-    else:
-        settings = parse_preset(_packaged_text(name, machine), where=f"preset {name}")
-    if settings.machine != machine:
-        raise ConfigError(
-            f"preset {name}: is for machine {settings.machine!r}, need one for {machine!r}; "
-            f"known: {', '.join(list_presets(machine))}"
-        )
-    return settings
+    name = str(entry.name if name_or_path is None else name_or_path)
+    if not (name.endswith(".toml") or "/" in name or "\\" in name):
+        return parse_preset(_packaged_text(name, entry), entry, where=f"preset {name}")
+    try:
+        text = Path(name).read_text("utf-8")
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise ConfigError(f"preset file {name}: cannot be read ({error})") from error
+    return parse_preset(text, entry, where=name)
 
 
-def _packaged_text(name: str, machine: str | None = None) -> str:
-    known = list_presets(machine)
+def _packaged_text(name: str, entry: MachineEntry) -> str:
+    known = _packaged(entry)
     if name not in known:
         raise ConfigError(
-            f"unknown preset {name!r}{did_you_mean(name, known)} (a file name ends in .toml)"
+            f"unknown preset {name!r} of machine {entry.name!r}{did_you_mean(name, known)} (a file "
+            "name ends in .toml)"
         )
-    return resources.files("bitpim").joinpath("presets", f"{name}.toml").read_text("utf-8")
+    return known[name]
 
 
-def parse_preset(text: str, *, where: str = "preset") -> Settings:
+def machine_of(text: str, *, where: str = "preset") -> str:
+    """Return the name of the machine that a preset text is for.
+
+    Raises
+    ------
+    ConfigError
+        The text is no preset, or names no machine.
+    """
+    machine = _head_of(_tables_of(text, where), where).get("machine")
+    if not isinstance(machine, str):
+        raise ConfigError(f'{where}: [preset] needs machine = "..."')
+    return machine
+
+
+def parse_preset(text: str, entry: MachineEntry, *, where: str = "preset") -> Settings:
     """Return the settings that a preset text states; `where` names it in errors.
 
     Raises
@@ -141,23 +114,37 @@ def parse_preset(text: str, *, where: str = "preset") -> Settings:
     ConfigError
         As `load_preset`.
     """
-    head, values, origins = _read_layers(text, where, _DEPTH_LIMIT)
-    machine = head.get("machine")
-    if not isinstance(machine, str):
-        raise ConfigError(f'{where}: [preset] needs machine = "..."')
-    model = _settings_model(machine)
-    return _validate(model, {**head, **values}, origins, where)
+    machine = machine_of(text, where=where)
+    if machine != entry.name:
+        raise ConfigError(
+            f"preset {where}: is for machine {machine!r}, need one for {entry.name!r}; "
+            f"known: {', '.join(list_presets(entry))}"
+        )
+    head, values, origins = _read_layers(text, entry, where, _DEPTH_LIMIT)
+    return _validate(entry.settings, {**head, **values}, origins, where)
 
 
-def _read_layers(text: str, where: str, depth: int) -> tuple[dict[str, Any], Values, Origins]:
-    """Read a preset and, first, the one it extends."""
+def _tables_of(text: str, where: str) -> dict[str, Any]:
     try:
-        tables = tomllib.loads(text)
+        return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         raise ConfigError(f"{where}: not TOML ({error})") from error
-    head = tables.pop("preset", None)
+
+
+def _head_of(tables: Mapping[str, Any], where: str) -> dict[str, Any]:
+    head = tables.get("preset")
     if not isinstance(head, dict):
         raise ConfigError(f"{where}: needs a [preset] table with machine and name")
+    return head
+
+
+def _read_layers(
+    text: str, entry: MachineEntry, where: str, depth: int
+) -> tuple[dict[str, Any], Values, Origins]:
+    """Read a preset and, first, the one it extends."""
+    tables = _tables_of(text, where)
+    head = _head_of(tables, where)
+    del tables["preset"]
     base = head.pop("extends", None)
     for key in set(head) - set(_HEAD):
         known = (*_HEAD, "extends")
@@ -167,11 +154,8 @@ def _read_layers(text: str, where: str, depth: int) -> tuple[dict[str, Any], Val
     if base is not None:
         if depth == 0 or not isinstance(base, str):
             raise ConfigError(f"{where}: extends must name a packaged preset, got {base!r}")
-        base_head, values, origins = _read_layers(_packaged_text(base), f"preset {base}", depth - 1)
-        if head.get("machine") != base_head.get("machine"):
-            raise ConfigError(
-                f"{where}: extends {base!r}, which is for machine {base_head.get('machine')!r}"
-            )
+        below = _packaged_text(base, entry)
+        _, values, origins = _read_layers(below, entry, f"preset {base}", depth - 1)
     for part, table in tables.items():
         if not isinstance(table, dict):
             raise ConfigError(f"{where}: {part} must be a table of values, got {table!r}")
@@ -264,25 +248,17 @@ def _toml_value(text: str) -> Any:
     return tables["value"] if set(tables) == {"value"} else text
 
 
-def _parts(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
-    return {
-        name: field.annotation
-        for name, field in model.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Part)
-    }
-
-
 def _leaf_types(model: type[BaseModel]) -> dict[str, str]:
     """Every key of a machine's settings with its meaning, in reading order."""
     return {
         f"{name}.{leaf}": field.description or ""
-        for name, part in _parts(model).items()
+        for name, part in parts_of(model).items()
         for leaf, field in part.model_fields.items()
     }
 
 
 def _values(settings: Settings) -> Values:
-    return {name: getattr(settings, name).model_dump() for name in _parts(type(settings))}
+    return {name: getattr(settings, name).model_dump() for name in parts_of(type(settings))}
 
 
 def setting_rows(settings: Settings) -> tuple[SettingRow, ...]:
@@ -335,16 +311,15 @@ def toml_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def default_text(machine: str) -> str:
+def default_text(entry: MachineEntry) -> str:
     """Return the default preset of a machine as complete TOML, to start one's own from."""
-    return to_toml(load_preset(machine))
+    return to_toml(load_preset(entry))
 
 
-def json_schema(machine: str) -> dict[str, Any]:
+def json_schema(entry: MachineEntry) -> dict[str, Any]:
     """Return the JSON schema of a machine's preset file (a preset that extends nothing)."""
-    model = _settings_model(machine)
     parts = {}
-    for name, part in _parts(model).items():
+    for name, part in parts_of(entry.settings).items():
         schema = part.model_json_schema()
         parts[name] = {
             "type": "object",
@@ -354,10 +329,10 @@ def json_schema(machine: str) -> dict[str, Any]:
             "properties": {leaf: _leaf_schema(spec) for leaf, spec in schema["properties"].items()},
         }
     head = {key: {"type": "string"} for key in ("machine", "name", "title", "extends")}
-    head["machine"] = {"const": machine}
+    head["machine"] = {"const": entry.name}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": f"bitpim preset for {machine}",
+        "title": f"bitpim preset for {entry.name}",
         "type": "object",
         "additionalProperties": False,
         "required": ["preset", *parts],

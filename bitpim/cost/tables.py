@@ -7,6 +7,7 @@ of the machine, with the energy of one event, what one event is, and where the n
 import tomllib
 from collections.abc import Iterable
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -102,20 +103,25 @@ class PriceTable(BaseModel):
         return "\n".join(lines) + "\n"
 
 
-def list_price_tables() -> tuple[str, ...]:
-    """Return the names of the packaged price tables, sorted."""
-    folder = resources.files("bitpim").joinpath("cost", "prices")
-    return tuple(
-        sorted(
-            entry.name.removesuffix(".toml")
-            for entry in folder.iterdir()
-            if entry.name.endswith(".toml")
-        )
-    )
+def list_price_tables(*folders: Traversable) -> tuple[str, ...]:
+    """Return the names of the packaged price tables, sorted: bitpim's, and those of folders."""
+    return tuple(sorted(_packaged(folders)))
 
 
-def load_prices(name_or_path: str | Path) -> PriceTable:
+def _packaged(folders: Iterable[Traversable]) -> dict[str, Traversable]:
+    own = resources.files("bitpim").joinpath("cost", "prices")
+    return {
+        file.name.removesuffix(".toml"): file
+        for folder in (own, *folders)
+        for file in folder.iterdir()
+        if file.name.endswith(".toml")
+    }
+
+
+def load_prices(name_or_path: str | Path, *folders: Traversable) -> PriceTable:
     """Return a packaged price table by name, or one from a TOML file.
+
+    Names are looked up among bitpim's tables and those of `folders`.
 
     Raises
     ------
@@ -129,13 +135,12 @@ def load_prices(name_or_path: str | Path) -> PriceTable:
         except (OSError, UnicodeDecodeError, ValueError) as error:
             raise ConfigError(f"price file {name}: cannot be read ({error})") from error
         return parse_prices(text, where=f"price file {name}")
-    known = list_price_tables()
+    known = _packaged(folders)
     if name not in known:
         raise ConfigError(
             f"unknown price table {name!r}{did_you_mean(name, known)} (a file name ends in .toml)"
         )
-    text = resources.files("bitpim").joinpath("cost", "prices", f"{name}.toml").read_text("utf-8")
-    return parse_prices(text, where=f"price table {name}")
+    return parse_prices(known[name].read_text("utf-8"), where=f"price table {name}")
 
 
 def parse_prices(text: str, *, where: str = "price table") -> PriceTable:

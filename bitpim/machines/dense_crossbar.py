@@ -29,15 +29,11 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
-from bitpim.arrays.adc import Adc, calibrate
-from bitpim.arrays.crossbar import CrossbarGeometry
-from bitpim.arrays.encodings import StoredWeights, columns_per_weight, encode_weights
-from bitpim.arrays.periphery import PreparedLayer, prepare_layer
-from bitpim.arrays.readout import CrossbarMatrix, InputCoding
-from bitpim.arrays.threads import use_threads
-from bitpim.config.crossbar_models import ConverterSettings, CrossbarSettings, DenseCrossbarSettings
-from bitpim.errors import ConfigError
-from bitpim.machines.crossbar_layers import (
+from bitpim.config import MachineEntry
+from bitpim.crossbar.adc import Adc, calibrate
+from bitpim.crossbar.dense_blocks import DenseBlocks
+from bitpim.crossbar.encodings import StoredWeights, columns_per_weight, encode_weights
+from bitpim.crossbar.layers import (
     CrossbarLayer,
     Reader,
     StoredNumbers,
@@ -45,28 +41,46 @@ from bitpim.machines.crossbar_layers import (
     weight_numbers,
     weight_width,
 )
-from bitpim.machines.machine import FIDELITIES, Codes, LayerRun
-from bitpim.machines.schedule import run_layers
-from bitpim.mapping.crossbar_plan import (
+from bitpim.crossbar.losses import losses_of
+from bitpim.crossbar.matrix_maps import DenseMap
+from bitpim.crossbar.plan import (
+    HEADLINES,
     BufferPlan,
     CrossbarPlan,
     MatrixMapping,
     WeightedPlan,
     buffer_accesses,
 )
-from bitpim.mapping.dense_blocks import DenseBlocks
-from bitpim.mapping.matrix_maps import DenseMap
+from bitpim.crossbar.readout import CrossbarMatrix, InputCoding
+from bitpim.crossbar.settings import (
+    CrossbarMappingSettings,
+    CrossbarSettings,
+    converter_of,
+    geometry_of,
+)
+from bitpim.digital.layers import PreparedLayer, prepare_layer
+from bitpim.errors import ConfigError
+from bitpim.legend import Legend
+from bitpim.machines.machine import FIDELITIES, Codes, LayerRun
+from bitpim.machines.schedule import run_layers
+from bitpim.threads import use_threads
 from bitpim_traces.records import LayerRecord, Quantization, Trace
 
 __all__ = [
+    "ENTRY",
     "DenseCrossbar",
+    "DenseCrossbarSettings",
     "PreparedCrossbars",
-    "converter_of",
-    "geometry_of",
     "matrix_sizes",
 ]
 
 Fidelity = Literal["bit", "integer"]
+
+
+class DenseCrossbarSettings(CrossbarSettings):
+    """Settings of the machine `dense_crossbar`."""
+
+    mapping: CrossbarMappingSettings
 
 
 class DenseCrossbar:
@@ -97,7 +111,8 @@ class DenseCrossbar:
         MappingError
             A layer does not fit the crossbars, or has codes wider than the machine's numbers.
         """
-        return CrossbarPlan(tuple(self._plan_layer(trace, layer) for layer in trace.layers))
+        layers = tuple(self._plan_layer(trace, layer) for layer in trace.layers)
+        return CrossbarPlan(layers, skips=self.skips_unless is not None)
 
     def prepare(self, trace: Trace, *, fidelity: str = "bit", jobs: int = 1) -> "PreparedCrossbars":
         """Make a network ready to run; `jobs` threads share each batch."""
@@ -106,6 +121,15 @@ class DenseCrossbar:
         if jobs < 1:
             raise ConfigError(f"jobs: need at least 1, got {jobs}")
         return PreparedCrossbars(self, trace, cast(Fidelity, fidelity), jobs)
+
+    @property
+    def legend(self) -> Legend:
+        """How its counts are to be read."""
+        return Legend(self.settings.timing.clock_compute_ghz, headlines=HEADLINES)
+
+    def losses(self) -> str | None:
+        """Describe the converter where it may lose something by setting."""
+        return losses_of(self.settings)
 
     # What a machine with another layout overrides.
 
@@ -326,22 +350,10 @@ def _channel_rows(layer: LayerRecord) -> int:
     return layer.geometry.kernel[0] * layer.geometry.kernel[1] if layer.geometry else 1
 
 
-def geometry_of(settings: CrossbarSettings) -> CrossbarGeometry:
-    """Return the sizes of the crossbars that settings describe."""
-    sizes = settings.geometry
-    return CrossbarGeometry(
-        sizes.array_rows,
-        sizes.array_columns,
-        sizes.cell_bits,
-        sizes.ou_rows,
-        sizes.ou_columns,
-        settings.converter.dac_bits,
-    )
-
-
-def converter_of(settings: ConverterSettings) -> Adc:
-    """Return the ADC that settings describe; its range is maximal where it is to be calibrated."""
-    if settings.adc_model == "exact":
-        return Adc()
-    full_scale = settings.adc_full_scale if settings.adc_range == "given" else None
-    return Adc(settings.adc_model, settings.adc_bits, full_scale)
+ENTRY = MachineEntry(
+    name="dense_crossbar",
+    settings=DenseCrossbarSettings,
+    make=DenseCrossbar,
+    prices="yu2020",
+    wing="bitpim.crossbar",
+)

@@ -19,20 +19,49 @@ Known differences and assumptions
     column. Signed inputs are two's complement with a negative slice.
 """
 
-from bitpim.config.crossbar_models import IsaacSettings
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from bitpim.config import Count, MachineEntry, Part
+from bitpim.crossbar.plan import CrossbarPlan
+from bitpim.crossbar.settings import CrossbarMappingSettings, CrossbarSettings
 from bitpim.errors import MappingError
 from bitpim.machines.dense_crossbar import DenseCrossbar
-from bitpim.mapping.crossbar_plan import CrossbarPlan
 from bitpim_traces.records import Trace
 
-__all__ = ["Isaac"]
+__all__ = ["ENTRY", "ChipSettings", "Isaac", "IsaacSettings"]
+
+Figure = Annotated[float, Field(gt=0, le=1_000_000)]
+
+
+class ChipSettings(Part):
+    """The whole chip; results are per crossbar, these figures are for comparison."""
+
+    tiles: Count = Field(description="tiles of the chip")
+    imas_per_tile: Count = Field(description="in-situ multiply-accumulate units of one tile")
+    crossbars_per_ima: Count = Field(description="crossbars of one such unit")
+    area_mm2: Figure = Field(description="area of the chip")
+    power_w: Figure = Field(description="power of the chip")
+
+    @property
+    def n_crossbars(self) -> int:
+        """Crossbars of the chip."""
+        return self.tiles * self.imas_per_tile * self.crossbars_per_ima
+
+
+class IsaacSettings(CrossbarSettings):
+    """Settings of the machine `isaac`."""
+
+    mapping: CrossbarMappingSettings
+    chip: ChipSettings
 
 
 class Isaac(DenseCrossbar):
     """The machine with its settings; plans and prepares networks."""
 
     name = "isaac"
-    settings: IsaacSettings
+    settings: Any
 
     def plan(self, trace: Trace) -> CrossbarPlan:
         """Lay a network out.
@@ -50,3 +79,12 @@ class Isaac(DenseCrossbar):
                 f"{plan.n_crossbars} for {trace.name!r}; set chip.tiles to use more chips"
             )
         return plan
+
+
+ENTRY = MachineEntry(
+    name="isaac",
+    settings=IsaacSettings,
+    make=Isaac,
+    prices="isaac",
+    wing="bitpim.crossbar",
+)

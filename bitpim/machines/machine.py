@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from bitpim.legend import Legend
+from bitpim.placement import Placements
 from bitpim_traces.records import Trace
 
 __all__ = [
@@ -26,7 +28,7 @@ Codes = npt.NDArray[np.integer[Any]]
 PhaseCounts = Mapping[str, Mapping[str, int]]
 """Event counts by phase of a layer, as in ``{"mac": {"sram_compute_cycles": 1143}}``.
 
-Every phase has `cycles`, the time it takes; the other names are events of `arrays.events`.
+Every phase has `cycles`, the time it takes; the other names are events of `bitpim.counts`.
 """
 
 
@@ -49,8 +51,27 @@ class NetworkPlan(Protocol):
         """
         ...
 
+    def totals(self) -> dict[str, Any]:
+        """Sums of those columns of the table that mean something when they are added."""
+        ...
+
+    @property
+    def assumes(self) -> str:
+        """What the table assumes of a sample, as in "cycles of one sample ...", or nothing."""
+        ...
+
     def counts(self, index: int, n_samples: int) -> PhaseCounts:
         """Closed-form counts of a layer for that many samples, of inputs that skip nothing."""
+        ...
+
+    def placements(self, index: int) -> list[Placements]:
+        """What lies where, for each conv group of a layer.
+
+        Raises
+        ------
+        ConfigError
+            The layer, or the machine, places no weights that could be drawn.
+        """
         ...
 
 
@@ -70,6 +91,18 @@ class Machine(Protocol):
 
     name: str
     settings: Any
+
+    @property
+    def legend(self) -> Legend:
+        """How its counts are to be read."""
+        ...
+
+    def losses(self) -> str | None:
+        """Describe what its settings may lose of the exact sums; None where they are exact.
+
+        Then its codes may differ from the referee's, and nothing else may make them.
+        """
+        ...
 
     def plan(self, trace: Trace) -> NetworkPlan:
         """Lay a network out; raises MappingError where it does not fit."""

@@ -8,7 +8,7 @@ What the paper says
 What is emulated
     Every step of every program on packed bits: multiply-accumulate, reduction, zero-point
     corrections, requantization, pooling, residual additions, clamps. Counts come from the plan
-    (`bitpim.mapping.cache_plan`) and are those of the hardware, whatever the host skips.
+    (`bitpim.sram.plan`) and are those of the hardware, whatever the host skips.
 What is left out
     Time within a cycle, contention on the bus, the cache's normal traffic. Float scales and lookup
     tables run on the CPU and cost bus bytes. The search for a layer's least and greatest value:
@@ -35,19 +35,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitpim.arrays.periphery import prepare_layer
-from bitpim.arrays.threads import use_threads
-from bitpim.config import NeuralCacheSettings
+from bitpim.config import MachineEntry
+from bitpim.digital.layers import prepare_layer
 from bitpim.errors import ConfigError
-from bitpim.machines.cache_convolution import Threads
-from bitpim.machines.cache_layers import prepare_bit_layer
+from bitpim.legend import Legend
 from bitpim.machines.machine import FIDELITIES, Codes, LayerRun
 from bitpim.machines.schedule import run_layers
-from bitpim.mapping.cache_mapping import plan_network
-from bitpim.mapping.cache_plan import CachePlan
+from bitpim.sram.convolution import Threads
+from bitpim.sram.layers import prepare_bit_layer
+from bitpim.sram.mapping import plan_network
+from bitpim.sram.plan import STREAMING, CachePlan
+from bitpim.sram.settings import CacheSettings
+from bitpim.threads import use_threads
 from bitpim_traces.records import LayerRecord, Trace
 
-__all__ = ["NeuralCache", "PreparedCache"]
+__all__ = ["ENTRY", "NeuralCache", "NeuralCacheSettings", "PreparedCache"]
+
+
+class NeuralCacheSettings(CacheSettings):
+    """Settings of the machine `neural_cache`."""
 
 
 class NeuralCache:
@@ -57,6 +63,16 @@ class NeuralCache:
 
     def __init__(self, settings: NeuralCacheSettings) -> None:
         self.settings = settings
+
+    @property
+    def legend(self) -> Legend:
+        """How its counts are to be read."""
+        timing = self.settings.timing
+        return Legend(timing.clock_compute_ghz, STREAMING, timing.phase_overlap == "stream")
+
+    def losses(self) -> str | None:
+        """Nothing: all sums are exact."""
+        return None
 
     def plan(self, trace: Trace) -> CachePlan:
         """Lay a network out.
@@ -130,3 +146,12 @@ class PreparedCache:
             use_threads(self._jobs)
             return prepared.run(inputs)  # type: ignore[no-any-return]
         return prepared.run(inputs, threads)  # type: ignore[no-any-return]
+
+
+ENTRY = MachineEntry(
+    name="neural_cache",
+    settings=NeuralCacheSettings,
+    make=NeuralCache,
+    prices="neural_cache_22nm",
+    wing="bitpim.sram",
+)

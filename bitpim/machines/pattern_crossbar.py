@@ -22,24 +22,45 @@ Known differences and assumptions
     Weights left out take no part in the offset's correction: each block has a sum of its inputs.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
-from bitpim.arrays.adc import Adc
-from bitpim.arrays.patterned import PatternMatrix
-from bitpim.arrays.readout import InputCoding
-from bitpim.machines.crossbar_layers import Reader, StoredNumbers
+from bitpim.config import MachineEntry
+from bitpim.crossbar.adc import Adc
+from bitpim.crossbar.layers import Reader, StoredNumbers
+from bitpim.crossbar.masks import layer_masks
+from bitpim.crossbar.matrix_maps import PatternMap
+from bitpim.crossbar.pattern_blocks import group_by_pattern, lay_patterns
+from bitpim.crossbar.patterned import PatternMatrix
+from bitpim.crossbar.plan import MatrixMapping
+from bitpim.crossbar.readout import InputCoding
+from bitpim.crossbar.settings import CrossbarMappingSettings, CrossbarSettings
 from bitpim.machines.dense_crossbar import DenseCrossbar
-from bitpim.mapping.crossbar_plan import MatrixMapping
-from bitpim.mapping.masks import layer_masks
-from bitpim.mapping.matrix_maps import PatternMap
-from bitpim.mapping.pattern_blocks import group_by_pattern, lay_patterns
 from bitpim_traces.records import LayerRecord
 
-__all__ = ["PatternCrossbar"]
+__all__ = ["ENTRY", "PatternCrossbar", "PatternCrossbarSettings", "PatternMappingSettings"]
 
 PATTERN_KERNEL = (3, 3)
+
+
+class PatternMappingSettings(CrossbarMappingSettings):
+    """How pattern blocks are laid, and what happens to layers without patterns."""
+
+    pad_ou_columns: bool = Field(
+        description="pad the width of a pattern block to whole OUs: area, no conversions"
+    )
+    other_kernels: Literal["dense", "patterns"] = Field(
+        description="conv kernels other than 3 x 3 are laid as dense_crossbar does, or by their "
+        "masks; linear layers are always dense"
+    )
+
+
+class PatternCrossbarSettings(CrossbarSettings):
+    """Settings of the machine `pattern_crossbar`."""
+
+    mapping: PatternMappingSettings
 
 
 class PatternCrossbar(DenseCrossbar):
@@ -92,3 +113,12 @@ class PatternCrossbar(DenseCrossbar):
             return False
         other = self.settings.mapping.other_kernels
         return layer.geometry.kernel == PATTERN_KERNEL or other == "patterns"
+
+
+ENTRY = MachineEntry(
+    name="pattern_crossbar",
+    settings=PatternCrossbarSettings,
+    make=PatternCrossbar,
+    prices="yu2020",
+    wing="bitpim.crossbar",
+)

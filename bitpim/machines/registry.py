@@ -1,61 +1,170 @@
-"""The machines by name. A machine's module is imported when that machine is asked for."""
+"""The machines by name, as installed packages register them; each is imported when asked for.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib import import_module
+A package registers a machine in its pyproject.toml, and bitpim does the same:
+
+    [project.entry-points."bitpim.machines"]
+    neural_cache = "bitpim.machines.neural_cache:ENTRY"
+
+What is wrong with one machine is said when that machine is asked for, and leaves the others alone.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import cache
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
-from bitpim.config import did_you_mean, load_preset, override
+from bitpim import config
+from bitpim.config import MachineEntry, did_you_mean, machine_of, override
+from bitpim.cost.tables import PriceTable, load_prices
 from bitpim.errors import ConfigError
 from bitpim.machines.machine import Machine
 
-__all__ = ["default_prices", "machine_names", "make_machine"]
+__all__ = [
+    "GROUP",
+    "default_text",
+    "entry_of",
+    "json_schema",
+    "list_presets",
+    "load_preset",
+    "machine_names",
+    "machine_of_preset",
+    "make_machine",
+    "parse_preset",
+    "prices_of",
+]
+
+GROUP = "bitpim.machines"
+"""The entry-point group."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """Where a machine's class is, and the packaged table that prices its events."""
-
-    module: str
-    class_name: str
-    prices: str
-
-
-_MACHINES = {
-    "dense_crossbar": _Entry(
-        module="bitpim.machines.dense_crossbar",
-        class_name="DenseCrossbar",
-        prices="yu2020",
-    ),
-    "isaac": _Entry(module="bitpim.machines.isaac", class_name="Isaac", prices="isaac"),
-    "neural_cache": _Entry(
-        module="bitpim.machines.neural_cache",
-        class_name="NeuralCache",
-        prices="neural_cache_22nm",
-    ),
-    "pattern_crossbar": _Entry(
-        module="bitpim.machines.pattern_crossbar",
-        class_name="PatternCrossbar",
-        prices="yu2020",
-    ),
-    "sre": _Entry(module="bitpim.machines.sre", class_name="Sre", prices="sre"),
-}
-
-
-def _entry(name: str) -> _Entry:
-    if name not in _MACHINES:
-        raise ConfigError(f"unknown machine {name!r}{did_you_mean(name, _MACHINES)}")
-    return _MACHINES[name]
+@cache
+def _registered() -> dict[str, tuple[metadata.EntryPoint, ...]]:
+    """Return what packages register by each name; different entries of one name are a fault."""
+    found: dict[str, dict[str, metadata.EntryPoint]] = {}
+    for point in metadata.entry_points(group=GROUP):
+        found.setdefault(point.name, {})[point.value] = point
+    return {name: tuple(points.values()) for name, points in sorted(found.items())}
 
 
 def machine_names() -> tuple[str, ...]:
-    """Return the names of all machines, sorted."""
-    return tuple(sorted(_MACHINES))
+    """Return the names of all registered machines, sorted."""
+    return tuple(_registered())
 
 
-def default_prices(name: str) -> str:
-    """Return the name of the price table a machine is priced with unless another is named."""
-    return _entry(name).prices
+@cache
+def entry_of(name: str) -> MachineEntry:
+    """Return the record of a machine.
+
+    Raises
+    ------
+    ConfigError
+        No package registers the name, two do, or what is registered cannot be imported, is no
+        record of a machine, or is the record of another.
+    """
+    registered = _registered()
+    if not registered:
+        raise ConfigError(
+            "no machines are registered, not even bitpim's own: bitpim is not installed, or was "
+            "before it had them; run pip install . in its folder"
+        )
+    if name not in registered:
+        raise ConfigError(f"unknown machine {name!r}{did_you_mean(name, registered)}")
+    points = registered[name]
+    if len(points) > 1:
+        sources = " and ".join(f"{_package(point)} ({point.value})" for point in points)
+        raise ConfigError(
+            f"machine {name!r}: need one of that name, got one from each of {sources}; uninstall "
+            "one, or have its package register it under another name"
+        )
+    return _loaded(name, points[0])
+
+
+def _loaded(name: str, point: metadata.EntryPoint) -> MachineEntry:
+    where = f"machine {name!r} of package {_package(point)}"
+    try:
+        entry = point.load()
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    except Exception as error:  # whatever foreign code raises on import
+        first = str(error).strip().partition("\n")[0]
+        raise ConfigError(
+            f"{where}: {point.value} cannot be imported ({type(error).__name__}: {first}); mend or "
+            "uninstall the package, other machines work without it"
+        ) from error
+    if not isinstance(entry, MachineEntry):
+        raise ConfigError(
+            f"{where}: need a bitpim.config.MachineEntry at {point.value}, got "
+            f"{type(entry).__name__}; register the record of the machine"
+        )
+    if entry.name != name:
+        raise ConfigError(
+            f"{where}: need the record of that name, got one of {entry.name!r}; register it under "
+            "its own name"
+        )
+    return entry
+
+
+def _package(point: metadata.EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.module.partition(".")[0]
+
+
+def list_presets(machine: str | None = None) -> tuple[str, ...]:
+    """Return the names of the packaged presets of a machine, or of all that can be imported."""
+    if machine is not None:
+        return config.list_presets(entry_of(machine))
+    return tuple(sorted(name for entry in _sound() for name in config.list_presets(entry)))
+
+
+def _sound() -> Iterator[MachineEntry]:
+    for name in machine_names():
+        with suppress(ConfigError):
+            yield entry_of(name)
+
+
+def load_preset(machine: str, name_or_path: str | Path | None = None) -> Any:
+    """Return the settings of a machine from a packaged preset or a TOML file.
+
+    Raises
+    ------
+    ConfigError
+        Unknown machine, and as `bitpim.config.load_preset`.
+    """
+    return config.load_preset(entry_of(machine), name_or_path)
+
+
+def parse_preset(text: str, *, where: str = "preset") -> Any:
+    """Return the settings that a preset text states, for the machine that it names.
+
+    Raises
+    ------
+    ConfigError
+        Unknown machine, and as `bitpim.config.parse_preset`.
+    """
+    return config.parse_preset(text, entry_of(machine_of(text, where=where)), where=where)
+
+
+def default_text(machine: str) -> str:
+    """Return the default preset of a machine as complete TOML, to start one's own from."""
+    return config.default_text(entry_of(machine))
+
+
+def json_schema(machine: str) -> dict[str, Any]:
+    """Return the JSON schema of a machine's preset file."""
+    return config.json_schema(entry_of(machine))
+
+
+def prices_of(machine: str, name_or_path: str | Path | None = None) -> PriceTable:
+    """Return a price table by name or from a file; without one, that of the machine.
+
+    Raises
+    ------
+    ConfigError
+        Unknown machine, and as `bitpim.cost.tables.load_prices`.
+    """
+    entry = entry_of(machine)
+    return load_prices(entry.prices if name_or_path is None else name_or_path, entry.price_tables)
 
 
 def make_machine(
@@ -68,7 +177,6 @@ def make_machine(
     ConfigError
         Unknown machine, preset or key, a value out of range, or one that nothing would use.
     """
-    entry = _entry(name)
     settings = load_preset(name, preset)
     if assignments:
         settings = override(settings, assignments)
@@ -76,5 +184,18 @@ def make_machine(
     for key in (assignment.partition("=")[0].strip() for assignment in assignments):
         if key in unused:
             raise ConfigError(f"{key}: nothing uses it but {unused[key]}; set that too")
-    machine: Machine = getattr(import_module(entry.module), entry.class_name)(settings)
+    machine: Machine = entry_of(name).make(settings)
+    return machine
+
+
+def machine_of_preset(text: str) -> Machine:
+    """Return the machine that the whole text of a preset describes, as a result file keeps it.
+
+    Raises
+    ------
+    ConfigError
+        The text is no preset of a registered machine.
+    """
+    settings = parse_preset(text)
+    machine: Machine = entry_of(settings.machine).make(settings)
     return machine

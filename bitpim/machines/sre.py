@@ -19,19 +19,45 @@ Known differences and assumptions
     and indices of clog2(rows) bits, read at every position, are ours.
 """
 
-from typing import Any
+from typing import Any, Literal
 
-from bitpim.arrays.adc import Adc
-from bitpim.arrays.packed import PackedMatrix
-from bitpim.arrays.readout import InputCoding
-from bitpim.machines.crossbar_layers import Reader, StoredNumbers
+from pydantic import Field
+
+from bitpim.config import MachineEntry, Part
+from bitpim.crossbar.adc import Adc
+from bitpim.crossbar.layers import Reader, StoredNumbers
+from bitpim.crossbar.matrix_maps import CompressedMap
+from bitpim.crossbar.plan import MatrixMapping
+from bitpim.crossbar.readout import InputCoding
+from bitpim.crossbar.row_compression import compress_rows
+from bitpim.crossbar.row_packing import PackedMatrix
+from bitpim.crossbar.settings import CrossbarSettings
 from bitpim.machines.dense_crossbar import DenseCrossbar
-from bitpim.mapping.crossbar_plan import MatrixMapping
-from bitpim.mapping.matrix_maps import CompressedMap
-from bitpim.mapping.row_compression import compress_rows
 from bitpim_traces.records import LayerRecord
 
-__all__ = ["Sre"]
+__all__ = ["ENTRY", "Sre", "SreMappingSettings", "SreSettings"]
+
+
+class SreMappingSettings(Part):
+    """What Sparse ReRAM Engine leaves out of a dense matrix."""
+
+    drop_zero_rows: bool = Field(
+        description="rows of zero cells in all columns of an OU are not stored, their inputs not "
+        "driven"
+    )
+    pack_active_rows: bool = Field(
+        description="open only rows whose input slice is not zero, as many as an OU has a read"
+    )
+    column_order: Literal["weight", "bit_slice"] = Field(
+        description="neighbours in an OU: the bit-slices of one output, or one bit-slice of "
+        "neighbouring outputs"
+    )
+
+
+class SreSettings(CrossbarSettings):
+    """Settings of the machine `sre`."""
+
+    mapping: SreMappingSettings
 
 
 class Sre(DenseCrossbar):
@@ -81,3 +107,12 @@ class Sre(DenseCrossbar):
             mapping.rows.segments,
             pack_active_rows=self.settings.mapping.pack_active_rows,
         )
+
+
+ENTRY = MachineEntry(
+    name="sre",
+    settings=SreSettings,
+    make=Sre,
+    prices="sre",
+    wing="bitpim.crossbar",
+)

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from bitpim.mapping.placement import Placements
+from bitpim.placement import Placements
 from bitpim.report.figure_file import COLOURS, literal, write_figure
 
 __all__ = ["N_SHOWN", "plot_placements"]

@@ -2,14 +2,13 @@
 
 import csv
 import io
+import tomllib
 from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from bitpim.config import parse_preset
-from bitpim.errors import ConfigError
 from bitpim.report.result_records import LayerResult, Result
 from bitpim.units import cycles_to_s, pj_to_j, with_prefix
 
@@ -32,12 +31,21 @@ _ERRORS = ("max_abs", "relative_l2", "sqnr_db")
 Row = dict[str, Any]
 
 
+def _preset(result: Result) -> dict[str, Any]:
+    """Return the tables of the preset a run used; none where its text cannot be read."""
+    try:
+        return tomllib.loads(result.header.preset)
+    except tomllib.TOMLDecodeError:
+        return {}
+
+
+def _setting(result: Result, part: str, key: str) -> Any:
+    return _preset(result).get(part, {}).get(key, {}).get("value")
+
+
 def preset_name(result: Result) -> str:
     """Return the name of the preset a run used, or "unknown" for one this version cannot read."""
-    try:
-        return parse_preset(result.header.preset).name
-    except ConfigError:
-        return "unknown"
+    return str(_preset(result).get("preset", {}).get("name", "unknown"))
 
 
 def timing_of(result: Result) -> tuple[float | None, str]:
@@ -45,11 +53,9 @@ def timing_of(result: Result) -> tuple[float | None, str]:
 
     The clock is None for a machine this version does not know.
     """
-    try:
-        timing = getattr(parse_preset(result.header.preset), "timing", None)
-    except ConfigError:
-        timing = None
-    return getattr(timing, "clock_compute_ghz", None), getattr(timing, "phase_overlap", "none")
+    clock, read_ns = (_setting(result, "timing", k) for k in ("clock_compute_ghz", "read_cycle_ns"))
+    overlap = _setting(result, "timing", "phase_overlap") or "none"
+    return (1 / read_ns if read_ns else clock), overlap
 
 
 def elapsed_cycles(layer: LayerResult, overlap: str) -> int:

@@ -12,7 +12,7 @@ import pytest
 from bench.networks import mobilenetv2, resnet8
 from bench.networks.program import build
 from bench.networks.pruned import with_pruned_weights
-from bitpim.arrays.periphery import prepare_layer
+from bitpim.digital.layers import prepare_layer
 from bitpim.verify.reference import run_network
 from bitpim_traces import open_trace
 from bitpim_traces.errors import TraceDataError

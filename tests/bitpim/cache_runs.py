@@ -6,8 +6,7 @@ A process forked from one that has imported this starts at once, warm.
 import tempfile
 from pathlib import Path
 
-from bitpim.cost.tables import load_prices
-from bitpim.machines.registry import default_prices, make_machine
+from bitpim.machines.registry import make_machine, prices_of
 from bitpim.replay import replay
 from bitpim_traces.synthetic import synthetic_network
 
@@ -17,7 +16,7 @@ _TRACE = synthetic_network("tiny", 0, n_samples=6)
 
 
 def run_bit_by_bit(out: Path, resume: bool) -> None:
-    prices = load_prices(default_prices("neural_cache"))
+    prices = prices_of("neural_cache")
     machine = make_machine("neural_cache")
     replay(_TRACE, machine, out, batch=1, jobs=1, resume=resume, prices=prices)
 

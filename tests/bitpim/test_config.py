@@ -6,21 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bitpim.arrays.adc import lossless_bits
-from bitpim.config import (
-    CONFIDENCES,
-    MACHINE_SETTINGS,
+from bitpim.config import CONFIDENCES, describe, override, setting_rows, to_toml
+from bitpim.crossbar.adc import lossless_bits
+from bitpim.errors import ConfigError
+from bitpim.machines.registry import (
     default_text,
-    describe,
+    entry_of,
     json_schema,
     list_presets,
     load_preset,
-    override,
+    machine_names,
     parse_preset,
-    setting_rows,
-    to_toml,
 )
-from bitpim.errors import ConfigError
 
 PRESETS = {
     "dense_crossbar": ("dense_crossbar", "dense_crossbar_128rows", "dense_crossbar_8bit"),
@@ -68,14 +65,15 @@ def test_presets_differ_only_where_they_say_so() -> None:
 
 def test_list_presets() -> None:
     assert list_presets() == tuple(sorted(name for _, name in EVERY_PRESET))
-    assert {machine: list_presets(machine) for machine in MACHINE_SETTINGS} == PRESETS
-    assert list_presets("nowhere") == ()
+    assert {machine: list_presets(machine) for machine in machine_names()} == PRESETS
+    with pytest.raises(ConfigError, match="unknown machine 'nowhere'"):
+        list_presets("nowhere")
 
 
 @pytest.mark.parametrize(("machine", "name"), EVERY_PRESET)
 def test_every_value_has_an_origin_and_survives_a_round_trip(machine: str, name: str) -> None:
     settings = load_preset(machine, name)
-    assert type(settings) is MACHINE_SETTINGS[machine]
+    assert type(settings) is entry_of(machine).settings
     assert (settings.machine, settings.name) == (machine, name)
     assert settings.title
     assert parse_preset(to_toml(settings)) == settings

@@ -6,12 +6,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from bitpim.arrays.events import Counts
-from bitpim.config import NeuralCacheSettings, load_preset, override
-from bitpim.machines.neural_cache import NeuralCache
-from bitpim.mapping.cache_mapping import plan_layer
-from bitpim.mapping.cache_plan import ConvPlan
-from bitpim.mapping.encoding import Encoding
+from bitpim.config import override
+from bitpim.counts import Counts
+from bitpim.machines.neural_cache import NeuralCache, NeuralCacheSettings
+from bitpim.machines.registry import load_preset
+from bitpim.sram.lane_codes import Encoding
+from bitpim.sram.mapping import plan_layer
+from bitpim.sram.plan import ConvPlan
 from bitpim.verify.reference import run_network
 from bitpim_traces.records import Geometry, Trace
 from tests.naive.cache_arrays import run_lane_program, run_lanes
@@ -28,7 +29,8 @@ Codes = npt.NDArray[np.int64]
 
 
 def settings(*assignments: str) -> NeuralCacheSettings:
-    return override(load_preset("neural_cache"), [*TWO_ARRAYS, *assignments])
+    base: NeuralCacheSettings = load_preset("neural_cache")
+    return override(base, [*TWO_ARRAYS, *assignments])
 
 
 def same(height: int) -> Geometry:

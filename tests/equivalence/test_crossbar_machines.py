@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 
 from bitpim.cli.app import run as command
-from bitpim.cost.tables import load_prices
 from bitpim.machines.machine import Codes, LayerRun
-from bitpim.machines.registry import default_prices, make_machine
+from bitpim.machines.registry import make_machine, prices_of
 from bitpim.replay import replay
 from bitpim.report.result_file import open_result
 from bitpim.verify.reference import run_network
@@ -135,7 +134,7 @@ class Interrupted:
 
     def __init__(self, chosen: Any) -> None:
         self.chosen, self.name, self.settings = chosen, chosen.name, chosen.settings
-        self.plan = chosen.plan
+        self.plan, self.legend, self.losses = chosen.plan, chosen.legend, chosen.losses
 
     def prepare(self, trace: Trace, **how: Any) -> "Interrupted":
         self.network = self.chosen.prepare(trace, **how)
@@ -154,7 +153,7 @@ class Interrupted:
 def test_batches_threads_and_interruptions_do_not_show(
     name: str, assigned: tuple[str, ...], network: Trace, tmp_path: Path
 ) -> None:
-    prices = load_prices(default_prices(name))
+    prices = prices_of(name)
     chosen = machine(name, *assigned)
     whole = replay(network, chosen, tmp_path / "whole.h5", batch=5, jobs=2, prices=prices)
     out = tmp_path / "part.h5"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitpim.arrays import programs
-from bitpim.arrays.program import Field
+from bitpim import programs
+from bitpim.programs.program import Field
 from bitpim_kernels.bitserial import (
     BLOCK_WORDS,
     dot_products_kernel,

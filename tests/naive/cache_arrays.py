@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitpim.arrays import programs
-from bitpim.arrays.events import Counts
-from bitpim.arrays.lanes import LaneProgram
-from bitpim.arrays.program import Field
-from bitpim.arrays.subarray import Subarray
-from bitpim.mapping.cache_plan import ConvPlan
+from bitpim import programs
+from bitpim.counts import Counts
+from bitpim.programs.program import Field
+from bitpim.sram.lanes import LaneProgram
+from bitpim.sram.plan import ConvPlan
+from bitpim.sram.subarray import Subarray
 from bitpim_kernels import opcodes as op
 
 __all__ = ["run_lane_program", "run_lanes"]

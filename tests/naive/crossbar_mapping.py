@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitpim.mapping.placement import Placement
+from bitpim.placement import Placement
 
 __all__ = ["Cell", "dense_reads", "place_cells", "shelve", "unit_reads"]
 

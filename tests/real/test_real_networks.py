@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from bench.networks import mobilenetv2, resnet8
-from bitpim.config import load_preset
 from bitpim.machines.neural_cache import NeuralCache
-from bitpim.verify.golden import verify_trace
+from bitpim.machines.registry import load_preset
+from bitpim.verify.side_by_side import verify_trace
 from bitpim_traces.records import Trace
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]

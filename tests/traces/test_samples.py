@@ -12,7 +12,7 @@ import pytest
 from bitpim.cli.demo import SAMPLE
 from bitpim.machines.registry import make_machine
 from bitpim.report.figures import n_references
-from bitpim.verify.golden import VerifyReport, verify_trace
+from bitpim.verify.side_by_side import VerifyReport, verify_trace
 from bitpim_traces import check_trace, open_trace, write_trace
 from bitpim_traces.records import TensorRecord, Trace
 

@@ -22,7 +22,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bitpim.arrays.periphery import prepare_layer
+from bitpim.digital.layers import prepare_layer
 from bitpim_traces import write_trace
 from bitpim_traces.exporter import Pixels, export
 from bitpim_traces.records import NETWORK_INPUT, Trace

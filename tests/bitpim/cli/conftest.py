@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bitpim.cli.app import run
+from bitpim.config import MachineEntry
 from bitpim.machines import registry
 from bitpim_traces import write_trace
 from tests import fakes
@@ -57,8 +59,13 @@ class Referee(fakes.RefereeMachine):
 def referee(monkeypatch: pytest.MonkeyPatch) -> type[Referee]:
     """Put the referee where neural_cache is; `referee.wrong = 3` makes it err in layer 3."""
     monkeypatch.setattr(Referee, "wrong", None)
-    monkeypatch.setattr(registry, "import_module", lambda _: registry)
-    monkeypatch.setattr(registry, "NeuralCache", Referee, raising=False)
+    known = registry.entry_of
+
+    def entry_of(name: str) -> MachineEntry:
+        entry = known(name)
+        return replace(entry, make=Referee) if name == "neural_cache" else entry
+
+    monkeypatch.setattr(registry, "entry_of", entry_of)
     return Referee
 
 

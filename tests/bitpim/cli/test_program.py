@@ -51,7 +51,8 @@ def test_unknown_program_is_an_error_of_bitpim() -> None:
 
 def test_showing_loads_no_numba() -> None:
     code = (
-        "import sys; from bitpim.cli.program import app; from bitpim.arrays.catalog import CATALOG;"
+        "import sys; from bitpim.cli.program import app;"
+        "from bitpim.programs.catalog import CATALOG;"
         "assert not {'numba', 'h5py', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -11,8 +11,8 @@ import typer
 from typer.testing import CliRunner
 
 from bitpim.cli import compare, config, cost, report
-from bitpim.config import default_text, parse_preset
 from bitpim.errors import ConfigError, ResultError
+from bitpim.machines.registry import default_text, parse_preset
 from tests.bitpim.report.small_run import PRICES, run
 
 app = typer.Typer()

@@ -4,11 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitpim.arrays.events import SRAM_EVENTS
-from bitpim.config import list_presets, load_preset, setting_rows
+from bitpim.config import setting_rows
 from bitpim.cost.model import CYCLES
 from bitpim.cost.tables import list_price_tables, load_prices, parse_prices
+from bitpim.counts import SRAM_EVENTS
 from bitpim.errors import ConfigError
+from bitpim.machines.registry import list_presets, load_preset
 
 HEAD = '[table]\nname = "t"\ntechnology = "22 nm"\n'
 REST = 'per = "one"\ntechnology = "22 nm"\nsource = "me"\nconfidence = "assumed"\n'

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from bitpim.crossbar import layers as crossbar_layers
 from bitpim.errors import AccumulatorError, ConfigError, MappingError
-from bitpim.machines import crossbar_layers
 from bitpim.machines.registry import make_machine
 from bitpim_traces.records import REQUANTIZE_MODES, Geometry, Samples, TensorRecord, Trace
 from tests.bitpim.machines.crossbar_runs import (

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bitpim.config import load_preset, override
+from bitpim.config import override
 from bitpim.errors import AccumulatorError, ConfigError, MappingError
 from bitpim.machines.machine import LayerRun
 from bitpim.machines.neural_cache import NeuralCache
+from bitpim.machines.registry import load_preset
 from bitpim.verify.reference import run_network
 from bitpim_traces.records import REQUANTIZE_MODES, Geometry, Trace
 from tests.one_layer import one_layer, quantization

@@ -1,6 +1,6 @@
 """Machines by name: known, unknown, and settings changed on the way."""
 
-import sys
+from dataclasses import replace
 
 import pytest
 
@@ -18,13 +18,12 @@ class Recorder:
 
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = registry._Entry(__name__, "Recorder", "")
-    monkeypatch.setitem(registry._MACHINES, "neural_cache", entry)
-    monkeypatch.setattr(registry, "import_module", lambda name: sys.modules[name])
+    entry = replace(registry.entry_of("neural_cache"), make=Recorder)
+    monkeypatch.setattr(registry, "entry_of", lambda name: entry)
 
 
 def test_unknown_machine_suggests_the_nearest() -> None:
-    for ask in (registry.make_machine, registry.default_prices):
+    for ask in (registry.make_machine, registry.prices_of):
         with pytest.raises(ConfigError, match=r"'neural_cash'; did you mean 'neural_cache'\?"):
             ask("neural_cash")
 
@@ -70,7 +69,10 @@ def test_a_setting_that_nothing_would_use_is_an_error(assigned: list[str], user:
     assert registry.make_machine("sre", None, used).settings.converter.adc_full_scale == 9
 
 
-def test_every_machine_is_named_once_and_has_prices() -> None:
-    assert list(registry.machine_names()) == sorted(registry._MACHINES)
+def test_every_machine_bears_its_name_and_has_prices_and_a_wing() -> None:
     for name in registry.machine_names():
-        assert registry.default_prices(name) in list_price_tables()
+        entry = registry.entry_of(name)
+        assert entry.name == name
+        assert registry.prices_of(name).name == entry.prices
+        assert entry.prices in list_price_tables()
+        assert entry.wing in ("bitpim.sram", "bitpim.crossbar")

@@ -4,13 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bitpim.arrays.crossbar import CrossbarGeometry
-from bitpim.arrays.encodings import encode_weights
+from bitpim.crossbar.array import CrossbarGeometry
+from bitpim.crossbar.dense_blocks import DenseBlocks
+from bitpim.crossbar.encodings import encode_weights
+from bitpim.crossbar.pattern_blocks import group_by_pattern, lay_patterns
+from bitpim.crossbar.row_compression import compress_rows
 from bitpim.errors import ConfigError
-from bitpim.mapping.dense_blocks import DenseBlocks
-from bitpim.mapping.pattern_blocks import group_by_pattern, lay_patterns
-from bitpim.mapping.placement import Placements
-from bitpim.mapping.row_compression import compress_rows
+from bitpim.placement import Placements
 from bitpim.report.placement_plot import plot_placements
 
 mpl = pytest.importorskip("matplotlib")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bitpim.config import default_text
 from bitpim.errors import ConfigError, ResultError
+from bitpim.machines.registry import default_text
 from bitpim.report.plots import plot_result
 from bitpim.report.result_file import Result, open_result
 from tests.bitpim.report.small_run import run

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bitpim.config import default_text, load_preset, override, to_toml
+from bitpim.config import override, to_toml
+from bitpim.machines.registry import default_text, load_preset
 from bitpim.report.result_file import Result, open_result
 from bitpim.report.tables import (
     STREAM_PHASES,

@@ -1,1 +1,0 @@
-"""Arrays: cells, latches and peripheral circuits that execute steps and count events."""

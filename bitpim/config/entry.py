@@ -1,0 +1,79 @@
+"""The record of one machine: everything that is known of it before it is made.
+
+A package offers machines through the entry-point group `bitpim.machines`, each as the record of
+this module; bitpim's own machines come the same way. Nothing else lists machines.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import Any
+
+from pydantic import BaseModel
+
+from bitpim.config.models import Part, Settings
+from bitpim.errors import ConfigError
+
+__all__ = ["MachineEntry", "parts_of"]
+
+
+def _own(*folders: str) -> Callable[[], Traversable]:
+    return lambda: resources.files("bitpim").joinpath(*folders)
+
+
+@dataclass(frozen=True, slots=True)
+class MachineEntry:
+    """One machine.
+
+    Attributes
+    ----------
+    name : what users call it; its default preset bears this name
+    settings : model of its presets
+    make : returns the machine that checked settings describe
+    prices : name of the table that prices its events unless another is named
+    wing : the package of the kind of arrays it runs on, such as ``bitpim.sram``
+    presets, price_tables : folders that hold its packaged presets and price tables as TOML
+
+    Raises
+    ------
+    ConfigError
+        The settings are no model of presets, or a setting has a default, whose source no preset
+        would have to state.
+    """
+
+    name: str
+    settings: type[Settings]
+    make: Callable[[Any], Any]
+    prices: str
+    wing: str
+    presets: Traversable = field(default_factory=_own("presets"))
+    price_tables: Traversable = field(default_factory=_own("cost", "prices"))
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.settings, type) and issubclass(self.settings, Settings)):
+            raise ConfigError(
+                f"machine {self.name!r}: need settings that are a subclass of "
+                f"bitpim.config.Settings, got {self.settings!r}"
+            )
+        for name, part in parts_of(self.settings).items():
+            for leaf, spec in part.model_fields.items():
+                if not spec.is_required():
+                    raise ConfigError(
+                        f"machine {self.name!r}: setting {name}.{leaf} has a default, so nothing "
+                        "states its source; make it required and give it a value in every preset"
+                    )
+                if not spec.description:
+                    raise ConfigError(
+                        f"machine {self.name!r}: setting {name}.{leaf} has no description; say "
+                        "what it means in Field(description=...)"
+                    )
+
+
+def parts_of(model: type[BaseModel]) -> Mapping[str, type[Part]]:
+    """Return the tables of a settings model by name, in reading order."""
+    return {
+        name: field.annotation
+        for name, field in model.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Part)
+    }

@@ -1,0 +1,1 @@
+"""Resistive crossbars: converters, encodings, matrices read operation unit by operation unit."""

@@ -1,0 +1,131 @@
+"""Elementwise addition of codes with different scales, in each requantize mode."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitpim.digital.requantize import layer_fault, raise_fault, steps_of
+from bitpim.errors import AccumulatorError
+from bitpim_kernels.integer import ADD_BLOCK, add_float, add_integer
+from bitpim_traces.records import LayerRecord, Quantization, Requantize
+
+__all__ = ["prepare_add"]
+
+Codes = npt.NDArray[Any]
+Rule = Callable[[Sequence[Codes], Codes], None]
+
+
+def prepare_add(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Rule:
+    """Return what writes the sum of codes, all of one shape and contiguous.
+
+    Raises
+    ------
+    TraceDataError
+        The layer has no requantize step, or one whose entries do not match its inputs.
+    """
+    rule = layer.requantize
+    if rule is None:
+        raise layer_fault(layer, "need a requantize step, got none")
+    by_mode = _prepare_float if rule.mode == "float_scale_half_even" else _prepare_integer
+    return by_mode(layer, rule, quantizations)
+
+
+def _flat(inputs: Sequence[Codes]) -> tuple[Codes, ...]:
+    """Return the inputs as rows of one dtype, so that a kernel can index them."""
+    dtype = inputs[0].dtype
+    if any(codes.dtype != dtype for codes in inputs):
+        dtype = np.dtype(np.int32)
+    return tuple(codes.astype(dtype, copy=False).reshape(codes.size) for codes in inputs)
+
+
+def _prepare_float(
+    layer: LayerRecord, rule: Requantize, quantizations: Sequence[Quantization]
+) -> Rule:
+    if rule.scale is None or rule.scale.shape != (len(quantizations),):
+        raise layer_fault(layer, f"need {len(quantizations)} scales, got {rule.scale}")
+    scales = rule.scale.astype(np.float64)
+    zeros = np.float32(0)
+    for scale, quantization in zip(scales[::-1], quantizations[::-1], strict=True):
+        zeros = np.float32(scale * int(quantization.zero_point[0]) + np.float64(zeros))
+    start = np.float32(int(layer.output.zero_point[0])) - zeros
+    clamp = (int(layer.clamp[0]), int(layer.clamp[1]))
+
+    def add(inputs: Sequence[Codes], out: Codes) -> None:
+        total = np.empty(ADD_BLOCK, np.float32)
+        add_float(_flat(inputs), scales, start, clamp, total, out.reshape(out.size))
+
+    return add
+
+
+def _prepare_integer(
+    layer: LayerRecord, rule: Requantize, quantizations: Sequence[Quantization]
+) -> Rule:
+    n = len(quantizations)
+    fixed = rule.mode == "fixed_point_half_away"
+    if not fixed and rule.shift is not None and rule.shift.shape != (1,):
+        raise layer_fault(layer, f"need one common shift, got shape {rule.shift.shape}")
+    zeros = np.array([int(q.zero_point[0]) for q in quantizations], np.int64)
+    least = np.array([q.code_min for q in quantizations]) - zeros
+    most = np.array([q.code_max for q in quantizations]) - zeros
+    left = rule.left_shift if fixed else 0
+    terms = steps_of(layer, n, least << left, most << left, rule, 64)
+    if fixed:
+        last = Requantize(
+            rule.mode,
+            multiplier=np.array([rule.output_multiplier], np.int32),
+            shift=np.array([rule.output_shift], np.int32),
+        )
+        reach = np.full(ADD_BLOCK, n << 31)  # each term is an int32
+        bounds = -reach, reach
+    else:
+        one = np.ones(1, np.int32)
+        last = Requantize(rule.mode, multiplier=one, shift=rule.shift)
+        factors = terms.kernel_steps.multiplier.astype(np.int64)
+        bounds = (
+            np.full(ADD_BLOCK, (factors * least).sum()),
+            np.full(ADD_BLOCK, (factors * most).sum()),
+        )
+    steps = steps_of(layer, ADD_BLOCK, *bounds, last, 64)
+
+    def add(inputs: Sequence[Codes], out: Codes) -> None:
+        if terms.check:
+            _check_terms(
+                layer, inputs, zeros, left, terms.kernel_steps.low, terms.kernel_steps.high
+            )
+        total = np.empty(ADD_BLOCK, np.int64)
+        fault = np.zeros(3 if steps.check else 0, np.int64)
+        add_integer(
+            _flat(inputs),
+            zeros,
+            terms.kernel_steps,
+            left,
+            steps.kernel_steps,
+            total,
+            out.reshape(out.size),
+            fault,
+        )
+        raise_fault(layer, steps, fault)
+
+    return add
+
+
+def _check_terms(
+    layer: LayerRecord,
+    inputs: Sequence[Codes],
+    zeros: npt.NDArray[np.int64],
+    left: int,
+    low: npt.NDArray[np.int64],
+    high: npt.NDArray[np.int64],
+) -> None:
+    """Raise when a code that really occurs leaves the range its scaling is exact in."""
+    for i, codes in enumerate(inputs):
+        if codes.size:
+            ends = [(int(end) - int(zeros[i])) << left for end in (codes.min(), codes.max())]
+            if ends[0] < low[i] or ends[1] > high[i]:
+                raise AccumulatorError(
+                    f"layer {layer.index} {layer.name!r} ({layer.kind}): need terms within "
+                    f"{low[i]}..{high[i]}, got {ends[0]}..{ends[1]} from input {i}; "
+                    "use a smaller left_shift"
+                )

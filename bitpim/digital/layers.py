@@ -1,0 +1,257 @@
+"""The digital periphery: every layer kind in exact integer arithmetic, prepared once, run often.
+
+This is what the logic beside the arrays computes, and what `integer` fidelity runs over whole test
+sets. Tensors are held channels last in memory; results have the trace's shape (N, C, H, W) and
+are views whose strides say so, so that the next layer reads them without a copy.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitpim.digital.additions import prepare_add
+from bitpim.digital.requantize import code_dtype, code_table, layer_fault, raise_fault, steps_of
+from bitpim.digital.weighted import prepare_weighted
+from bitpim.digital.windows import window_counts
+from bitpim.errors import AccumulatorError
+from bitpim.threads import share_out
+from bitpim_kernels.integer import Pool, average_windows, look_up, maximum_windows
+from bitpim_traces.records import Geometry, LayerRecord, Quantization
+
+__all__ = ["PreparedLayer", "prepare_layer"]
+
+Codes = npt.NDArray[Any]
+Rule = Callable[[Sequence[Codes], Codes], None]  # channels-last codes in, written to out
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedLayer:
+    """A layer with its weights packed and its arithmetic chosen; holds no state between runs."""
+
+    layer: LayerRecord
+    input_quantizations: tuple[Quantization, ...]
+    rule: Rule
+
+    def run(self, inputs: Sequence[Codes]) -> Codes:
+        """Return the output codes of a batch.
+
+        Shapes
+        ------
+        inputs: (N, *layer.input_shapes[i]) each, in any memory order
+        returns: (N, *layer.output_shape), int8/uint8 up to 8 bits, else int16/uint16; images lie
+            channels last in memory
+
+        Raises
+        ------
+        TraceDataError
+            An input has the wrong shape, no integers, or a code beyond its width.
+        AccumulatorError
+            A sum leaves the declared accumulator or the range its requantize step is exact in.
+        """
+        layer = self.layer
+        if len(inputs) != len(layer.inputs):
+            raise layer_fault(layer, f"need {len(layer.inputs)} inputs, got {len(inputs)}")
+        checked = []
+        pairs = zip(inputs, layer.input_shapes, self.input_quantizations, strict=True)
+        for codes, shape, quantization in pairs:
+            if codes.shape != (inputs[0].shape[0], *shape):
+                need = (inputs[0].shape[0], *shape)
+                raise layer_fault(layer, f"need input codes of shape {need}, got {codes.shape}")
+            checked.append(_as_codes(layer, codes, quantization))
+        shape = (inputs[0].shape[0], *layer.output_shape)
+        out = np.empty(_last(shape), code_dtype(layer.output))
+        last = [_channels_last(codes) for codes in checked]
+        share_out(shape[0], lambda a, b: self.rule([codes[a:b] for codes in last], out[a:b]))
+        return _channels_first(out)
+
+
+def prepare_layer(layer: LayerRecord, input_quantizations: Sequence[Quantization]) -> PreparedLayer:
+    """Prepare a layer to run on any batch of codes.
+
+    Raises
+    ------
+    TraceDataError
+        The layer's kind is unknown, or its numbers contradict each other.
+    """
+    prepare = _KINDS.get(layer.kind)
+    if prepare is None:
+        raise layer_fault(layer, f"need a kind of {', '.join(_KINDS)}, got {layer.kind!r}")
+    if len(input_quantizations) != len(layer.inputs) or not layer.inputs:
+        need, got = max(1, len(layer.inputs)), len(input_quantizations)
+        raise layer_fault(layer, f"need quantizations of {need} inputs, got {got}")
+    quantizations = tuple(input_quantizations)
+    return PreparedLayer(layer, quantizations, prepare(layer, quantizations))
+
+
+# --- memory order
+
+
+def _last(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (shape[0], shape[2], shape[3], shape[1]) if len(shape) == 4 else shape
+
+
+def _channels_last(codes: Codes) -> Codes:
+    return np.ascontiguousarray(codes.transpose(0, 2, 3, 1) if codes.ndim == 4 else codes)
+
+
+def _channels_first(codes: Codes) -> Codes:
+    return codes.transpose(0, 3, 1, 2) if codes.ndim == 4 else codes
+
+
+def _as_codes(layer: LayerRecord, codes: Codes, quantization: Quantization) -> Codes:
+    """Return codes in the dtype of their quantization; look at the values when it does not say."""
+    held = code_dtype(quantization)
+    low, high = quantization.code_min, quantization.code_max
+    if codes.dtype.kind not in "iu":
+        raise layer_fault(layer, f"need input codes of dtype {held}, got {codes.dtype}")
+    full = np.iinfo(codes.dtype)
+    if codes.size and (full.min < low or full.max > high):
+        least, most = int(codes.min()), int(codes.max())
+        if least < low or most > high:
+            raise layer_fault(layer, f"need input codes {low}..{high}, got {least}..{most}")
+    return codes.astype(held, copy=False)
+
+
+# --- kinds: what to do with channels-last codes, decided once
+
+
+def _weighted(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Rule:
+    prepared = prepare_weighted(layer, quantizations[0])
+    if layer.kind == "conv2d":
+        return lambda inputs, out: prepared.run(inputs[0], out)
+    return lambda inputs, out: prepared.run_rows(inputs[0], out)
+
+
+def _pool(layer: LayerRecord) -> tuple[Geometry, Pool]:
+    geometry = layer.geometry
+    if geometry is None:
+        raise layer_fault(layer, "need a geometry, got none")
+    _, height, width = layer.input_shapes[0]
+    top, bottom, left, right = geometry.padding
+    ends = (height + bottom, width + right) if geometry.count_include_pad else (-top, -left)
+    pool = Pool(*geometry.kernel, *geometry.stride, *geometry.dilation, top, left, *ends)
+    return geometry, pool
+
+
+def _max_pool2d(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Rule:
+    _, pool = _pool(layer)
+    lowest = quantizations[0].code_min
+
+    def rule(inputs: Sequence[Codes], out: Codes) -> None:
+        maximum_windows(inputs[0], pool, lowest, out)
+
+    return rule
+
+
+def _avg_pool2d(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Rule:
+    geometry, pool = _pool(layer)
+    counts = window_counts(geometry, layer.input_shapes[0])
+    quantization = quantizations[0]
+    zero = int(quantization.zero_point[0])
+    n = geometry.kernel[0] * geometry.kernel[1]
+    if counts.min(initial=1) < 1:
+        raise layer_fault(layer, "need windows that see at least one position, got an empty one")
+    reach = np.arange(1, n + 1) * max(abs(quantization.code_min), abs(quantization.code_max), 1)
+    reach += np.arange(1, n + 1) * abs(zero)
+    if layer.requantize is not None and layer.requantize.mode == "fixed_point_half_away":
+        one = np.ones(1, np.int32)  # the mean itself needs no multiplier
+        rule_of_mean = replace(layer.requantize, multiplier=one, shift=0 * one)
+        steps = steps_of(layer, n, -reach, reach, rule_of_mean)
+    else:
+        steps = steps_of(layer, n, -reach, reach)
+
+    def rule(inputs: Sequence[Codes], out: Codes) -> None:
+        acc = np.empty(out.shape[3], np.int64)
+        fault = np.zeros(3, np.int64)
+        average_windows(inputs[0], pool, zero, steps.kernel_steps, acc, out, fault)
+        raise_fault(layer, steps, fault)
+
+    return rule
+
+
+def _read_table(
+    layer: LayerRecord, codes: Codes, lowest: int, table: Codes, safe: tuple[int, int]
+) -> Callable[[Codes, int], None]:
+    """Return a function that writes codes, by table, into columns of a matrix."""
+    if lowest < safe[0] or lowest + table.size - 1 > safe[1]:
+        least, most = int(codes.min(initial=safe[0])), int(codes.max(initial=safe[0]))
+        if least < safe[0] or most > safe[1]:
+            raise AccumulatorError(
+                f"layer {layer.index} {layer.name!r} ({layer.kind}): need codes within {safe[0]}.."
+                f"{safe[1]} for an exact requantize step, got {least}..{most}; use a smaller shift"
+            )
+    return lambda out, at: look_up(codes, lowest, table, at, out)
+
+
+def _concat(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Rule:
+    flat = len(layer.output_shape) == 1
+    axis = 1 if flat else (3, 1, 2)[layer.concat_axis]  # of channels-last arrays
+    tables = [code_table(layer, q, i) for i, q in enumerate(quantizations)]
+
+    def rule(inputs: Sequence[Codes], out: Codes) -> None:
+        n_rows = int(np.prod(out.shape[:axis], dtype=np.int64))
+        n_columns = int(np.prod(out.shape[axis:], dtype=np.int64))
+        matrix, at = out.reshape(n_rows, n_columns), 0
+        for codes, quantization, (table, safe) in zip(inputs, quantizations, tables, strict=True):
+            width = int(np.prod(codes.shape[axis:], dtype=np.int64))
+            rows = codes.reshape(n_rows, width)
+            _read_table(layer, rows, quantization.code_min, table, safe)(matrix, at)
+            at += width
+
+    return rule
+
+
+def _activation(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Rule:
+    quantization = quantizations[0]
+    table, safe = code_table(layer, quantization, 0)
+    if layer.activation in ("sigmoid", "tanh"):
+        if layer.table is None or layer.table.shape != table.shape:
+            got = "none" if layer.table is None else f"shape {layer.table.shape}"
+            raise layer_fault(layer, f"need a table of {table.size} codes, got {got}")
+        table = np.ascontiguousarray(layer.table.read()).astype(table.dtype)
+        safe = (quantization.code_min, quantization.code_max)
+
+    def rule(inputs: Sequence[Codes], out: Codes) -> None:
+        (codes,) = inputs
+        n_rows = codes.shape[0] * (codes.shape[1] if codes.ndim == 4 else 1)
+        width = int(np.prod(codes.shape, dtype=np.int64)) // max(1, n_rows)
+        rows = codes.reshape(n_rows, width)
+        _read_table(layer, rows, quantization.code_min, table, safe)(out.reshape(n_rows, width), 0)
+
+    return rule
+
+
+def _flatten(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Rule:
+    def rule(inputs: Sequence[Codes], out: Codes) -> None:
+        codes = _channels_first(inputs[0])
+        out.reshape(codes.shape)[...] = codes
+
+    return rule
+
+
+def _pad(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Rule:
+    front, _, top, _, left, _ = layer.pads
+    zero = int(quantizations[0].zero_point[0])
+
+    def rule(inputs: Sequence[Codes], out: Codes) -> None:
+        _, height, width, depth = inputs[0].shape
+        out[...] = zero
+        out[:, top : top + height, left : left + width, front : front + depth] = inputs[0]
+
+    return rule
+
+
+_KINDS: dict[str, Callable[[LayerRecord, Sequence[Quantization]], Rule]] = {
+    "conv2d": _weighted,
+    "linear": _weighted,
+    "max_pool2d": _max_pool2d,
+    "avg_pool2d": _avg_pool2d,
+    "add": prepare_add,
+    "concat": _concat,
+    "flatten": _flatten,
+    "pad": _pad,
+    "activation": _activation,
+}

@@ -1,1 +1,0 @@
-"""Layers laid out on arrays: where each part sits, which programs run, and how often."""

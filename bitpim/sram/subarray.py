@@ -1,0 +1,277 @@
+"""A compute SRAM: cells, carry and tag latches, and the programs they run.
+
+One object may stand for many arrays side by side that run in lock step: give it all their columns
+and say how many one array has; its counts then are those of all of them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from bitpim.counts import Counts
+from bitpim.errors import ArrayBoundsError, LayoutError, ProgramError
+from bitpim.programs.assembler import check_step
+from bitpim.programs.program import CARRY_CLEAR, Field, Program, table_counts
+from bitpim.threads import share_out
+from bitpim_kernels import opcodes as op
+from bitpim_kernels.bitline import (
+    BLOCK_WORDS,
+    CHUNK_WORDS,
+    aligned_rows,
+    run_program,
+    run_program_share,
+)
+from bitpim_kernels.layout import from_planes, pack, tail_mask, to_planes, unpack, words_for
+from bitpim_kernels.words import shift_lanes_down, shift_lanes_up
+
+__all__ = ["ArrayState", "Subarray"]
+
+Words = npt.NDArray[np.uint64]
+Bits = npt.NDArray[np.uint8]
+
+_ALL_LANES = np.uint64(0xFFFFFFFFFFFFFFFF)
+_WORTH_A_THREAD = 8 * BLOCK_WORDS  # words; below, starting the threads costs more than they save
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayState:
+    """A copy of all cells and latches, packed."""
+
+    rows: Words
+    carry: Words
+    tag: Words
+
+
+class Subarray:
+    """Cells of `n_rows` x `n_cols` with a carry and a tag latch under each column.
+
+    Starts with all cells and latches zero.
+
+    Parameters
+    ----------
+    n_rows, n_cols : wordlines and bitline pairs; columns are lanes
+    array_cols : columns of one physical array; more columns are arrays in lock step
+    block_words : words of a lane block while a program runs
+    n_threads : threads for wide arrays; all that Numba has unless given
+    """
+
+    def __init__(
+        self,
+        n_rows: int = 256,
+        n_cols: int = 256,
+        *,
+        array_cols: int = 256,
+        block_words: int = BLOCK_WORDS,
+        n_threads: int | None = None,
+    ) -> None:
+        sizes = {"rows": n_rows, "columns": n_cols, "columns of one array": array_cols}
+        sizes |= {"block words": block_words}
+        for what, got in sizes.items():
+            if got < 1:
+                raise ArrayBoundsError(f"Subarray: need at least 1 {what}, got {got}")
+        self.n_rows = n_rows
+        self.n_cols = n_cols
+        self.n_arrays = -(-n_cols // array_cols)
+        self.block_words = block_words
+        self.n_threads = n_threads
+        self.counts = Counts()
+        n_words = words_for(n_cols)
+        # an odd number of chunks, so that the rows of a chunk spread over all cache sets
+        n_stored = CHUNK_WORDS * (-(-n_words // CHUNK_WORDS) | 1)
+        self._stored = aligned_rows(n_rows + 2, n_stored)
+        self._stored[:] = 0
+        self._rows = self._stored[:n_rows, :n_words]
+        self._carry, self._tag = self._stored[n_rows:, :n_words]
+
+    @property
+    def state(self) -> ArrayState:
+        """All cells and latches as they are now; looking counts no event."""
+        return ArrayState(self._rows.copy(), self._carry.copy(), self._tag.copy())
+
+    def write_rows(self, start: int, rows: npt.NDArray[Any]) -> None:
+        """Write neighbouring rows from `start`, packed words or 0/1 a column.
+
+        Shapes
+        ------
+        rows: (n, words) uint64, or (n, n_cols) of 0 and 1 in another dtype
+
+        Raises
+        ------
+        ArrayBoundsError
+            Rows or columns lie outside the array.
+        LayoutError
+            Packed rows have padding that is not zero, others a bit that is no 0 or 1.
+        """
+        packed = rows if rows.dtype == np.uint64 else self._pack(rows)
+        where = f"write_rows({start})"
+        if packed.ndim != 2 or packed.shape[1] != self._rows.shape[1]:
+            raise ArrayBoundsError(
+                f"{where}: need packed rows (n, {self._rows.shape[1]}) for {self.n_cols} columns, "
+                f"got {packed.shape}"
+            )
+        self._check_rows(start, packed.shape[0], where)
+        if np.any(packed[:, -1] & ~tail_mask(self.n_cols)):
+            raise LayoutError(
+                f"{where}: need zero padding beyond column {self.n_cols - 1}, got ones"
+            )
+        self._rows[start : start + packed.shape[0]] = packed
+        self._count_access(packed.shape[0])
+
+    def read_rows(self, start: int, n: int, *, packed: bool = False) -> npt.NDArray[Any]:
+        """Return neighbouring rows as 0/1 a column, (n, n_cols) uint8, or packed (n, words).
+
+        Raises
+        ------
+        ArrayBoundsError
+            Rows lie outside the array.
+        """
+        self._check_rows(start, n, f"read_rows({start}, {n})")
+        self._count_access(n)
+        rows = self._rows[start : start + n]
+        return rows.copy() if packed else unpack(rows, self.n_cols)
+
+    def write_codes(self, field: Field, codes: npt.ArrayLike) -> None:
+        """Write one number a column, transposed into the rows of a field.
+
+        Shapes
+        ------
+        codes: (n_cols,) integers
+
+        Raises
+        ------
+        ArrayBoundsError
+            The field lies outside the array, or there is not one integer a column.
+        LayoutError
+            A code does not fit the field, unsigned or in two's complement.
+        """
+        values = np.asarray(codes)
+        where = f"write_codes({field.name})"
+        self._check_rows(field.start, field.width, where)
+        if values.shape != (self.n_cols,) or values.dtype.kind not in "iu":
+            raise ArrayBoundsError(
+                f"{where}: need ({self.n_cols},) integers, got {values.shape} {values.dtype}"
+            )
+        self._rows[field.start : field.stop] = to_planes(values, field.width)
+        self._count_access(field.width)
+
+    def read_codes(self, field: Field, *, signed: bool = False) -> npt.NDArray[np.int64]:
+        """Return the number in each column of a field, (n_cols,) int64.
+
+        Raises
+        ------
+        ArrayBoundsError
+            The field lies outside the array.
+        LayoutError
+            The field is wider than int64 holds.
+        """
+        where = f"read_codes({field.name})"
+        self._check_rows(field.start, field.width, where)
+        self._count_access(field.width)
+        planes = self._rows[field.start : field.stop]
+        codes: npt.NDArray[np.int64] = from_planes(planes, self.n_cols, signed, np.int64)
+        return codes
+
+    def step(self, opcode: int, a: int = op.NO_ROW, b: int = op.NO_ROW, **where: int) -> None:
+        """Run one step; ``dst=`` names the row it writes, ``predicate=`` is IF_TAG or ALWAYS.
+
+        Raises
+        ------
+        ProgramError
+            The step is not one of the sram family on rows of this array.
+        """
+        dst = where.pop("dst", op.NO_ROW)
+        predicate = where.pop("predicate", op.ALWAYS)
+        if where:
+            raise ProgramError(f"step: need dst= and predicate= only, got {', '.join(where)}")
+        numbers: Sequence[int] = (opcode, a, b, dst, predicate)
+        check_step(numbers, self.n_rows, "step")
+        table = np.array([numbers], np.int32)
+        self._run_table(table)
+        self.counts += table_counts(table).on_arrays(self.n_arrays)
+
+    def run(self, program: Program) -> None:
+        """Run a program on all columns.
+
+        Raises
+        ------
+        ArrayBoundsError
+            The program needs more rows than the array has.
+        ProgramError
+            What the program counts on when it starts does not hold.
+        """
+        if program.n_rows > self.n_rows:
+            raise ArrayBoundsError(
+                f"run({program.name}): need {program.n_rows} rows, got {self.n_rows}; place its "
+                "fields lower"
+            )
+        if CARRY_CLEAR in program.entry and self._carry.any():
+            raise ProgramError(
+                f"run({program.name}): need the carry latch clear, got some set; reset it before"
+            )
+        self._run_table(program.table)
+        self.counts += program.counts.on_arrays(self.n_arrays)
+
+    def shift_columns(
+        self, source: Field, to: Field, distance: int, *, cycles_per_bit: int = 1
+    ) -> None:
+        """Move rows sideways: column c of `to` takes column c + distance of `source`.
+
+        Columns without a partner take 0. Latches stay. Every row costs `cycles_per_bit` plain
+        accesses (move cost assumed).
+
+        Raises
+        ------
+        ArrayBoundsError
+            Rows lie outside the array, or the fields differ in width.
+        """
+        where = f"shift_columns({source.name}, {to.name})"
+        self._check_rows(source.start, source.width, where)
+        self._check_rows(to.start, to.width, where)
+        if source.width != to.width:
+            raise ArrayBoundsError(f"{where}: need equal widths, got {source.width} and {to.width}")
+        moved = np.zeros((source.width, self._rows.shape[1]), np.uint64)
+        for bit in range(source.width):
+            row = self._rows[source.start + bit]
+            if distance >= 0:
+                shift_lanes_down(row, distance, moved[bit])
+            else:
+                shift_lanes_up(row, -distance, tail_mask(self.n_cols), moved[bit])
+        self._rows[to.start : to.stop] = moved
+        self._count_access(source.width * cycles_per_bit)
+
+    def _run_table(self, table: npt.NDArray[np.int32]) -> None:
+        rows, (carry, tag) = self._stored[: self.n_rows], self._stored[self.n_rows :]
+        # a copy, since Numba compiles once more for an array that may not be written
+        state = (table.copy(), rows, carry, tag, _ALL_LANES, self.block_words)
+        n_threads = numba.get_num_threads() if self.n_threads is None else self.n_threads
+        if n_threads > 1 and self._rows.shape[1] >= _WORTH_A_THREAD:
+
+            def run(share: int, _: int) -> None:
+                run_program_share(*state, share, n_threads)
+
+            share_out(n_threads, run, n_threads)
+        else:
+            run_program(*state)
+        n_words = self._rows.shape[1]
+        self._stored[:, n_words - 1] &= tail_mask(self.n_cols)
+        self._stored[:, n_words:] = 0
+
+    def _count_access(self, n_rows: int) -> None:
+        self.counts += Counts(cycles=n_rows, sram_access_cycle=n_rows * self.n_arrays)
+
+    def _check_rows(self, start: int, n: int, where: str) -> None:
+        if start < 0 or n < 0 or start + n > self.n_rows:
+            raise ArrayBoundsError(
+                f"{where}: need rows within 0..{self.n_rows - 1}, got {start}..{start + n - 1}"
+            )
+
+    def _pack(self, bits: npt.NDArray[Any]) -> Words:
+        if bits.ndim != 2 or bits.shape[1] != self.n_cols:
+            raise ArrayBoundsError(
+                f"write_rows: need bits (n, {self.n_cols}), got {bits.shape}; one 0/1 a column"
+            )
+        return pack(bits)

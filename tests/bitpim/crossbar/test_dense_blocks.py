@@ -1,0 +1,63 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bitpim.crossbar.array import CrossbarGeometry
+from bitpim.crossbar.dense_blocks import DenseBlocks
+from tests.bitpim.crossbar.vgg16 import VGG16
+from tests.naive.crossbar_mapping import dense_reads, place_cells
+
+
+@st.composite
+def geometries(draw: st.DrawFn) -> CrossbarGeometry:
+    rows, columns = draw(st.integers(1, 13)), draw(st.integers(1, 13))
+    ou_rows = draw(st.none() | st.integers(1, rows))
+    ou_columns = draw(st.none() | st.integers(1, columns))
+    return CrossbarGeometry(rows, columns, ou_rows=ou_rows, ou_columns=ou_columns)
+
+
+@given(
+    geometries(), st.integers(1, 40), st.integers(1, 30), st.none() | st.integers(1, 10), st.data()
+)
+def test_units_of_every_crossbar_are_those_of_a_walk(
+    geometry: CrossbarGeometry, n_rows: int, n_columns: int, window: int | None, data: st.DataObject
+) -> None:
+    blocks = DenseBlocks(n_rows, n_columns, geometry, window)
+    expected = dense_reads(n_rows, n_columns, geometry, window)
+    pieces = blocks.pieces
+    found = dict.fromkeys(range(blocks.n_crossbars), 0)
+    for crossbar, reads in zip(pieces.crossbars.tolist(), pieces.reads.tolist(), strict=True):
+        found[crossbar] += reads
+    assert found == expected
+    assert blocks.n_reads == sum(expected.values())
+    assert int(pieces.cells.sum()) == n_rows * n_columns
+    edges = blocks.row_edges
+    assert edges[0] == 0 and edges[-1] == n_rows and (edges[1:] > edges[:-1]).all()
+    channel_rows = data.draw(st.integers(1, 12))
+    placed = blocks.placements(channel_rows, first_channel=7)
+    held = place_cells(placed, geometry.rows, geometry.columns)
+    assert sorted(held.values()) == [(0, i, j) for i in range(n_rows) for j in range(n_columns)]
+    assert all(p.label == 7 + p.first_row // channel_rows for p in placed)
+    assert placed.n_crossbars == blocks.n_crossbars and placed.used_cells == n_rows * n_columns
+
+
+def test_windows_stay_whole() -> None:
+    geometry = CrossbarGeometry(20, 8, ou_rows=4, ou_columns=8)
+    blocks = DenseBlocks(27, 8, geometry, 9)
+    assert [heights.tolist() for heights in blocks.row_heights] == [[4, 4, 1, 4, 4, 1], [4, 4, 1]]
+    taller = DenseBlocks(30, 8, geometry, 25)
+    assert [heights.tolist() for heights in taller.row_heights] == [[4] * 5, [4, 4, 2]]
+
+
+@pytest.mark.parametrize(
+    ("cells", "reads", "n_crossbars"), [(2, 69_599_232, 121), (4, 139_198_464, 234)]
+)
+def test_vgg16_on_cifar(cells: int, reads: int, n_crossbars: int) -> None:
+    """The closed forms of the traditional mapping: 8-bit inputs, 9 x 8 units, 512 x 512 arrays."""
+    geometry = CrossbarGeometry(512, 512, ou_rows=9, ou_columns=8)
+    found_reads = found_crossbars = 0
+    for n_channels, n_outputs, size in VGG16:
+        windows = DenseBlocks(n_channels * 9, n_outputs * cells, geometry, 9)
+        found_reads += 8 * size**2 * windows.n_reads
+        found_crossbars += DenseBlocks(n_channels * 9, n_outputs * cells, geometry).n_crossbars
+    assert (found_reads, found_crossbars) == (reads, n_crossbars)
