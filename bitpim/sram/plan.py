@@ -407,7 +407,8 @@ class CachePlan:
         layer = self.layers[index]
         raise ConfigError(
             f"{layer.where}: need a machine whose weights stay where they are to show placements, "
-            "got one that loads filters pass by pass; choose a machine with crossbars, or leave out --plot"
+            "got one that loads filters pass by pass; choose a machine with crossbars, or leave "
+            "out --plot"
         )
 
 
