@@ -46,15 +46,25 @@ def bitpim(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "bitpim", *arguments]
 
 
-def measure(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> Run:
+PLACES = (ROOT, ROOT / "kernels", ROOT / "traces")
+"""Where this tree's packages are imported from."""
+
+
+def measure(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    places: Sequence[Path] = PLACES,
+) -> Run:
     """Run a command to its end; `environment` is added to this process's own.
+
+    Packages are looked for in `places` first; none lets an interpreter find its own.
 
     The peak is that of the command alone: processes it starts and waits for count if larger, and
     it is at least that of a bare interpreter, some 10 MB.
     """
-    places = [str(ROOT), str(ROOT / "kernels"), str(ROOT / "traces")]
     inherited = os.environ.get("PYTHONPATH")
-    path = os.pathsep.join([*places, inherited] if inherited else places)
+    path = os.pathsep.join([*map(str, places), *([inherited] if inherited else [])])
     with tempfile.TemporaryDirectory(prefix="bitpim-") as folder:
         report = Path(folder) / "report.json"
         done = subprocess.run(

@@ -1,0 +1,83 @@
+"""Two versions compared: equal ones are equal, and what differs is named."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.two_trees import Case, Version, cases_of, examine
+from bitpim_traces import write_trace
+from tests.strategies import small_trace
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small trace file."""
+    path = tmp_path_factory.mktemp("two_trees") / "net.h5"
+    kinds = ["conv2d", "max_pool2d", "flatten", "linear"]
+    write_trace(small_trace(9, kinds=kinds, n_samples=3, float_noise=True), path)
+    return path
+
+
+def changed(folder: Path, *words: str, command: str = "replay") -> Version:
+    """This version, with words added to one of its commands."""
+    script = folder / "python"
+    script.write_text(
+        f"""#!{sys.executable}
+import os, sys
+words = sys.argv[1:]
+if {command!r} in words:
+    words += {list(words)!r}
+os.execv({sys.executable!r}, [{sys.executable!r}, *words])
+"""
+    )
+    script.chmod(0o755)
+    return Version(str(script))
+
+
+@pytest.mark.slow
+def test_a_version_equals_itself_and_differs_from_one_that_counts_otherwise(
+    net: Path, tmp_path: Path
+) -> None:
+    this = Version(sys.executable)
+    case = Case(net, "dense_crossbar", "dense_crossbar_8bit", "bit", ":2")
+    found = examine(case, this, this, tmp_path)
+    assert (found.differences, found.n_layers, found.n_samples) == ((), 4, 2)
+    assert found.ratio is not None and not list(tmp_path.iterdir())
+    other = changed(tmp_path, "--set", "geometry.ou_columns=4")
+    found = examine(case, other, this, tmp_path)
+    assert any(text.startswith("counts: layer 0") for text in found.differences)
+    other = changed(tmp_path, "--set", "converter.adc_bits=1", "--set", "numbers.overflow=saturate")
+    found = examine(case, this, other, tmp_path)
+    assert any(text.startswith("outputs: layer 0") for text in found.differences)
+
+
+@pytest.mark.slow
+def test_plans_and_refusals_are_compared_too(net: Path, tmp_path: Path) -> None:
+    this = Version(sys.executable)
+    case = Case(net, "isaac", "isaac_8bit", "integer", ":9")
+    found = examine(case, this, this, tmp_path)
+    assert (found.differences, found.ratio) == ((), None)
+    assert "samples 0:9" in found.refusal
+    wide = changed(tmp_path, "--set", "geometry.cell_bits=1", command="plan")
+    found = examine(Case(net, "isaac", "isaac_8bit", "integer", ":1"), this, wide, tmp_path)
+    assert found.differences == ("plans differ",)
+    fewer = changed(tmp_path, "--set", "converter.adc_bits=2", command="replay")
+    found = examine(Case(net, "isaac", "isaac_8bit", "integer", ":1"), fewer, this, tmp_path)
+    assert found.differences == ("exit codes 3 and 0",)
+
+
+def test_cases_are_all_traces_on_all_presets_at_each_fidelity() -> None:
+    traces, presets = [Path("a.h5"), Path("b.h5")], {"isaac_8bit": "isaac", "sre": "sre"}
+    cases = list(cases_of(traces, presets, {"bit": ":2"}))
+    assert [case.name for case in cases] == [
+        "a-isaac_8bit-bit", "a-sre-bit", "b-isaac_8bit-bit", "b-sre-bit",
+    ]  # fmt: skip
+    assert cases[0].machine_arguments == ("--machine", "isaac", "--preset", "isaac_8bit")
+
+
+def test_presets_are_those_installed() -> None:
+    presets = Version(sys.executable).presets()
+    assert presets["neural_cache_mve"] == "neural_cache"
+    with pytest.raises(RuntimeError, match="has no bitpim"):
+        Version("/bin/false").presets()
