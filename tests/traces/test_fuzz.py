@@ -15,7 +15,7 @@ from bitpim_traces import open_trace, write_trace
 from bitpim_traces.chunks import OpenFile
 from bitpim_traces.errors import TraceFormatError
 from bitpim_traces.footer import FOOTER_BYTES
-from bitpim_traces.guard import lookup3, oversized
+from bitpim_traces.metadata_sizes import lookup3, oversized
 from bitpim_traces.records import TensorRecord
 from tests.strategies import small_trace
 from tests.traces.mutants import OBJECT_MUTATIONS, checksummed_blocks, make_mutant
