@@ -55,7 +55,7 @@ def _worker(original: Path, start: int, stop: int) -> "subprocess.Popen[str]":
 
 @pytest.mark.slow
 def test_mutants_are_refused_or_the_same(original: Path) -> None:
-    """Each mutant has 10 s and 1 GiB in a process of its own; a crash names its seed."""
+    """A mutant has 10 s of a processor and 1 GiB in its own process; a crash names its seed."""
     step = N_MUTANTS // N_WORKERS
     workers = [_worker(original, k, k + step) for k in range(0, N_MUTANTS, step)]
     outcomes: Counter[str] = Counter()
