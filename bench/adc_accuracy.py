@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.adc_figure import draw_accuracy
-from bench.networks.__main__ import NETWORKS
+from bench.networks import NETWORKS
 from bench.real_networks import Network, make_trace
 from bitpim.digital.layers import prepare_layer
 from bitpim.errors import BitpimError, ConfigError

@@ -22,7 +22,7 @@ from bitpim.report.result_file import Result, open_result
 from bitpim.verify.digests import verify_result
 from bitpim_traces import open_trace
 
-__all__ = ["NETWORKS", "PEAK_LIMIT_BYTES", "Network", "Row", "examine"]
+__all__ = ["NETWORKS", "PEAK_LIMIT_BYTES", "Network", "Row", "examine", "make_trace"]
 
 PEAK_LIMIT_BYTES = 2 << 30
 N_BIT_IMAGES = 32

@@ -7,18 +7,9 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
+from bench.networks import NETWORKS
 from bitpim_traces import write_trace
 from bitpim_traces.errors import TraceError
-
-NETWORKS: dict[str, tuple[str, dict[str, str]]] = {
-    # name: (module, what its `make` is told)
-    "resnet20": ("resnet20", {}),
-    "resnet8": ("resnet8", {}),
-    "mobilenetv2": ("mobilenetv2", {}),
-    "vgg16q_dense": ("vgg16q", {"variant": "dense"}),
-    "vgg16q_pattern": ("vgg16q", {"variant": "pattern"}),
-    "squeezenet": ("squeezenet", {}),
-}
 
 
 def main() -> int:

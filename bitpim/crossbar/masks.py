@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.errors import MappingError
-from bitpim_traces.faults import raise_fault
+from bitpim_traces.faults import raising_report
 from bitpim_traces.masks import (
     MAX_POSITIONS,
     PATTERNS,
@@ -71,7 +71,7 @@ def layer_masks(layer: LayerRecord) -> LayerMasks:
             f"{window[0]} x {window[1]}; map it densely"
         )
     advice = "mend the weights, the mask or the patterns that disagree before the trace is written"
-    report = raise_fault(where, advice)
+    report = raising_report(where, advice)
     check_mask(layer, report)
     check_mask_values(layer, report)
     if PRUNING_MASK in layer.extra:

@@ -1,7 +1,8 @@
 """Reads mutants in a process of its own, so that a crash, a hang or a hunger for memory is seen.
 
 Run as `fuzz_worker.py ORIGINAL FOLDER START STOP`. Prints "start SEED" before and
-"end SEED OUTCOME" after each mutant; an alarm kills the process when one takes too long.
+"end SEED OUTCOME" after each mutant. A timer of processor time kills a process that takes too long,
+so that a busy machine does not; one of the clock kills a process that sleeps.
 """
 
 import faulthandler
@@ -25,7 +26,8 @@ from bitpim_traces.footer import FOOTER_BYTES
 from bitpim_traces.records import TensorRecord
 from tests.traces.mutants import checksummed_blocks, make_mutant
 
-SECONDS_A_MUTANT = 10
+SECONDS_A_MUTANT = 10  # of the processor
+SECONDS_ASLEEP = 120
 MEMORY_BYTES = 1 << 30  # beyond what the imports took
 
 
@@ -73,9 +75,17 @@ def outcome(path: Path, expected: str, *, may_differ: bool, thorough: bool) -> s
     return "BAD accepted with another content"
 
 
+def limit_time() -> None:
+    """Start both timers anew; the one that runs out says where the process was, and ends it."""
+    signal.setitimer(signal.ITIMER_PROF, SECONDS_A_MUTANT)
+    signal.alarm(SECONDS_ASLEEP)
+
+
 def main() -> None:
     original, folder = Path(sys.argv[1]), Path(sys.argv[2])
     logging.disable()
+    for timer in (signal.SIGPROF, signal.SIGALRM):
+        faulthandler.register(timer, chain=True)
     expected = fingerprint(open_trace(original))
     blocks = checksummed_blocks(original.read_bytes()[:-FOOTER_BYTES])
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -83,19 +93,16 @@ def main() -> None:
     for seed in range(int(sys.argv[3]), int(sys.argv[4])):
         resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         print("make", seed, flush=True)
-        faulthandler.dump_traceback_later(SECONDS_A_MUTANT - 1)
-        signal.alarm(SECONDS_A_MUTANT)
+        limit_time()
         path.unlink(missing_ok=True)  # HDF5 knows a file again by its inode
         may_differ = make_mutant(seed, original, path, blocks)
         resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, resource.RLIM_INFINITY))
         print("start", seed, flush=True)
-        signal.alarm(SECONDS_A_MUTANT)
-        faulthandler.dump_traceback_later(SECONDS_A_MUTANT - 1)
+        limit_time()
         try:
             came = outcome(path, expected, may_differ=may_differ, thorough=seed % 5 < 2)
         except BaseException:
             came = "BAD exception " + traceback.format_exc().replace("\n", " | ")
-        signal.alarm(0)
         print("end", seed, came, flush=True)
 
 

@@ -14,6 +14,7 @@ from bitpim_traces import open_trace, write_trace
 from bitpim_traces.builder import Activation, TraceBuilder, WeightCodes, quantization_of
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.records import (
+    REQUANTIZE_MODES,
     Geometry,
     LayerRecord,
     Quantization,
@@ -125,6 +126,17 @@ def test_derived_steps_come_from_the_scales() -> None:
     trace = b.build(np.array([[3 + 32, 3]], np.uint8))
     out = run_network(trace, trace.samples.codes.read())[0]
     assert out.tolist() == [[(32 + 4) // 16 + 7, 7]]  # (36 / 16, -4 / 8 rounded up) + 7
+
+
+@pytest.mark.parametrize("mode", REQUANTIZE_MODES)
+def test_a_layer_may_name_another_mode(mode: str) -> None:
+    b = builder(requantize="truncate_shift")
+    one = b.linear("one", -1, WeightCodes(EYE, WEIGHT), OUTPUT, requantize=mode)
+    other = b.linear("other", -1, WeightCodes(EYE, WEIGHT), quantization_of(1.0, 5))
+    both = b.concat("cat", [one, other], requantize=mode)
+    added = b.add("add", [one, other], OUTPUT, requantize=mode)
+    steps = [b.layers[i].requantize for i in (one, other, both, added)]
+    assert [step and step.mode for step in steps] == [mode, "truncate_shift", mode, mode]
 
 
 def test_float_weights_and_biases_are_what_the_codes_stand_for() -> None:

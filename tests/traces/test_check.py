@@ -21,6 +21,7 @@ from bitpim_traces.records import (
     Trace,
 )
 from bitpim_traces.rules import check_rules
+from bitpim_traces.value_rules import check_values
 from tests.strategies import small_trace
 from tests.traces.edits import redo_digests
 from tests.traces.format_text import example_trace
@@ -147,6 +148,21 @@ def test_a_broken_rule_is_found_where_it_is(
         write_trace(trace, tmp_path / "net.h5")
 
 
+@pytest.mark.parametrize(
+    ("fields", "where"),
+    [
+        ({"codes": _codes((1, 1, 4, 4), "int8", "NCHW")}, "/samples/codes"),
+        ({"codes": _codes((1, 1, 4, 4), "uint16", "NCHW")}, "/samples/codes"),
+        ({"labels": _codes((2,), "int32", "N")}, "/samples/labels"),
+        ({"quantization": _quantization(zero_point=-1)}, "/samples/quantization/zero_point"),
+    ],
+)
+def test_a_broken_rule_of_samples_is_found(fields: dict[str, Any], where: str) -> None:
+    trace = example_trace()
+    faults = _faults(replace(trace, samples=replace(trace.samples, **fields)))
+    assert where in [fault.where for fault in faults], faults
+
+
 def test_the_example_breaks_no_rule() -> None:
     assert _faults(example_trace()) == []
 
@@ -257,6 +273,21 @@ def test_the_accumulator_bound_is_exact(tmp_path: Path, slack: int, n_faults: in
     faults = check_trace(tmp_path / "net.h5", deep=True)
     assert len(faults) == n_faults
     assert all("128 possible" in fault.got for fault in faults)
+
+
+@pytest.mark.parametrize(("bias", "n_faults"), [(2**32 - 1, 0), (2**32, 1), (-(2**32), 1)])
+def test_the_product_bound_is_exact(bias: int, n_faults: int) -> None:
+    """Weights of 0 leave the bias alone, times 2^30: below 2^62, or not."""
+    trace = _changed(
+        CONV,
+        accumulator_bits=40,
+        weight=_codes((1, 1, 2, 2), "int8", "OIHW"),
+        bias=TensorRecord.of(_array([bias], "int64"), axes="O", role="bias"),
+        requantize=Requantize("half_up_shift", _array([2**30]), _array([62])),
+    )
+    faults: list[Fault] = []
+    check_values(trace, faults.append)
+    assert [fault.need for fault in faults] == ["sums x multiplier below 2^62"] * n_faults
 
 
 def test_a_product_that_could_overflow_is_found(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from bitpim_traces import open_trace, write_trace
 from bitpim_traces.chunks import OpenFile
 from bitpim_traces.errors import TraceFormatError
 from bitpim_traces.footer import FOOTER_BYTES
-from bitpim_traces.guard import lookup3, oversized
+from bitpim_traces.metadata_sizes import lookup3, oversized
 from bitpim_traces.records import TensorRecord
 from tests.strategies import small_trace
 from tests.traces.mutants import OBJECT_MUTATIONS, checksummed_blocks, make_mutant
@@ -55,7 +55,7 @@ def _worker(original: Path, start: int, stop: int) -> "subprocess.Popen[str]":
 
 @pytest.mark.slow
 def test_mutants_are_refused_or_the_same(original: Path) -> None:
-    """Each mutant has 10 s and 1 GiB in a process of its own; a crash names its seed."""
+    """A mutant has 10 s of a processor and 1 GiB in its own process; a crash names its seed."""
     step = N_MUTANTS // N_WORKERS
     workers = [_worker(original, k, k + step) for k in range(0, N_MUTANTS, step)]
     outcomes: Counter[str] = Counter()

@@ -1,6 +1,7 @@
 """The shipped samples: small, in order, equal to the referee, true to their float network."""
 
 import gzip
+import runpy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from bitpim.cli.demo import SAMPLE
 from bitpim.machines.registry import make_machine
 from bitpim.report.figures import n_references
+from bitpim.verify.reference import iter_network
 from bitpim.verify.side_by_side import VerifyReport, verify_trace
 from bitpim_traces import check_trace, open_trace, write_trace
 from bitpim_traces.records import TensorRecord, Trace
@@ -73,6 +75,18 @@ def test_a_sample_has_float_references_of_every_layer(path: Path) -> None:
     for layer in trace.layers:
         assert n_references(layer) == trace.n_samples, layer.name
         assert (layer.weight is None) == (layer.weight_float is None)
+
+
+def test_the_maker_of_the_sample_measures_its_accuracy() -> None:
+    pytest.importorskip("torch")
+    maker = runpy.run_path(str(TRACES / "samples" / "make_mnist_cnn.py"))
+    trace = open_trace(MNIST)
+    assert trace.samples.labels is not None
+    codes, labels = trace.samples.codes.read(), trace.samples.labels.read()
+    *_, (_, logits) = iter_network(trace, codes)
+    assert maker["accuracy_at_integers"](trace, codes, logits.argmax(axis=1)) == 1.0
+    assert maker["accuracy_at_integers"](trace, codes, labels) >= 31 / 32
+    assert maker["accuracy_at_integers"](trace, codes, (labels + 1) % 10) <= 1 / 32
 
 
 def test_writing_the_sample_again_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from bitpim.verify.reference import run_network
 from bitpim_traces import open_trace, write_trace
 from bitpim_traces.errors import TraceDataError
+from bitpim_traces.numbers.affine import decode
 from bitpim_traces.quantize import Settings
-from bitpim_traces.quantize.affine import decode
 from bitpim_traces.records import LAYER_KINDS, REQUANTIZE_MODES
 from bitpim_traces.synthetic import (
     NAMES,

@@ -26,7 +26,7 @@ from bitpim_traces.builder_parts import (
 )
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.network import FloatLayer, infer_shape
-from bitpim_traces.quantize.accumulator import (
+from bitpim_traces.numbers.accumulator import (
     add_bounds,
     bits_needed,
     centred_ends,
@@ -34,13 +34,12 @@ from bitpim_traces.quantize.accumulator import (
     need_fit,
     need_fixed_point_fit,
 )
-from bitpim_traces.quantize.affine import code_dtype
-from bitpim_traces.quantize.multiplier import (
+from bitpim_traces.numbers.affine import code_dtype, same_quantization
+from bitpim_traces.numbers.multiplier import (
     add_requantize,
     average_requantize,
     concat_requantize,
     dot_requantize,
-    same_quantization,
 )
 from bitpim_traces.records import (
     NETWORK_INPUT,
@@ -319,11 +318,12 @@ class TraceBuilder:
             requantize, Requantize
         ):
             return self._append(record)
-        mode = _mode(requantize, self.requantize)
         step = self._step(
             _where(record),
             requantize,
-            lambda _: concat_requantize(mode, inputs, output, multiplier_bits=self.multiplier_bits),
+            lambda mode: concat_requantize(
+                mode, inputs, output, multiplier_bits=self.multiplier_bits
+            ),
             (len(inputs),),
         )
         return self._append(replace(record, requantize=step))
@@ -444,7 +444,7 @@ class TraceBuilder:
         self,
         where: str,
         requantize: Mode,
-        derive: Callable[[str], Requantize | None],
+        derive: Callable[[str], Requantize],
         n_entries: tuple[int, ...],
         *,
         shared_shift: bool = False,
@@ -453,7 +453,6 @@ class TraceBuilder:
         mode = _mode(requantize, self.requantize)
         checks.need_mode(where, mode)
         step = requantize if isinstance(requantize, Requantize) else derive(mode)
-        assert step is not None
         checks.need_step(where, step, n_entries, shared_shift=shared_shift)
         return step
 

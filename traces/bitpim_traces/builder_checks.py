@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from bitpim_traces.builder_parts import References
 from bitpim_traces.errors import TraceDataError
-from bitpim_traces.quantize.multiplier import PRODUCT_BITS
+from bitpim_traces.numbers.multiplier import PRODUCT_BITS
 from bitpim_traces.records import (
     REQUANTIZE_MODES,
     LayerRecord,

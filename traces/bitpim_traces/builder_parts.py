@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from bitpim_traces.quantize.affine import decode, encode
+from bitpim_traces.numbers.affine import decode, encode
 from bitpim_traces.records import Quantization, TensorRecord
 
 __all__ = [

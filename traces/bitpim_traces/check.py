@@ -2,10 +2,10 @@
 
 import os
 
-from bitpim_traces.deep import check_checksums, check_values
 from bitpim_traces.faults import Fault
 from bitpim_traces.masks import check_mask
 from bitpim_traces.reader import open_file, read_trace
+from bitpim_traces.value_rules import check_checksums, check_values
 
 __all__ = ["Fault", "check_trace"]
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim_traces.errors import TraceDataError
-from bitpim_traces.faults import Fault, Report
+from bitpim_traces.faults import Fault, Report, shown
 from bitpim_traces.records import (
     LAYER_KINDS,
     Geometry,
@@ -39,7 +39,7 @@ from bitpim_traces.schema import (
     Dataset,
     Group,
 )
-from bitpim_traces.tree import DatasetEntry, GroupEntry, Tree, Value, child, shown
+from bitpim_traces.tree import DatasetEntry, GroupEntry, Tree, Value, child
 
 __all__ = ["decode"]
 

@@ -11,7 +11,7 @@ from bitpim_traces.errors import (
     TraceTooOld,
 )
 
-__all__ = ["Fault", "Report", "raise_fault"]
+__all__ = ["Fault", "Report", "raising_report", "shown"]
 
 _ERRORS: dict[str, type[TraceError]] = {
     "format": TraceFormatError,
@@ -51,10 +51,16 @@ Report = Callable[[Fault], None]
 """Takes a fault: raises it (opening a file) or keeps it (checking a file)."""
 
 
-def raise_fault(file: str, advice: str = "") -> Report:
-    """Make a report that raises the first fault it is given; `advice` replaces the usual one."""
+def raising_report(file: str, advice: str = "") -> Report:
+    """Make a report that raises the first fault it is told; `advice` replaces the usual one."""
 
     def report(fault: Fault) -> None:
         raise fault.error(file, advice)
 
     return report
+
+
+def shown(value: object) -> str:
+    """Write a value from a file so that it fits a message of one line."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim_traces.errors import TraceDataError
-from bitpim_traces.faults import Fault, Report, raise_fault
+from bitpim_traces.faults import Fault, Report, raising_report
 from bitpim_traces.records import LayerRecord, TensorRecord, Trace
 
 __all__ = [
@@ -138,7 +138,7 @@ def with_masks(trace: Trace, masks: Mapping[str, LayerMask]) -> Trace:
         else layer
         for layer in trace.layers
     ]
-    report = raise_fault(f"trace {trace.name}", "set masked weights to zero, or mend the mask")
+    report = raising_report(f"trace {trace.name}", "set masked weights to zero, or mend the mask")
     for layer in layers:
         check_mask(layer, report)
         check_mask_values(layer, report)

@@ -8,12 +8,12 @@ from pathlib import Path
 from bitpim_traces.chunks import OpenFile
 from bitpim_traces.decode import decode
 from bitpim_traces.errors import TraceError
-from bitpim_traces.faults import Fault, Report, raise_fault
+from bitpim_traces.faults import Fault, Report, raising_report, shown
 from bitpim_traces.records import Trace
 from bitpim_traces.rules import check_rules
 from bitpim_traces.scan import scan
 from bitpim_traces.schema import FORMAT_NAME, FORMAT_VERSION
-from bitpim_traces.tree import Tree, digest_of, shown
+from bitpim_traces.tree import Tree, digest_of
 from bitpim_traces.upgrade import upgrade
 
 __all__ = ["Reading", "open_file", "open_trace", "read_trace"]
@@ -34,7 +34,7 @@ def open_trace(path: str | os.PathLike[str]) -> Trace:
         Its major version is not ours.
     """
     name = str(path)
-    trace = read_trace(open_file(name), raise_fault(name)).trace
+    trace = read_trace(open_file(name), raising_report(name)).trace
     assert trace is not None, "a fault that leaves no trace is raised"
     return trace
 

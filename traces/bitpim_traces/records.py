@@ -77,11 +77,6 @@ class TensorRecord:
         """Yield elements `start:stop` of the first axis as an array (a scalar's shape is ())."""
         return self.load(start, self.shape[0] if stop is None else stop)
 
-    @property
-    def n_bytes(self) -> int:
-        """Size in memory, bytes."""
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
-
 
 @dataclass(frozen=True, slots=True)
 class Quantization:

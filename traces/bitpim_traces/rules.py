@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from bitpim_traces.faults import Fault, Report
+from bitpim_traces.faults import Fault, Report, shown
+from bitpim_traces.numbers.affine import code_dtype, same_quantization
 from bitpim_traces.records import NETWORK_INPUT, LayerRecord, Quantization, Requantize, Trace
 from bitpim_traces.schema import MAX_AXIS, MAX_PARAMETERS, MAX_WINDOW, WEIGHTED, WINDOWED
-from bitpim_traces.tree import shown
 
-__all__ = ["check_derived", "check_rules", "code_dtype", "same_quantization"]
+__all__ = ["check_derived", "check_rules"]
 
 Say = Callable[[str, str, object], None]
 """Reports a data fault: member of the layer, need, got."""
@@ -51,21 +51,6 @@ def check_derived(trace: Trace, as_read: Trace | None, report: Report) -> None:
             report(Fault(f"{where}@inputs", need, shown(layer.input_shapes), "data"))
 
 
-def code_dtype(quantization: Quantization) -> str:
-    """Name the dtype that holds codes of a quantization."""
-    width = 8 if quantization.bits <= 8 else 16
-    return f"{'int' if quantization.signed else 'uint'}{width}"
-
-
-def same_quantization(one: Quantization, other: Quantization) -> bool:
-    """Say whether two quantizations give every code the same meaning."""
-    return (
-        (one.bits, one.signed, one.axis) == (other.bits, other.signed, other.axis)
-        and np.array_equal(one.scale, other.scale)
-        and np.array_equal(one.zero_point, other.zero_point)
-    )
-
-
 class _Rules:
     def __init__(self, trace: Trace, report: Report) -> None:
         self.trace, self.report = trace, report
@@ -91,8 +76,9 @@ class _Rules:
     def _samples(self) -> None:
         samples, say = self.trace.samples, self._say("/samples")
         _check_quantization(samples.quantization, "quantization", None, say)
-        if samples.codes.dtype.name != code_dtype(samples.quantization):
-            say("codes", f"dtype {code_dtype(samples.quantization)}", samples.codes.dtype.name)
+        need = code_dtype(samples.quantization).name
+        if samples.codes.dtype.name != need:
+            say("codes", f"dtype {need}", samples.codes.dtype.name)
         _check_shape(samples.codes.shape[1:], "codes", say)
         if samples.labels is not None and samples.labels.shape != samples.codes.shape[:1]:
             say("labels", "one label a sample", samples.labels.shape)
@@ -335,8 +321,9 @@ def _check_weights(layer: LayerRecord, say: Say) -> None:
         say("weight", f"shape {need}", weight.shape)
         return
     _check_quantization(quantization, "weight_quantization", weight.shape[0], say)
-    if 1 <= quantization.bits <= 16 and weight.dtype.name != code_dtype(quantization):
-        say("weight", f"dtype {code_dtype(quantization)}", weight.dtype.name)
+    held = code_dtype(quantization).name
+    if 1 <= quantization.bits <= 16 and weight.dtype.name != held:
+        say("weight", f"dtype {held}", weight.dtype.name)
     wide = "int64" if layer.accumulator_bits > 32 else "int32"
     if layer.bias is not None and (
         layer.bias.shape != weight.shape[:1] or layer.bias.dtype.name != wide
@@ -378,7 +365,7 @@ def _check_quantizations(layer: LayerRecord, inputs: Sequence[Quantization], say
         say("output", "the quantization of every input", "another")
     if layer.table is not None:
         entries = 1 << inputs[0].bits if 1 <= inputs[0].bits <= 16 else 0
-        dtype = code_dtype(layer.output)
+        dtype = code_dtype(layer.output).name
         if layer.table.shape != (entries,) or layer.table.dtype.name != dtype:
             got = f"{layer.table.shape} of {layer.table.dtype.name}"
             say("table", f"{entries} entries of {dtype}", got)

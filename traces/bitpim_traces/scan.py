@@ -13,9 +13,9 @@ import numpy as np
 
 from bitpim_traces.chunks import ChunkedValues, OpenFile, stored_limit
 from bitpim_traces.errors import TraceError
-from bitpim_traces.faults import Fault, Report
+from bitpim_traces.faults import Fault, Report, shown
 from bitpim_traces.footer import verify_seal
-from bitpim_traces.guard import oversized
+from bitpim_traces.metadata_sizes import oversized
 from bitpim_traces.schema import (
     EXTRA_DTYPES,
     MAX_AXES,
@@ -25,7 +25,7 @@ from bitpim_traces.schema import (
     MAX_PARAMETERS,
     MAX_TEXT_BYTES,
 )
-from bitpim_traces.tree import DatasetEntry, GroupEntry, Tree, Value, child, shown
+from bitpim_traces.tree import DatasetEntry, GroupEntry, Tree, Value, child
 
 __all__ = ["scan"]
 

@@ -22,7 +22,6 @@ __all__ = [
     "child",
     "digest_of",
     "sha256_of",
-    "shown",
 ]
 
 Value = int | tuple[int, ...] | str
@@ -95,9 +94,3 @@ def digest_of(tree: Tree) -> str:
             manifest[path] |= {"dtype": entry.type_name, "shape": entry.shape}
     text = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
-
-
-def shown(value: object) -> str:
-    """Write a value from a file so that it fits a message of one line."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

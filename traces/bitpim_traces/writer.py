@@ -13,11 +13,11 @@ import h5py
 import numpy as np
 
 from bitpim_traces.decode import decode
+from bitpim_traces.deferred_errors import DeferringStream
 from bitpim_traces.encode import encode
 from bitpim_traces.errors import TraceDataError, TraceError
-from bitpim_traces.faults import raise_fault
+from bitpim_traces.faults import raising_report
 from bitpim_traces.footer import seal
-from bitpim_traces.patient import PatientStream
 from bitpim_traces.records import Trace
 from bitpim_traces.rules import check_derived, check_rules
 from bitpim_traces.tree import DatasetEntry, GroupEntry, Tree, Value, blocks, digest_of
@@ -53,13 +53,13 @@ def write_trace(
             attributes = {**entry.attributes, "sha256": _UNKNOWN_SHA256}
             tree[where] = replace(entry, attributes=attributes)
     tree["/"] = GroupEntry({**tree["/"].attributes, "digest": _UNKNOWN_SHA256})
-    report = raise_fault(str(target), "not written: mend the trace by FORMAT.md")
+    report = raising_report(str(target), "not written: mend the trace by FORMAT.md")
     as_read = decode(tree, report)
     check_rules(as_read, report)
     check_derived(trace, as_read, report)
     with _finished_or_absent(target) as unfinished:
         with _disk_errors(target):
-            stream = PatientStream(unfinished)
+            stream = DeferringStream(unfinished)
         with stream, _disk_errors(target):
             with h5py.File(stream, "w", libver=_LIBRARY_VERSION) as file:
                 digest = _write_tree(file, tree, _Hand(target, stream, progress))
@@ -112,7 +112,7 @@ class _Hand:
     """What writing needs besides the file: names for errors, the stream's state, a listener."""
 
     target: Path
-    stream: PatientStream
+    stream: DeferringStream
     progress: Progress | None
 
 

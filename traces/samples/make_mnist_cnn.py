@@ -22,10 +22,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bitpim.digital.layers import prepare_layer
+from bitpim.machines.registry import make_machine
 from bitpim_traces import write_trace
-from bitpim_traces.exporter import Pixels, export
-from bitpim_traces.records import NETWORK_INPUT, Trace
+from bitpim_traces.exporter import Pixels, accuracy_of, export
+from bitpim_traces.records import Trace
 
 __all__ = ["MnistCnn", "accuracy_at_integers", "main", "train"]
 
@@ -130,31 +130,17 @@ def train(images: Images, labels: Labels, seed: int, n_epochs: int) -> MnistCnn:
 def accuracy_at_integers(trace: Trace, images: Images, labels: Labels) -> float:
     """Measure the share of images whose largest output code is at their label.
 
-    The codes of pixels are looked up by the trace's own input quantization; the layers run in
-    exact integers, as `--fidelity integer` runs them.
+    A pixel is its own input code, and the layers run as `--fidelity integer` runs them.
     """
     quantization = trace.samples.quantization
     if quantization.zero_point[0] != 0 or not np.isclose(quantization.scale[0], 1 / 255):
         raise SystemExit("the codes of the network input are not its pixels: encode them first")
-    layers = [prepare_layer(layer, trace.input_quantizations(layer)) for layer in trace.layers]
+    prepared = make_machine("neural_cache").prepare(trace, fidelity="integer")
     n_right = 0
     for start in range(0, len(images), 500):
-        held: dict[int, npt.NDArray[Any]] = {NETWORK_INPUT: images[start : start + 500]}
-        for layer, prepared in zip(trace.layers, layers, strict=True):
-            held[layer.index] = prepared.run([held[i] for i in layer.inputs])
-        answers = held[trace.layers[-1].index].argmax(axis=1)
-        n_right += int((answers == labels[start : start + 500]).sum())
+        *_, last = prepared.run_batch(images[start : start + 500])
+        n_right += int((last.codes.argmax(axis=1) == labels[start : start + 500]).sum())
     return n_right / len(images)
-
-
-@torch.no_grad()
-def accuracy_in_floats(module: nn.Module, images: Images, labels: Labels) -> float:
-    """Measure the float network's accuracy."""
-    answers = [
-        module(torch.from_numpy(images[start : start + 500]).float() / 255).argmax(1).numpy()
-        for start in range(0, len(images), 500)
-    ]
-    return float((np.concatenate(answers) == labels).mean())
 
 
 def say(line: str) -> None:
@@ -207,7 +193,7 @@ def main() -> None:
     training = {
         "seed": chosen.seed,
         "epochs": chosen.epochs,
-        "float_accuracy": accuracy_in_floats(module, test_images, test_labels),
+        "float_accuracy": accuracy_of(module, Pixels(test_images), test_labels),
         "integer_accuracy": accuracy_at_integers(trace, test_images, test_labels),
         "accuracy_images": len(test_images),
     }

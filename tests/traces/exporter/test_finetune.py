@@ -24,8 +24,8 @@ from bitpim_traces.exporter import (
     prune_module,
 )
 from bitpim_traces.masks import LayerMask, masks_of
+from bitpim_traces.numbers.affine import decode
 from bitpim_traces.quantize import LayerPruning, PatternPruning, Settings
-from bitpim_traces.quantize.affine import decode
 from tests.traces.exporter.modules import Forward, SmallResidual, seeded
 
 Images = npt.NDArray[np.uint8]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bitpim.verify.reference import run_network
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.network import FloatLayer, FloatNetwork
+from bitpim_traces.numbers.affine import decode, same_quantization
 from bitpim_traces.quantize import (
     LayerBits,
     Settings,
@@ -19,9 +20,7 @@ from bitpim_traces.quantize import (
     quantize_network,
     requantize_trace,
 )
-from bitpim_traces.quantize.affine import decode
 from bitpim_traces.quantize.assemble import to_float_network
-from bitpim_traces.quantize.multiplier import same_quantization
 from bitpim_traces.records import REQUANTIZE_MODES, Geometry, LayerRecord, Samples, Trace
 from bitpim_traces.synthetic import synthetic_float_network, synthetic_images, synthetic_network
 

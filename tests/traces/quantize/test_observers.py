@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.network import FloatLayer, FloatNetwork
-from bitpim_traces.quantize.affine import choose_quantization, decode, encode
+from bitpim_traces.numbers.affine import choose_quantization, decode, encode
 from bitpim_traces.quantize.observers import N_BINS, Observer, calibrate
 from bitpim_traces.quantize.settings import Settings
 

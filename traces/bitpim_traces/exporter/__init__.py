@@ -5,7 +5,7 @@ from bitpim_traces.exporter.export import CALIBRATION_SAMPLES, export, export_to
 from bitpim_traces.exporter.finetune import FineTuned, Training, accuracy_of, finetune
 from bitpim_traces.exporter.forward import torch_forward
 from bitpim_traces.exporter.graph import read_network
-from bitpim_traces.exporter.named import made_by
+from bitpim_traces.exporter.module_by_name import made_by
 from bitpim_traces.exporter.prune import PrunedModule, hold_masks, prune_module
 from bitpim_traces.exporter.sources import Floats, Pixels
 

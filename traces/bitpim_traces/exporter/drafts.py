@@ -23,7 +23,7 @@ class Draft:
     """One operator as read from the graph; `kind` is a layer kind or one of the three below.
 
     `affine` (weight * x + bias per channel, from batch norm or constants), `reshape` and `softmax`
-    exist only until `fuse` has folded, collapsed or dropped them. `low` and `high` bound an
+    exist only until `rewrites` has folded, collapsed or dropped them. `low` and `high` bound an
     activation that limits; `inputs` are indices of drafts, NETWORK_INPUT among them.
     """
 

@@ -32,6 +32,7 @@ from bitpim_traces.masks import LayerMask, with_masks
 from bitpim_traces.provenance import make_provenance
 from bitpim_traces.quantize import Settings, quantize_network
 from bitpim_traces.records import NETWORK_INPUT, Samples, TensorRecord, Trace
+from bitpim_traces.writer import write_trace
 
 __all__ = ["CALIBRATION_SAMPLES", "export", "export_to", "load_weights"]
 
@@ -125,8 +126,6 @@ def export(
 
 def export_to(path: str | Path, module: torch.nn.Module, samples: Any, **options: Any) -> Trace:
     """Export a module (options as `export` has them) and write the trace to a file."""
-    from bitpim_traces import write_trace
-
     trace = export(module, samples, **options)
     write_trace(trace, path)
     return trace

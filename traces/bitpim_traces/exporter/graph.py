@@ -18,8 +18,8 @@ import torch
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.exporter.calls import Call, Value
 from bitpim_traces.exporter.drafts import SUPPORTED, Draft, refuse
-from bitpim_traces.exporter.fuse import network_of
 from bitpim_traces.exporter.operators import READERS
+from bitpim_traces.exporter.rewrites import network_of
 from bitpim_traces.network import FloatNetwork
 from bitpim_traces.records import NETWORK_INPUT
 

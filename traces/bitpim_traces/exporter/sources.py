@@ -14,8 +14,8 @@ import torch
 
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.network import FloatLayer, FloatNetwork
+from bitpim_traces.numbers.affine import choose_quantization, code_dtype, encode, up_to_float32
 from bitpim_traces.quantize import Settings
-from bitpim_traces.quantize.affine import choose_quantization, code_dtype, encode, up_to_float32
 from bitpim_traces.records import NETWORK_INPUT, Quantization, Samples, TensorRecord
 
 __all__ = ["Floats", "Pixels", "fold_normalization", "samples_record", "source_of"]

@@ -12,15 +12,15 @@ from bitpim_traces.builder_parts import References
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.masks import masks_of, with_masks
 from bitpim_traces.network import FloatLayer, FloatNetwork
-from bitpim_traces.provenance import make_provenance
-from bitpim_traces.quantize.affine import (
+from bitpim_traces.numbers.affine import (
     MIN_SCALE,
     choose_quantization,
     choose_weight_quantization,
     decode,
     encode,
+    same_quantization,
 )
-from bitpim_traces.quantize.multiplier import same_quantization
+from bitpim_traces.provenance import make_provenance
 from bitpim_traces.quantize.observers import calibrate
 from bitpim_traces.quantize.pattern import PatternPruning, masked_network, prune_network
 from bitpim_traces.quantize.settings import Settings

@@ -7,10 +7,10 @@ the process. So the first error is kept here, later writes are dropped, and the 
 import io
 from pathlib import Path
 
-__all__ = ["PatientStream"]
+__all__ = ["DeferringStream"]
 
 
-class PatientStream(io.RawIOBase):
+class DeferringStream(io.RawIOBase):
     """A binary file for reading and writing; `check` raises the first error that writing met."""
 
     def __init__(self, path: Path) -> None:

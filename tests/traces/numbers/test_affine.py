@@ -1,6 +1,7 @@
 """Scales, zero points and codes: half a step of error, 0 exact, odd ranges."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitpim_traces.errors import TraceDataError
-from bitpim_traces.quantize.affine import (
+from bitpim_traces.numbers.affine import (
     MIN_SCALE,
     choose_quantization,
     choose_weight_quantization,
     code_dtype,
     decode,
     encode,
+    same_quantization,
     up_to_float32,
 )
 from bitpim_traces.records import Quantization
@@ -92,7 +94,7 @@ def test_encoding_in_blocks_equals_encoding_at_once(monkeypatch: Any) -> None:
     q = choose_weight_quantization(weight, bits=8)
     need = np.clip(np.rint(weight / q.scale.reshape(-1, 1, 1)), -127, 127)
     for block in (1, 15, 16, 10**6):
-        monkeypatch.setattr("bitpim_traces.quantize.affine._BLOCK_VALUES", block)
+        monkeypatch.setattr("bitpim_traces.numbers.affine._BLOCK_VALUES", block)
         np.testing.assert_array_equal(encode(weight, q), need)
 
 
@@ -176,3 +178,20 @@ def test_least_squared_error_beats_the_full_range_at_few_bits() -> None:
 def test_weights_that_are_not_finite_are_refused(bad: float) -> None:
     with pytest.raises(TraceDataError, match="finite weights"):
         choose_weight_quantization(np.array([[bad, 1.0]]), bits=8)
+
+
+@pytest.mark.parametrize("axis", [None, 0])
+def test_two_quantizations_are_the_same_when_every_code_means_the_same(axis: int | None) -> None:
+    one = Quantization(8, False, np.array([0.5, 0.25]), np.array([3, 4], np.int64), axis)
+    other = replace(one, scale=one.scale.copy(), zero_point=one.zero_point.copy())
+    assert same_quantization(one, other)
+    for change in (
+        {"bits": 7},
+        {"signed": True},
+        {"scale": np.array([0.5, np.nextafter(0.25, 1)])},
+        {"scale": one.scale[:1]},
+        {"zero_point": np.array([3, 5], np.int64)},
+        {"axis": 1},
+    ):
+        changed = replace(one, **change)
+        assert not same_quantization(one, changed) and not same_quantization(changed, one), change

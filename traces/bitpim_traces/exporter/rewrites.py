@@ -1,4 +1,4 @@
-"""Drafts of operators rewritten into the layers of a trace.
+"""Rewrites of drafts, one after the other, until they are the layers of a trace.
 
 Each pass is exact in real numbers: what it folds, collapses or reorders computes the same values.
 """

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.faults import Fault, Report
 from bitpim_traces.masks import check_mask_values
+from bitpim_traces.numbers.multiplier import PRODUCT_BITS
 from bitpim_traces.records import (
     NETWORK_INPUT,
     Geometry,
@@ -25,7 +26,7 @@ __all__ = ["check_checksums", "check_values"]
 Span = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 """Lowest and highest value of a sum, one entry a channel (or one in all)."""
 
-_PRODUCT_LIMIT = 1 << 62
+_PRODUCT_LIMIT = 1 << PRODUCT_BITS
 _INT32 = (-(1 << 31), (1 << 31) - 1)
 
 

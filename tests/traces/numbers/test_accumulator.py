@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitpim_traces.errors import TraceDataError
-from bitpim_traces.quantize.accumulator import (
+from bitpim_traces.numbers.accumulator import (
     add_bounds,
     bits_needed,
     dot_bounds,
@@ -55,7 +55,7 @@ def test_bounds_in_blocks_and_per_channel(monkeypatch: pytest.MonkeyPatch) -> No
     source = quantization(8, False, 3)
     bias = rng.integers(-1000, 1000, 9)
     need = dot_bounds(codes, weight, source, bias)
-    monkeypatch.setattr("bitpim_traces.quantize.accumulator._BLOCK_CODES", 1)
+    monkeypatch.setattr("bitpim_traces.numbers.accumulator._BLOCK_CODES", 1)
     np.testing.assert_array_equal(dot_bounds(codes, weight, source, bias), need)
     centred = codes.astype(int).reshape(9, -1) - weight.zero_point[:, None]
     worst = np.where(centred > 0, 252, -3)

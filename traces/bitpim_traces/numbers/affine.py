@@ -20,6 +20,7 @@ __all__ = [
     "code_dtype",
     "decode",
     "encode",
+    "same_quantization",
     "up_to_float32",
 ]
 
@@ -164,6 +165,15 @@ def code_dtype(quantization: Quantization) -> np.dtype[np.integer]:
     """Yield the dtype codes have in memory."""
     name = f"{'' if quantization.signed else 'u'}int{8 if quantization.bits <= 8 else 16}"
     return np.dtype(name)
+
+
+def same_quantization(one: Quantization, other: Quantization) -> bool:
+    """Say whether two quantizations give every code the same meaning."""
+    return (
+        (one.bits, one.signed, one.axis) == (other.bits, other.signed, other.axis)
+        and np.array_equal(one.scale, other.scale)
+        and np.array_equal(one.zero_point, other.zero_point)
+    )
 
 
 def up_to_float32(value: float) -> float:

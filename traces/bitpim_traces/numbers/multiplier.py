@@ -115,10 +115,8 @@ def dot_requantize(
 
 def concat_requantize(
     mode: str, inputs: Sequence[Quantization], output: Quantization, *, multiplier_bits: int = 16
-) -> Requantize | None:
-    """Decide the requantize step of each input of a concat; None where all quantizations agree."""
-    if all(same_quantization(q, output) for q in inputs):
-        return None
+) -> Requantize:
+    """Decide the requantize step of each input of a concat whose quantizations differ."""
     scales = np.array([float(q.scale[0]) for q in inputs])
     output_scale = float(output.scale[0])
     if mode == "float_scale_half_even":
@@ -171,7 +169,7 @@ def add_requantize(
         return Requantize(mode, scale=scales.astype(np.float32) / np.float32(output_scale))
     if mode == "fixed_point_half_away":
         return _add_fixed_point(inputs, scales, output_scale)
-    head_room = accumulator_bits - 1 - max(span_bits(q) for q in inputs)
+    head_room = accumulator_bits - 1 - max(_span_bits(q) for q in inputs)
     width = min(multiplier_bits, head_room - math.ceil(math.log2(len(inputs))))
     if width < 1:
         raise TraceDataError(
@@ -187,17 +185,7 @@ def add_requantize(
     )
 
 
-def same_quantization(one: Quantization, other: Quantization) -> bool:
-    """Say whether two per-tensor quantizations give every code the same meaning."""
-    return (
-        one.bits == other.bits
-        and one.signed == other.signed
-        and float(one.scale[0]) == float(other.scale[0])
-        and int(one.zero_point[0]) == int(other.zero_point[0])
-    )
-
-
-def span_bits(quantization: Quantization) -> int:
+def _span_bits(quantization: Quantization) -> int:
     """Bits of the largest |code - zero point| that can occur."""
     zero = int(quantization.zero_point[0])
     return max(quantization.code_max - zero, zero - quantization.code_min).bit_length()
@@ -206,7 +194,7 @@ def span_bits(quantization: Quantization) -> int:
 def _add_fixed_point(
     inputs: Sequence[Quantization], scales: Scales, output_scale: float
 ) -> Requantize:
-    left_shift = min(ADD_LEFT_SHIFT, 31 - max(span_bits(q) for q in inputs))
+    left_shift = min(ADD_LEFT_SHIFT, 31 - max(_span_bits(q) for q in inputs))
     # two inputs: TFLite's twice the largest scale; more: the next power of two, so sums fit int32
     common = float(1 << math.ceil(math.log2(len(inputs)))) * float(scales.max())
     steps = [fixed_point_multiplier(float(s) / common) for s in scales]
