@@ -19,7 +19,7 @@ from bitpim import config
 from bitpim.config import MachineEntry, did_you_mean, machine_of, override
 from bitpim.cost.tables import PriceTable, load_prices
 from bitpim.errors import ConfigError
-from bitpim.machines.machine import Machine
+from bitpim.machines.machine import MEMBERS, Machine
 
 __all__ = [
     "GROUP",
@@ -32,6 +32,7 @@ __all__ = [
     "machine_of_preset",
     "make_machine",
     "parse_preset",
+    "prices_for_result",
     "prices_of",
 ]
 
@@ -43,9 +44,21 @@ GROUP = "bitpim.machines"
 def _registered() -> dict[str, tuple[metadata.EntryPoint, ...]]:
     """Return what packages register by each name; different entries of one name are a fault."""
     found: dict[str, dict[str, metadata.EntryPoint]] = {}
-    for point in metadata.entry_points(group=GROUP):
-        found.setdefault(point.name, {})[point.value] = point
+    for point in _entry_points():
+        found.setdefault(point.name, {}).setdefault(point.value, point)
     return {name: tuple(points.values()) for name, points in sorted(found.items())}
+
+
+def _entry_points() -> Iterator[metadata.EntryPoint]:
+    """Yield what is registered; a distribution whose list cannot be read hides no other's."""
+    try:
+        points = metadata.entry_points(group=GROUP)
+    except Exception:  # whatever a malformed list in any distribution raises
+        for distribution in metadata.distributions():
+            with suppress(Exception):
+                yield from distribution.entry_points.select(group=GROUP)
+    else:
+        yield from points
 
 
 def machine_names() -> tuple[str, ...]:
@@ -86,12 +99,13 @@ def _loaded(name: str, point: metadata.EntryPoint) -> MachineEntry:
     try:
         entry = point.load()
     except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from error
-    except Exception as error:  # whatever foreign code raises on import
+        raise ConfigError(f"package {_package(point)}: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever foreign code raises on import
         first = str(error).strip().partition("\n")[0]
+        reason = f"{type(error).__name__}: {first}" if first else type(error).__name__
         raise ConfigError(
-            f"{where}: {point.value} cannot be imported ({type(error).__name__}: {first}); mend or "
-            "uninstall the package, other machines work without it"
+            f"{where}: {point.value} cannot be imported ({reason}); mend or uninstall the package, "
+            "other machines work without it"
         ) from error
     if not isinstance(entry, MachineEntry):
         raise ConfigError(
@@ -111,16 +125,14 @@ def _package(point: metadata.EntryPoint) -> str:
 
 
 def list_presets(machine: str | None = None) -> tuple[str, ...]:
-    """Return the names of the packaged presets of a machine, or of all that can be imported."""
+    """Return the names of the packaged presets of a machine, or of all that are sound."""
     if machine is not None:
         return config.list_presets(entry_of(machine))
-    return tuple(sorted(name for entry in _sound() for name in config.list_presets(entry)))
-
-
-def _sound() -> Iterator[MachineEntry]:
+    presets: list[str] = []
     for name in machine_names():
         with suppress(ConfigError):
-            yield entry_of(name)
+            presets += config.list_presets(entry_of(name))
+    return tuple(sorted(presets))
 
 
 def load_preset(machine: str, name_or_path: str | Path | None = None) -> Any:
@@ -167,6 +179,20 @@ def prices_of(machine: str, name_or_path: str | Path | None = None) -> PriceTabl
     return load_prices(entry.prices if name_or_path is None else name_or_path, entry.price_tables)
 
 
+def prices_for_result(machine: str, name_or_path: str | Path) -> PriceTable:
+    """Return a price table for a result of a machine that need not be here.
+
+    Raises
+    ------
+    ConfigError
+        As `bitpim.cost.tables.load_prices`.
+    """
+    folders = []
+    with suppress(ConfigError):
+        folders.append(entry_of(machine).price_tables)
+    return load_prices(name_or_path, *folders)
+
+
 def make_machine(
     name: str, preset: str | Path | None = None, assignments: Sequence[str] = ()
 ) -> Machine:
@@ -175,7 +201,8 @@ def make_machine(
     Raises
     ------
     ConfigError
-        Unknown machine, preset or key, a value out of range, or one that nothing would use.
+        Unknown machine, preset or key, a value out of range, or one that nothing would use; or
+        what the entry makes is no machine of its name.
     """
     settings = load_preset(name, preset)
     if assignments:
@@ -184,7 +211,23 @@ def make_machine(
     for key in (assignment.partition("=")[0].strip() for assignment in assignments):
         if key in unused:
             raise ConfigError(f"{key}: nothing uses it but {unused[key]}; set that too")
-    machine: Machine = entry_of(name).make(settings)
+    return _made(entry_of(name), settings)
+
+
+def _made(entry: MachineEntry, settings: Any) -> Machine:
+    machine: Machine = entry.make(settings)
+    lacking = [member for member in MEMBERS if not hasattr(machine, member)]
+    if lacking:
+        raise ConfigError(
+            f"machine {entry.name!r} of package {entry.package}: need the members of "
+            f"bitpim.machines.machine.Machine, got {type(machine).__name__} without "
+            f"{', '.join(lacking)}; give it those, or mend what makes it"
+        )
+    if machine.name != entry.name:
+        raise ConfigError(
+            f"machine {entry.name!r} of package {entry.package}: need a machine of that name, got "
+            f"one of {machine.name!r}; its results would be taken for another's"
+        )
     return machine
 
 
@@ -197,5 +240,4 @@ def machine_of_preset(text: str) -> Machine:
         The text is no preset of a registered machine.
     """
     settings = parse_preset(text)
-    machine: Machine = entry_of(settings.machine).make(settings)
-    return machine
+    return _made(entry_of(settings.machine), settings)

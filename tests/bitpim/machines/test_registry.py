@@ -7,18 +7,12 @@ import pytest
 from bitpim.cost.tables import list_price_tables
 from bitpim.errors import ConfigError
 from bitpim.machines import registry
-
-
-class Recorder:
-    """Stands where a machine stands and keeps its settings."""
-
-    def __init__(self, settings: object) -> None:
-        self.settings = settings
+from tests.fakes import RefereeMachine
 
 
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = replace(registry.entry_of("neural_cache"), make=Recorder)
+    entry = replace(registry.entry_of("neural_cache"), make=RefereeMachine)
     monkeypatch.setattr(registry, "entry_of", lambda name: entry)
 
 
