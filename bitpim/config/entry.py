@@ -65,6 +65,8 @@ class MachineEntry:
             self._need_source(name, self.settings.model_fields[name])
             for leaf, spec in part.model_fields.items():
                 self._need_source(f"{name}.{leaf}", spec)
+                if isinstance(spec.annotation, type) and issubclass(spec.annotation, BaseModel):
+                    self._refuse(f"{name}.{leaf}", "is a table; values lie one table deep")
                 if not spec.description:
                     self._refuse(
                         f"{name}.{leaf}",

@@ -184,17 +184,18 @@ def _split(setting: Any, where: str) -> tuple[Any, tuple[Any, Any]]:
 def _validate(model: type[S], fields: Mapping[str, Any], origins: Origins, where: str) -> S:
     """Check values, then origins, and turn the first fault into one line."""
     _refuse_unknown(model, fields, where)
-    try:
-        listed = tuple(
-            Origin(key=key, source=source, confidence=confidence)
-            for key, (source, confidence) in sorted(origins.items())
-        )
-    except ValidationError as error:
-        raise ConfigError(f"{where}: {_first_fault(error, 'source or confidence')}") from error
+    listed = tuple(_origin(key, *origins[key], where) for key in sorted(origins))
     try:
         return model(**{**fields, "origins": listed})
     except ValidationError as error:
         raise ConfigError(f"{where}: {_first_fault(error)}") from error
+
+
+def _origin(key: str, source: Any, confidence: Any, where: str) -> Origin:
+    try:
+        return Origin(key=key, source=source, confidence=confidence)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {key}: {_first_fault(error)}") from error
 
 
 def _refuse_unknown(model: type[BaseModel], fields: Mapping[str, Any], where: str) -> None:
@@ -213,12 +214,12 @@ def _refuse_unknown(model: type[BaseModel], fields: Mapping[str, Any], where: st
             raise ConfigError(f"{where}: unknown table {part!r}{did_you_mean(part, parts)}")
 
 
-def _first_fault(error: ValidationError, what: str = "") -> str:
+def _first_fault(error: ValidationError) -> str:
     fault = error.errors()[0]
-    key = ".".join(str(step) for step in fault["loc"]) or what
+    key = "".join(f"{step}." for step in fault["loc"])[:-1]
     got = "" if fault["type"] in ("missing", "value_error") else f", got {fault['input']!r}"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{key}: {fault['msg'].removeprefix('Value error, ')}{got}{more}"
+    return f"{key}{': ' if key else ''}{fault['msg'].removeprefix('Value error, ')}{got}{more}"
 
 
 def override(settings: S, assignments: Sequence[str]) -> S:

@@ -8,7 +8,7 @@ A package registers a machine in its pyproject.toml, and bitpim does the same:
 What is wrong with one machine is said when that machine is asked for, and leaves the others alone.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import metadata
@@ -44,21 +44,9 @@ GROUP = "bitpim.machines"
 def _registered() -> dict[str, tuple[metadata.EntryPoint, ...]]:
     """Return what packages register by each name; different entries of one name are a fault."""
     found: dict[str, dict[str, metadata.EntryPoint]] = {}
-    for point in _entry_points():
+    for point in metadata.entry_points(group=GROUP):
         found.setdefault(point.name, {}).setdefault(point.value, point)
     return {name: tuple(points.values()) for name, points in sorted(found.items())}
-
-
-def _entry_points() -> Iterator[metadata.EntryPoint]:
-    """Yield what is registered; a distribution whose list cannot be read hides no other's."""
-    try:
-        points = metadata.entry_points(group=GROUP)
-    except Exception:  # whatever a malformed list in any distribution raises
-        for distribution in metadata.distributions():
-            with suppress(Exception):
-                yield from distribution.entry_points.select(group=GROUP)
-    else:
-        yield from points
 
 
 def machine_names() -> tuple[str, ...]:
@@ -101,11 +89,9 @@ def _loaded(name: str, point: metadata.EntryPoint) -> MachineEntry:
     except ConfigError as error:
         raise ConfigError(f"package {_package(point)}: {error}") from error
     except (Exception, SystemExit) as error:  # whatever foreign code raises on import
-        first = str(error).strip().partition("\n")[0]
-        reason = f"{type(error).__name__}: {first}" if first else type(error).__name__
         raise ConfigError(
-            f"{where}: {point.value} cannot be imported ({reason}); mend or uninstall the package, "
-            "other machines work without it"
+            f"{where}: {point.value} cannot be imported ({_first_line(error)}); mend or uninstall "
+            "the package, other machines work without it"
         ) from error
     if not isinstance(entry, MachineEntry):
         raise ConfigError(
@@ -118,6 +104,11 @@ def _loaded(name: str, point: metadata.EntryPoint) -> MachineEntry:
             "its own name"
         )
     return entry
+
+
+def _first_line(error: BaseException) -> str:
+    first = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 def _package(point: metadata.EntryPoint) -> str:
@@ -215,18 +206,25 @@ def make_machine(
 
 
 def _made(entry: MachineEntry, settings: Any) -> Machine:
-    machine: Machine = entry.make(settings)
+    where = f"machine {entry.name!r} of package {entry.package}"
+    try:
+        machine: Machine = entry.make(settings)
+    except ImportError as error:  # of a package that imports its machine late
+        raise ConfigError(
+            f"{where}: cannot be imported ({_first_line(error)}); mend or uninstall the package, "
+            "other machines work without it"
+        ) from error
     lacking = [member for member in MEMBERS if not hasattr(machine, member)]
     if lacking:
         raise ConfigError(
-            f"machine {entry.name!r} of package {entry.package}: need the members of "
-            f"bitpim.machines.machine.Machine, got {type(machine).__name__} without "
-            f"{', '.join(lacking)}; give it those, or mend what makes it"
+            f"{where}: need the members of bitpim.machines.machine.Machine, got "
+            f"{type(machine).__name__} without {', '.join(lacking)}; give it those, or mend what "
+            "makes it"
         )
     if machine.name != entry.name:
         raise ConfigError(
-            f"machine {entry.name!r} of package {entry.package}: need a machine of that name, got "
-            f"one of {machine.name!r}; its results would be taken for another's"
+            f"{where}: need a machine of that name, got one of {machine.name!r}; its results would "
+            "be taken for another's"
         )
     return machine
 
