@@ -19,6 +19,7 @@ from bitpim import config
 from bitpim.config import MachineEntry, did_you_mean, machine_of, override
 from bitpim.cost.tables import PriceTable, load_prices
 from bitpim.errors import ConfigError
+from bitpim.legend import Legend
 from bitpim.machines.machine import MEMBERS, Machine
 
 __all__ = [
@@ -225,6 +226,11 @@ def _made(entry: MachineEntry, settings: Any) -> Machine:
         raise ConfigError(
             f"{where}: need a machine of that name, got one of {machine.name!r}; its results would "
             "be taken for another's"
+        )
+    if not isinstance(machine.legend, Legend):
+        raise ConfigError(
+            f"{where}: need a bitpim.legend.Legend as its legend, got "
+            f"{type(machine.legend).__name__}; results keep it to be read by"
         )
     return machine
 

@@ -44,6 +44,12 @@ class Misnamed:
     settings = legend = losses = plan = prepare = None
 
 
+class Unread(Misnamed):
+    """Has no legend."""
+
+    name = "NAME"
+
+
 ENTRY = MachineEntry(
     name="NAME",
     settings=OwnSettings,
@@ -88,6 +94,7 @@ MODULES: dict[str, tuple[str, str, str]] = {
     "objectless": (MAKE, "lambda settings: object()", ""),
     "late": (MAKE, "lambda settings: __import__('no_such_library')", ""),
     "misnamed": (MAKE, "lambda settings: Misnamed()", ""),
+    "unread": (MAKE, "lambda settings: Unread()", ""),
 }
 PRESETS: dict[str, tuple[str, str, str]] = {
     "sourceless": (
@@ -149,12 +156,13 @@ def test_each_is_one_clear_line(place: Path) -> None:
 
 def test_what_makes_no_machine_is_said_before_it_runs(place: Path, tmp_path: Path) -> None:
     write_trace(small_trace(3), tmp_path / "net.h5")
-    names = ("objectless", "late", "misnamed")
+    names = ("objectless", "late", "misnamed", "unread")
     lines = [["plan", tmp_path / "net.h5", "-m", name] for name in names]
-    objectless, late, misnamed = run_commands(lines, place)
+    objectless, late, misnamed, unread = run_commands(lines, place)
     one_line(objectless, "package pkg_objectless: need the members of", "got object without name, ")
     one_line(late, "package pkg_late: ", f"{IMPORT}ModuleNotFoundError: No module named", REMEDY)
     one_line(misnamed, "package pkg_misnamed: need a machine of that name, got one of 'sre'")
+    one_line(unread, "package pkg_unread: need a bitpim.legend.Legend as its legend, got NoneType")
 
 
 def test_two_packages_of_one_machine_are_both_named(place: Path) -> None:
@@ -167,7 +175,7 @@ def test_two_packages_of_one_machine_are_both_named(place: Path) -> None:
 def test_the_other_machines_work_beside_them(place: Path, tmp_path: Path) -> None:
     net, out = tmp_path / "net.h5", tmp_path / "r.h5"
     write_trace(small_trace(9, kinds=["conv2d", "flatten", "linear"], bits=(8, 8)), net)
-    lines = [
+    lines: list[list[object]] = [
         ["replay", net, "-m", "dense_crossbar", "-o", out],
         ["verify", net, out],
         ["cost", out, "--prices", "isaac"],

@@ -71,7 +71,7 @@ def lines(work: Path) -> dict[str, Line]:
         "show": ("config", "show", "toy", "-p", "toy_large"),
         "default": ("config", "default", "toy"),
         "schema": ("config", "schema", "toy"),
-        "misspelt": ("config", "show", "toi"),
+        "misspelt": ("config", "show", "toyy"),
         "unused name": ("replay", net, "-m", "toy", "-o", toy, "--prices", "toy_cheep"),
     }
 
@@ -186,7 +186,7 @@ def test_its_settings_are_shown_and_start_a_file(ended: dict[str, Ended]) -> Non
         "dropped_bits" in json.loads(said(ended["schema"]))["properties"]["arithmetic"]["required"]
     )
     code, out, err = ended["misspelt"]
-    assert (code, out) == (3, "") and "unknown machine 'toi'; did you mean 'toy'?" in err
+    assert (code, out) == (3, "") and "unknown machine 'toyy'; did you mean 'toy'?" in err
 
 
 def test_its_results_outlive_the_package(ended: dict[str, Ended], work: Path) -> None:

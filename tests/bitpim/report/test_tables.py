@@ -5,11 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
 
 from bitpim.legend import Headline, Legend
 from bitpim.report.result_file import Result, open_result
 from bitpim.report.tables import as_csv, as_dict, as_text, layer_rows, phase_rows, preset_name
 from tests.bitpim.report.small_run import LEGEND, run
+from tests.bitpim.test_legend import LEGENDS
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +143,15 @@ def test_a_share_of_nothing_left_out_is_still_told(result: Result) -> None:
     layers = (replace(result.layers[0], counts={"one": {"look": 3}}), *result.layers[1:])
     text = as_text(replace(result, layers=layers, legend=Legend(headlines=(share,))))
     assert ["conv1", "0.0", "%"] in [line.split() for line in text.splitlines()]
+
+
+@given(legend=LEGENDS)
+def test_any_legend_can_be_shown(result: Result, legend: Legend) -> None:
+    other = replace(result, legend=legend)
+    text = as_text(other)
+    assert ("streaming beside computing" in text) == legend.overlaps
+    assert list(as_dict(other)["totals"]["headlines"]) == [h.name for h in legend.headlines]
+    text.encode()
 
 
 def test_cycles_by_phase_are_shown_where_several_phases_take_any(result: Result) -> None:
