@@ -149,7 +149,8 @@ def as_text(result: Result) -> str:
     by_headline, by_phase = _headline_table(result, rows), _cycle_table(result, rows)
     for table in (_layer_table(result, rows), by_headline, by_phase, _phase_table(result)):
         if table.row_count:
-            console.print()
+            title, table.title = table.title, None  # which a narrow table would wrap
+            console.print(f"\n{title}")
             console.print(table)
     out = console.file.getvalue()  # type: ignore[attr-defined]
     return (

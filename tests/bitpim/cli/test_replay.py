@@ -35,6 +35,8 @@ def test_the_headlines_of_a_machine_are_said(bitpim: Run, bitpim_json: Any, tmp_
     assert "% left out, " in text and f"{events['adc_conv_6']:,} conversions" in text
     assert "at 75.19 MHz" in text
     assert "phases" not in text  # all cycles are reads
+    dense = bitpim("replay", net, "-m", "dense_crossbar", "-o", out)[1]
+    assert " OU reads, " in dense and "left out" not in dense and "index bits" not in dense
 
 
 @pytest.mark.usefixtures("referee")

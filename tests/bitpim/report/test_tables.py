@@ -158,7 +158,13 @@ def test_cycles_by_phase_are_shown_where_several_phases_take_any(result: Result)
     assert "Cycles by phase\nlayer  load  mac  pool\n" in as_text(result)
     first = replace(result.layers[0], cycles={"load": 0, "mac": 70})
     text = as_text(replace(result, layers=(first,)))
-    assert "Cycles by phase" not in text and "passes" not in text
+    assert "Cycles by" not in text and "passes" not in text
+
+
+def test_a_title_is_on_one_line_over_the_narrowest_table(result: Result) -> None:
+    first = replace(result.layers[0], name="x", cycles={"a": 1, "b": 2}, counts={})
+    text = as_text(replace(result, layers=(first,), phases=("a", "b")))
+    assert "\nCycles by phase\nlayer  a  b\nx      1  2\n" in text
 
 
 def test_names_are_shown_as_they_are(result: Result) -> None:
