@@ -39,10 +39,8 @@ CROSSBAR_EVENTS: Final[Mapping[str, str]] = {
     "edram_access_256b": "one 256-bit access of the buffer that holds codes between layers",
     "crossbar_read": "a whole crossbar multiplies a vector, by rows or transposed, unconverted",
     "crossbar_update": "a whole crossbar takes one outer-product update",
-    **{
-        f"adc_conv_{width}": f"one conversion, ADC of {width} bits"
-        for width in [*range(1, 17), "exact"]
-    },
+    **{f"adc_conv_{width}": f"one conversion, ADC of {width} bits" for width in range(1, 17)},
+    "adc_conv_exact": "one partial sum taken as it is, by an ideal converter that has no price",
 }
 """What crossbars and their converters count."""
 

@@ -6,9 +6,14 @@ the machine nor its events.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+from bitpim.errors import ConfigError
 
 __all__ = ["Headline", "Legend"]
+
+Form = Literal["count", "ratio", "share"]
+_TEXTS: Mapping[str, str] = {"count": "{:,}", "ratio": "{:.1f}", "share": "{:.1%}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,16 +22,41 @@ class Headline:
 
     Attributes
     ----------
-    name : as a column is headed, such as ``OU reads``
+    name : heads a column, and follows the figure in a line: ``1,234 OU reads``
     events : names of the events that are added; one that ends in ``*`` stands for all that begin so
-    of : events whose sum it is divided by; a plain count where there are none
+    of : events whose sum it is divided by; none for a count
     form : how it is written: a whole number, a ratio, or a share in per cent
+
+    Raises
+    ------
+    ConfigError
+        A value is of the wrong kind, or the events do not fit the form.
     """
 
     name: str
     events: tuple[str, ...]
     of: tuple[str, ...] = ()
-    form: Literal["count", "ratio", "share"] = "count"
+    form: Form = "count"
+
+    def __post_init__(self) -> None:
+        if not _is_word(self.name):
+            raise ConfigError(f"headline: need a name on one line, got {self.name!r}")
+        if self.form not in get_args(Form):
+            raise ConfigError(
+                f"headline {self.name!r}: need a form of {', '.join(get_args(Form))}, "
+                f"got {self.form!r}"
+            )
+        for events in (self.events, self.of):
+            _need_words(events, f"headline {self.name!r}: events")
+        if not self.events or bool(self.of) == (self.form == "count"):
+            raise ConfigError(
+                f"headline {self.name!r}: need events, and others to divide them by unless it is "
+                f"a count, got {self.form} of {self.events!r} by {self.of!r}"
+            )
+
+    def occurs(self, counts: Mapping[str, int]) -> bool:
+        """Tell whether any of its events is among some counts."""
+        return bool(_sum(counts, self.events + self.of))
 
     def value(self, counts: Mapping[str, int]) -> float | int | None:
         """Return the figure for some counts; None where it would be divided by nothing."""
@@ -41,8 +71,80 @@ class Headline:
         value = self.value(counts)
         if value is None:
             return "-"
-        forms = {"count": "{:,}", "ratio": "{:.1f}", "share": "{:.1%}"}
-        return forms[self.form].format(value).replace("%", " %")
+        return _TEXTS[self.form].format(value).replace("%", " %")
+
+
+@dataclass(frozen=True, slots=True)
+class Legend:
+    """What a reader of a machine's counts has to know; without arguments, that nothing is known.
+
+    Attributes
+    ----------
+    clock_ghz : clock of its cycles; None where it is not known, then no time is told
+    streaming : phases that move codes to and from the arrays; the others compute
+    overlaps : whether a layer streams while it computes, so that it takes the longer of the two
+    headlines : figures that say more than cycles by phase
+
+    Raises
+    ------
+    ConfigError
+        A value is of the wrong kind or range, or two headlines have one name.
+    """
+
+    clock_ghz: float | None = None
+    streaming: tuple[str, ...] = ()
+    overlaps: bool = False
+    headlines: tuple[Headline, ...] = ()
+
+    def __post_init__(self) -> None:
+        clock = self.clock_ghz
+        if clock is not None and not (_is_number(clock) and 0 < clock < float("inf")):
+            raise ConfigError(f"legend: need a clock above 0 GHz, or none, got {clock!r}")
+        if not isinstance(self.overlaps, bool):
+            raise ConfigError(f"legend: overlaps needs true or false, got {self.overlaps!r}")
+        _need_words(self.streaming, "legend: streaming phases")
+        if not isinstance(self.headlines, tuple) or not all(
+            isinstance(headline, Headline) for headline in self.headlines
+        ):
+            raise ConfigError(f"legend: need a tuple of headlines, got {self.headlines!r}")
+        names = [headline.name for headline in self.headlines]
+        if len(set(names)) != len(names):
+            raise ConfigError(f"legend: need headlines of different names, got {names}")
+
+    def elapsed(self, cycles_by_phase: Mapping[str, int]) -> int:
+        """Return the cycles a layer takes, phases one after the other or overlapping."""
+        streaming = sum(n for phase, n in cycles_by_phase.items() if phase in self.streaming)
+        computing = sum(cycles_by_phase.values()) - streaming
+        return max(streaming, computing) if self.overlaps else streaming + computing
+
+    def figures(self, counts: Mapping[str, int]) -> dict[str, float | int | None]:
+        """Return the headline figures of some counts by name."""
+        return {headline.name: headline.value(counts) for headline in self.headlines}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Legend":
+        """Return the legend that `as_dict` made plain values of; names it does not know are left.
+
+        Raises
+        ------
+        ConfigError
+            A value is missing, or as above.
+        """
+        try:
+            headlines = tuple(
+                Headline(h["name"], _listed(h["events"]), _listed(h["of"]), h["form"])
+                for h in _listed(content["headlines"])
+            )
+            clock = content["clock_ghz"]
+            if isinstance(clock, int) and not isinstance(clock, bool):
+                clock = float(clock)
+            return cls(clock, _listed(content["streaming"]), content["overlaps"], headlines)
+        except (KeyError, TypeError, OverflowError) as error:
+            raise ConfigError(f"legend: a value is missing or no legend's ({error!r})") from error
 
 
 def _sum(counts: Mapping[str, int], names: tuple[str, ...]) -> int:
@@ -51,63 +153,21 @@ def _sum(counts: Mapping[str, int], names: tuple[str, ...]) -> int:
     return sum(n for event, n in counts.items() if event in exact or event.startswith(starts))
 
 
-@dataclass(frozen=True, slots=True)
-class Legend:
-    """What a reader of a machine's counts has to know.
-
-    Attributes
-    ----------
-    clock_ghz : clock of its cycles
-    streaming : phases that move codes to and from the arrays; the others compute
-    overlaps : whether a layer streams while it computes, so that it takes the longer of the two
-    headlines : figures that say more than cycles by phase
-    """
-
-    clock_ghz: float
-    streaming: tuple[str, ...] = ()
-    overlaps: bool = False
-    headlines: tuple[Headline, ...] = ()
-
-    def elapsed(self, cycles_by_phase: Mapping[str, int]) -> int:
-        """Return the cycles a layer takes, phases one after the other or overlapping."""
-        streaming = sum(n for phase, n in cycles_by_phase.items() if phase in self.streaming)
-        computing = sum(cycles_by_phase.values()) - streaming
-        return max(streaming, computing) if self.overlaps else streaming + computing
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values, ready for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> "Legend":
-        """Return the legend that `as_dict` made plain values of.
-
-        Raises
-        ------
-        ValueError
-            A value is missing, superfluous or of the wrong kind.
-        """
-        try:
-            headlines = tuple(
-                Headline(str(h["name"]), _words(h["events"]), _words(h["of"]), _form(h["form"]))
-                for h in content["headlines"]
-            )
-            clock, overlaps = float(content["clock_ghz"]), content["overlaps"]
-            if not 0 < clock < float("inf") or not isinstance(overlaps, bool):
-                raise ValueError(f"need a clock above 0 and a truth value, got {clock}, {overlaps}")
-            return cls(clock, _words(content["streaming"]), overlaps, headlines)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"no legend: {error!r}") from error
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _words(values: Any) -> tuple[str, ...]:
-    if not isinstance(values, list | tuple) or not all(isinstance(v, str) for v in values):
-        raise ValueError(f"need a list of words, got {values!r}")
+def _is_word(value: object) -> bool:
+    """Whether a value can be shown as it is, whoever wrote it."""
+    return isinstance(value, str) and value.strip() == value != "" and value.isprintable()
+
+
+def _need_words(values: object, what: str) -> None:
+    if not isinstance(values, tuple) or not all(map(_is_word, values)):
+        raise ConfigError(f"{what}: need a tuple of names, got {values!r}")
+
+
+def _listed(values: Any) -> tuple[Any, ...]:
+    if not isinstance(values, list | tuple):
+        raise TypeError(f"need a list, got {values!r}")
     return tuple(values)
-
-
-def _form(value: Any) -> Literal["count", "ratio", "share"]:
-    for form in ("count", "ratio", "share"):
-        if value == form:
-            return form
-    raise ValueError(f"need a form of count, ratio or share, got {value!r}")

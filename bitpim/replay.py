@@ -243,7 +243,7 @@ def replay(
         if not writer.is_finished:
             outputs = writer.final_codes()
             figures = network_figures(trace, writer.error_rows(), wanted.start, outputs)
-        return writer.finish(plan.table(), prices, figures)
+        return writer.finish(plan.table(), prices, figures, machine.legend)
 
 
 def _kept_layers(trace: Trace, layers: Collection[int] | None) -> tuple[int, ...]:

@@ -6,9 +6,17 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+
+from bitpim.cost.model import CYCLES
+from bitpim.counts import EVENTS
+from bitpim.machines.registry import machine_names, make_machine
+from bitpim_traces.quantize import Settings
+from bitpim_traces.records import LAYER_KINDS, REQUANTIZE_MODES, LayerRecord
+from bitpim_traces.synthetic import synthetic_network
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = (ROOT / "bitpim", ROOT / "kernels" / "bitpim_kernels", ROOT / "traces" / "bitpim_traces")
@@ -273,6 +281,55 @@ def test_import_contracts_hold() -> None:
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+
+
+NAMING = {
+    "result_version_1_0.py": "what readers of old results knew of phases, kept for them alone",
+    "program.py": "the programs are those of one kind of array, and their steps its events",
+}
+ABOVE_MACHINES = [
+    path
+    for room in ("report/*", "verify/*", "cli/*", "cost/*", "replay")
+    for path in sorted((ROOT / "bitpim").glob(f"{room}.py"))
+    if path.name not in NAMING
+]
+
+
+def names_below() -> tuple[set[str], set[str]]:
+    """Names of machines, events and phases: those that no prose has, and those that are words.
+
+    A name of the trace format, such as a kind of layer, is the trace's, whoever else bears it.
+    """
+    counts = [
+        plan.counts(layer.index, 1)
+        for mode in REQUANTIZE_MODES
+        for trace in [synthetic_network("tiny", 0, settings=Settings(requantize=mode))]
+        for plan in [make_machine(name).plan(trace) for name in machine_names()]
+        for layer in trace.layers
+    ]
+    phases = {phase for phases in counts for phase in phases}
+    events = {event for phases in counts for found in phases.values() for event in found}
+    names = {*machine_names(), *EVENTS, *events, *phases} - {CYCLES}
+    own = {*LAYER_KINDS, *(f.name for f in fields(LayerRecord))}
+    words = {name for name in names - {*machine_names()} if name.isalpha()}
+    return names - words, words - own
+
+
+def test_nothing_above_the_machines_names_a_machine_event_or_phase() -> None:
+    names, words = names_below()
+    assert len(names) > 40 and {"mac", "read", "gather"} <= words and len(ABOVE_MACHINES) > 30
+    starts = {name[: at.end()] for name in names for at in re.finditer("_", name)}
+    starts = {start for start in starts if sum(name.startswith(start) for name in names) > 2}
+    named = re.compile(rf"(?<!\w)(?:(?:{'|'.join(names)})(?!\w)|{'|'.join(starts)})")
+    assert named.search("an ADC's adc_conv_9") and named.search("on isaac") and "ou_" in starts
+    faults = [
+        f"{name_of(path)}:{node.lineno}: {node.value.strip()[:60]!r}"
+        for path in ABOVE_MACHINES
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if node.value in words or named.search(node.value)
+    ]
+    report(faults)
 
 
 def test_every_document_named_is_in_the_tree() -> None:

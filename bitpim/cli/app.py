@@ -46,7 +46,7 @@ app = typer.Typer(
 trace.app.command()(trace_make.synth)
 trace.app.command()(trace_make.quantize)
 
-app.command()(demo.demo)
+app.command(help=demo.HELP)(demo.demo)
 app.command()(export.export)
 app.add_typer(trace.app, name="trace")
 app.command()(replay.replay)

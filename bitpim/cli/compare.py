@@ -66,9 +66,7 @@ def _is_same_work(a: "Result", b: "Result") -> bool:
 
 def _totals(a: "Result", b: "Result", files: tuple[Path, Path]) -> str:
     """Set what both took side by side, all layers together, with the first over the second."""
-    from bitpim.cli.summary import elapsed
-
-    rows: list[list[Cell]] = [_row("cycles", elapsed(a), elapsed(b))]
+    rows: list[list[Cell]] = [_row("cycles", a.elapsed_cycles, b.elapsed_cycles)]
     energies = a.total_energy_pj, b.total_energy_pj
     if a.prices_name and b.prices_name:
         rows.append(_row("energy pJ", *map(round, energies)))

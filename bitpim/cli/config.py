@@ -6,16 +6,19 @@ import typer
 
 from bitpim.cli.options import Assignments, Json, Preset
 from bitpim.cli.text import as_json
+from bitpim.machines import DEFAULT_MACHINE
 
 __all__ = ["app"]
 
 app = typer.Typer(help="Settings of the machines and their origins.", no_args_is_help=True)
 
-Machine = Annotated[str, typer.Argument(metavar="MACHINE", help="Machine, such as neural_cache.")]
+Machine = Annotated[
+    str, typer.Argument(metavar="MACHINE", help=f"Machine, such as {DEFAULT_MACHINE}.")
+]
 
 
 @app.command()
-def default(machine: Machine = "neural_cache", json: Json = False) -> None:
+def default(machine: Machine = DEFAULT_MACHINE, json: Json = False) -> None:
     """Print the default preset as a TOML file to start from."""
     from bitpim.machines.registry import default_text
 
@@ -24,7 +27,7 @@ def default(machine: Machine = "neural_cache", json: Json = False) -> None:
 
 
 @app.command()
-def schema(machine: Machine = "neural_cache", json: Json = False) -> None:
+def schema(machine: Machine = DEFAULT_MACHINE, json: Json = False) -> None:
     """Print the JSON schema of a machine's presets (always JSON)."""
     from bitpim.machines.registry import json_schema
 
@@ -33,7 +36,7 @@ def schema(machine: Machine = "neural_cache", json: Json = False) -> None:
 
 @app.command()
 def show(
-    machine: Machine = "neural_cache",
+    machine: Machine = DEFAULT_MACHINE,
     preset: Preset = None,
     assignments: Assignments = None,
     json: Json = False,

@@ -31,13 +31,14 @@ def cost(
     """Price the events of a result by one table, and say which numbers are sure."""
     from bitpim.cost.model import energy
     from bitpim.cost.model import sensitivity as vary
-    from bitpim.cost.tables import load_prices, parse_prices
+    from bitpim.cost.tables import parse_prices
     from bitpim.errors import ConfigError
+    from bitpim.machines.registry import prices_for_result
     from bitpim.report.result_file import open_result
 
     opened = open_result(result)
     if prices is not None:
-        table = load_prices(prices)
+        table = prices_for_result(opened.header.machine, prices)
     elif opened.prices_text:
         table = parse_prices(opened.prices_text, where=f"{result}: its price table")
     else:

@@ -13,11 +13,12 @@ from bitpim.cli.progress import say_when_compiling, watched
 from bitpim.cli.summary import result_lines, summary
 from bitpim.cli.text import as_json, share
 from bitpim.cli.verify import verified_result
+from bitpim.machines import DEFAULT_MACHINE
 
-__all__ = ["demo", "sample_path"]
+__all__ = ["HELP", "demo", "sample_path"]
 
 SAMPLE = "samples/v1.0/mnist_cnn.h5"
-MACHINE = "neural_cache"
+HELP = f"Replay the shipped network on {DEFAULT_MACHINE}, bit by bit, and verify it."
 
 
 def sample_path() -> Path:
@@ -54,7 +55,7 @@ def demo(
     jobs: Jobs = None,
     json: Json = False,
 ) -> None:
-    """Replay the shipped network on neural_cache, bit by bit, and verify it."""
+    """Replay the shipped network on the default machine, bit by bit, and verify it."""
     from bitpim.machines.registry import make_machine, prices_of
     from bitpim.replay import replay
     from bitpim.report.result_file import open_result
@@ -63,13 +64,13 @@ def demo(
     name = str(sample_path()) if trace is None else trace
     say_when_compiling()
     with opened_trace(name) as opened, tempfile.TemporaryDirectory(prefix="bitpim-") as folder:
-        with watched(f"{opened.name} on {MACHINE}") as progress:
+        with watched(f"{opened.name} on {DEFAULT_MACHINE}") as progress:
             out = replay(
                 opened,
-                make_machine(MACHINE),
+                make_machine(DEFAULT_MACHINE),
                 Path(folder) / "demo.h5",
                 jobs=n_jobs(jobs),
-                prices=prices_of(MACHINE),
+                prices=prices_of(DEFAULT_MACHINE),
                 progress=progress,
             )
         result = open_result(out)
@@ -80,7 +81,8 @@ def demo(
         return
     n_equal = sum(layer.equal for layer in report.layers)
     lines = [
-        f"{opened.name}, {opened.n_samples} samples, on {MACHINE}: every array step on packed bits",
+        f"{opened.name}, {opened.n_samples} samples, on {DEFAULT_MACHINE}: every array step on "
+        "packed bits",
         "",
         *result_lines(result),
         f"exactness   {'L0' if report.equal else 'NOT L0'}: {share(n_equal, len(report.layers))} "

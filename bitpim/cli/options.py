@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bitpim.machines import DEFAULT_MACHINE
+
 if TYPE_CHECKING:
     from bitpim_traces.records import Trace
 
@@ -42,7 +44,7 @@ TraceName = Annotated[
     str, typer.Argument(metavar="TRACE", help="Trace file, or - for standard input.")
 ]
 MachineName = Annotated[
-    str, typer.Option("--machine", "-m", help="Machine to run on, such as neural_cache.")
+    str, typer.Option("--machine", "-m", help=f"Machine to run on, such as {DEFAULT_MACHINE}.")
 ]
 Preset = Annotated[
     str | None,

@@ -9,6 +9,9 @@ from bitpim.cli.options import Assignments, Json, MachineName, Preset, TraceName
 from bitpim.cli.text import as_json, columns
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bitpim.machines.machine import NetworkPlan
     from bitpim_traces.records import Trace
 
 __all__ = ["plan"]
@@ -56,15 +59,9 @@ def plan(
     if json:
         typer.echo(as_json({"machine": machine, "preset": maker.settings.name, "layers": rows}))
         return
-    typer.echo(f"{title}; cycles of one sample{_skipping(maker.settings)}, by phase\n")
-    typer.echo(plan_table(rows))
-
-
-def _skipping(settings: Any) -> str:
-    """Say that reads of zero inputs are among those planned, where the machine leaves them out."""
-    mapping = getattr(settings, "mapping", None)
-    skips = getattr(mapping, "zero_skip", "none") != "none"
-    return " that skips nothing" if skips or getattr(mapping, "pack_active_rows", False) else ""
+    sample = f"one sample {planned.assumes}".rstrip()
+    typer.echo(f"{title}; cycles of {sample}, by phase\n")
+    typer.echo(plan_table(rows, planned.totals()))
 
 
 def _chosen(trace: "Trace", rows: list[dict[str, Any]], layer: str | None) -> int:
@@ -80,7 +77,7 @@ def _chosen(trace: "Trace", rows: list[dict[str, Any]], layer: str | None) -> in
     return chosen[0]
 
 
-def draw_layer(trace: "Trace", planned: Any, index: int, path: Path, title: str) -> None:
+def draw_layer(trace: "Trace", planned: "NetworkPlan", index: int, path: Path, title: str) -> None:
     """Draw where a layer's weights lie, the conv groups one after the other.
 
     Raises
@@ -98,23 +95,26 @@ def draw_layer(trace: "Trace", planned: Any, index: int, path: Path, title: str)
     plot_placements(placements, path, title=f"{where} of {title}", kernel=kernel)
 
 
-def plan_table(rows: list[dict[str, Any]]) -> str:
+def plan_table(rows: list[dict[str, Any]], totals: "Mapping[str, Any]") -> str:
     """Align the rows of a plan: scalars first, then one column for the cycles of each phase.
 
-    Layers on crossbars (those with `ou_reads`) keep their arrays, so that these are added, too.
+    The last row holds the sums that mean something.
     """
-    scalars = [key for key in rows[0] if not isinstance(rows[0][key], dict)]
+    scalars = list(dict.fromkeys(k for row in rows for k in row if not isinstance(row[k], dict)))
     phases = list(dict.fromkeys(phase for row in rows for phase in row["cycles"]))
     table = [
-        [100 * row[key] if key == "utilization" else row[key] for key in scalars]
+        [_in_percent(key, row.get(key)) for key in scalars]
         + [row["cycles"].get(phase) for phase in phases]
         + [sum(row["cycles"].values())]
         for row in rows
     ]
     sums = [sum(row["cycles"].get(phase, 0) for row in rows) for phase in phases]
-    added = ("arrays", "ou_reads", "index_bits") if "ou_reads" in scalars else ()
-    feet = [sum(row[key] for row in rows) if key in added else "" for key in scalars[2:]]
+    feet = [_in_percent(key, totals.get(key, "")) for key in scalars[2:]]
     foot = ["", "all", *feet, *sums, sum(sums)]
     names = ["utilization %" if key == "utilization" else key for key in scalars]
     head = [*names, *(phase.replace("_", " ") for phase in phases), "cycles"]
     return columns(head, [*table, foot])
+
+
+def _in_percent(key: str, value: Any) -> Any:
+    return 100 * value if key == "utilization" and isinstance(value, float) else value

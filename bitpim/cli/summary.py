@@ -5,11 +5,9 @@ from typing import TYPE_CHECKING
 from bitpim.cli.text import bar, share, with_commas
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from bitpim.report.result_file import Result
 
-__all__ = ["cycles_by_phase", "elapsed", "result_lines", "summary", "title"]
+__all__ = ["result_lines", "summary", "title"]
 
 
 def title(result: "Result") -> str:
@@ -26,7 +24,7 @@ def title(result: "Result") -> str:
 
 def summary(result: "Result") -> dict[str, object]:
     """Describe a result in plain values."""
-    header = result.header
+    header, events = result.header, result.events()
     return {
         "trace": header.trace_name,
         "trace_digest": header.trace_digest,
@@ -34,26 +32,18 @@ def summary(result: "Result") -> dict[str, object]:
         "fidelity": header.fidelity,
         "samples": [header.start, header.stop],
         "layers": [layer.name for layer in result.layers],
-        "cycles": elapsed(result),
-        "cycles_by_phase": cycles_by_phase(result),
-        "events": result.events(),
+        "cycles": result.elapsed_cycles,
+        "cycles_by_phase": result.cycles_by_phase,
+        "events": events,
+        "headlines": result.legend.figures(events),
         "energy_pj": result.total_energy_pj if result.prices_name else None,
         "prices": result.prices_name or None,
         "figures": None if result.figures is None else result.figures.as_dict(),
     }
 
 
-def cycles_by_phase(result: "Result") -> dict[str, int]:
-    """Add the cycles of all layers, phase by phase."""
-    total = dict.fromkeys(result.phases, 0)
-    for layer in result.layers:
-        for phase, n in layer.cycles.items():
-            total[phase] += n
-    return total
-
-
 def result_lines(result: "Result") -> list[str]:
-    """Say accuracy, cycles, energy and where the cycles went, one line each."""
+    """Say accuracy, cycles, energy, headlines and where the cycles went, one line each."""
     lines = []
     figures = result.figures
     if figures is not None and figures.accuracy is not None:
@@ -62,46 +52,35 @@ def result_lines(result: "Result") -> list[str]:
     if figures is not None and figures.top1_agreement is not None:
         same = round(figures.top1_agreement * figures.n_compared)
         lines.append(f"agreement   {share(same, figures.n_compared)} with the float network")
-    n_cycles = elapsed(result)
+    n_cycles = result.elapsed_cycles
     lines.append(
         f"cycles      {with_commas(n_cycles)}{_seconds(result, n_cycles)}{_each(result, n_cycles)}"
     )
     if result.prices_name:
         lines.append(f"energy      {_energy(result)}")
-    lines += _reads(result.events())
-    phases = {phase: n for phase, n in cycles_by_phase(result).items() if n}
+    lines += _headlines(result)
+    phases = {phase: n for phase, n in result.cycles_by_phase.items() if n}
     if len(phases) > 1:
         lines += [f"{'' if i else 'phases':<12}{line}" for i, line in enumerate(bar(phases))]
     return lines
 
 
-def _reads(events: "Mapping[str, int]") -> list[str]:
-    """Say how often crossbars were read, where they were."""
-    n_reads, n_skipped = events.get("ou_activation", 0), events.get("ou_skipped", 0)
-    if not n_reads + n_skipped:
-        return []
-    n_conversions = sum(n for event, n in events.items() if event.startswith("adc_conv_"))
-    left_out = f"{100 * n_skipped / (n_reads + n_skipped):.0f} % left out for zero inputs, "
-    return [
-        f"reads       {with_commas(n_reads)} of operation units, {left_out if n_skipped else ''}"
-        f"{with_commas(n_conversions)} conversions"
+def _headlines(result: "Result") -> list[str]:
+    """Say the machine's headlines in one line, but for those that come to nothing."""
+    events = result.events()
+    told = [
+        f"{headline.text(events)} {headline.name}"
+        for headline in result.legend.headlines
+        if headline.value(events)
     ]
-
-
-def elapsed(result: "Result") -> int:
-    """Add the cycles the layers take; phases may overlap, so it may be less than their sum."""
-    from bitpim.report.tables import elapsed_cycles, timing_of
-
-    _, overlap = timing_of(result)
-    return sum(elapsed_cycles(layer, overlap) for layer in result.layers)
+    return [f"events      {', '.join(told)}"] if told else []
 
 
 def _seconds(result: "Result", n_cycles: int) -> str:
-    """Say the time, where the machine's preset states the clock of its cycles."""
-    from bitpim.report.tables import timing_of
+    """Say the time, where the clock of the cycles is known."""
     from bitpim.units import HZ_PER_GHZ, cycles_to_s, with_prefix
 
-    clock, _ = timing_of(result)
+    clock = result.legend.clock_ghz
     if clock is None:
         return ""
     time = with_prefix(cycles_to_s(n_cycles, clock), "s")

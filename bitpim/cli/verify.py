@@ -52,8 +52,8 @@ def verify(
 ) -> None:
     """Compare every layer with the integer referee bit for bit, and with the float network.
 
-    Exit code 4 if a code differs; the first one is named. With an ADC that is lossy by its settings
-    codes do differ, and the last line says so.
+    Exit code 4 if a code differs; the first one is named. Where a machine's settings may lose
+    something of the exact sums codes do differ, and the last line says so.
     """
     from bitpim.machines.registry import make_machine
 
@@ -92,7 +92,7 @@ def _verdict(report: "VerifyReport | DigestReport", lossy: str | None) -> list[s
     n_equal = sum(layer.equal for layer in report.layers)
     return [
         f"{report.exactness}: {share(n_equal, len(report.layers))} layers equal the referee; the "
-        f"others differ as the settings have it: {lossy}; the referee has no ADC"
+        f"others differ as the settings have it: {lossy}; the referee loses nothing"
     ]
 
 

@@ -5,6 +5,10 @@ values of a packaged preset), then one table per part of the machine. Each value
 `{ value = 236, source = "...", confidence = "recalled" }`: no number is without its origin.
 Code reads the bare value, `settings.mapping.partial_sum_bits`; `settings.origin(key)` tells the
 rest.
+
+The models of the settings are the machines' own, `Settings` with a `Part` for each table. A
+`MachineEntry` says which model, and which folder of presets, belongs to a machine. This room knows
+no machine by name; `bitpim.machines.registry` does.
 """
 
 from bitpim.config.entry import MachineEntry
@@ -17,6 +21,7 @@ from bitpim.config.models import (
     Settings,
     did_you_mean,
 )
+from bitpim.config.packaged import toml_files
 from bitpim.config.presets import (
     SettingRow,
     default_text,
@@ -52,5 +57,6 @@ __all__ = [
     "parse_preset",
     "setting_rows",
     "to_toml",
+    "toml_files",
     "toml_text",
 ]

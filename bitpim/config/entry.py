@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from importlib.resources.abc import Traversable
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from bitpim.config.models import Part, Settings
 from bitpim.errors import ConfigError
@@ -38,8 +39,8 @@ class MachineEntry:
     Raises
     ------
     ConfigError
-        The settings are no model of presets, or a setting has a default, whose source no preset
-        would have to state.
+        The settings are no model of presets: a setting lies outside the parts, has no description,
+        or has a default, whose source no preset would have to state.
     """
 
     name: str
@@ -56,18 +57,37 @@ class MachineEntry:
                 f"machine {self.name!r}: need settings that are a subclass of "
                 f"bitpim.config.Settings, got {self.settings!r}"
             )
-        for name, part in parts_of(self.settings).items():
+        parts = parts_of(self.settings)
+        for name in self.settings.model_fields.keys() - Settings.model_fields.keys():
+            if name not in parts:
+                self._refuse(name, "lies outside the parts; put it in a bitpim.config.Part")
+        for name, part in parts.items():
+            self._need_source(name, self.settings.model_fields[name])
             for leaf, spec in part.model_fields.items():
-                if not spec.is_required():
-                    raise ConfigError(
-                        f"machine {self.name!r}: setting {name}.{leaf} has a default, so nothing "
-                        "states its source; make it required and give it a value in every preset"
-                    )
+                self._need_source(f"{name}.{leaf}", spec)
+                if isinstance(spec.annotation, type) and issubclass(spec.annotation, BaseModel):
+                    self._refuse(f"{name}.{leaf}", "is a table; values lie one table deep")
                 if not spec.description:
-                    raise ConfigError(
-                        f"machine {self.name!r}: setting {name}.{leaf} has no description; say "
-                        "what it means in Field(description=...)"
+                    self._refuse(
+                        f"{name}.{leaf}",
+                        "has no description; say what it means in Field(description=...)",
                     )
+
+    @property
+    def package(self) -> str:
+        """Name of the package that its settings, and so its presets, are from."""
+        return self.settings.__module__.partition(".")[0]
+
+    def _need_source(self, key: str, spec: FieldInfo) -> None:
+        if not spec.is_required():
+            self._refuse(
+                key,
+                "has a default, so nothing states its source; make it required and give it a "
+                "value in every preset",
+            )
+
+    def _refuse(self, key: str, fault: str) -> NoReturn:
+        raise ConfigError(f"machine {self.name!r}: setting {key} {fault}")
 
 
 def parts_of(model: type[BaseModel]) -> Mapping[str, type[Part]]:

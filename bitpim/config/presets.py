@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from bitpim.config.entry import MachineEntry, parts_of
 from bitpim.config.models import CONFIDENCES, Origin, Settings, did_you_mean
+from bitpim.config.packaged import toml_files
 from bitpim.errors import ConfigError
 
 __all__ = [
@@ -51,13 +52,17 @@ def list_presets(entry: MachineEntry) -> tuple[str, ...]:
 
 def _packaged(entry: MachineEntry) -> dict[str, str]:
     """Return the texts of a machine's packaged presets by name."""
-    texts = {}
-    for file in entry.presets.iterdir():
-        if file.name.endswith(".toml"):
-            text = file.read_text("utf-8")
-            if tomllib.loads(text)["preset"]["machine"] == entry.name:
-                texts[file.name.removesuffix(".toml")] = text
-    return texts
+    texts = {name: file.read_text("utf-8") for name, file in toml_files(entry.presets).items()}
+    return {
+        name: text
+        for name, text in texts.items()
+        if machine_of(text, where=_place(name, entry)) == entry.name
+    }
+
+
+def _place(name: str, entry: MachineEntry) -> str:
+    """Say which packaged preset an error is about."""
+    return f"preset {name} of package {entry.package}"
 
 
 def load_preset(entry: MachineEntry, name_or_path: str | Path | None = None) -> Settings:
@@ -74,7 +79,7 @@ def load_preset(entry: MachineEntry, name_or_path: str | Path | None = None) -> 
     """
     name = str(entry.name if name_or_path is None else name_or_path)
     if not (name.endswith(".toml") or "/" in name or "\\" in name):
-        return parse_preset(_packaged_text(name, entry), entry, where=f"preset {name}")
+        return parse_preset(_packaged_text(name, entry), entry, where=_place(name, entry))
     try:
         text = Path(name).read_text("utf-8")
     except (OSError, UnicodeDecodeError, ValueError) as error:
@@ -117,7 +122,7 @@ def parse_preset(text: str, entry: MachineEntry, *, where: str = "preset") -> Se
     machine = machine_of(text, where=where)
     if machine != entry.name:
         raise ConfigError(
-            f"preset {where}: is for machine {machine!r}, need one for {entry.name!r}; "
+            f"{where}: is for machine {machine!r}, need one for {entry.name!r}; "
             f"known: {', '.join(list_presets(entry))}"
         )
     head, values, origins = _read_layers(text, entry, where, _DEPTH_LIMIT)
@@ -155,41 +160,42 @@ def _read_layers(
         if depth == 0 or not isinstance(base, str):
             raise ConfigError(f"{where}: extends must name a packaged preset, got {base!r}")
         below = _packaged_text(base, entry)
-        _, values, origins = _read_layers(below, entry, f"preset {base}", depth - 1)
+        _, values, origins = _read_layers(below, entry, _place(base, entry), depth - 1)
     for part, table in tables.items():
         if not isinstance(table, dict):
             raise ConfigError(f"{where}: {part} must be a table of values, got {table!r}")
-        for key, entry in table.items():
+        for key, setting in table.items():
             values.setdefault(part, {})[key], origins[f"{part}.{key}"] = _split(
-                entry, f"{where}: {part}.{key}"
+                setting, f"{where}: {part}.{key}"
             )
     return head, values, origins
 
 
-def _split(entry: Any, where: str) -> tuple[Any, tuple[Any, Any]]:
+def _split(setting: Any, where: str) -> tuple[Any, tuple[Any, Any]]:
     """Take value and origin apart."""
-    if not isinstance(entry, dict) or set(entry) != {"value", "source", "confidence"}:
+    if not isinstance(setting, dict) or set(setting) != {"value", "source", "confidence"}:
         raise ConfigError(
             f'{where}: need {{ value = ..., source = "...", confidence = '
-            f'"{"|".join(CONFIDENCES)}" }}, got {entry!r}'
+            f'"{"|".join(CONFIDENCES)}" }}, got {setting!r}'
         )
-    return entry["value"], (entry["source"], entry["confidence"])
+    return setting["value"], (setting["source"], setting["confidence"])
 
 
 def _validate(model: type[S], fields: Mapping[str, Any], origins: Origins, where: str) -> S:
     """Check values, then origins, and turn the first fault into one line."""
     _refuse_unknown(model, fields, where)
-    try:
-        listed = tuple(
-            Origin(key=key, source=source, confidence=confidence)
-            for key, (source, confidence) in sorted(origins.items())
-        )
-    except ValidationError as error:
-        raise ConfigError(f"{where}: {_first_fault(error, 'source or confidence')}") from error
+    listed = tuple(_origin(key, *origins[key], where) for key in sorted(origins))
     try:
         return model(**{**fields, "origins": listed})
     except ValidationError as error:
         raise ConfigError(f"{where}: {_first_fault(error)}") from error
+
+
+def _origin(key: str, source: Any, confidence: Any, where: str) -> Origin:
+    try:
+        return Origin(key=key, source=source, confidence=confidence)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {key}: {_first_fault(error)}") from error
 
 
 def _refuse_unknown(model: type[BaseModel], fields: Mapping[str, Any], where: str) -> None:
@@ -208,12 +214,12 @@ def _refuse_unknown(model: type[BaseModel], fields: Mapping[str, Any], where: st
             raise ConfigError(f"{where}: unknown table {part!r}{did_you_mean(part, parts)}")
 
 
-def _first_fault(error: ValidationError, what: str = "") -> str:
+def _first_fault(error: ValidationError) -> str:
     fault = error.errors()[0]
-    key = ".".join(str(step) for step in fault["loc"]) or what
+    key = "".join(f"{step}." for step in fault["loc"])[:-1]
     got = "" if fault["type"] in ("missing", "value_error") else f", got {fault['input']!r}"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{key}: {fault['msg'].removeprefix('Value error, ')}{got}{more}"
+    return f"{key}{': ' if key else ''}{fault['msg'].removeprefix('Value error, ')}{got}{more}"
 
 
 def override(settings: S, assignments: Sequence[str]) -> S:

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bitpim.config import Confidence, did_you_mean, toml_text
+from bitpim.config import Confidence, did_you_mean, toml_files, toml_text
+from bitpim.counts import EVENTS
 from bitpim.errors import ConfigError
 
 __all__ = ["Price", "PriceTable", "list_price_tables", "load_prices", "parse_prices"]
@@ -61,15 +62,11 @@ class PriceTable(BaseModel):
         for price in self.prices:
             if price.event == event:
                 return price
-        if event == "adc_conv_exact":
-            raise ConfigError(
-                f"price table {self.name}: no price for event {event!r}: an ideal converter has "
-                "none; run without prices (--prices none), or with another converter.adc_model"
-            )
+        meaning = f" ({EVENTS[event]})" if event in EVENTS else did_you_mean(event, self.events)
         raise ConfigError(
-            f"price table {self.name}: no price for event {event!r}"
-            f"{did_you_mean(event, self.events)}; take a table made for the machine, or a copy "
-            f"with [prices.{event}], energy_pj = 0.0 if it is free"
+            f"price table {self.name}: no price for event {event!r}{meaning}; take a table made "
+            f"for the machine, a copy with [prices.{event}], energy_pj = 0.0 if it is free, or run "
+            "without prices (--prices none)"
         )
 
     def require(self, events: Iterable[str]) -> None:
@@ -110,12 +107,7 @@ def list_price_tables(*folders: Traversable) -> tuple[str, ...]:
 
 def _packaged(folders: Iterable[Traversable]) -> dict[str, Traversable]:
     own = resources.files("bitpim").joinpath("cost", "prices")
-    return {
-        file.name.removesuffix(".toml"): file
-        for folder in (own, *folders)
-        for file in folder.iterdir()
-        if file.name.endswith(".toml")
-    }
+    return {name: file for each in (own, *folders) for name, file in toml_files(each).items()}
 
 
 def load_prices(name_or_path: str | Path, *folders: Traversable) -> PriceTable:

@@ -13,6 +13,7 @@ from bitpim_traces.records import Trace
 
 __all__ = [
     "FIDELITIES",
+    "MEMBERS",
     "Codes",
     "LayerRun",
     "Machine",
@@ -28,7 +29,8 @@ Codes = npt.NDArray[np.integer[Any]]
 PhaseCounts = Mapping[str, Mapping[str, int]]
 """Event counts by phase of a layer, as in ``{"mac": {"sram_compute_cycles": 1143}}``.
 
-Every phase has `cycles`, the time it takes; the other names are events of `bitpim.counts`.
+Every phase has `cycles`, the time it takes; the other names are events, those of `bitpim.counts` or
+the machine's own.
 """
 
 
@@ -111,3 +113,7 @@ class Machine(Protocol):
     def prepare(self, trace: Trace, *, fidelity: str = "bit", jobs: int = 1) -> PreparedNetwork:
         """Make a network ready to run with that many threads; ConfigError on a bad fidelity."""
         ...
+
+
+MEMBERS = ("name", "settings", "legend", "losses", "plan", "prepare")
+"""What an object needs to be a machine."""

@@ -8,7 +8,7 @@ A package registers a machine in its pyproject.toml, and bitpim does the same:
 What is wrong with one machine is said when that machine is asked for, and leaves the others alone.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import metadata
@@ -19,7 +19,8 @@ from bitpim import config
 from bitpim.config import MachineEntry, did_you_mean, machine_of, override
 from bitpim.cost.tables import PriceTable, load_prices
 from bitpim.errors import ConfigError
-from bitpim.machines.machine import Machine
+from bitpim.legend import Legend
+from bitpim.machines.machine import MEMBERS, Machine
 
 __all__ = [
     "GROUP",
@@ -32,6 +33,7 @@ __all__ = [
     "machine_of_preset",
     "make_machine",
     "parse_preset",
+    "prices_for_result",
     "prices_of",
 ]
 
@@ -44,7 +46,7 @@ def _registered() -> dict[str, tuple[metadata.EntryPoint, ...]]:
     """Return what packages register by each name; different entries of one name are a fault."""
     found: dict[str, dict[str, metadata.EntryPoint]] = {}
     for point in metadata.entry_points(group=GROUP):
-        found.setdefault(point.name, {})[point.value] = point
+        found.setdefault(point.name, {}).setdefault(point.value, point)
     return {name: tuple(points.values()) for name, points in sorted(found.items())}
 
 
@@ -86,12 +88,11 @@ def _loaded(name: str, point: metadata.EntryPoint) -> MachineEntry:
     try:
         entry = point.load()
     except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from error
-    except Exception as error:  # whatever foreign code raises on import
-        first = str(error).strip().partition("\n")[0]
+        raise ConfigError(f"package {_package(point)}: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever foreign code raises on import
         raise ConfigError(
-            f"{where}: {point.value} cannot be imported ({type(error).__name__}: {first}); mend or "
-            "uninstall the package, other machines work without it"
+            f"{where}: {point.value} cannot be imported ({_first_line(error)}); mend or uninstall "
+            "the package, other machines work without it"
         ) from error
     if not isinstance(entry, MachineEntry):
         raise ConfigError(
@@ -106,21 +107,24 @@ def _loaded(name: str, point: metadata.EntryPoint) -> MachineEntry:
     return entry
 
 
+def _first_line(error: BaseException) -> str:
+    first = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
 def _package(point: metadata.EntryPoint) -> str:
     return point.dist.name if point.dist is not None else point.module.partition(".")[0]
 
 
 def list_presets(machine: str | None = None) -> tuple[str, ...]:
-    """Return the names of the packaged presets of a machine, or of all that can be imported."""
+    """Return the names of the packaged presets of a machine, or of all that are sound."""
     if machine is not None:
         return config.list_presets(entry_of(machine))
-    return tuple(sorted(name for entry in _sound() for name in config.list_presets(entry)))
-
-
-def _sound() -> Iterator[MachineEntry]:
+    presets: list[str] = []
     for name in machine_names():
         with suppress(ConfigError):
-            yield entry_of(name)
+            presets += config.list_presets(entry_of(name))
+    return tuple(sorted(presets))
 
 
 def load_preset(machine: str, name_or_path: str | Path | None = None) -> Any:
@@ -167,6 +171,20 @@ def prices_of(machine: str, name_or_path: str | Path | None = None) -> PriceTabl
     return load_prices(entry.prices if name_or_path is None else name_or_path, entry.price_tables)
 
 
+def prices_for_result(machine: str, name_or_path: str | Path) -> PriceTable:
+    """Return a price table for a result of a machine that need not be here.
+
+    Raises
+    ------
+    ConfigError
+        As `bitpim.cost.tables.load_prices`.
+    """
+    folders = []
+    with suppress(ConfigError):
+        folders.append(entry_of(machine).price_tables)
+    return load_prices(name_or_path, *folders)
+
+
 def make_machine(
     name: str, preset: str | Path | None = None, assignments: Sequence[str] = ()
 ) -> Machine:
@@ -175,7 +193,8 @@ def make_machine(
     Raises
     ------
     ConfigError
-        Unknown machine, preset or key, a value out of range, or one that nothing would use.
+        Unknown machine, preset or key, a value out of range, or one that nothing would use; or
+        what the entry makes is no machine of its name.
     """
     settings = load_preset(name, preset)
     if assignments:
@@ -184,7 +203,35 @@ def make_machine(
     for key in (assignment.partition("=")[0].strip() for assignment in assignments):
         if key in unused:
             raise ConfigError(f"{key}: nothing uses it but {unused[key]}; set that too")
-    machine: Machine = entry_of(name).make(settings)
+    return _made(entry_of(name), settings)
+
+
+def _made(entry: MachineEntry, settings: Any) -> Machine:
+    where = f"machine {entry.name!r} of package {entry.package}"
+    try:
+        machine: Machine = entry.make(settings)
+    except ImportError as error:  # of a package that imports its machine late
+        raise ConfigError(
+            f"{where}: cannot be imported ({_first_line(error)}); mend or uninstall the package, "
+            "other machines work without it"
+        ) from error
+    lacking = [member for member in MEMBERS if not hasattr(machine, member)]
+    if lacking:
+        raise ConfigError(
+            f"{where}: need the members of bitpim.machines.machine.Machine, got "
+            f"{type(machine).__name__} without {', '.join(lacking)}; give it those, or mend what "
+            "makes it"
+        )
+    if machine.name != entry.name:
+        raise ConfigError(
+            f"{where}: need a machine of that name, got one of {machine.name!r}; its results would "
+            "be taken for another's"
+        )
+    if not isinstance(machine.legend, Legend):
+        raise ConfigError(
+            f"{where}: need a bitpim.legend.Legend as its legend, got "
+            f"{type(machine.legend).__name__}; results keep it to be read by"
+        )
     return machine
 
 
@@ -197,5 +244,4 @@ def machine_of_preset(text: str) -> Machine:
         The text is no preset of a registered machine.
     """
     settings = parse_preset(text)
-    machine: Machine = entry_of(settings.machine).make(settings)
-    return machine
+    return _made(entry_of(settings.machine), settings)

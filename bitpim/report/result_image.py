@@ -14,6 +14,7 @@ import numpy.typing as npt
 from bitpim.cost.model import phase_energy_pj
 from bitpim.cost.tables import PriceTable
 from bitpim.errors import ResultError
+from bitpim.legend import Legend
 from bitpim.report.figures import ERROR_COLUMNS, ErrorFigures, top1
 from bitpim.report.result_records import CYCLES, FORMAT_NAME, FORMAT_VERSION, RunHeader
 from bitpim.report.seal import SEAL_BYTES
@@ -38,6 +39,7 @@ def assemble(
     layer_table: LayerRows,
     prices: PriceTable | None,
     figures: ErrorFigures | None,
+    legend: Legend,
 ) -> bytes:
     """Return the HDF5 content of a whole run; `batches` starts over each time it is called.
 
@@ -48,7 +50,7 @@ def assemble(
     ConfigError
         The price table lacks an event.
     """
-    return _Image(header, batches, layer_table, prices, figures).assemble()
+    return _Image(header, batches, layer_table, prices, figures, legend).assemble()
 
 
 class _Image:
@@ -61,10 +63,11 @@ class _Image:
         layer_table: LayerRows,
         prices: PriceTable | None,
         figures: ErrorFigures | None,
+        legend: Legend,
     ) -> None:
         self.header, self.batches = header, batches
         self.rows = {int(row["index"]): row for row in layer_table}
-        self.prices, self.figures = prices, figures
+        self.prices, self.figures, self.legend = prices, figures, legend
 
     def assemble(self) -> bytes:
         digests, errors, counts = self._join_layers()
@@ -122,6 +125,7 @@ class _Image:
         file.attrs["samples"] = np.array([header.start, header.stop], "<i8")
         file.attrs["options"] = json.dumps(dict(header.options), sort_keys=True)
         file.attrs["provenance"] = json.dumps(dict(header.provenance), sort_keys=True)
+        file.attrs["legend"] = json.dumps(self.legend.as_dict(), sort_keys=True)
         if self.prices is not None:
             group = file.create_group("prices")
             group.attrs["name"] = self.prices.name

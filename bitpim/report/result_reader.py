@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.errors import ResultError
+from bitpim.legend import Legend
 from bitpim.report.figures import ERROR_COLUMNS, ErrorFigures, LayerFigures
 from bitpim.report.result_records import (
     DIGEST_BYTES,
@@ -19,6 +20,7 @@ from bitpim.report.result_records import (
     Result,
     RunHeader,
 )
+from bitpim.report.result_version_1_0 import legend_of_preset
 from bitpim.report.seal import check_seal
 
 __all__ = ["open_result"]
@@ -59,7 +61,7 @@ class _Reader:
         return ResultError(f"{self.path}: {where}: need {need}, got {shown}")
 
     def read(self) -> Result:
-        self.check_version()
+        version = self.check_version()
         header = self.read_header()
         layers = self.group("layers")
         phases = self.words(layers, "phases")
@@ -78,9 +80,13 @@ class _Reader:
         figures = None
         if "figures" in self.file:
             figures = self.json(self.group("figures"), "figures", _figures)
-        return Result(header, phases, tuple(records), final, predictions, figures, *prices)
+        if version == (1, 0):
+            legend = legend_of_preset(header.preset)
+        else:
+            legend = self.json(self.file, "legend", Legend.from_dict)
+        return Result(header, phases, tuple(records), final, predictions, figures, *prices, legend)
 
-    def check_version(self) -> None:
+    def check_version(self) -> tuple[int, ...]:
         name = self.file.attrs.get("format_name")
         if name != FORMAT_NAME:
             raise self.fault("/ format_name", repr(FORMAT_NAME), name)
@@ -89,6 +95,7 @@ class _Reader:
             raise self.fault(
                 "/ format_version", f"{FORMAT_VERSION[0]}.x (another bitpim wrote it)", version
             )
+        return version
 
     def read_header(self) -> RunHeader:
         start, stop = self.integers(self.file, "samples", 2)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from bitpim.cost.model import CYCLES
 from bitpim.errors import ResultError
+from bitpim.legend import Legend
 from bitpim.report.figures import ErrorFigures
 
 __all__ = [
@@ -26,7 +27,7 @@ __all__ = [
 ]
 
 FORMAT_NAME = "bitpim.result"
-FORMAT_VERSION = (1, 0)
+FORMAT_VERSION = (1, 1)
 DIGEST_BYTES = 16
 PhaseCounts = Mapping[str, Mapping[str, int]]
 
@@ -86,8 +87,8 @@ class LayerResult:
 
     `digests` is uint8 (n_samples, 16), see `digest_samples`. `counts` are events by phase without
     the cycles, which are in `cycles`. `energy_pj` by phase is empty in a run without prices.
-    `plan` holds the scalars of the layer's row in the plan: arrays, utilization, and more by
-    machine, as RESULT.md lists.
+    `plan` holds the scalars of the layer's row in the plan: arrays, utilization, and what else the
+    machine states.
     `error_rows` is float64 (n, 3), one row of `figures.ERROR_COLUMNS` for each sample that has a
     float reference.
     """
@@ -127,6 +128,7 @@ class Result:
 
     `final_codes` (samples first) and `predictions` (int64) are None where the run kept none.
     `prices_name` and `prices_text` are the price table used, empty in a run without prices.
+    `legend` says how the counts are to be read.
     """
 
     header: RunHeader
@@ -137,11 +139,22 @@ class Result:
     figures: ErrorFigures | None = None
     prices_name: str = ""
     prices_text: str = ""
+    legend: Legend = field(default_factory=Legend)
 
     @property
     def n_cycles(self) -> int:
-        """Cycles of all layers."""
+        """Cycles of all phases of all layers."""
         return sum(layer.n_cycles for layer in self.layers)
+
+    @property
+    def cycles_by_phase(self) -> dict[str, int]:
+        """Cycles of each phase over all layers."""
+        return {p: sum(layer.cycles.get(p, 0) for layer in self.layers) for p in self.phases}
+
+    @property
+    def elapsed_cycles(self) -> int:
+        """Cycles of the layers one after the other; fewer than `n_cycles` where phases overlap."""
+        return sum(self.legend.elapsed(layer.cycles) for layer in self.layers)
 
     @property
     def total_energy_pj(self) -> float:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from bitpim.cost.tables import PriceTable
 from bitpim.errors import ResultError
+from bitpim.legend import Legend
 from bitpim.report.figures import ERROR_COLUMNS, ErrorFigures
 from bitpim.report.journal import Journal, pack_record, unpack_record
 from bitpim.report.result_image import Batches, LayerRows, assemble
@@ -192,11 +193,13 @@ class ResultWriter:
         layer_table: LayerRows,
         prices: PriceTable | None = None,
         error_figures: ErrorFigures | None = None,
+        legend: Legend | None = None,
     ) -> Path:
         """Write the result under its final name, remove the journal, and return the name.
 
         `layer_table` is the plan's table: `index`, `name`, `kind`, and scalars that are kept as
-        they are; it must hold every layer of the batches.
+        they are; it must hold every layer of the batches. Without a legend nothing is known of how
+        the counts are to be read.
 
         Raises
         ------
@@ -211,7 +214,9 @@ class ResultWriter:
         missing = self.header.n_samples - len(self.completed)
         if missing:
             raise ResultError(f"{self.path}: {missing} samples are still to do")
-        image = assemble(self.header, self._in_order, layer_table, prices, error_figures)
+        image = assemble(
+            self.header, self._in_order, layer_table, prices, error_figures, legend or Legend()
+        )
         _write_whole(self.path, seal_of(image), image)
         self._journal.remove()
         self._is_finished = True

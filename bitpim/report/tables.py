@@ -9,73 +9,38 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bitpim.report.result_records import LayerResult, Result
+from bitpim.report.result_records import Result
 from bitpim.units import cycles_to_s, pj_to_j, with_prefix
 
-__all__ = [
-    "STREAM_PHASES",
-    "as_csv",
-    "as_dict",
-    "as_text",
-    "elapsed_cycles",
-    "layer_rows",
-    "phase_rows",
-    "timing_of",
-]
-
-STREAM_PHASES = frozenset({"filter_load", "input_stream", "output", "move"})
-"""Phases that move codes over the bus; the others compute."""
+__all__ = ["as_csv", "as_dict", "as_text", "layer_rows", "phase_rows", "preset_name"]
 
 _PLAN = ("arrays", "lanes", "passes", "utilization")
 _ERRORS = ("max_abs", "relative_l2", "sqnr_db")
 Row = dict[str, Any]
 
 
-def _preset(result: Result) -> dict[str, Any]:
-    """Return the tables of the preset a run used; none where its text cannot be read."""
-    try:
-        return tomllib.loads(result.header.preset)
-    except tomllib.TOMLDecodeError:
-        return {}
-
-
-def _setting(result: Result, part: str, key: str) -> Any:
-    return _preset(result).get(part, {}).get(key, {}).get("value")
-
-
 def preset_name(result: Result) -> str:
-    """Return the name of the preset a run used, or "unknown" for one this version cannot read."""
-    return str(_preset(result).get("preset", {}).get("name", "unknown"))
-
-
-def timing_of(result: Result) -> tuple[float | None, str]:
-    """Return compute clock in GHz and phase overlap of the preset a run used.
-
-    The clock is None for a machine this version does not know.
-    """
-    clock, read_ns = (_setting(result, "timing", k) for k in ("clock_compute_ghz", "read_cycle_ns"))
-    overlap = _setting(result, "timing", "phase_overlap") or "none"
-    return (1 / read_ns if read_ns else clock), overlap
-
-
-def elapsed_cycles(layer: LayerResult, overlap: str) -> int:
-    """Return the cycles a layer takes: its phases in turn, or streaming beside computing."""
-    streaming = sum(n for phase, n in layer.cycles.items() if phase in STREAM_PHASES)
-    computing = layer.n_cycles - streaming
-    return max(streaming, computing) if overlap == "stream" else streaming + computing
+    """Return the name of the preset a run used, or "unknown" where its text states none."""
+    try:
+        head = tomllib.loads(result.header.preset).get("preset")
+    except (tomllib.TOMLDecodeError, RecursionError):
+        head = None
+    name = head.get("name") if isinstance(head, dict) else None
+    return name if isinstance(name, str) else "unknown"
 
 
 def layer_rows(result: Result) -> list[Row]:
     """Return one row a layer; what is not known is None.
 
-    `cycles_by_phase` and `energy_pj_by_phase` are by phase, `events` by event, over all samples.
+    `cycles_by_phase` and `energy_pj_by_phase` are by phase, `events` by event and `headlines` by
+    name, over all samples.
     """
-    clock, overlap = timing_of(result)
+    legend = result.legend
     errors = {} if result.figures is None else {f.index: f for f in result.figures.layers}
     rows = []
     for layer in result.layers:
         figures = errors.get(layer.index)
-        cycles = elapsed_cycles(layer, overlap)
+        cycles, events = legend.elapsed(layer.cycles), layer.events()
         rows.append(
             {
                 "index": layer.index,
@@ -83,21 +48,27 @@ def layer_rows(result: Result) -> list[Row]:
                 "kind": layer.kind,
                 **{key: layer.plan.get(key) for key in _PLAN},
                 "cycles": cycles,
-                "time_s": None if clock is None else cycles_to_s(cycles, clock),
+                "time_s": _seconds(result, cycles),
                 "energy_pj": layer.total_energy_pj if result.prices_name else None,
                 "n_references": figures.n_samples if figures else 0,
                 **{key: getattr(figures, key, None) for key in _ERRORS},
                 "cycles_by_phase": dict(layer.cycles),
                 "energy_pj_by_phase": dict(layer.energy_pj),
-                "events": layer.events(),
+                "events": events,
+                "headlines": legend.figures(events),
             }
         )
     return rows
 
 
+def _seconds(result: Result, cycles: int) -> float | None:
+    clock = result.legend.clock_ghz
+    return None if clock is None else cycles_to_s(cycles, clock)
+
+
 def phase_rows(result: Result) -> list[Row]:
     """Return one row a phase, over all layers: cycles, energy, and their shares (0 to 1)."""
-    cycles = {p: sum(la.cycles.get(p, 0) for la in result.layers) for p in result.phases}
+    cycles = result.cycles_by_phase
     energy = {p: sum(la.energy_pj.get(p, 0.0) for la in result.layers) for p in result.phases}
     all_cycles, all_energy = sum(cycles.values()), sum(energy.values())
     return [
@@ -112,23 +83,21 @@ def phase_rows(result: Result) -> list[Row]:
     ]
 
 
-def _totals(result: Result, rows: list[Row]) -> Row:
-    cycles = sum(row["cycles"] for row in rows)
-    clock, overlap = timing_of(result)
+def _totals(result: Result) -> Row:
+    events = result.events()
     return {
         "samples": result.header.n_samples,
-        "cycles": cycles,
-        "time_s": None if clock is None else cycles_to_s(cycles, clock),
+        "cycles": result.elapsed_cycles,
+        "time_s": _seconds(result, result.elapsed_cycles),
         "energy_pj": result.total_energy_pj if result.prices_name else None,
-        "events": result.events(),
-        "phase_overlap": overlap,
+        "events": events,
+        "headlines": result.legend.figures(events),
     }
 
 
 def as_dict(result: Result) -> Row:
     """Return the whole report as plain values (floats may be nan or infinite)."""
     header = result.header
-    rows = layer_rows(result)
     return {
         "trace": header.trace_name,
         "trace_digest": header.trace_digest,
@@ -140,9 +109,10 @@ def as_dict(result: Result) -> Row:
         "provenance": dict(header.provenance),
         "prices": result.prices_name or None,
         "preset": header.preset,
-        "totals": _totals(result, rows),
+        "legend": result.legend.as_dict(),
+        "totals": _totals(result),
         "phases": phase_rows(result),
-        "layers": rows,
+        "layers": layer_rows(result),
         "figures": None if result.figures is None else asdict(result.figures),
     }
 
@@ -168,19 +138,19 @@ def as_csv(result: Result) -> str:
 
 
 def as_text(result: Result) -> str:
-    """Return tables a person reads: the run, layer by layer, layer by phase, and the phases.
+    """Return tables a person reads: the run, its layers, their headlines and phases, the phases.
 
-    Machines on crossbars spend all cycles in one phase: their reads stand for it.
+    Headlines are shown where the machine has some, cycles by phase where several phases take any.
     """
     rows = layer_rows(result)
     console = Console(file=io.StringIO(), width=1000, color_system=None, highlight=False)
-    for line in _head_lines(result, rows):
+    for line in _head_lines(result):
         console.print(line, markup=False)
-    has_reads = _n_reads(result.events()) > 0
-    by_layer = _read_table(rows) if has_reads else _cycle_table(result, rows)
-    for table in (_layer_table(result, rows), by_layer, _phase_table(result)):
+    by_headline, by_phase = _headline_table(result, rows), _cycle_table(result, rows)
+    for table in (_layer_table(result, rows), by_headline, by_phase, _phase_table(result)):
         if table.row_count:
-            console.print()
+            title, table.title = table.title, None  # which a narrow table would wrap
+            console.print(f"\n{title}")
             console.print(table)
     out = console.file.getvalue()  # type: ignore[attr-defined]
     return (
@@ -189,8 +159,8 @@ def as_text(result: Result) -> str:
     )
 
 
-def _head_lines(result: Result, rows: list[Row]) -> list[str]:
-    header, totals = result.header, _totals(result, rows)
+def _head_lines(result: Result) -> list[str]:
+    header, totals = result.header, _totals(result)
     time_s, energy_pj = totals["time_s"], totals["energy_pj"]
     lines = [
         f"{header.trace_name} on {header.machine}, preset {preset_name(result)}, "
@@ -198,7 +168,7 @@ def _head_lines(result: Result, rows: list[Row]) -> list[str]:
         f"cycles {totals['cycles']:,}"
         + ("" if time_s is None else f" = {with_prefix(time_s, 's')}")
         + f", {_per_sample(totals['cycles'], header.n_samples)} a sample"
-        + (" (streaming beside computing)" if totals["phase_overlap"] == "stream" else ""),
+        + (" (streaming beside computing)" if result.legend.overlaps else ""),
     ]
     if energy_pj is not None:
         energy_j = pj_to_j(energy_pj)
@@ -274,35 +244,27 @@ def _layer_table(result: Result, rows: list[Row]) -> Table:
 
 
 def _cycle_table(result: Result, rows: list[Row]) -> Table:
-    table = _table("Cycles by phase", 1, "layer", *(_plain(p) for p in result.phases))
-    for row in rows:
+    phases = [phase for phase, n in result.cycles_by_phase.items() if n]
+    table = _table("Cycles by phase", 1, "layer", *map(_plain, phases))
+    for row in rows if len(phases) > 1 else []:
         by_phase = row["cycles_by_phase"]
-        table.add_row(
-            _plain(row["name"]),
-            *(_number(by_phase[p]) if p in by_phase else "-" for p in result.phases),
-        )
+        cells = (_number(by_phase[p]) if p in by_phase else "-" for p in phases)
+        table.add_row(_plain(row["name"]), *cells)
     return table
 
 
-def _read_table(rows: list[Row]) -> Table:
-    """Tell of each layer's reads of operation units (OUs), the sum last."""
-    names = ["OU reads", "left out", "rows a read", "conversions", "index bits read"]
-    table = _table("Reads of operation units", 1, "layer", *names)
-    read = [(row["name"], row["events"]) for row in rows if _n_reads(row["events"])]
-    keys = sorted({key for _, events in read for key in events})
-    everything = {key: sum(events.get(key, 0) for _, events in read) for key in keys}
-    for name, events in [*read, ("all", everything)]:
-        done, left_out = events.get("ou_activation", 0), events.get("ou_skipped", 0)
-        n_rows = events.get("ou_rows", 0)
-        n_conversions = sum(n for key, n in events.items() if key.startswith("adc_conv_"))
-        cells = [_number(done), _share(left_out / (done + left_out))]
-        cells += [f"{n_rows / done:.1f}" if done else "-", _number(n_conversions)]
-        table.add_row(_plain(name), *cells, _number(events.get("index_read_bit", 0)))
+def _headline_table(result: Result, rows: list[Row]) -> Table:
+    """Tell the headlines of each layer that has any, the sum last."""
+    headlines = result.legend.headlines
+    table = _table("Headlines", 1, "layer", *(_plain(headline.name) for headline in headlines))
+    told = [
+        (row["name"], row["events"])
+        for row in rows
+        if any(headline.occurs(row["events"]) for headline in headlines)
+    ]
+    for name, events in [*told, *([("all", result.events())] if told else [])]:
+        table.add_row(_plain(name), *(headline.text(events) for headline in headlines))
     return table
-
-
-def _n_reads(events: dict[str, int]) -> int:
-    return events.get("ou_activation", 0) + events.get("ou_skipped", 0)
 
 
 def _phase_table(result: Result) -> Table:

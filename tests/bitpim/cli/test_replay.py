@@ -24,19 +24,19 @@ def test_writes_a_result_and_says_what_it_took(bitpim: Run, net: Path, tmp_path:
     assert open_result(out).header.trace_digest == open_trace(net).digest
 
 
-def test_crossbars_say_how_often_they_were_read(
-    bitpim: Run, bitpim_json: Any, tmp_path: Path
-) -> None:
+def test_the_headlines_of_a_machine_are_said(bitpim: Run, bitpim_json: Any, tmp_path: Path) -> None:
     net, out = tmp_path / "net.h5", tmp_path / "r.h5"
     write_trace(small_trace(9, kinds=["conv2d", "flatten", "linear"], bits=(8, 8)), net)
     command = ("replay", net, "-m", "sre", "--set", "numbers.encoding=offset", "-o", out)
     code, text, err = bitpim(*command)
     events = bitpim_json(*command)["events"]
     assert (code, err) == (0, "") and events["ou_skipped"]
-    assert f"reads       {events['ou_activation']:,} of operation units, " in text
-    assert "% left out for zero inputs" in text and f"{events['adc_conv_6']:,} conversions" in text
+    assert f"events      {events['ou_activation']:,} OU reads, " in text
+    assert "% left out, " in text and f"{events['adc_conv_6']:,} conversions" in text
     assert "at 75.19 MHz" in text
     assert "phases" not in text  # all cycles are reads
+    dense = bitpim("replay", net, "-m", "dense_crossbar", "-o", out)[1]
+    assert " OU reads, " in dense and "left out" not in dense and "index bits" not in dense
 
 
 @pytest.mark.usefixtures("referee")

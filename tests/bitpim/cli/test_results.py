@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from bitpim.cli import compare, config, cost, report
 from bitpim.errors import ConfigError, ResultError
-from bitpim.machines.registry import default_text, parse_preset
+from bitpim.machines.registry import parse_preset
 from tests.bitpim.report.small_run import PRICES, run
 
 app = typer.Typer()
@@ -25,7 +25,7 @@ app.add_typer(config.app, name="config")
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "net.h5"
-    run(path, preset=default_text("neural_cache"))
+    run(path)
     return path
 
 
@@ -61,18 +61,18 @@ def test_report(path: Path, tmp_path: Path) -> None:
 def test_compare_ends_with_4_where_results_differ(path: Path, tmp_path: Path) -> None:
     assert "equal in outputs" in say("compare", path, path)
     other = tmp_path / "other.h5"
-    run(other, fidelity="integer", preset=default_text("neural_cache"), priced=False)
+    run(other, fidelity="integer", priced=False)
     found = values("compare", path, other)
     assert found["equal"] and len(found["notes"]) == 2
     assert "note: fidelity 'bit' and 'integer'" in say("compare", path, other)
-    run(other, trace_digest="ff", preset=default_text("neural_cache"))
+    run(other, trace_digest="ff")
     assert "run: trace_digest: 00ff and ff" in say("compare", path, other, code=4)
     assert values("compare", path, other, code=4)["differences"][0]["where"] == "trace_digest"
 
 
 def test_compare_shows_the_first_differences(path: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.h5"
-    run(other, cuts=[(2, 8)], stop=8, preset=default_text("neural_cache"))
+    run(other, cuts=[(2, 8)], stop=8)
     text = say("compare", path, other, "--limit", "2", code=4)
     assert len(text.splitlines()) == 3 and "and more; --limit 4" in text
     assert values("compare", path, other, "--limit", "2", code=4)["more"]
@@ -82,7 +82,7 @@ def test_compare_shows_the_first_differences(path: Path, tmp_path: Path) -> None
 def test_compare_sets_totals_of_the_same_work_side_by_side(path: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.h5"
     assert "ratio" not in say("compare", path, path)
-    run(other, fidelity="integer", preset=default_text("neural_cache"))
+    run(other, fidelity="integer")
     lines = [line.split() for line in say("compare", path, other).splitlines()]
     head = next(i for i, line in enumerate(lines) if line[-1:] == ["ratio"])
     n_cycles, n_acts = f"{7 * (1 + 10 + 2):,}", f"{7 * (3 + 2**40):,}"

@@ -6,19 +6,13 @@ import pytest
 
 from bitpim.cost.tables import list_price_tables
 from bitpim.errors import ConfigError
-from bitpim.machines import registry
-
-
-class Recorder:
-    """Stands where a machine stands and keeps its settings."""
-
-    def __init__(self, settings: object) -> None:
-        self.settings = settings
+from bitpim.machines import DEFAULT_MACHINE, registry
+from tests.fakes import RefereeMachine
 
 
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = replace(registry.entry_of("neural_cache"), make=Recorder)
+    entry = replace(registry.entry_of("neural_cache"), make=RefereeMachine)
     monkeypatch.setattr(registry, "entry_of", lambda name: entry)
 
 
@@ -67,6 +61,17 @@ def test_a_setting_that_nothing_would_use_is_an_error(assigned: list[str], user:
             registry.make_machine(name, None, assigned)
     used = ["converter.adc_model=round", "converter.adc_range=given", "converter.adc_full_scale=9"]
     assert registry.make_machine("sre", None, used).settings.converter.adc_full_scale == 9
+
+
+def test_prices_for_a_result_are_found_where_its_machine_is_not() -> None:
+    for machine in ("neural_cache", "gone"):
+        assert registry.prices_for_result(machine, "isaac").name == "isaac"
+        with pytest.raises(ConfigError, match="unknown price table 'isaak'; did you mean 'isaac'"):
+            registry.prices_for_result(machine, "isaak")
+
+
+def test_the_machine_of_the_commands_is_a_registered_one() -> None:
+    assert DEFAULT_MACHINE in registry.machine_names()
 
 
 def test_every_machine_bears_its_name_and_has_prices_and_a_wing() -> None:

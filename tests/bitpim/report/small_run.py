@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.cost.tables import PriceTable, parse_prices
+from bitpim.legend import Headline, Legend
 from bitpim.report.figures import ErrorFigures, LayerFigures
 from bitpim.report.result_file import LayerBatch, ResultWriter, RunHeader, digest_samples
 
@@ -30,6 +31,14 @@ PRICES: PriceTable = parse_prices(
     '[table]\nname = "t"\ntechnology = "22 nm"\n'
     '[prices.act]\nenergy_pj = 2.5\nper = "one"\ntechnology = "22 nm"\nsource = "me"\n'
     'confidence = "assumed"\n'
+)
+LEGEND = Legend(
+    2.5,
+    streaming=("load",),
+    headlines=(
+        Headline("acts", ("act",)),
+        Headline("of all", ("act",), ("a*",), "share"),
+    ),
 )
 TABLE: list[dict[str, Any]] = [
     {
@@ -88,5 +97,5 @@ def run(
     with ResultWriter(path, header, resume=resume) as writer:
         if not writer.is_finished:
             add_missing(writer, cuts)
-        writer.finish(TABLE, PRICES if priced else None, FIGURES)
+        writer.finish(TABLE, PRICES if priced else None, FIGURES, LEGEND)
     return path.read_bytes()

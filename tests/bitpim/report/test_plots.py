@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from bitpim.errors import ConfigError, ResultError
-from bitpim.machines.registry import default_text
 from bitpim.report.plots import plot_result
 from bitpim.report.result_file import Result, open_result
 from tests.bitpim.report.small_run import run
@@ -14,7 +13,7 @@ from tests.bitpim.report.small_run import run
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
     path = tmp_path_factory.mktemp("r") / "net.h5"
-    run(path, preset=default_text("neural_cache"))
+    run(path)
     return open_result(path)
 
 

@@ -1,5 +1,6 @@
 """Damaged and foreign result files: a ResultError of one line, or the same result."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from bitpim.errors import ResultError
 from bitpim.report.compare_results import compare_results
 from bitpim.report.result_file import Result, open_result
 from bitpim.report.seal import SEAL_BYTES, seal_of
+from tests.bitpim.report import small_run
 from tests.bitpim.report.small_run import run
 
 
@@ -208,6 +210,31 @@ def test_nothing_changed_nothing_refused(path: Path, whole: bytes) -> None:
     path.write_bytes(whole)
     original = open_result(path)
     assert compare_results(original, opened(path, whole, lambda file: None)).is_equal
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("clock_ghz", 0),
+        ("clock_ghz", "2.5"),
+        ("streaming", "load"),
+        ("streaming", [1]),
+        ("overlaps", None),
+        ("headlines", {}),
+        ("headlines", [{"name": "a"}]),
+        ("headlines", [{"name": "\ud800", "events": ["a"], "of": [], "form": "count"}]),
+        ("headlines", [{"name": "a", "events": [], "of": [], "form": "count"}]),
+        ("headlines", [{"name": "a", "events": ["a"], "of": [], "form": "share"}]),
+        ("headlines", [{"name": "a", "events": ["a"], "of": [], "form": "sum"}]),
+        ("headlines", [{"name": "a", "events": ["a"], "of": [], "form": "count"}] * 2),
+    ],
+)
+def test_a_legend_that_is_none_is_refused(path: Path, whole: bytes, key: str, value: Any) -> None:
+    legend = small_run.LEGEND.as_dict()
+    opened(path, whole, set_attribute("/", "legend", json.dumps(legend | {"later": 1})))
+    with pytest.raises(ResultError, match=r"/ legend: need JSON as in RESULT\.md") as error:
+        opened(path, whole, set_attribute("/", "legend", json.dumps(legend | {key: value})))
+    assert "\n" not in str(error.value)
 
 
 def test_versions(path: Path, whole: bytes) -> None:

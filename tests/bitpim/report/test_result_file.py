@@ -28,6 +28,7 @@ from tests.bitpim.report.small_run import (
     FIGURES,
     FINAL,
     HEADER,
+    LEGEND,
     PRICES,
     START,
     STOP,
@@ -65,6 +66,7 @@ def test_what_is_written_is_read(path: Path) -> None:
     np.testing.assert_array_equal(result.final_codes, FINAL[START:STOP])
     np.testing.assert_array_equal(result.predictions, top1(FINAL[START:STOP]))
     assert result.figures == FIGURES
+    assert result.legend == LEGEND
     assert parse_prices(result.prices_text) == PRICES
     assert result.n_cycles == 77 + 14
     assert result.events() == {"act": 21 + 7 * 2**40}

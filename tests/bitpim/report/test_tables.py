@@ -5,27 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
 
-from bitpim.config import override, to_toml
-from bitpim.machines.registry import default_text, load_preset
+from bitpim.legend import Headline, Legend
 from bitpim.report.result_file import Result, open_result
-from bitpim.report.tables import (
-    STREAM_PHASES,
-    as_csv,
-    as_dict,
-    as_text,
-    elapsed_cycles,
-    layer_rows,
-    phase_rows,
-    timing_of,
-)
-from tests.bitpim.report.small_run import run
+from bitpim.report.tables import as_csv, as_dict, as_text, layer_rows, phase_rows, preset_name
+from tests.bitpim.report.small_run import LEGEND, run
+from tests.bitpim.test_legend import LEGENDS
 
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
     path = tmp_path_factory.mktemp("r") / "net.h5"
-    run(path, preset=default_text("neural_cache"))
+    run(path)
     return open_result(path)
 
 
@@ -41,6 +33,7 @@ def test_rows_hold_what_the_result_holds(result: Result) -> None:
     assert conv["cycles"] == 77 and conv["cycles_by_phase"] == {"load": 7, "mac": 70}
     assert conv["time_s"] == pytest.approx(77 / 2.5e9)
     assert conv["energy_pj"] == 52.5 and conv["events"] == {"act": 21}
+    assert conv["headlines"] == {"acts": 21, "of all": 1.0}
     assert (conv["utilization"], conv["passes"]) == (0.5, None)
     assert (conv["n_references"], conv["max_abs"], conv["sqnr_db"]) == (2, 0.25, math.inf)
     assert (rows[1]["n_references"], rows[1]["max_abs"]) == (0, None)
@@ -55,22 +48,39 @@ def test_phases_add_up(result: Result) -> None:
 
 
 def test_time_of_a_layer_with_and_without_overlap(result: Result) -> None:
-    layer = replace(result.layers[0], cycles={"filter_load": 5, "input_stream": 9, "mac": 11})
-    assert {"filter_load", "input_stream"} <= STREAM_PHASES
-    assert elapsed_cycles(layer, "none") == 25
-    assert elapsed_cycles(layer, "stream") == 14
-    assert elapsed_cycles(replace(layer, cycles={"mac": 11, "output": 2}), "stream") == 11
-    settings = override(load_preset("neural_cache"), ["timing.phase_overlap=stream"])
-    streamed = replace(result, header=replace(result.header, preset=to_toml(settings)))
-    assert timing_of(streamed) == (2.5, "stream")
-    assert "streaming beside computing" in as_text(streamed)
+    streamed = replace(result, legend=replace(LEGEND, overlaps=True))
+    assert [row["cycles"] for row in layer_rows(result)] == [77, 14, 0]
+    assert [row["cycles"] for row in layer_rows(streamed)] == [70, 14, 0]
+    assert (result.elapsed_cycles, streamed.elapsed_cycles, streamed.n_cycles) == (91, 84, 91)
+    assert as_dict(streamed)["totals"]["time_s"] == pytest.approx(84 / 2.5e9)
+    assert "cycles 84 = 33.6 ns, 12 a sample (streaming beside computing)" in as_text(streamed)
+    assert "streaming" not in as_text(result)
 
 
-def test_an_unknown_preset_has_no_time(result: Result) -> None:
-    strange = replace(result, header=replace(result.header, preset="[preset]\nmachine = 'x'\n"))
-    assert timing_of(strange) == (None, "none")
+def test_without_a_legend_there_is_no_time_and_no_headline(result: Result) -> None:
+    strange = replace(result, legend=Legend())
     assert layer_rows(strange)[0]["time_s"] is None
-    assert "cycles 91, 13 a sample" in as_text(strange)
+    assert as_dict(strange)["totals"]["headlines"] == {}
+    text = as_text(strange)
+    assert "cycles 91, 13 a sample" in text and "Headlines" not in text
+
+
+@pytest.mark.parametrize(
+    ("preset", "name"),
+    [
+        ("[preset]\nname = 'p'\n", "p"),
+        ("preset = 3", "unknown"),
+        ("[preset]\nname = 3", "unknown"),
+        ("", "unknown"),
+        ("x", "unknown"),
+        ("x = " + "[" * 20_000, "unknown"),
+    ],
+)
+def test_the_preset_is_named_where_its_text_can_be_read(
+    result: Result, preset: str, name: str
+) -> None:
+    other = replace(result, header=replace(result.header, preset=preset))
+    assert preset_name(other) == name and f"preset {name}, bit" in as_text(other)
 
 
 def test_csv_reads_back(result: Result) -> None:
@@ -101,21 +111,60 @@ def test_text_shows_what_matters(result: Result) -> None:
     assert not any(word in plain for word in ("energy", "accuracy", "max abs error"))
 
 
-def test_reads_of_crossbars_stand_for_their_cycles(result: Result) -> None:
-    reads = {"ou_activation": 3, "ou_skipped": 1, "ou_rows": 20, "adc_conv_4": 48, "adc_conv_5": 2}
+def test_headlines_of_each_layer_that_has_any_and_of_all(result: Result) -> None:
+    headlines = (
+        Headline("looks", ("look",)),
+        Headline("left out", ("miss",), ("look", "miss"), "share"),
+        Headline("rows a look", ("row",), ("look",), "ratio"),
+        Headline("turns", ("turn_*",)),
+    )
+    looks = {"look": 3, "miss": 1, "row": 20, "turn_4": 48, "turn_5": 1000, "turned": 7}
     first, second, third = result.layers
     layers = (
-        replace(first, counts={"read": reads | {"index_read_bit": 1000}}),
-        replace(second, counts={"buffer": {"edram_access_256b": 9}}),
-        replace(third, counts={"read": {"ou_skipped": 4}}),
+        replace(first, counts={"one": looks}),
+        replace(second, counts={"two": {"other": 9}}),
+        replace(third, counts={"one": {"miss": 4}}),
     )
-    text = as_text(replace(result, layers=layers))
-    lines = [line.split() for line in text.splitlines()]
-    assert "Cycles by phase" not in text and "passes" not in text
-    assert ["conv1", "3", "25.0", "%", "6.7", "50", "1,000"] in lines
-    assert ["fc", "0", "100.0", "%", "-", "0", "0"] in lines
-    assert ["all", "3", "62.5", "%", "6.7", "50", "1,000"] in lines
-    assert "Reads of" not in as_text(result) and "Cycles by phase" in as_text(result)
+    other = replace(result, layers=layers, legend=Legend(1.0, headlines=headlines))
+    lines = [line.split() for line in as_text(other).split("Headlines\n")[1].splitlines()]
+    assert lines[:5] == [
+        ["layer", "looks", "left", "out", "rows", "a", "look", "turns"],
+        ["conv1", "3", "25.0", "%", "6.7", "1,048"],
+        ["fc", "0", "100.0", "%", "-", "0"],
+        ["all", "3", "62.5", "%", "6.7", "1,048"],
+        [],
+    ]
+    assert as_dict(other)["totals"]["headlines"]["left out"] == 5 / 8
+    assert as_dict(other)["layers"][1]["headlines"]["left out"] is None
+
+
+def test_a_share_of_nothing_left_out_is_still_told(result: Result) -> None:
+    share = Headline("left out", ("miss",), ("look", "miss"), "share")
+    layers = (replace(result.layers[0], counts={"one": {"look": 3}}), *result.layers[1:])
+    text = as_text(replace(result, layers=layers, legend=Legend(headlines=(share,))))
+    assert ["conv1", "0.0", "%"] in [line.split() for line in text.splitlines()]
+
+
+@given(legend=LEGENDS)
+def test_any_legend_can_be_shown(result: Result, legend: Legend) -> None:
+    other = replace(result, legend=legend)
+    text = as_text(other)
+    assert ("streaming beside computing" in text) == legend.overlaps
+    assert list(as_dict(other)["totals"]["headlines"]) == [h.name for h in legend.headlines]
+    text.encode()
+
+
+def test_cycles_by_phase_are_shown_where_several_phases_take_any(result: Result) -> None:
+    assert "Cycles by phase\nlayer  load  mac  pool\n" in as_text(result)
+    first = replace(result.layers[0], cycles={"load": 0, "mac": 70})
+    text = as_text(replace(result, layers=(first,)))
+    assert "Cycles by" not in text and "passes" not in text
+
+
+def test_a_title_is_on_one_line_over_the_narrowest_table(result: Result) -> None:
+    first = replace(result.layers[0], name="x", cycles={"a": 1, "b": 2}, counts={})
+    text = as_text(replace(result, layers=(first,), phases=("a", "b")))
+    assert "\nCycles by phase\nlayer  a  b\nx      1  2\n" in text
 
 
 def test_names_are_shown_as_they_are(result: Result) -> None:

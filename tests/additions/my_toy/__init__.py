@@ -1,0 +1,1 @@
+"""A package outside bitpim's tree that brings one machine along."""
