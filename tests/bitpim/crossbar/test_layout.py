@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from bitpim.crossbar.array import CrossbarGeometry
-from bitpim.crossbar.dense_blocks import DenseBlocks
+from bitpim.crossbar.compressed_layout import CompressedMapping, compress_rows
+from bitpim.crossbar.dense_layout import DenseMapping
 from bitpim.crossbar.encodings import encode_weights
-from bitpim.crossbar.matrix_maps import CompressedMap, DenseMap, PatternMap
-from bitpim.crossbar.pattern_blocks import group_by_pattern, lay_patterns
-from bitpim.crossbar.plan import MatrixMapping
-from bitpim.crossbar.row_compression import compress_rows
+from bitpim.crossbar.layout import MatrixMapping
+from bitpim.crossbar.pattern_blocks import group_by_pattern
+from bitpim.crossbar.pattern_layout import PatternMapping, lay_blocks
 from tests.naive.crossbar_mapping import place_cells
 
 GEOMETRY = CrossbarGeometry(16, 10, 2, 4, 3)
@@ -19,22 +19,20 @@ MASKS = np.array([[0b111, 0], [0b101, 0b010], [0b111, 0b010], [0, 0b110]], np.ui
 N_COLUMNS = 3  # of a weight in pattern blocks
 
 
-def dense() -> DenseMap:
-    return DenseMap(DenseBlocks(18, 12, GEOMETRY), 9)
+def dense() -> DenseMapping:
+    return DenseMapping(18, 12, GEOMETRY, 9)
 
 
-def patterns() -> PatternMap:
+def patterns() -> PatternMapping:
     blocks = group_by_pattern(MASKS, 3, n_patterns=4)
-    layout = lay_patterns(blocks, N_COLUMNS, GEOMETRY, pad_ou_columns=True)
-    return PatternMap(layout, N_COLUMNS)
+    return lay_blocks(blocks, N_COLUMNS, GEOMETRY, pad_ou_columns=True)
 
 
-def compressed() -> CompressedMap:
+def compressed() -> CompressedMapping:
     kept = (MASKS[:, :, np.newaxis] >> np.arange(3, dtype=np.uint64)) & np.uint64(1)
     weights = kept.astype(np.int64).reshape(4, 6).T
     stored = encode_weights(weights, 2, "differential", 2, 16)
-    rows = compress_rows(stored, GEOMETRY, drop_zero_rows=True, column_order="bit_slice")
-    return CompressedMap(rows)
+    return compress_rows(stored, GEOMETRY, drop_zero_rows=True, column_order="bit_slice")
 
 
 MAPS: dict[str, Any] = {"dense": dense, "patterns": patterns, "compressed": compressed}
