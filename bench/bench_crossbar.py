@@ -13,8 +13,9 @@ import pytest
 
 from bitpim.crossbar.adc import Adc
 from bitpim.crossbar.array import CrossbarGeometry
+from bitpim.crossbar.dense_matrix import DenseMatrix
 from bitpim.crossbar.encodings import encode_weights
-from bitpim.crossbar.readout import CrossbarMatrix, InputCoding
+from bitpim.crossbar.input_slices import InputCoding
 from bitpim.threads import use_threads
 
 Ratio = Callable[[str, Callable[[], object], Callable[[], object]], float]
@@ -56,17 +57,17 @@ def operands() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     return inputs, rng.integers(-128, 128, (ROWS, OUTPUTS))
 
 
-def matrix_of(name: str) -> CrossbarMatrix:
+def matrix_of(name: str) -> DenseMatrix:
     """Return the weights in two's complement, one bit a cell, on the crossbars of a case."""
     geometry, adc = CASES[name]
     stored = encode_weights(operands()[1], 8, "twos_complement", 1, geometry.rows)
-    return CrossbarMatrix(stored, geometry, adc, InputCoding(8))
+    return DenseMatrix(stored, geometry, adc, InputCoding(8))
 
 
 class Twin:
     """The same reads with float32 products, in preallocated buffers; its BLAS has one thread."""
 
-    def __init__(self, matrix: CrossbarMatrix) -> None:
+    def __init__(self, matrix: DenseMatrix) -> None:
         self.edges = matrix.block_edges.tolist()
         planes = matrix.stored.cells.reshape(ROWS, 8, OUTPUTS)
         self.planes: Floats = np.ascontiguousarray(planes.transpose(1, 0, 2), np.float32)

@@ -13,9 +13,11 @@ import numpy.typing as npt
 from bitpim.cost.model import CYCLES, energy
 from bitpim.cost.tables import PriceTable, list_price_tables, load_prices
 from bitpim.counts import Counts
-from bitpim.crossbar.matrix_maps import DenseMap, PatternMap
+from bitpim.crossbar.dense_layout import DenseMapping
+from bitpim.crossbar.layout import MatrixMapping
+from bitpim.crossbar.pattern_layout import PatternMapping
 from bitpim.crossbar.pieces import ReadCounts
-from bitpim.crossbar.plan import CrossbarPlan, MatrixMapping, WeightedPlan
+from bitpim.crossbar.plan import CrossbarPlan, WeightedPlan
 from bitpim.errors import ConfigError
 from bitpim.machines.machine import PhaseCounts
 from bitpim.machines.registry import make_machine
@@ -167,7 +169,7 @@ def skipping_zeros(zero_share: float) -> Callable[[WeightedPlan], PhaseCounts]:
 
 def _heights(part: MatrixMapping) -> npt.NDArray[np.int64]:
     """Return the rows of each source of a mapping's reads."""
-    if isinstance(part, PatternMap):
-        return np.diff(part.layout.source_edges)
-    assert isinstance(part, DenseMap)
-    return np.concatenate(part.blocks.row_heights)
+    if isinstance(part, PatternMapping):
+        return np.diff(part.source_edges)
+    assert isinstance(part, DenseMapping)
+    return np.concatenate(part.row_heights)

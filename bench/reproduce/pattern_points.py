@@ -22,7 +22,7 @@ from bench.reproduce.crossbar_ratios import (
 from bench.reproduce.outlines import outline, pattern_masks
 from bitpim.cost.tables import PriceTable
 from bitpim.crossbar.adc import lossless_bits
-from bitpim.crossbar.matrix_maps import PatternMap
+from bitpim.crossbar.pattern_layout import PatternMapping
 from bitpim_traces.records import Trace
 
 __all__ = [
@@ -142,7 +142,7 @@ def index_terms(trace: Trace, preset: str) -> IndexTerms:
     """Return what the pattern machine stores to undo the order."""
     plan = laid_out(trace, "pattern_crossbar", preset, ())
     maps = [part for layer in convolutions(plan) for part in layer.maps]
-    blocks = [part.layout.blocks for part in maps if isinstance(part, PatternMap)]
+    blocks = [part.blocks for part in maps if isinstance(part, PatternMapping)]
     stored = [of_layer.index_storage for of_layer in blocks]
     return IndexTerms(
         sum(s.output_bits for s in stored),

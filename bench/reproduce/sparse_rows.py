@@ -23,7 +23,7 @@ from bench.reproduce.crossbar_ratios import (
 from bench.reproduce.outlines import outline, random_weights
 from bitpim.cost.tables import PriceTable
 from bitpim.counts import Counts
-from bitpim.crossbar.matrix_maps import CompressedMap
+from bitpim.crossbar.compressed_layout import CompressedMapping
 from bitpim.crossbar.pieces import ReadCounts
 from bitpim.crossbar.plan import Phases, WeightedPlan
 from bitpim_traces.records import Trace
@@ -89,18 +89,20 @@ def _active_bits(layer: WeightedPlan, bit_share: float) -> Phases:
     parts = [
         _expected(part, n_times, bit_share, layer.adc_width)
         for part in layer.maps
-        if isinstance(part, CompressedMap)
+        if isinstance(part, CompressedMapping)
     ]
     return layer.phases(1, ReadCounts.side_by_side(parts))
 
 
-def _expected(part: CompressedMap, n_times: int, bit_share: float, adc_width: str) -> ReadCounts:
-    heights, widths = part.rows.heights, part.rows.widths
-    unit_rows = part.rows.geometry.unit_rows
+def _expected(
+    part: CompressedMapping, n_times: int, bit_share: float, adc_width: str
+) -> ReadCounts:
+    heights, widths = part.segments.heights, part.segments.widths
+    unit_rows = part.geometry.unit_rows
     per_height = {int(h): packed_reads(int(h), unit_rows, bit_share) for h in np.unique(heights)}
     reads: Floats = np.array([n_times * per_height[int(h)] for h in heights.tolist()], np.float64)
     opened: Floats = n_times * bit_share * heights.astype(np.float64)
-    on_crossbar = np.bincount(part.rows.segments.crossbars, weights=reads)
+    on_crossbar = np.bincount(part.segments.crossbars, weights=reads)
     converted = _whole(float(reads @ widths))
     events = {
         "ou_activation": _whole(float(reads.sum())),

@@ -1,7 +1,7 @@
 """A crossbar: cells that multiply by conductance, read operation unit by operation unit.
 
 `Crossbar` is the literal array: one call reads one OU, and every read is counted. Layers are read
-by `readout.CrossbarMatrix`, whose results and counts equal those of this object.
+by `dense_matrix.DenseMatrix`, whose results and counts equal those of this object.
 """
 
 from collections.abc import Sequence

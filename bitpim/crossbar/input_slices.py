@@ -16,7 +16,7 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class InputCoding:
-    """Width and sign of driven inputs; signed ones have a negative plane for the sign bit.
+    """Width and sign of driven inputs; signed ones have a negative slice for the sign bit.
 
     Codes of fewer bits, `code_bits`, are driven zero-extended or sign-extended.
 

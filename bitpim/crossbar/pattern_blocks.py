@@ -1,8 +1,7 @@
-"""The kernel-reordering mapping: kernels of one input channel and one mask side by side.
+"""Pattern blocks: the conv kernels of one input channel that share a mask, side by side.
 
-Such a block keeps only the rows of its mask and only the kernels that have it; kernels pruned whole
-are nowhere. An operation unit opens rows of one block, so inputs are gathered by the block's
-channel and mask, and results are added to the outputs whose numbers are stored beside it.
+A block keeps only the rows of its mask and only the kernels that have it; kernels pruned whole are
+nowhere. Layout, plan and reader know blocks by this one record.
 """
 
 from dataclasses import dataclass
@@ -10,61 +9,29 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bitpim.crossbar.array import CrossbarGeometry
+from bitpim.crossbar.encodings import StoredWeights
+from bitpim.crossbar.indices import IndexStorage, bits_for
 from bitpim.crossbar.masks import kept_positions
-from bitpim.crossbar.patterned import PatternBlocks
-from bitpim.crossbar.pieces import ReadPieces
 from bitpim.crossbar.ragged import edges_of, places_in
-from bitpim.crossbar.shelves import place_on_shelves
-from bitpim.placement import Grid, Placements
+from bitpim.errors import MappingError
 
-__all__ = [
-    "IndexStorage",
-    "KernelGroups",
-    "PatternLayout",
-    "bits_for",
-    "group_by_pattern",
-    "lay_patterns",
-]
+__all__ = ["PatternBlocks", "group_by_pattern"]
 
 Ints = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint64]
 
 
-def bits_for(n_values: int) -> int:
-    """Return the bits of an index that takes so many values: clog2."""
-    return max(n_values - 1, 0).bit_length()
-
-
 @dataclass(frozen=True, slots=True)
-class IndexStorage:
-    """What is stored to undo the order, in bits.
-
-    Every stored kernel has the number of its output: clog2(M). Every block has its pattern's
-    number, clog2(P), its channel, clog2(C), and how many kernels it has, clog2(M + 1).
-    """
-
-    output_bits: int
-    pattern_bits: int
-    channel_bits: int
-    width_bits: int
-
-    @property
-    def total_bits(self) -> int:
-        """All of it."""
-        return self.output_bits + self.pattern_bits + self.channel_bits + self.width_bits
-
-
-@dataclass(frozen=True, slots=True)
-class KernelGroups:
-    """The blocks of one matrix, sorted by height, then channel, then mask.
+class PatternBlocks:
+    """The blocks of one matrix, whose rows are channel by channel, `n_positions` each.
 
     Block b holds the kernels of channel `channels[b]` to the outputs
-    `outputs[kernel_edges[b] : kernel_edges[b + 1]]`, in that order, each in neighbouring columns.
+    `outputs[kernel_edges[b] : kernel_edges[b + 1]]`, in that order. Its rows are opened in chunks
+    of at most an operation unit's.
 
     Shapes
     ------
-    channels, masks, heights: (n_blocks,); bit k of a mask is position k of the window
+    channels, masks: (n_blocks,); bit k of a mask is position k of the window
     kernel_edges: (n_blocks + 1,)
     outputs: (stored kernels,)
     """
@@ -75,7 +42,6 @@ class KernelGroups:
     n_patterns: int
     channels: Ints
     masks: Codes
-    heights: Ints
     kernel_edges: Ints
     outputs: Ints
 
@@ -83,6 +49,11 @@ class KernelGroups:
     def n_blocks(self) -> int:
         """Blocks."""
         return len(self.channels)
+
+    @property
+    def heights(self) -> Ints:
+        """Rows of each block."""
+        return np.bitwise_count(self.masks).astype(np.int64)
 
     @property
     def n_kernels(self) -> Ints:
@@ -99,6 +70,18 @@ class KernelGroups:
         """Matrix rows that each block keeps, block after block: channel * R*S + position."""
         block, position = np.nonzero(kept_positions(self.masks, self.n_positions))
         return self.channels[block] * self.n_positions + position
+
+    def chunk_edges(self, unit_rows: int) -> Ints:
+        """Return where each chunk's rows begin in `rows`, and the end; all of block 0 first."""
+        block, nth = places_in(-(-self.heights // unit_rows))
+        edges = self.row_edges
+        return np.append(edges[block] + nth * unit_rows, edges[-1])
+
+    def rows_and_outputs(self) -> list[tuple[Ints, Ints]]:
+        """Return both lists of each block."""
+        rows = np.split(self.rows, self.row_edges[1:-1])
+        outputs = np.split(self.outputs, self.kernel_edges[1:-1])
+        return list(zip(rows, outputs, strict=True)) if self.n_blocks else []
 
     @property
     def n_weights(self) -> int:
@@ -124,9 +107,46 @@ class KernelGroups:
             width_bits=self.n_blocks * bits_for(self.n_outputs + 1),
         )
 
+    def check(self, stored: StoredWeights) -> None:
+        """Raise where the blocks are not those of a matrix, or do not hold all its cells.
 
-def group_by_pattern(codes: Codes, n_positions: int, n_patterns: int) -> KernelGroups:
+        Raises
+        ------
+        MappingError
+            The matrix is of another size, a block is empty, a kernel is in two blocks, or a cell
+            not at level 0 is in none.
+        """
+        size = self.n_channels * self.n_positions, self.n_outputs
+        if not 1 <= self.n_positions <= 64 or (len(stored.cells), stored.n_outputs) != size:
+            raise MappingError(
+                f"pattern blocks: need windows of 1 to 64 rows that make {len(stored.cells)} rows "
+                f"and {stored.n_outputs} outputs, got {self.n_channels} windows of "
+                f"{self.n_positions} rows and {self.n_outputs} outputs"
+            )
+        if self.n_blocks and min(self.heights.min(), self.n_kernels.min()) < 1:
+            raise MappingError(
+                "pattern blocks: need a row and a kernel in each, got none; leave it out"
+            )
+        kernels = np.repeat(self.channels, self.n_kernels) * self.n_outputs + self.outputs
+        if len(np.unique(kernels)) < len(kernels):
+            raise MappingError(
+                f"pattern blocks: need each kernel in one block of its channel, got "
+                f"{len(np.unique(kernels))} kernels {len(kernels)} times"
+            )
+        held = (stored.cells != 0).reshape(size[0], -1, size[1]).any(axis=1)
+        stray = held & ~self.kept
+        if stray.any():
+            row, output = np.argwhere(stray)[0]
+            raise MappingError(
+                f"pattern blocks: need each cell not at level 0 in a block, got row {row}, output "
+                f"{output} in none"
+            )
+
+
+def group_by_pattern(codes: Codes, n_positions: int, n_patterns: int) -> PatternBlocks:
     """Return the blocks of kernels with these masks, of which there are `n_patterns` to tell apart.
+
+    They are sorted by height, then channel, then mask; outputs rise within each.
 
     Shapes
     ------
@@ -136,108 +156,19 @@ def group_by_pattern(codes: Codes, n_positions: int, n_patterns: int) -> KernelG
     by_channel = np.ascontiguousarray(codes.T).ravel()  # channel-major: outputs ascend in a channel
     stored = np.flatnonzero(by_channel)
     kept = by_channel[stored]
-    channels, heights = stored // n_outputs, np.bitwise_count(kept).astype(np.int64)
+    channels, heights = stored // n_outputs, np.bitwise_count(kept)
     order = np.lexsort((kept, channels, heights))  # stable, so outputs keep ascending
-    stored, kept, channels, heights = stored[order], kept[order], channels[order], heights[order]
+    stored, kept, channels = stored[order], kept[order], channels[order]
     is_first = np.ones(len(stored), np.bool_)
     is_first[1:] = (kept[1:] != kept[:-1]) | (channels[1:] != channels[:-1])
     firsts = np.flatnonzero(is_first)
-    return KernelGroups(
+    return PatternBlocks(
         n_outputs,
         n_channels,
         n_positions,
         n_patterns,
         channels[firsts],
         kept[firsts],
-        heights[firsts],
         np.append(firsts, len(stored)).astype(np.int64),
         stored % n_outputs,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class PatternLayout:
-    """Pattern blocks on crossbars.
-
-    A block's rows are opened in sets of at most an operation unit's; these sets, block after block,
-    are the sources of its reads.
-    """
-
-    blocks: KernelGroups
-    placed: Placements
-
-    @property
-    def geometry(self) -> Grid:
-        """Sizes of the crossbars."""
-        return self.placed.geometry
-
-    @property
-    def n_crossbars(self) -> int:
-        """Crossbars in use."""
-        return self.placed.n_crossbars
-
-    @property
-    def source_edges(self) -> Ints:
-        """Where each source's rows begin in `blocks.rows`, and the end, (n_sources + 1,)."""
-        unit = self.geometry.unit_rows
-        block, nth = places_in(-(-self.blocks.heights // unit))
-        return np.append(self.blocks.row_edges[block] + nth * unit, self.blocks.row_edges[-1])
-
-    def pieces(self) -> ReadPieces:
-        """Return the reads of one input slice of one position."""
-        unit, placed = self.geometry.unit_rows, self.placed
-        part, nth = places_in(-(-placed.heights // unit))
-        opened = np.minimum(placed.heights[part] - nth * unit, unit)
-        first_sources = edges_of(-(-self.blocks.heights // unit))[placed.blocks]
-        reads = -(-placed.widths // self.geometry.unit_columns)
-        return ReadPieces(
-            (first_sources + placed.first_rows // unit)[part] + nth,
-            placed.crossbars[part],
-            reads[part],
-            reads[part] * opened,
-            placed.widths[part],
-            opened * placed.widths[part],
-        )
-
-    def as_read(self) -> PatternBlocks:
-        """Return the blocks in the form that a `PatternMatrix` reads."""
-        b = self.blocks
-        return PatternBlocks(b.kept, b.n_positions, b.channels, b.masks)
-
-
-def lay_patterns(
-    blocks: KernelGroups,
-    columns_per_weight: int,
-    geometry: CrossbarGeometry,
-    *,
-    pad_ou_columns: bool,
-) -> PatternLayout:
-    """Return the blocks on shelves in crossbars; a weight takes neighbouring columns.
-
-    A block taller than a crossbar lies in several bands of whole operation units.
-    """
-    heights, band = blocks.heights, geometry.rows
-    if int(heights.max(initial=0)) > geometry.rows:
-        band = geometry.rows // geometry.unit_rows * geometry.unit_rows
-    block, nth = places_in(-(-heights // band))
-    first_row = nth * band
-    height = np.minimum(heights[block] - first_row, band)
-    order = np.argsort(height, kind="stable")
-    block, first_row, height = block[order], first_row[order], height[order]
-    widths = blocks.n_kernels[block] * columns_per_weight
-    on = place_on_shelves(height, widths, geometry, pad_ou_columns=pad_ou_columns)
-    placed = Placements(
-        geometry,
-        "pattern",
-        crossbars=on.crossbars,
-        rows=on.rows,
-        columns=on.columns,
-        heights=height[on.blocks],
-        widths=on.widths,
-        padding=on.padding,
-        labels=blocks.masks[block[on.blocks]],
-        blocks=block[on.blocks],
-        first_rows=first_row[on.blocks],
-        first_columns=on.first_columns,
-    )
-    return PatternLayout(blocks, placed)

@@ -6,24 +6,28 @@ they are read; reads done and skipped then add up to the reads stated here.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
+
+import numpy as np
 
 from bitpim.counts import Counts
-from bitpim.crossbar.pieces import ReadCounts, ReadPieces
+from bitpim.crossbar.layout import Layout, MatrixMapping
+from bitpim.crossbar.number_coding import NumberCoding
+from bitpim.crossbar.pieces import ReadCounts
 from bitpim.errors import ConfigError
 from bitpim.legend import Headline
 from bitpim.placement import Placements
-from bitpim_traces.records import LayerRecord, Quantization
+from bitpim_traces.records import LayerRecord, Quantization, Trace
 
 __all__ = [
     "HEADLINES",
     "BufferPlan",
     "CrossbarPlan",
-    "MatrixMapping",
     "Phases",
     "WeightedPlan",
     "buffer_accesses",
     "buffer_phase",
+    "plan_network",
 ]
 
 Phases = dict[str, dict[str, int]]
@@ -39,39 +43,6 @@ HEADLINES = (
 
 BUFFER_BITS = 256
 """Width of one access to the buffer that holds codes between layers."""
-
-
-class MatrixMapping(Protocol):
-    """One weight matrix on crossbars of its own: a layer's, or a conv group's."""
-
-    @property
-    def n_crossbars(self) -> int:
-        """Crossbars that hold it."""
-        ...
-
-    @property
-    def used_cells(self) -> int:
-        """Cells that hold a weight."""
-        ...
-
-    @property
-    def index_bits(self) -> int:
-        """Bits stored to undo the order of rows and columns."""
-        ...
-
-    @property
-    def position_events(self) -> Counts:
-        """Events of one position whatever its inputs."""
-        ...
-
-    @property
-    def pieces(self) -> ReadPieces:
-        """Reads of one input slice of one position that skips nothing."""
-        ...
-
-    def placements(self) -> Placements:
-        """Return what lies where."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +74,6 @@ class WeightedPlan:
     name: str
     kind: str
     buffer_accesses: int
-    rule: str
     maps: tuple[MatrixMapping, ...]
     n_positions: int
     n_slices: int
@@ -145,7 +115,7 @@ class WeightedPlan:
 
     def row(self) -> dict[str, Any]:
         """Return the layer's row of the plan."""
-        return _row(self, self.rule, self.n_crossbars, self.utilization, self.index_bits)
+        return _row(self, self.maps[0].rule, self.n_crossbars, self.utilization, self.index_bits)
 
 
 LayerPlan = BufferPlan | WeightedPlan
@@ -199,6 +169,45 @@ class CrossbarPlan:
                 "placements, got one without; name another"
             )
         return [part.placements() for part in layer.maps]
+
+
+def plan_network(
+    trace: Trace, layout: Layout, coding: NumberCoding, adc_width: str
+) -> CrossbarPlan:
+    """Lay a network out.
+
+    Raises
+    ------
+    MappingError
+        A layer does not fit the crossbars, or has codes wider than the numbers of the coding.
+    """
+    layers = tuple(_plan_layer(trace, layer, layout, coding, adc_width) for layer in trace.layers)
+    return CrossbarPlan(layers, skips=layout.skips_unless is not None)
+
+
+def _plan_layer(
+    trace: Trace, layer: LayerRecord, layout: Layout, coding: NumberCoding, adc_width: str
+) -> LayerPlan:
+    quantizations = trace.input_quantizations(layer)
+    accesses = buffer_accesses(layer, quantizations)
+    if layer.weight is None:
+        return BufferPlan(layer.index, layer.name, layer.kind, accesses)
+    if not coding.holds_lowest:
+        coding.weights(layer)  # raises here and not when the layer's turn comes
+    geometry = coding.geometry
+    maps = layout.lay(layer, coding)
+    slices = coding.inputs(layer, quantizations[0]).digits(geometry.dac_bits)
+    return WeightedPlan(
+        layer.index,
+        layer.name,
+        layer.kind,
+        accesses,
+        maps,
+        int(np.prod(layer.output_shape[1:], dtype=np.int64)),
+        len(slices),
+        adc_width,
+        geometry.rows * geometry.columns,
+    )
 
 
 def buffer_accesses(layer: LayerRecord, quantizations: Sequence[Quantization]) -> int:

@@ -1,4 +1,4 @@
-"""Reads of columns whose rows are listed: what packed rows and pattern blocks have in common."""
+"""Reads of columns whose rows are listed: what compressed rows and pattern blocks share."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property

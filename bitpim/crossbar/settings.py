@@ -8,6 +8,8 @@ from pydantic import BeforeValidator, Field, model_validator
 from bitpim.config import Count, Part, Settings
 from bitpim.crossbar.adc import Adc
 from bitpim.crossbar.array import CrossbarGeometry
+from bitpim.crossbar.dense_layout import RowBlocks
+from bitpim.crossbar.dense_matrix import Skip
 
 __all__ = [
     "ConverterSettings",
@@ -145,11 +147,11 @@ class NumberSettings(Part):
 class CrossbarMappingSettings(Part):
     """How the weight matrix of a layer is cut into OUs, and which reads are left out."""
 
-    row_blocks: Literal["array", "window"] = Field(
+    row_blocks: RowBlocks = Field(
         description="OUs follow each other from an array's first row, or every input channel's "
         "window starts a new one and stays in one array"
     )
-    zero_skip: Literal["none", "bit_plane", "vector"] = Field(
+    zero_skip: Skip = Field(
         description="reads left out: none, those whose inputs are zero in this input slice, or "
         "those whose inputs are zero in all"
     )

@@ -19,18 +19,19 @@ Known differences and assumptions
     column. Signed inputs are two's complement with a negative slice.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
 from bitpim.config import Count, MachineEntry, Part
+from bitpim.crossbar.dense_layout import DenseLayout
 from bitpim.crossbar.plan import CrossbarPlan
 from bitpim.crossbar.settings import CrossbarMappingSettings, CrossbarSettings
 from bitpim.errors import MappingError
-from bitpim.machines.dense_crossbar import DenseCrossbar
+from bitpim.machines.crossbar_machine import CrossbarMachine
 from bitpim_traces.records import Trace
 
-__all__ = ["ENTRY", "ChipSettings", "Isaac", "IsaacSettings"]
+__all__ = ["ENTRY", "ChipSettings", "IsaacSettings", "make"]
 
 Figure = Annotated[float, Field(gt=0, le=1_000_000)]
 
@@ -57,34 +58,25 @@ class IsaacSettings(CrossbarSettings):
     chip: ChipSettings
 
 
-class Isaac(DenseCrossbar):
-    """The machine with its settings; plans and prepares networks."""
+def make(settings: IsaacSettings) -> CrossbarMachine:
+    """Return the machine that settings describe; it refuses what its chip does not hold."""
+    mapping, n_crossbars = settings.mapping, settings.chip.n_crossbars
 
-    name = "isaac"
-    settings: Any
-
-    def plan(self, trace: Trace) -> CrossbarPlan:
-        """Lay a network out.
-
-        Raises
-        ------
-        MappingError
-            A layer does not fit the crossbars, the network does not fit the chip, or codes are
-            wider than the machine's numbers.
-        """
-        plan, chip = super().plan(trace), self.settings.chip
-        if plan.n_crossbars > chip.n_crossbars:
+    def check(trace: Trace, plan: CrossbarPlan) -> None:
+        if plan.n_crossbars > n_crossbars:
             raise MappingError(
-                f"isaac: need at most {chip.n_crossbars} crossbars, what the chip has, got "
+                f"isaac: need at most {n_crossbars} crossbars, what the chip has, got "
                 f"{plan.n_crossbars} for {trace.name!r}; set chip.tiles to use more chips"
             )
-        return plan
+
+    layout = DenseLayout(row_blocks=mapping.row_blocks, zero_skip=mapping.zero_skip)
+    return CrossbarMachine(settings, layout, check)
 
 
 ENTRY = MachineEntry(
     name="isaac",
     settings=IsaacSettings,
-    make=Isaac,
+    make=make,
     prices="isaac",
     wing="bitpim.crossbar",
 )

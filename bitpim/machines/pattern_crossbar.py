@@ -22,27 +22,14 @@ Known differences and assumptions
     Weights left out take no part in the offset's correction: each block has a sum of its inputs.
 """
 
-from typing import Any, Literal
-
-import numpy as np
 from pydantic import Field
 
 from bitpim.config import MachineEntry
-from bitpim.crossbar.adc import Adc
-from bitpim.crossbar.layers import Reader, StoredNumbers
-from bitpim.crossbar.masks import layer_masks
-from bitpim.crossbar.matrix_maps import PatternMap
-from bitpim.crossbar.pattern_blocks import group_by_pattern, lay_patterns
-from bitpim.crossbar.patterned import PatternMatrix
-from bitpim.crossbar.plan import MatrixMapping
-from bitpim.crossbar.readout import InputCoding
+from bitpim.crossbar.pattern_layout import OtherKernels, PatternLayout
 from bitpim.crossbar.settings import CrossbarMappingSettings, CrossbarSettings
-from bitpim.machines.dense_crossbar import DenseCrossbar
-from bitpim_traces.records import LayerRecord
+from bitpim.machines.crossbar_machine import CrossbarMachine
 
-__all__ = ["ENTRY", "PatternCrossbar", "PatternCrossbarSettings", "PatternMappingSettings"]
-
-PATTERN_KERNEL = (3, 3)
+__all__ = ["ENTRY", "PatternCrossbarSettings", "PatternMappingSettings", "make"]
 
 
 class PatternMappingSettings(CrossbarMappingSettings):
@@ -51,7 +38,7 @@ class PatternMappingSettings(CrossbarMappingSettings):
     pad_ou_columns: bool = Field(
         description="pad the width of a pattern block to whole OUs: area, no conversions"
     )
-    other_kernels: Literal["dense", "patterns"] = Field(
+    other_kernels: OtherKernels = Field(
         description="conv kernels other than 3 x 3 are laid as dense_crossbar does, or by their "
         "masks; linear layers are always dense"
     )
@@ -63,62 +50,22 @@ class PatternCrossbarSettings(CrossbarSettings):
     mapping: PatternMappingSettings
 
 
-class PatternCrossbar(DenseCrossbar):
-    """The machine with its settings; plans and prepares networks."""
-
-    name = "pattern_crossbar"
-    keeps_columns_whole = False
-    settings: Any
-
-    def map_layer(self, layer: LayerRecord) -> tuple[str, tuple[MatrixMapping, ...]]:
-        """Return the rule's name, and the pattern blocks of each conv group or a dense layout.
-
-        Raises
-        ------
-        TraceDataError
-            The mask disagrees with the weights, or the pattern set does not cover a kernel.
-        """
-        if not self._has_patterns(layer):
-            return super().map_layer(layer)
-        masks, geometry = layer_masks(layer), layer.geometry
-        assert geometry is not None
-        groups = np.split(masks.codes, geometry.groups)
-        columns, pad = self.columns_per_weight(layer), self.settings.mapping.pad_ou_columns
-        maps = []
-        for codes in groups:
-            blocks = group_by_pattern(codes, masks.n_positions, len(masks.patterns))
-            layout = lay_patterns(blocks, columns, self.geometry, pad_ou_columns=pad)
-            maps.append(PatternMap(layout, columns))
-        return "patterns", tuple(maps)
-
-    def reader(
-        self,
-        layer: LayerRecord,
-        numbers: StoredNumbers,
-        mapping: MatrixMapping,
-        adc: Adc,
-        inputs: InputCoding,
-    ) -> Reader:
-        """Return one conv group's matrix as it is read."""
-        if not isinstance(mapping, PatternMap):
-            return super().reader(layer, numbers, mapping, adc, inputs)
-        blocks = mapping.layout.as_read()
-        stored = self.encoded(numbers, self.geometry.rows, blocks.kept)
-        skip = self.settings.mapping.zero_skip
-        pieces = mapping.pieces
-        return PatternMatrix(stored, self.geometry, adc, inputs, blocks, pieces, skip=skip)
-
-    def _has_patterns(self, layer: LayerRecord) -> bool:
-        if layer.geometry is None:
-            return False
-        other = self.settings.mapping.other_kernels
-        return layer.geometry.kernel == PATTERN_KERNEL or other == "patterns"
+def make(settings: PatternCrossbarSettings) -> CrossbarMachine:
+    """Return the machine that settings describe."""
+    mapping = settings.mapping
+    layout = PatternLayout(
+        row_blocks=mapping.row_blocks,
+        zero_skip=mapping.zero_skip,
+        pad_ou_columns=mapping.pad_ou_columns,
+        other_kernels=mapping.other_kernels,
+    )
+    return CrossbarMachine(settings, layout)
 
 
 ENTRY = MachineEntry(
     name="pattern_crossbar",
     settings=PatternCrossbarSettings,
-    make=PatternCrossbar,
+    make=make,
     prices="yu2020",
     wing="bitpim.crossbar",
 )

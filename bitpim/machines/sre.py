@@ -19,23 +19,14 @@ Known differences and assumptions
     and indices of clog2(rows) bits, read at every position, are ours.
 """
 
-from typing import Any, Literal
-
 from pydantic import Field
 
 from bitpim.config import MachineEntry, Part
-from bitpim.crossbar.adc import Adc
-from bitpim.crossbar.layers import Reader, StoredNumbers
-from bitpim.crossbar.matrix_maps import CompressedMap
-from bitpim.crossbar.plan import MatrixMapping
-from bitpim.crossbar.readout import InputCoding
-from bitpim.crossbar.row_compression import compress_rows
-from bitpim.crossbar.row_packing import PackedMatrix
+from bitpim.crossbar.compressed_layout import ColumnOrder, CompressedLayout
 from bitpim.crossbar.settings import CrossbarSettings
-from bitpim.machines.dense_crossbar import DenseCrossbar
-from bitpim_traces.records import LayerRecord
+from bitpim.machines.crossbar_machine import CrossbarMachine
 
-__all__ = ["ENTRY", "Sre", "SreMappingSettings", "SreSettings"]
+__all__ = ["ENTRY", "SreMappingSettings", "SreSettings", "make"]
 
 
 class SreMappingSettings(Part):
@@ -48,7 +39,7 @@ class SreMappingSettings(Part):
     pack_active_rows: bool = Field(
         description="open only rows whose input slice is not zero, as many as an OU has a read"
     )
-    column_order: Literal["weight", "bit_slice"] = Field(
+    column_order: ColumnOrder = Field(
         description="neighbours in an OU: the bit-slices of one output, or one bit-slice of "
         "neighbouring outputs"
     )
@@ -60,59 +51,21 @@ class SreSettings(CrossbarSettings):
     mapping: SreMappingSettings
 
 
-class Sre(DenseCrossbar):
-    """The machine with its settings; plans and prepares networks."""
-
-    name = "sre"
-    keeps_columns_whole = False
-    settings: Any
-
-    def map_layer(self, layer: LayerRecord) -> tuple[str, tuple[MatrixMapping, ...]]:
-        """Return the rule's name, and the rows that each column group of a conv group keeps."""
-        mapping = self.settings.mapping
-        maps = tuple(
-            CompressedMap(
-                compress_rows(
-                    self.encoded(part, self.geometry.rows),
-                    self.geometry,
-                    drop_zero_rows=mapping.drop_zero_rows,
-                    column_order=mapping.column_order,
-                )
-            )
-            for part in self.numbers(layer)
-        )
-        return "row_compression" if mapping.drop_zero_rows else "dense", maps
-
-    @property
-    def skips_unless(self) -> str | None:
-        """Return the setting that makes the machine read all units, None where it does."""
-        packs = self.settings.mapping.pack_active_rows
-        return "mapping.pack_active_rows=false" if packs else None
-
-    def reader(
-        self,
-        layer: LayerRecord,
-        numbers: StoredNumbers,
-        mapping: MatrixMapping,
-        adc: Adc,
-        inputs: InputCoding,
-    ) -> Reader:
-        """Return one conv group's matrix as it is read."""
-        assert isinstance(mapping, CompressedMap)
-        return PackedMatrix(
-            self.encoded(numbers, self.geometry.rows),
-            self.geometry,
-            adc,
-            inputs,
-            mapping.rows.segments,
-            pack_active_rows=self.settings.mapping.pack_active_rows,
-        )
+def make(settings: SreSettings) -> CrossbarMachine:
+    """Return the machine that settings describe."""
+    mapping = settings.mapping
+    layout = CompressedLayout(
+        drop_zero_rows=mapping.drop_zero_rows,
+        pack_active_rows=mapping.pack_active_rows,
+        column_order=mapping.column_order,
+    )
+    return CrossbarMachine(settings, layout)
 
 
 ENTRY = MachineEntry(
     name="sre",
     settings=SreSettings,
-    make=Sre,
+    make=make,
     prices="sre",
     wing="bitpim.crossbar",
 )

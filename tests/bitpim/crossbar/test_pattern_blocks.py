@@ -1,36 +1,22 @@
+"""Kernels grouped by channel and mask, and what is wrong with blocks that are none of a matrix."""
+
+import re
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
-from bitpim.crossbar.array import CrossbarGeometry
-from bitpim.crossbar.dense_blocks import DenseBlocks
-from bitpim.crossbar.pattern_blocks import bits_for, group_by_pattern, lay_patterns
-from tests.bitpim.crossbar.vgg16 import VGG16, random_masks
-from tests.naive.crossbar_mapping import place_cells, unit_reads
+from bitpim.crossbar.encodings import encode_weights
+from bitpim.crossbar.pattern_blocks import group_by_pattern
+from bitpim.errors import MappingError
+from tests.bitpim.crossbar.kernel_masks import masks
 
 Codes = npt.NDArray[np.uint64]
-
-
-@st.composite
-def masks(draw: st.DrawFn) -> tuple[Codes, int]:
-    """Codes of few different masks, whole and empty kernels among them."""
-    n_positions = draw(st.sampled_from([1, 2, 9, 9, 9, 25, 64]))
-    full = (1 << n_positions) - 1
-    few = [*draw(st.lists(st.integers(0, full), min_size=1, max_size=4)), 0, full]
-    shape = (draw(st.integers(1, 12)), draw(st.integers(1, 5)))
-    return draw(hnp.arrays(np.uint64, shape, elements=st.sampled_from(few))), n_positions
-
-
-@st.composite
-def geometries(draw: st.DrawFn) -> CrossbarGeometry:
-    rows, columns = draw(st.integers(1, 30)), draw(st.integers(1, 30))
-    ou_rows, ou_columns = draw(st.integers(1, min(rows, 9))), draw(st.integers(1, columns))
-    return CrossbarGeometry(rows, columns, ou_rows=ou_rows, ou_columns=ou_columns)
 
 
 @given(masks())
@@ -60,53 +46,6 @@ def test_every_kernel_is_in_the_block_of_its_channel_and_mask(
     assert blocks.n_weights == int(blocks.kept.sum())
 
 
-@given(masks(), geometries(), st.integers(1, 4), st.booleans())
-def test_every_stored_weight_has_its_cells_once_and_its_reads(
-    given_masks: tuple[Codes, int], geometry: CrossbarGeometry, n_columns: int, pad: bool
-) -> None:
-    blocks = group_by_pattern(*given_masks, n_patterns=7)
-    layout = lay_patterns(blocks, n_columns, geometry, pad_ou_columns=pad)
-    held = place_cells(layout.placed, geometry.rows, geometry.columns)
-    sizes = zip(blocks.heights.tolist(), blocks.n_kernels.tolist(), strict=True)
-    assert sorted(held.values()) == [
-        (b, i, j)
-        for b, (height, width) in enumerate(sizes)
-        for i in range(height)
-        for j in range(width * n_columns)
-    ]
-    assert layout.placed.used_cells == blocks.n_weights * n_columns
-    assert [p.label for p in layout.placed] == [int(blocks.masks[p.block]) for p in layout.placed]
-    expected = unit_reads(layout.placed, geometry.unit_rows, geometry.unit_columns)
-    pieces = layout.pieces()
-    found = np.zeros((layout.n_crossbars, 4), np.int64)
-    columns = (pieces.reads, pieces.rows, pieces.columns, pieces.cells)
-    np.add.at(found, pieces.crossbars, np.stack(columns, axis=1))
-    assert np.array_equal(found, expected.reshape(-1, 4))
-
-
-@given(masks(), geometries())
-def test_sources_are_sets_of_rows_that_one_unit_opens(
-    given_masks: tuple[Codes, int], geometry: CrossbarGeometry
-) -> None:
-    blocks = group_by_pattern(*given_masks, n_patterns=1)
-    layout = lay_patterns(blocks, 2, geometry, pad_ou_columns=True)
-    starts, ends = blocks.row_edges[:-1].tolist(), blocks.row_edges[1:].tolist()
-    expected = [
-        (at, min(at + geometry.unit_rows, end))
-        for start, end in zip(starts, ends, strict=True)
-        for at in range(start, end, geometry.unit_rows)
-    ]
-    edges = layout.source_edges.tolist()
-    assert list(pairwise(edges)) == expected
-    pieces = layout.pieces()
-    assert set(pieces.sources.tolist()) == set(range(len(expected)))
-    sizes = np.diff(layout.source_edges)
-    assert np.array_equal(pieces.rows, pieces.reads * sizes[pieces.sources])
-    by_source = np.bincount(pieces.sources, pieces.columns, len(expected))
-    source_blocks = np.searchsorted(blocks.row_edges, layout.source_edges[:-1], "right") - 1
-    assert by_source.tolist() == (2 * blocks.n_kernels[source_blocks]).tolist()
-
-
 def test_index_bits_term_by_term() -> None:
     codes = np.array([[3, 0], [3, 5], [5, 5], [0, 5], [3, 3]], np.uint64)  # 5 outputs, 2 channels
     blocks = group_by_pattern(codes, 3, n_patterns=2)
@@ -118,49 +57,38 @@ def test_index_bits_term_by_term() -> None:
     assert storage.total_bits == 44
 
 
-@pytest.mark.parametrize(("n", "bits"), [(0, 0), (1, 0), (2, 1), (3, 2), (512, 9), (513, 10)])
-def test_bits_for_so_many_values(n: int, bits: int) -> None:
-    assert bits_for(n) == bits
-
-
-def test_a_layer_pruned_whole_takes_nothing() -> None:
-    blocks = group_by_pattern(np.zeros((4, 3), np.uint64), 9, 0)
-    layout = lay_patterns(blocks, 2, CrossbarGeometry(), pad_ou_columns=True)
-    assert (blocks.n_blocks, layout.n_crossbars, blocks.index_storage.total_bits) == (0, 0, 0)
-    assert layout.pieces().n_sources == 0 and layout.source_edges.tolist() == [0]
+@given(masks(), st.integers(1, 9))
+def test_chunks_cut_blocks_at_whole_units(given_masks: tuple[Codes, int], unit_rows: int) -> None:
+    blocks = group_by_pattern(*given_masks, n_patterns=3)
+    edges = blocks.chunk_edges(unit_rows).tolist()
+    chunks = [blocks.rows[a:b].tolist() for a, b in pairwise(edges)]
+    expected = [
+        rows[at : at + unit_rows].tolist()
+        for rows, _ in blocks.rows_and_outputs()
+        for at in range(0, len(rows), unit_rows)
+    ]
+    assert chunks == expected
 
 
 @pytest.mark.parametrize(
-    ("n_kept", "zero_share", "n_patterns", "cells", "sparsity", "area", "reads"),
+    ("wrong", "message"),
     [
-        (2, 0.30, 8, 2, 84.4, 5.04, 1.31),
-        (2, 0.30, 8, 4, 84.4, 5.57, 1.39),
-        (2, 0.40, 8, 2, 86.7, 5.04, 1.50),
-        (3, 0.50, 8, 2, 83.3, 4.17, 1.77),
-        (4, 0.40, 8, 2, 73.3, 3.27, 1.51),
+        ({"n_positions": 3}, "make 4 rows and 3 outputs, got 2 windows of 3 rows and 3 outputs"),
+        ({"n_positions": 65, "n_channels": 0}, "need windows of 1 to 64 rows"),
+        ({"n_outputs": 4}, "got 2 windows of 2 rows and 4 outputs"),
+        ({"masks": np.array([1, 0], np.uint64)}, "need a row and a kernel in each, got none"),
+        ({"kernel_edges": np.array([0, 3, 3])}, "need a row and a kernel in each, got none"),
+        ({"outputs": np.array([0, 2, 2])}, "each cell not at level 0 in a block, got row 2, out"),
+        ({"channels": np.array([1, 1])}, "each kernel in one block of its channel, got 2 kernels"),
+        ({"masks": np.array([2, 3], np.uint64)}, "in a block, got row 0, output 0 in none"),
     ],
 )
-def test_vgg16_with_random_patterns(
-    n_kept: int,
-    zero_share: float,
-    n_patterns: int,
-    cells: int,
-    sparsity: float,
-    area: float,
-    reads: float,
-) -> None:
-    """Sparsity, area and reads against the dense mapping; ratios derived by a program of others."""
-    geometry = CrossbarGeometry(512, 512, ou_rows=9, ou_columns=8)
-    dense, laid, weights = np.zeros(2), np.zeros(2), np.zeros(2)
-    for i, (n_channels, n_outputs, size) in enumerate(VGG16):
-        codes = random_masks(i, (n_outputs, n_channels), n_kept, n_patterns, zero_share)
-        blocks = group_by_pattern(codes, 9, n_patterns)
-        layout = lay_patterns(blocks, cells, geometry, pad_ou_columns=True)
-        n_rows, n_columns = n_channels * 9, n_outputs * cells
-        windows = DenseBlocks(n_rows, n_columns, geometry, 9)
-        n_dense = DenseBlocks(n_rows, n_columns, geometry).n_crossbars
-        dense += n_dense, size**2 * windows.n_reads
-        laid += layout.n_crossbars, size**2 * int(layout.pieces().reads.sum())
-        weights += blocks.n_weights, codes.size * 9
-    assert 100 * (1 - weights[0] / weights[1]) == pytest.approx(sparsity, abs=0.1)
-    assert (dense / laid).tolist() == pytest.approx([area, reads], rel=0.02)
+def test_blocks_of_another_matrix_are_refused(wrong: dict[str, Any], message: str) -> None:
+    """Channel 0 keeps position 0 for outputs 0 and 2; channel 1 both positions for output 0."""
+    codes = np.array([[1, 3], [0, 0], [1, 0]], np.uint64)
+    blocks = group_by_pattern(codes, 2, n_patterns=2)
+    weights = np.array([[1, 0, -1], [0, 0, 0], [1, 0, 0], [1, 0, 0]])
+    stored = encode_weights(weights, 2, "differential", 1, 4, blocks.kept)
+    blocks.check(stored)
+    with pytest.raises(MappingError, match=re.escape(message)):
+        replace(blocks, **wrong).check(stored)

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from bitpim.crossbar.array import CrossbarGeometry
-from bitpim.crossbar.dense_blocks import DenseBlocks
-from bitpim.crossbar.matrix_maps import DenseMap
+from bitpim.crossbar.dense_layout import DenseMapping
 from bitpim.crossbar.plan import (
     BufferPlan,
     CrossbarPlan,
@@ -25,14 +24,13 @@ GEOMETRY = CrossbarGeometry(20, 16, 2, 9, 8)
 
 def weighted(**changed: Any) -> WeightedPlan:
     """Two conv groups of 27 rows and 24 columns, 5 positions, 8 slices."""
-    blocks = DenseBlocks(27, 24, GEOMETRY)
+    mapping = DenseMapping(27, 24, GEOMETRY, 9)
     settings: dict[str, Any] = {
         "index": 1,
         "name": "conv",
         "kind": "conv2d",
         "buffer_accesses": 3,
-        "rule": "dense",
-        "maps": (DenseMap(blocks, 9), DenseMap(blocks, 9)),
+        "maps": (mapping, mapping),
         "n_positions": 5,
         "n_slices": 8,
         "adc_width": "5",

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from bitpim.crossbar.adc import Adc
 from bitpim.crossbar.array import CrossbarGeometry
+from bitpim.crossbar.dense_matrix import DenseMatrix
 from bitpim.crossbar.encodings import encode_weights
-from bitpim.crossbar.readout import CrossbarMatrix, InputCoding
+from bitpim.crossbar.input_slices import InputCoding
 from bitpim.crossbar.scaling import DigitalScale
 from bitpim.errors import AccumulatorError
 from tests.naive.crossbar import half_up
@@ -62,7 +63,7 @@ def test_round_errs_by_half_a_step_a_read_at_most(
     bounds = []
     for n_bits in (bits, bits + 1):
         adc = Adc("round", n_bits)
-        matrix = CrossbarMatrix(stored, geometry, adc, InputCoding(1))
+        matrix = DenseMatrix(stored, geometry, adc, InputCoding(1))
         made = matrix.read(inputs, 1)[0]
         n_reads = len(matrix.block_edges) - 1
         bounds.append(n_reads * adc.step(0, geometry.largest_sum) / 2)
@@ -78,7 +79,7 @@ def test_sums_that_leave_64_bits_when_scaled_are_refused() -> None:
         stored = encode_weights(np.full((n_rows, 1), 2**15 - 1), 16, "offset", 8, n_rows)
         geometry = CrossbarGeometry(n_rows, 2, 8, 1, 1, 8)
         if fits:
-            CrossbarMatrix(stored, geometry, adc, coding)
+            DenseMatrix(stored, geometry, adc, coding)
             continue
         with pytest.raises(AccumulatorError, match="for steps of 65537/65535 levels in 64 bits"):
-            CrossbarMatrix(stored, geometry, adc, coding)
+            DenseMatrix(stored, geometry, adc, coding)

@@ -102,4 +102,5 @@ def test_a_network_larger_than_the_chip_is_refused() -> None:
     )
     with pytest.raises(MappingError, match=re.escape(message)):
         machine("isaac", *small).plan(trace)
-    assert machine("isaac", *small, "chip.tiles=3").plan(trace).n_crossbars == 9
+    just = ("chip.tiles=3", "chip.imas_per_tile=3", "chip.crossbars_per_ima=1")
+    assert machine("isaac", *just).plan(trace).n_crossbars == 9

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from bitpim.crossbar.array import CrossbarGeometry
-from bitpim.crossbar.dense_blocks import DenseBlocks
+from bitpim.crossbar.compressed_layout import compress_rows
+from bitpim.crossbar.dense_layout import DenseMapping, RowBlocks
 from bitpim.crossbar.encodings import encode_weights
-from bitpim.crossbar.pattern_blocks import group_by_pattern, lay_patterns
-from bitpim.crossbar.row_compression import compress_rows
+from bitpim.crossbar.pattern_blocks import group_by_pattern
+from bitpim.crossbar.pattern_layout import lay_blocks
 from bitpim.errors import ConfigError
 from bitpim.placement import Placements
 from bitpim.report.placement_plot import plot_placements
@@ -21,7 +22,7 @@ GEOMETRY = CrossbarGeometry(16, 24, 2, 9, 8)
 def patterns(n_masks: int, *, n_outputs: int = 12) -> Placements:
     codes = np.random.default_rng(0).integers(0, n_masks, (n_outputs, 6)).astype(np.uint64)
     blocks = group_by_pattern(codes, 9, n_masks)
-    return lay_patterns(blocks, 2, GEOMETRY, pad_ou_columns=True).placed
+    return lay_blocks(blocks, 2, GEOMETRY, pad_ou_columns=True).placed
 
 
 def svg(placements: Placements, folder: Path, kernel: tuple[int, int] = (3, 3)) -> str:
@@ -58,7 +59,7 @@ def test_shares_of_patterns_add_up_and_rare_ones_are_joined(tmp_path: Path) -> N
 
 
 def test_glyphs_draw_one_cell_a_position(tmp_path: Path) -> None:
-    one = lay_patterns(
+    one = lay_blocks(
         group_by_pattern(np.array([[0b10110]], np.uint64), 6, 1), 2, GEOMETRY, pad_ou_columns=True
     ).placed
     text = svg(one, tmp_path, kernel=(2, 3))
@@ -68,7 +69,7 @@ def test_glyphs_draw_one_cell_a_position(tmp_path: Path) -> None:
 
 
 def test_other_mappings_have_a_scale(tmp_path: Path) -> None:
-    dense = DenseBlocks(40, 30, GEOMETRY).placements(9)
+    dense = DenseMapping(40, 30, GEOMETRY, 9).placements()
     assert "input channel" in svg(dense, tmp_path)
     weights = np.eye(20, 10, dtype=np.int64)
     stored = encode_weights(weights, 4, "twos_complement", 2, 16)
@@ -77,7 +78,7 @@ def test_other_mappings_have_a_scale(tmp_path: Path) -> None:
 
 
 def test_the_scale_spans_what_is_shown(tmp_path: Path) -> None:
-    placed = DenseBlocks(16 * 8, 24, GEOMETRY).placements(4)
+    placed = DenseMapping(16 * 8, 24, GEOMETRY, 4).placements()
     assert placed.n_crossbars == 8 and int(placed.labels.max()) == 31
     ticks = re.findall(r">(\d+)</text>", svg(placed, tmp_path))
     assert {"11", "23"} <= set(ticks) and "31" not in ticks  # 6 crossbars of 4 channels
@@ -98,19 +99,20 @@ def test_the_first_unit_of_a_dense_matrix_is_outlined(
             super().__init__(corner, width, height, **style)
 
     monkeypatch.setattr("matplotlib.patches.Rectangle", Spy)
-    placed = DenseBlocks(12, 24, GEOMETRY, window_rows).placements(window_rows or 4)
+    blocks: RowBlocks = "window" if window_rows else "array"
+    placed = DenseMapping(12, 24, GEOMETRY, window_rows or 4, blocks).placements()
     assert f"operation units of {height} x 8" in svg(placed, tmp_path)
     assert drawn == [(8, height)]
 
 
 def test_odd_sizes_are_drawn(tmp_path: Path) -> None:
-    nothing = lay_patterns(
+    nothing = lay_blocks(
         group_by_pattern(np.zeros((2, 2), np.uint64), 9, 0), 1, GEOMETRY, pad_ou_columns=True
     ).placed
     assert "0 crossbars" in svg(nothing, tmp_path)
     for shape in ((1, 1), (1, 700), (700, 1), (512, 512)):
         geometry = CrossbarGeometry(*shape)
-        assert "1 crossbar of" in svg(DenseBlocks(1, 1, geometry).placements(1), tmp_path)
+        assert "1 crossbar of" in svg(DenseMapping(1, 1, geometry).placements(), tmp_path)
 
 
 def test_the_same_placements_give_the_same_file(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from bitpim_kernels.crossbar import (
 )
 from bitpim_kernels.ou_tile import TILE_POSITIONS, lanes_of
 
-__all__ = ["CrossbarMatrix", "InputCoding", "Skip"]
+__all__ = ["DenseMatrix", "Skip"]
 
 Ints = npt.NDArray[np.int64]
 Skip = Literal["none", "bit_plane", "vector"]
@@ -47,7 +47,7 @@ _NO_STEPS = np.zeros((0, 2), np.int64)
 _NO_TABLE = np.zeros(0, np.int32)
 
 
-class CrossbarMatrix:
+class DenseMatrix:
     """Stored weights on crossbars of one geometry, read through one kind of ADC.
 
     Parameters

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from bitpim.counts import Counts
 from bitpim.crossbar.adc import Adc
 from bitpim.crossbar.array import Crossbar, CrossbarGeometry
+from bitpim.crossbar.compressed_matrix import CompressedMatrix
 from bitpim.crossbar.encodings import ENCODINGS, StoredWeights, encode_weights
-from bitpim.crossbar.readout import InputCoding
-from bitpim.crossbar.row_packing import PackedMatrix, Segments
+from bitpim.crossbar.input_slices import InputCoding
+from bitpim.crossbar.segments import Segments
 from bitpim.errors import AccumulatorError, ConfigError, LayoutError, MappingError
 from bitpim.threads import use_threads
 from tests.naive import crossbar as naive
@@ -52,7 +53,7 @@ def packed_segments(
 
 @dataclass
 class Case:
-    matrix: PackedMatrix
+    matrix: CompressedMatrix
     stored: StoredWeights
     coding: InputCoding
     weights: Ints  # less their zero points
@@ -122,7 +123,7 @@ def cases(draw: Any, models: tuple[str, ...] = ("exact", "clip", "other")) -> Ca
         model = draw(st.sampled_from(("sign_magnitude",) if stored.paired else ("floor", "round")))
     adc = Adc() if model == "exact" else Adc(model, draw(st.integers(2, 6)))
     packed = draw(st.booleans())
-    matrix = PackedMatrix(stored, geometry, adc, coding, segments, pack_active_rows=packed)
+    matrix = CompressedMatrix(stored, geometry, adc, coding, segments, pack_active_rows=packed)
     n_samples, low, stop = draw(st.integers(1, 3)), *coding.ends
     positions = n_samples * draw(st.integers(0, 2))
     inputs = rng.integers(low, stop + 1, (positions, n_rows))
@@ -145,7 +146,7 @@ def test_reads_are_those_of_plain_loops(case: Case) -> None:
     rows = np.array([one.rows for one in found], np.int64).reshape(
         len(found), len(segments.crossbars)
     )
-    n_columns, events = segments.n_columns, counts.events
+    n_columns, events = segments.widths, counts.events
     assert events["ou_activation"] == reads.sum()
     assert events["ou_rows"] == events["dac_drive"] == rows.sum()
     assert events["ou_cells"] == (rows @ n_columns).sum()
@@ -153,7 +154,7 @@ def test_reads_are_those_of_plain_loops(case: Case) -> None:
     width = f"adc_conv_{matrix.adc.width}"
     assert events["ou_cols"] == events["shift_add"] == events[width] == converted
     n_slices = len(case.coding.digits(matrix.geometry.dac_bits))
-    closed = sum(-(-n // matrix.geometry.unit_rows) for n in segments.n_rows.tolist())
+    closed = sum(-(-n // matrix.geometry.unit_rows) for n in segments.heights.tolist())
     total = events["ou_activation"] + events["ou_skipped"]
     assert total == closed * n_slices * len(case.inputs)
     for sample, part in enumerate(np.split(reads, case.n_samples)):
@@ -171,7 +172,7 @@ def test_lossless_reads_are_products_at_both_fidelities(case: Case) -> None:
     """L0: every encoding, zero points, rows dropped; counts are the same."""
     matrix = case.matrix
     arguments = case.stored, matrix.geometry, Adc(), case.coding, matrix.segments
-    exact = PackedMatrix(*arguments, pack_active_rows=matrix.pack_active_rows)
+    exact = CompressedMatrix(*arguments, pack_active_rows=matrix.pack_active_rows)
     assert exact.is_lossless
     for one in (exact, matrix):
         if not one.is_lossless:
@@ -217,7 +218,7 @@ def test_packed_reads_are_those_of_a_crossbar() -> None:
     stored = encode_weights(rng.integers(-3, 4, (40, 3)), 3, "differential", 2, 40)
     segments = segments_of([(list(range(40)), list(range(6)), 0)])
     coding = InputCoding(1)
-    matrix = PackedMatrix(stored, geometry, adc, coding, segments)
+    matrix = CompressedMatrix(stored, geometry, adc, coding, segments)
     array = Crossbar(geometry, adc)
     array.program(stored.cells)
     inputs = rng.integers(0, 2, (5, 40))
@@ -251,7 +252,7 @@ def test_sizes_around_words_and_tiles(encoding: str, size: int) -> None:
         for drop in (False, True):
             segments = packed_segments(stored, geometry, order, drop)
             for coding in (InputCoding(8), InputCoding(8, signed=True), InputCoding(16, True, 9)):
-                matrix = PackedMatrix(stored, geometry, Adc(), coding, segments)
+                matrix = CompressedMatrix(stored, geometry, Adc(), coding, segments)
                 low, high = coding.ends
                 inputs = rng.integers(low, high + 1, (3, size))
                 inputs[0], inputs[1] = low, high
@@ -265,7 +266,7 @@ def test_packing_changes_what_a_clipping_adc_reads() -> None:
     segments = segments_of([([0, 1, 2, 3], [0], 0)])
     found = [
         int(
-            PackedMatrix(
+            CompressedMatrix(
                 stored, geometry, Adc("clip", 2), coding, segments, pack_active_rows=packed
             ).read(np.array([[1, 0, 1, 0]]), 1)[0][0, 0]
         )
@@ -280,7 +281,7 @@ def test_threads_and_blocks_change_nothing() -> None:
     stored = encode_weights(weights, 8, "differential", 2, 128)
     geometry = CrossbarGeometry(ou_rows=9, ou_columns=8)
     segments = packed_segments(stored, geometry, np.arange(stored.cells.shape[1]), True)
-    matrix = PackedMatrix(stored, geometry, Adc("clip", 3), coding, segments)
+    matrix = CompressedMatrix(stored, geometry, Adc("clip", 3), coding, segments)
     inputs = rng.integers(0, 256, (3 * 101, 40))
     use_threads(1)
     try:
@@ -302,11 +303,11 @@ def test_threads_and_blocks_change_nothing() -> None:
 
 def test_a_matrix_of_zeros_needs_no_crossbar() -> None:
     stored = encode_weights(np.zeros((5, 2), np.int64), 4, "differential", 2, 8)
-    matrix = PackedMatrix(
+    matrix = CompressedMatrix(
         stored, CrossbarGeometry(8, 8, 2), Adc("clip", 1), InputCoding(4), segments_of([])
     )
     sums, counts = matrix.read(np.full((6, 5), 15), 3)
-    assert matrix.n_crossbars == 0
+    assert matrix.segments.n_crossbars == 0
     assert matrix.is_lossless
     assert not sums.any()
     assert counts.events == Counts()
@@ -318,8 +319,8 @@ def test_wrong_segments_and_inputs_are_refused() -> None:
     geometry, coding = CrossbarGeometry(2, 4, 1, 2, 2), InputCoding(2)
     good = [([0, 1], [0, 1], 0), ([2, 3], [0, 1], 1)]
 
-    def build(parts: Any, adc: Adc | None = None, **more: Any) -> PackedMatrix:
-        return PackedMatrix(stored, geometry, adc or Adc(), coding, segments_of(parts), **more)
+    def build(parts: Any, adc: Adc | None = None, **more: Any) -> CompressedMatrix:
+        return CompressedMatrix(stored, geometry, adc or Adc(), coding, segments_of(parts), **more)
 
     for parts, match in (
         ([([0, 1, 2], [0, 1], 0)], "at most 2 rows and 2 columns, got 3 and 2"),
@@ -335,11 +336,11 @@ def test_wrong_segments_and_inputs_are_refused() -> None:
         build(good, Adc("symmetric", 1))
     wide = CrossbarGeometry(2, 4, 2, 2, 2)
     with pytest.raises(ConfigError, match="cells of 2 bits, got 1"):
-        PackedMatrix(stored, wide, Adc(), coding, segments_of(good))
+        CompressedMatrix(stored, wide, Adc(), coding, segments_of(good))
     flipped = encode_weights(np.full((4, 1), -1), 2, "column_flip", 2, 2)
     across = segments_of([([1, 2], [0], 0), ([0, 3], [0], 0)])
     with pytest.raises(MappingError, match=r"in one group of the encoding, got groups at \[0, 2"):
-        PackedMatrix(flipped, wide, Adc(), coding, across)
+        CompressedMatrix(flipped, wide, Adc(), coding, across)
     matrix = build(good)
     for x, n_samples in (
         (np.ones((2, 3), np.int64), 1),
@@ -349,7 +350,7 @@ def test_wrong_segments_and_inputs_are_refused() -> None:
         (np.ones((3, 4), np.int64), 2),
         (np.ones((3, 4), np.int64), 0),
     ):
-        with pytest.raises(LayoutError, match="packed matrix"):
+        with pytest.raises(LayoutError, match="compressed matrix"):
             matrix.read(x, n_samples)
 
 
@@ -358,7 +359,7 @@ def test_sums_beyond_32_bits_are_refused() -> None:
     weights = np.full((2**16, 1), 127)
     stored = encode_weights(weights, 8, "offset", 8, 2**16)
     segments = segments_of([(list(range(2**16)), [0], 0)])
-    matrix = PackedMatrix(stored, geometry, Adc(), InputCoding(8), segments)
+    matrix = CompressedMatrix(stored, geometry, Adc(), InputCoding(8), segments)
     with pytest.raises(AccumulatorError, match="sum of a column within 32 bits"):
         matrix.read(np.zeros((1, 2**16), np.uint8), 1)
 
@@ -370,7 +371,7 @@ def test_sums_that_leave_64_bits_when_scaled_are_refused() -> None:
         segments = segments_of([(list(range(n_rows)), [0, 1], 0)])
         arguments = stored, geometry, Adc("round", 16, 65537), InputCoding(16), segments
         if fits:
-            PackedMatrix(*arguments)
+            CompressedMatrix(*arguments)
             continue
-        with pytest.raises(AccumulatorError, match="packed matrix: need sums of readings within"):
-            PackedMatrix(*arguments)
+        with pytest.raises(AccumulatorError, match="matrix: need sums of readings within"):
+            CompressedMatrix(*arguments)

@@ -3,13 +3,13 @@
 A block opens the rows of its mask only, `unit_rows` at a time, for the columns of its kernels only;
 sums go to the outputs whose numbers are stored beside it. Where no block is taller than an OU, one
 read of a block sees what a read of the channel's whole window sees whose cells left out are at
-level 0, so that `CrossbarMatrix` reads the same values, all columns at once. Taller blocks, and
+level 0, so that `DenseMatrix` reads the same values, all columns at once. Taller blocks, and
 converters that do not read 0 as 0, are read by lists of rows.
 
 Source: Yu et al. 2020.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -18,75 +18,20 @@ import numpy.typing as npt
 
 from bitpim.crossbar.adc import Adc
 from bitpim.crossbar.array import CrossbarGeometry
+from bitpim.crossbar.dense_matrix import DenseMatrix, Skip
 from bitpim.crossbar.encodings import StoredWeights
 from bitpim.crossbar.input_slices import InputCoding
+from bitpim.crossbar.pattern_blocks import PatternBlocks
 from bitpim.crossbar.pieces import ReadCounts, ReadPieces
-from bitpim.crossbar.readout import CrossbarMatrix, Skip
 from bitpim.crossbar.row_lists import InputRows, ListReader, row_sets
 from bitpim.errors import ConfigError, MappingError
+from bitpim_kernels.ou_lists import RowSets
 
-__all__ = ["PatternBlocks", "PatternMatrix"]
+__all__ = ["PatternMatrix"]
 
 Ints = npt.NDArray[np.int64]
 
 _WHERE = "pattern matrix"
-
-
-@dataclass(frozen=True, slots=True)
-class PatternBlocks:
-    """The conv kernels of each input channel, grouped by mask.
-
-    Shapes
-    ------
-    kept: (rows, n_outputs) weights that have a cell; rows are channel by channel, `window` each
-    channels, masks: (n_blocks,) int64 and uint64; bit k of a mask is row k of the window. All
-        kernels of that channel with that mask make the block; kernels without a weight are in none.
-    """
-
-    kept: npt.NDArray[np.bool_]
-    window: int
-    channels: Ints
-    masks: npt.NDArray[np.uint64]
-
-    def rows(self) -> list[Ints]:
-        """Return the rows that each block opens, rising."""
-        positions = np.arange(self.window, dtype=np.uint64)
-        lit = (self.masks[:, np.newaxis] >> positions) & np.uint64(1) != 0
-        block, position = np.nonzero(lit)
-        rows = self.channels[block] * self.window + position
-        return np.split(rows, np.cumsum(lit.sum(axis=1))[:-1]) if len(lit) else []
-
-    def outputs(self) -> list[Ints]:
-        """Return the outputs of each block's kernels, rising.
-
-        Raises
-        ------
-        MappingError
-            A kernel's mask is that of no block of its channel, or a block has no kernel.
-        """
-        n_rows, n_outputs = self.kept.shape
-        if self.window < 1 or self.window > 64 or n_rows % self.window:
-            raise MappingError(
-                f"{_WHERE}: need windows of 1 to 64 rows that divide {n_rows} rows, got "
-                f"{self.window}"
-            )
-        bits = np.uint64(1) << np.arange(self.window, dtype=np.uint64)
-        by_channel = self.kept.reshape(-1, self.window, n_outputs)
-        codes = np.where(by_channel, bits[:, np.newaxis], np.uint64(0)).sum(axis=1)
-        found = [np.flatnonzero(codes[c] == mask) for c, mask in self._named()]
-        n_in_blocks = sum(len(part) for part in found)
-        if n_in_blocks != np.count_nonzero(codes) or not all(len(part) for part in found):
-            raise MappingError(
-                f"{_WHERE}: need every kernel with a weight in one block of its channel and mask, "
-                f"got {np.count_nonzero(codes)} kernels and {n_in_blocks} in {len(found)} blocks"
-            )
-        return found
-
-    def _named(self) -> list[tuple[int, np.uint64]]:
-        named = list(zip(self.channels.tolist(), self.masks, strict=True))
-        if len({(channel, int(mask)) for channel, mask in named}) < len(named):
-            raise MappingError(f"{_WHERE}: need each channel and mask in one block, got some twice")
-        return named
 
 
 class PatternMatrix:
@@ -97,8 +42,8 @@ class PatternMatrix:
     Parameters
     ----------
     stored : weights encoded with ``blocks.kept`` as those that have a cell
-    pieces : reads of the blocks' chunks: source i is the i-th chunk of at most `unit_rows`
-        compressed rows, all chunks of block 0 first
+    blocks : which kernels and rows are read together
+    pieces : reads of the blocks' chunks: source i is the i-th of `PatternBlocks.chunk_edges`
     skip : reads left out: "none"; "bit_plane", those whose input slice is zero in all rows of the
         chunk; "vector", all reads of a chunk whose inputs are zero in every slice
 
@@ -108,7 +53,7 @@ class PatternMatrix:
         Cells of the weights and of the geometry differ in bits; reads are to be left out and the
         ADC does not read a sum of 0 as 0.
     MappingError
-        Blocks do not hold the kernels, or pieces name a source that no block has.
+        Blocks do not hold the cells, or pieces name a source that no block has.
     """
 
     def __init__(
@@ -122,22 +67,11 @@ class PatternMatrix:
         *,
         skip: Skip = "none",
     ) -> None:
-        self.stored, self.geometry, self.adc, self.coding = stored, geometry, adc, inputs
+        self.stored, self.geometry, self.adc, self.inputs = stored, geometry, adc, inputs
         self.blocks, self.pieces, self.skip = blocks, pieces, skip
         self.n_outputs = stored.n_outputs
-        self._outputs = blocks.outputs()
-        self._rows = blocks.rows()
         self._inputs = InputRows(_WHERE, len(stored.cells), inputs, geometry.dac_bits)
-        unit = geometry.unit_rows
-        self._chunks = [
-            rows[at : at + unit] for rows in self._rows for at in range(0, len(rows), unit)
-        ]
         self._check()
-
-    @property
-    def n_crossbars(self) -> int:
-        """Crossbars in use."""
-        return self.pieces.n_crossbars
 
     @property
     def is_lossless(self) -> bool:
@@ -147,12 +81,12 @@ class PatternMatrix:
     def read(
         self, x: npt.NDArray[Any], n_samples: int, fidelity: Literal["bit", "integer"] = "bit"
     ) -> tuple[Ints, ReadCounts]:
-        """Return inputs times weights as the crossbars read them, counted: as `CrossbarMatrix`.
+        """Return inputs times weights as the crossbars read them, counted: as `DenseMatrix`.
 
         Raises
         ------
         LayoutError, ConfigError
-            As `CrossbarMatrix.read`.
+            As `DenseMatrix.read`.
         """
         codes = self._inputs.checked(x, n_samples)
         counts = self._count(codes, n_samples)
@@ -173,45 +107,50 @@ class PatternMatrix:
         Raises
         ------
         LayoutError
-            As `CrossbarMatrix.partial_sums`.
+            As `DenseMatrix.partial_sums`.
         """
         return self._lists.tally(self._inputs.checked(x, 1))
 
     @cached_property
     def reads_windows(self) -> bool:
         """Whether whole windows read what blocks read; blocks are then read all at once."""
-        tallest = max((len(rows) for rows in self._rows), default=0)
+        tallest = int(self.blocks.heights.max(initial=0))
         return tallest <= self.geometry.unit_rows and self._lists.reads_zero_as_zero
 
     @cached_property
-    def _windows(self) -> CrossbarMatrix:
+    def _windows(self) -> DenseMatrix:
         """The same cells, windows as high as they are; the converter's range stays the OU's."""
-        geometry, adc, window = self.geometry, self.adc, self.blocks.window
+        geometry, adc, window = self.geometry, self.adc, self.blocks.n_positions
         if window > geometry.unit_rows:
             if adc.full_scale is None and adc.model not in ("exact", "clip"):
                 adc = replace(adc, full_scale=geometry.largest_sum)
             rows = max(geometry.rows, window)
             geometry = replace(geometry, rows=rows, ou_rows=window)
-        return CrossbarMatrix(self.stored, geometry, adc, self.coding, window_rows=window)
+        return DenseMatrix(self.stored, geometry, adc, self.inputs, window_rows=window)
 
     @property
-    def _reader(self) -> CrossbarMatrix | ListReader:
+    def _reader(self) -> DenseMatrix | ListReader:
         return self._windows if self.reads_windows else self._lists
 
     @cached_property
     def _lists(self) -> ListReader:
-        n_columns = self.stored.cells.shape[1]
-        firsts = np.arange(0, n_columns, self.n_outputs)[:, np.newaxis]
-        columns = [(firsts + outputs).ravel() for outputs in self._outputs]
+        firsts = np.arange(0, self.stored.cells.shape[1], self.n_outputs)[:, np.newaxis]
+        lists = self.blocks.rows_and_outputs()
         return ListReader(
             self.stored,
             self.geometry,
             self.adc,
             self._inputs,
-            self._rows,
-            columns,
+            [rows for rows, _ in lists],
+            [(firsts + outputs).ravel() for _, outputs in lists],
             packed=False,
         )
+
+    @cached_property
+    def _chunks(self) -> RowSets:
+        """The rows that each source opens."""
+        edges = self.blocks.chunk_edges(self.geometry.unit_rows)
+        return row_sets(np.split(self.blocks.rows, edges[1:-1]) if len(edges) > 1 else [])
 
     def _check(self) -> None:
         if self.stored.cell_bits != self.geometry.cell_bits:
@@ -219,15 +158,12 @@ class PatternMatrix:
                 f"{_WHERE}: need weights in cells of {self.geometry.cell_bits} bits, got "
                 f"{self.stored.cell_bits}; encode them for this geometry"
             )
-        if self.blocks.kept.shape != (len(self.stored.cells), self.n_outputs):
+        self.blocks.check(self.stored)
+        n_chunks = len(self._chunks.first_rows)
+        if self.pieces.n_sources > n_chunks:
             raise MappingError(
-                f"{_WHERE}: need a mask of {len(self.stored.cells)} rows and {self.n_outputs} "
-                f"outputs, got {self.blocks.kept.shape}"
-            )
-        if self.pieces.n_sources > len(self._chunks):
-            raise MappingError(
-                f"{_WHERE}: need pieces of {len(self._chunks)} sources, got "
-                f"{self.pieces.n_sources}; lay these blocks out for this geometry"
+                f"{_WHERE}: need pieces of {n_chunks} sources, got {self.pieces.n_sources}; lay "
+                "these blocks out for this geometry"
             )
         if self.skip != "none" and not self._lists.reads_zero_as_zero:
             raise ConfigError(
@@ -240,7 +176,7 @@ class PatternMatrix:
         n_times = per_sample * self._inputs.n_slices
         if self.skip == "none":
             return self.pieces.unskipped(n_samples, n_times, self.adc.width)
-        active = self._inputs.active(codes, n_samples, row_sets(self._chunks), 1)
+        active = self._inputs.active(codes, n_samples, self._chunks, 1)
         done = active[..., 0]
         if self.skip == "vector":
             done = active[..., 1] * self._inputs.n_slices

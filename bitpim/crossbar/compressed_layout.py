@@ -1,29 +1,36 @@
-"""The mapping of sparse ReRAM: rows that are zero in a group of columns take no wordlines there.
+"""The layout of sparse ReRAM: rows that are zero in a group of columns take no wordlines there.
 
 Columns are taken in groups as wide as an operation unit. Each group keeps the rows in which any of
 its cells is not zero, in segments of at most a crossbar's rows, which stand side by side. First
 come the first segments of all groups, then, on other crossbars, the second ones, and so on: without
-dropping they lie as in the dense mapping.
+dropping they lie as in the dense layout.
 
 Source: SRE (ISCA 2019; semantics recalled).
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from bitpim.counts import Counts
+from bitpim.crossbar.adc import Adc
 from bitpim.crossbar.array import CrossbarGeometry
+from bitpim.crossbar.compressed_matrix import CompressedMatrix
 from bitpim.crossbar.encodings import StoredWeights
-from bitpim.crossbar.pattern_blocks import bits_for
+from bitpim.crossbar.indices import bits_for
+from bitpim.crossbar.input_slices import InputCoding
+from bitpim.crossbar.number_coding import NumberCoding, WeightMatrix
 from bitpim.crossbar.pieces import ReadPieces
 from bitpim.crossbar.ragged import edges_of, places_in, ranges
-from bitpim.crossbar.row_packing import Segments
+from bitpim.crossbar.segments import Segments
 from bitpim.errors import ConfigError
 from bitpim.placement import Placements
+from bitpim_traces.records import LayerRecord
 
-__all__ = ["ColumnOrder", "CompressedRows", "compress_rows"]
+__all__ = ["ColumnOrder", "CompressedLayout", "CompressedMapping", "compress_rows"]
 
 Ints = npt.NDArray[np.int64]
 ColumnOrder = Literal["weight", "bit_slice"]
@@ -32,11 +39,47 @@ other, which is the order of `StoredWeights`.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class CompressedRows:
-    """Segments of column groups on crossbars, sorted as they lie.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompressedLayout:
+    """Each group of columns keeps the rows that are not zero in it.
 
-    `drops_rows` says whether groups may keep rows of their own, whose numbers are then stored.
+    Attributes
+    ----------
+    drop_zero_rows : whether other rows are left out; else all are kept
+    pack_active_rows : whether reads pass over rows without an input, as `CompressedMatrix` says
+    column_order : which columns are neighbours, and so make a group
+    """
+
+    keeps_columns_whole: ClassVar[bool] = False
+    drop_zero_rows: bool
+    pack_active_rows: bool
+    column_order: ColumnOrder
+
+    @property
+    def skips_unless(self) -> str | None:
+        """The argument that has it read all units; None where it does."""
+        return "pack_active_rows=false" if self.pack_active_rows else None
+
+    def lay(self, layer: LayerRecord, coding: NumberCoding) -> tuple["CompressedMapping", ...]:
+        """Lay out the rows that each column group of each conv group keeps."""
+        return tuple(
+            compress_rows(
+                coding.encoded(weights, coding.geometry.rows),
+                coding.geometry,
+                drop_zero_rows=self.drop_zero_rows,
+                column_order=self.column_order,
+                pack_active_rows=self.pack_active_rows,
+            )
+            for weights in coding.weights(layer)
+        )
+
+
+@dataclass(frozen=True)
+class CompressedMapping:
+    """A matrix in segments on crossbars, sorted as they lie.
+
+    `drops_rows` says whether column groups may keep rows of their own, whose numbers are then
+    stored, and read at every position.
 
     Shapes
     ------
@@ -48,40 +91,26 @@ class CompressedRows:
     geometry: CrossbarGeometry
     n_rows: int
     drops_rows: bool
+    packs_active_rows: bool
     segments: Segments
     groups: Ints
     first_rows: Ints
     slots: Ints
 
     @property
+    def rule(self) -> str:
+        """Name of the rule: dense where no row may be left out."""
+        return "row_compression" if self.drops_rows else "dense"
+
+    @property
     def n_crossbars(self) -> int:
-        """Crossbars in use."""
-        return int(self.segments.crossbars.max(initial=-1)) + 1
+        """Crossbars that hold it."""
+        return self.segments.n_crossbars
 
     @property
-    def heights(self) -> Ints:
-        """Rows of each segment."""
-        return np.diff(self.segments.starts)
-
-    @property
-    def widths(self) -> Ints:
-        """Columns of each segment."""
-        return np.diff(self.segments.column_starts)
-
-    @property
-    def reads(self) -> Ints:
-        """Reads of each segment for one input slice of one position when no row is left out."""
-        return -(-self.heights // self.geometry.unit_rows)
-
-    def pieces(self) -> ReadPieces:
-        """Return the reads of one input slice of one position when no row is left out.
-
-        Source i is segment i.
-        """
-        heights, widths, reads = self.heights, self.widths, self.reads
-        sources = np.arange(len(self.groups))
-        cells = heights * widths
-        return ReadPieces(sources, self.segments.crossbars, reads, heights, reads * widths, cells)
+    def used_cells(self) -> int:
+        """Cells of the rows that are kept."""
+        return int(self.segments.heights @ self.segments.widths)
 
     @property
     def index_bits(self) -> int:
@@ -90,6 +119,24 @@ class CompressedRows:
         None without dropping: wordlines then are the matrix's rows in order.
         """
         return len(self.segments.rows) * bits_for(self.n_rows) if self.drops_rows else 0
+
+    @property
+    def position_events(self) -> Counts:
+        """Events of one position whatever its inputs."""
+        return Counts(index_read_bit=self.index_bits)
+
+    @cached_property
+    def pieces(self) -> ReadPieces:
+        """Reads of one input slice of one position when no row is left out; source i is segment i.
+
+        Packed reads make fewer of them, by their inputs.
+        """
+        segments = self.segments
+        heights, widths = segments.heights, segments.widths
+        reads = segments.reads(self.geometry.unit_rows)
+        sources = np.arange(len(self.groups))
+        cells = heights * widths
+        return ReadPieces(sources, segments.crossbars, reads, heights, reads * widths, cells)
 
     def delta_index_bits(self, delta_bits: int) -> int:
         """Return the bits when only the distance to the group's last kept row is stored.
@@ -105,7 +152,7 @@ class CompressedRows:
         if not 1 <= delta_bits <= 32:
             raise ConfigError(f"delta index: need entries of 1 to 32 bits, got {delta_bits}")
         order = np.lexsort((self.first_rows, self.groups))
-        heights, starts = self.heights[order], self.segments.starts[:-1][order]
+        heights, starts = self.segments.heights[order], self.segments.row_edges[:-1][order]
         rows = self.segments.rows[ranges(starts, heights)]
         group = np.repeat(self.groups[order], heights)
         last = np.concatenate([[-1], rows[:-1]])
@@ -121,13 +168,26 @@ class CompressedRows:
             crossbars=self.segments.crossbars,
             rows=np.zeros_like(self.groups),
             columns=self.slots * self.geometry.unit_columns,
-            heights=self.heights,
-            widths=self.widths,
-            padding=self.geometry.unit_columns - self.widths,
+            heights=self.segments.heights,
+            widths=self.segments.widths,
+            padding=self.geometry.unit_columns - self.segments.widths,
             labels=self.groups.astype(np.uint64),
             blocks=self.groups,
             first_rows=self.first_rows,
             first_columns=np.zeros_like(self.groups),
+        )
+
+    def matrix(
+        self, weights: WeightMatrix, coding: NumberCoding, adc: Adc, inputs: InputCoding
+    ) -> CompressedMatrix:
+        """Return the matrix with these weights in its cells, to read inputs with."""
+        return CompressedMatrix(
+            coding.encoded(weights, coding.geometry.rows),
+            coding.geometry,
+            adc,
+            inputs,
+            self.segments,
+            pack_active_rows=self.packs_active_rows,
         )
 
 
@@ -137,7 +197,8 @@ def compress_rows(
     *,
     drop_zero_rows: bool,
     column_order: ColumnOrder,
-) -> CompressedRows:
+    pack_active_rows: bool = True,
+) -> CompressedMapping:
     """Return the rows that each column group keeps, on crossbars; all rows without dropping."""
     n_rows, n_columns = stored.cells.shape
     order = np.arange(n_columns)
@@ -163,7 +224,16 @@ def compress_rows(
         order[ranges(firsts[groups], widths)],
         crossbars,
     )
-    return CompressedRows(geometry, n_rows, drop_zero_rows, segments, groups, first_rows, slots)
+    return CompressedMapping(
+        geometry,
+        n_rows,
+        drop_zero_rows,
+        pack_active_rows,
+        segments,
+        groups,
+        first_rows,
+        slots,
+    )
 
 
 def _side_by_side(levels: Ints, n_slots: int) -> tuple[Ints, Ints]:

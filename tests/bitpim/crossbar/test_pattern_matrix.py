@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from bitpim.crossbar.adc import Adc
 from bitpim.crossbar.array import CrossbarGeometry
+from bitpim.crossbar.dense_matrix import DenseMatrix
 from bitpim.crossbar.encodings import StoredWeights, encode_weights
-from bitpim.crossbar.patterned import PatternBlocks, PatternMatrix
+from bitpim.crossbar.input_slices import InputCoding
+from bitpim.crossbar.pattern_blocks import PatternBlocks
+from bitpim.crossbar.pattern_matrix import PatternMatrix
 from bitpim.crossbar.pieces import ReadPieces
-from bitpim.crossbar.readout import CrossbarMatrix, InputCoding
 from bitpim.errors import ConfigError, LayoutError, MappingError
 from bitpim.threads import use_threads
 from tests.naive import crossbar as naive
@@ -43,6 +45,20 @@ def blocks_in(kept: npt.NDArray[np.bool_], window: int) -> list[Block]:
             block = found.setdefault((channel, mask), Block(channel, mask, rows, []))
             block.outputs.append(o)
     return list(found.values())
+
+
+def pattern_blocks(listed: list[Block], shape: tuple[int, ...], window: int) -> PatternBlocks:
+    """Blocks of a matrix in the order listed."""
+    return PatternBlocks(
+        n_outputs=shape[1],
+        n_channels=shape[0] // window,
+        n_positions=window,
+        n_patterns=1,
+        channels=np.array([b.channel for b in listed], np.int64),
+        masks=np.array([b.mask for b in listed], np.uint64),
+        kernel_edges=np.cumsum([0, *(len(b.outputs) for b in listed)]),
+        outputs=np.array([o for b in listed for o in b.outputs], np.int64),
+    )
 
 
 def chunks_of(blocks: list[Block], ou_rows: int) -> list[tuple[int, list[int]]]:
@@ -85,7 +101,7 @@ class Case:
     @property
     def slices(self) -> list[tuple[int, int, int]]:
         matrix = self.matrix
-        return naive.pieces(matrix.coding.bits, matrix.geometry.dac_bits, matrix.coding.signed)
+        return naive.pieces(matrix.inputs.bits, matrix.geometry.dac_bits, matrix.inputs.signed)
 
     def read_plainly(self) -> list[Found]:
         matrix, stored, adc = self.matrix, self.stored, self.matrix.adc
@@ -141,12 +157,7 @@ def cases(draw: Any) -> Case:
     listed = blocks_in(kept, window)
     rng.shuffle(listed)
     n_chunks = len(chunks_of(listed, geometry.unit_rows))
-    blocks = PatternBlocks(
-        kept,
-        window,
-        np.array([b.channel for b in listed], np.int64),
-        np.array([b.mask for b in listed], np.uint64),
-    )
+    blocks = pattern_blocks(listed, kept.shape, window)
     matrix = PatternMatrix(
         stored, geometry, adc, coding, blocks, random_pieces(rng, n_chunks), skip=skip
     )
@@ -201,7 +212,7 @@ def test_idle_chunks_are_counted_by_sample(case: Case) -> None:
 def test_lossless_reads_are_products_at_both_fidelities(case: Case) -> None:
     """L0: every encoding that leaves weights out, zero points, blocks of any height."""
     m = case.matrix
-    exact = PatternMatrix(case.stored, m.geometry, Adc(), m.coding, m.blocks, m.pieces, skip=m.skip)
+    exact = PatternMatrix(case.stored, m.geometry, Adc(), m.inputs, m.blocks, m.pieces, skip=m.skip)
     assert exact.is_lossless
     for one in (exact, m):
         if not one.is_lossless:
@@ -222,12 +233,7 @@ def one_channel(
     mask = kept.astype(np.bool_)
     stored = encode_weights(weights, 3, encoding, geometry.cell_bits, geometry.rows, mask)
     listed = blocks_in(mask, len(mask))
-    blocks = PatternBlocks(
-        mask,
-        len(mask),
-        np.array([b.channel for b in listed]),
-        np.array([b.mask for b in listed], np.uint64),
-    )
+    blocks = pattern_blocks(listed, mask.shape, len(mask))
     n = len(chunks_of(listed, geometry.unit_rows))
     pieces = ReadPieces(np.arange(n), *(np.ones(n, np.int64) for _ in FIELDS[1:]))
     return PatternMatrix(stored, geometry, adc, InputCoding(1), blocks, pieces), stored
@@ -241,7 +247,7 @@ def test_dense_and_pattern_reads_differ_where_their_units_do() -> None:
     x = np.ones((1, 9), np.int64)
     assert matrix.reads_windows
     assert matrix.read(x, 1)[0].tolist() == [[1]]  # four ones clipped to 1
-    dense = CrossbarMatrix(stored, geometry, adc, InputCoding(1), window_rows=9)
+    dense = DenseMatrix(stored, geometry, adc, InputCoding(1), window_rows=9)
     assert dense.read(x, 1)[0].tolist() == [[2]]  # two and two
 
 
@@ -272,12 +278,7 @@ def test_threads_and_blocks_change_nothing(ou_rows: int) -> None:
     weights = rng.integers(-7, 8, kept.shape) * kept
     geometry, listed = CrossbarGeometry(32, 32, 2, ou_rows, 8), blocks_in(kept, 9)
     stored = encode_weights(weights, 4, "offset", 2, 32, kept)
-    blocks = PatternBlocks(
-        kept,
-        9,
-        np.array([b.channel for b in listed]),
-        np.array([b.mask for b in listed], np.uint64),
-    )
+    blocks = pattern_blocks(listed, kept.shape, 9)
     pieces = random_pieces(rng, len(chunks_of(listed, ou_rows)))
     matrix = PatternMatrix(
         stored, geometry, Adc("clip", 2), InputCoding(8), blocks, pieces, skip="bit_plane"
@@ -303,22 +304,10 @@ def test_wrong_blocks_pieces_and_inputs_are_refused() -> None:
     geometry, coding = CrossbarGeometry(8, 8, 1, 2, 2), InputCoding(2)
     pieces = ReadPieces(np.arange(2), *(np.ones(2, np.int64) for _ in FIELDS[1:]))
 
-    def blocks(
-        channels: list[int], masks: list[int], mask: Any = kept, window: int = 2
-    ) -> PatternBlocks:
-        return PatternBlocks(mask, window, np.array(channels), np.array(masks, np.uint64))
-
-    good = blocks([0, 0], [3, 2])
-    for wrong, match in (
-        (blocks([0], [3]), "in one block of its channel and mask, got 2 kernels and 1"),
-        (blocks([0, 0, 0], [3, 2, 1]), "got 2 kernels and 2 in 3 blocks"),
-        (blocks([0, 0, 0], [3, 2, 2]), "each channel and mask in one block"),
-        (blocks([0, 0], [3, 2], window=0), "windows of 1 to 64 rows that divide 2 rows, got 0"),
-        (blocks([0, 0], [3, 2], kept[:1], 1), "need"),
-        (blocks([0], [3], kept[:, :1]), r"mask of 2 rows and 2 outputs, got \(2, 1\)"),
-    ):
-        with pytest.raises(MappingError, match=match):
-            PatternMatrix(stored, geometry, Adc(), coding, wrong, pieces)
+    good = pattern_blocks(blocks_in(kept, 2), kept.shape, 2)
+    other = replace(good, masks=good.masks[[1, 1]])
+    with pytest.raises(MappingError, match=r"pattern blocks: .* got row 0, output 0 in none"):
+        PatternMatrix(stored, geometry, Adc(), coding, other, pieces)
     far = replace(pieces, sources=np.array([0, 2]))
     with pytest.raises(MappingError, match="pieces of 2 sources, got 3"):
         PatternMatrix(stored, geometry, Adc(), coding, good, far)

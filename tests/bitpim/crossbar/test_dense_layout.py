@@ -1,9 +1,10 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bitpim.crossbar.array import CrossbarGeometry
-from bitpim.crossbar.dense_blocks import DenseBlocks
+from bitpim.crossbar.dense_layout import DenseMapping, RowBlocks
 from tests.bitpim.crossbar.vgg16 import VGG16
 from tests.naive.crossbar_mapping import dense_reads, place_cells
 
@@ -17,35 +18,38 @@ def geometries(draw: st.DrawFn) -> CrossbarGeometry:
 
 
 @given(
-    geometries(), st.integers(1, 40), st.integers(1, 30), st.none() | st.integers(1, 10), st.data()
+    geometries(),
+    st.integers(1, 40),
+    st.integers(1, 30),
+    st.integers(1, 12),
+    st.sampled_from(["array", "window"]),
 )
 def test_units_of_every_crossbar_are_those_of_a_walk(
-    geometry: CrossbarGeometry, n_rows: int, n_columns: int, window: int | None, data: st.DataObject
+    geometry: CrossbarGeometry, n_rows: int, n_columns: int, channel_rows: int, blocks: RowBlocks
 ) -> None:
-    blocks = DenseBlocks(n_rows, n_columns, geometry, window)
+    mapping = DenseMapping(n_rows, n_columns, geometry, channel_rows, blocks)
+    window = channel_rows if blocks == "window" and channel_rows > 1 else None
     expected = dense_reads(n_rows, n_columns, geometry, window)
-    pieces = blocks.pieces
-    found = dict.fromkeys(range(blocks.n_crossbars), 0)
+    pieces = mapping.pieces
+    found = dict.fromkeys(range(mapping.n_crossbars), 0)
     for crossbar, reads in zip(pieces.crossbars.tolist(), pieces.reads.tolist(), strict=True):
         found[crossbar] += reads
     assert found == expected
-    assert blocks.n_reads == sum(expected.values())
     assert int(pieces.cells.sum()) == n_rows * n_columns
-    edges = blocks.row_edges
-    assert edges[0] == 0 and edges[-1] == n_rows and (edges[1:] > edges[:-1]).all()
-    channel_rows = data.draw(st.integers(1, 12))
-    placed = blocks.placements(channel_rows, first_channel=7)
+    heights = np.concatenate(mapping.row_heights)
+    assert heights.sum() == n_rows and heights.min() > 0
+    placed = mapping.placements()
     held = place_cells(placed, geometry.rows, geometry.columns)
     assert sorted(held.values()) == [(0, i, j) for i in range(n_rows) for j in range(n_columns)]
-    assert all(p.label == 7 + p.first_row // channel_rows for p in placed)
-    assert placed.n_crossbars == blocks.n_crossbars and placed.used_cells == n_rows * n_columns
+    assert all(p.label == p.first_row // channel_rows for p in placed)
+    assert placed.n_crossbars == mapping.n_crossbars and placed.used_cells == n_rows * n_columns
 
 
 def test_windows_stay_whole() -> None:
     geometry = CrossbarGeometry(20, 8, ou_rows=4, ou_columns=8)
-    blocks = DenseBlocks(27, 8, geometry, 9)
-    assert [heights.tolist() for heights in blocks.row_heights] == [[4, 4, 1, 4, 4, 1], [4, 4, 1]]
-    taller = DenseBlocks(30, 8, geometry, 25)
+    mapping = DenseMapping(27, 8, geometry, 9, "window")
+    assert [heights.tolist() for heights in mapping.row_heights] == [[4, 4, 1, 4, 4, 1], [4, 4, 1]]
+    taller = DenseMapping(30, 8, geometry, 25, "window")
     assert [heights.tolist() for heights in taller.row_heights] == [[4] * 5, [4, 4, 2]]
 
 
@@ -57,7 +61,7 @@ def test_vgg16_on_cifar(cells: int, reads: int, n_crossbars: int) -> None:
     geometry = CrossbarGeometry(512, 512, ou_rows=9, ou_columns=8)
     found_reads = found_crossbars = 0
     for n_channels, n_outputs, size in VGG16:
-        windows = DenseBlocks(n_channels * 9, n_outputs * cells, geometry, 9)
-        found_reads += 8 * size**2 * windows.n_reads
-        found_crossbars += DenseBlocks(n_channels * 9, n_outputs * cells, geometry).n_crossbars
+        windows = DenseMapping(n_channels * 9, n_outputs * cells, geometry, 9, "window")
+        found_reads += 8 * size**2 * int(windows.pieces.reads.sum())
+        found_crossbars += DenseMapping(n_channels * 9, n_outputs * cells, geometry).n_crossbars
     assert (found_reads, found_crossbars) == (reads, n_crossbars)

@@ -1,12 +1,11 @@
-"""A matrix whose operation units open listed rows: sparse ReRAM's reads.
+"""A matrix whose column groups keep their own rows, as it is read: sparse ReRAM's reads.
 
-Each OU column group keeps its own rows, so rows that are zero in a group take no wordlines there;
-and a read opens only rows with an input, packed in order (dynamic wordline activation).
+Rows that are zero in a group of columns take no wordlines there; and a read opens only rows with an
+input, packed in order (dynamic wordline activation).
 
 Source: SRE (ISCA 2019; semantics recalled).
 """
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -19,85 +18,17 @@ from bitpim.crossbar.encodings import StoredWeights
 from bitpim.crossbar.input_slices import InputCoding
 from bitpim.crossbar.pieces import ReadCounts, busiest
 from bitpim.crossbar.row_lists import InputRows, ListReader
-from bitpim.errors import ConfigError, MappingError
+from bitpim.crossbar.segments import Segments
+from bitpim.errors import ConfigError
 
-__all__ = ["PackedMatrix", "Segments"]
+__all__ = ["CompressedMatrix"]
 
 Ints = npt.NDArray[np.int64]
 
-_WHERE = "packed matrix"
+_WHERE = "compressed matrix"
 
 
-@dataclass(frozen=True, slots=True)
-class Segments:
-    """OU column groups on crossbars, each with the rows it keeps there.
-
-    A segment lies on one crossbar. Its rows fill wordlines in the order listed; a column group that
-    keeps more rows than an array has goes on in another segment.
-
-    Shapes
-    ------
-    starts: (n_segments + 1,) where each segment begins in `rows`
-    rows: (rows of all segments,) rows of the matrix, rising within a segment
-    column_starts: (n_segments + 1,) where each begins in `columns`
-    columns: (columns of all segments,) columns of the stored cells
-    crossbars: (n_segments,) crossbar it lies on
-    """
-
-    starts: Ints
-    rows: Ints
-    column_starts: Ints
-    columns: Ints
-    crossbars: Ints
-
-    @property
-    def n_rows(self) -> Ints:
-        """Rows of each segment."""
-        return np.diff(self.starts)
-
-    @property
-    def n_columns(self) -> Ints:
-        """Columns of each segment."""
-        return np.diff(self.column_starts)
-
-    def rows_and_columns(self) -> list[tuple[Ints, Ints]]:
-        """Return both lists of each segment."""
-        rows = np.split(self.rows, self.starts[1:-1])
-        columns = np.split(self.columns, self.column_starts[1:-1])
-        return list(zip(rows, columns, strict=True)) if len(self.crossbars) else []
-
-    def check(self, stored: StoredWeights, geometry: CrossbarGeometry) -> None:
-        """Raise where segments do not fit the arrays, or do not hold all cells.
-
-        Raises
-        ------
-        MappingError
-            A segment is empty or larger than an array or an OU, its rows do not rise, or a cell not
-            at level 0 lies in no segment or in two.
-        """
-        tall, wide = self.n_rows.max(initial=0), self.n_columns.max(initial=0)
-        if self.n_rows.min(initial=1) < 1 or self.n_columns.min(initial=1) < 1:
-            raise MappingError("segments: need a row and a column in each, got none; leave it out")
-        if tall > geometry.rows or wide > geometry.unit_columns:
-            raise MappingError(
-                f"segments: need at most {geometry.rows} rows and {geometry.unit_columns} columns, "
-                f"got {tall} and {wide}; split them"
-            )
-        held = np.zeros(stored.cells.shape, np.int8)
-        for rows, columns in self.rows_and_columns():
-            if np.any(np.diff(rows) <= 0):
-                raise MappingError(f"segments: need rows that rise, got {rows.tolist()}")
-            held[np.ix_(rows, columns)] += 1
-        wrong = (held > 1) | ((held == 0) & (stored.cells != 0))
-        if wrong.any():
-            row, column = np.argwhere(wrong)[0]
-            raise MappingError(
-                f"segments: need each cell not at level 0 in one segment, got row {row}, column "
-                f"{column} in {held[row, column]}"
-            )
-
-
-class PackedMatrix:
+class CompressedMatrix:
     """Stored weights on crossbars whose reads open rows by list.
 
     One read opens `unit_rows` of the rows of a segment that have an input in the slice driven, in
@@ -148,11 +79,6 @@ class PackedMatrix:
             )
 
     @property
-    def n_crossbars(self) -> int:
-        """Crossbars in use."""
-        return int(self.segments.crossbars.max(initial=-1)) + 1
-
-    @property
     def is_lossless(self) -> bool:
         """Whether no read of these cells can lose anything, whatever the inputs."""
         return self._reader.is_lossless
@@ -160,12 +86,12 @@ class PackedMatrix:
     def read(
         self, x: npt.NDArray[Any], n_samples: int, fidelity: Literal["bit", "integer"] = "bit"
     ) -> tuple[Ints, ReadCounts]:
-        """Return inputs times weights as the crossbars read them, counted: as `CrossbarMatrix`.
+        """Return inputs times weights as the crossbars read them, counted: as `DenseMatrix`.
 
         Raises
         ------
         LayoutError, ConfigError
-            As `CrossbarMatrix.read`.
+            As `DenseMatrix.read`.
         """
         codes = self._inputs.checked(x, n_samples)
         out = np.zeros((len(codes), self.n_outputs), np.int64)
@@ -181,29 +107,29 @@ class PackedMatrix:
         Raises
         ------
         LayoutError
-            As `CrossbarMatrix.partial_sums`.
+            As `DenseMatrix.partial_sums`.
         """
         return self._reader.tally(self._inputs.checked(x, 1))
 
     def _count(self, codes: npt.NDArray[Any], n_samples: int) -> ReadCounts:
         segments, unit = self.segments, self.geometry.unit_rows
-        most = -(-segments.n_rows // unit)
+        heights, widths, most = segments.heights, segments.widths, segments.reads(unit)
         n_times = len(codes) // max(1, n_samples) * self._inputs.n_slices
         if self.pack_active_rows:
             active = self._inputs.active(codes, n_samples, self._reader.sets, unit)
             opened, reads = active[:, self._list_of, 2], active[:, self._list_of, 3]
         else:
             shape = (n_samples, len(most))
-            opened = np.broadcast_to(n_times * segments.n_rows, shape)
+            opened = np.broadcast_to(n_times * heights, shape)
             reads = np.broadcast_to(n_times * most, shape)
         rows, done = opened.sum(axis=0), reads.sum(axis=0)
-        n_rows, n_converted = int(rows.sum()), int(done @ segments.n_columns)
+        n_rows, n_converted = int(rows.sum()), int(done @ widths)
         events = {
             "ou_activation": int(done.sum()),
             "ou_skipped": n_samples * n_times * int(most.sum()) - int(done.sum()),
             "ou_rows": n_rows,
             "ou_cols": n_converted,
-            "ou_cells": int(rows @ segments.n_columns),
+            "ou_cells": int(rows @ widths),
             "dac_drive": n_rows,
             "shift_add": n_converted,
             f"adc_conv_{self.adc.width}": n_converted,

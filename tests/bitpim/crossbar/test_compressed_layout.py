@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitpim.crossbar.array import CrossbarGeometry
-from bitpim.crossbar.dense_blocks import DenseBlocks
+from bitpim.crossbar.compressed_layout import ColumnOrder, CompressedMapping, compress_rows
+from bitpim.crossbar.dense_layout import DenseMapping
 from bitpim.crossbar.encodings import encode_weights
-from bitpim.crossbar.row_compression import ColumnOrder, CompressedRows, compress_rows
 from bitpim.errors import ConfigError
 from tests.naive.crossbar_mapping import place_cells, unit_reads
 
@@ -34,7 +34,7 @@ def matrices(draw: st.DrawFn) -> tuple[Ints, CrossbarGeometry]:
 
 def compressed(
     weights: Ints, geometry: CrossbarGeometry, drop: bool, order: ColumnOrder
-) -> tuple[CompressedRows, npt.NDArray[np.int16]]:
+) -> tuple[CompressedMapping, npt.NDArray[np.int16]]:
     stored = encode_weights(weights, 4, "differential", 2, geometry.rows)
     found = compress_rows(stored, geometry, drop_zero_rows=drop, column_order=order)
     return found, stored.cells
@@ -49,8 +49,8 @@ def test_segments_hold_each_cell_that_is_not_zero_once(
     segments = rows.segments
     met = np.zeros(cells.shape, np.int64)
     for i in range(len(rows.groups)):
-        mine = segments.rows[segments.starts[i] : segments.starts[i + 1]]
-        columns = segments.columns[segments.column_starts[i] : segments.column_starts[i + 1]]
+        mine = segments.rows[segments.row_edges[i] : segments.row_edges[i + 1]]
+        columns = segments.columns[segments.column_edges[i] : segments.column_edges[i + 1]]
         assert 1 <= len(mine) <= geometry.rows and (np.diff(mine) > 0).all()
         assert 1 <= len(columns) <= geometry.unit_columns
         assert not drop or cells[np.ix_(mine, columns)].any(axis=1).all()
@@ -61,7 +61,7 @@ def test_segments_hold_each_cell_that_is_not_zero_once(
     held = place_cells(placed, geometry.rows, geometry.columns)
     assert len(held) == met.sum() == len(set(held.values()))
     expected = unit_reads(placed, geometry.unit_rows, geometry.unit_columns).reshape(-1, 4)
-    pieces = rows.pieces()
+    pieces = rows.pieces
     found = np.zeros((rows.n_crossbars, 4), np.int64)
     counted = (pieces.reads, pieces.rows, pieces.columns, pieces.cells)
     np.add.at(found, pieces.crossbars, np.stack(counted, axis=1))
@@ -78,9 +78,9 @@ def test_without_dropping_it_is_the_dense_mapping(
         geometry.rows, whole_units, 2, geometry.ou_rows, geometry.ou_columns
     )
     rows, cells = compressed(weights, geometry, False, order)
-    dense = DenseBlocks(cells.shape[0], cells.shape[1], geometry)
+    dense = DenseMapping(cells.shape[0], cells.shape[1], geometry)
     assert rows.n_crossbars == dense.n_crossbars
-    found, expected = rows.pieces(), dense.pieces
+    found, expected = rows.pieces, dense.pieces
     for name in ("reads", "rows", "columns", "cells"):
         sums = [np.bincount(p.crossbars, getattr(p, name)).tolist() for p in (found, expected)]
         assert sums[0] == sums[1], name

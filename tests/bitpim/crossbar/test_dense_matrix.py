@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from bitpim.crossbar.adc import Adc, calibrate
 from bitpim.crossbar.array import CrossbarGeometry
+from bitpim.crossbar.dense_matrix import DenseMatrix, Skip
 from bitpim.crossbar.encodings import ENCODINGS, encode_weights
-from bitpim.crossbar.readout import CrossbarMatrix, InputCoding, Skip
+from bitpim.crossbar.input_slices import InputCoding
 from bitpim.errors import AccumulatorError, ConfigError, LayoutError, MappingError
 from bitpim.threads import use_threads
 from tests.naive import crossbar as naive
@@ -41,7 +42,7 @@ def products(inputs: Any, weights: Ints) -> Ints:
 
 @dataclass
 class Case:
-    matrix: CrossbarMatrix
+    matrix: DenseMatrix
     weights: Ints
     weight_bits: int
     zeros: Ints
@@ -87,7 +88,7 @@ def cases(draw: Any, encodings: tuple[str, ...] = ENCODINGS) -> Case:
     least = -geometry.largest_sum if paired else 0
     zero_read = adc.convert(np.zeros(1, np.int64), least, geometry.largest_sum)[0]
     skip = "none" if zero_read else skip
-    matrix = CrossbarMatrix(stored, geometry, adc, coding, skip=skip, window_rows=window)
+    matrix = DenseMatrix(stored, geometry, adc, coding, skip=skip, window_rows=window)
     n_samples = draw(st.integers(0, 3))
     inputs = random_inputs(rng, (n_samples * draw(st.integers(0, 3)), n_rows), coding)
     return Case(matrix, weights, weight_bits, zeros, inputs, n_samples)
@@ -164,7 +165,7 @@ def test_partial_sums_are_those_of_plain_loops(case: Case) -> None:
 def test_lossless_reads_are_products(case: Case) -> None:
     """L0: every encoding, ragged sizes; fidelity integer too, with the same counts."""
     matrix, expected = case.matrix, products(case.inputs, case.true_weights)
-    exact = CrossbarMatrix(
+    exact = DenseMatrix(
         matrix.stored,
         matrix.geometry,
         Adc(),
@@ -199,7 +200,7 @@ def test_sizes_around_words(encoding: str, size: int) -> None:
     ):
         stored = encode_weights(weights, 8, encoding, geometry.cell_bits, geometry.rows)
         for coding in (InputCoding(8), InputCoding(8, signed=True), InputCoding(16)):
-            matrix = CrossbarMatrix(stored, geometry, Adc(), coding)
+            matrix = DenseMatrix(stored, geometry, Adc(), coding)
             inputs = random_inputs(rng, (5, size), coding)
             assert np.array_equal(matrix.read(inputs, 1)[0], products(inputs, weights))
             assert np.array_equal(matrix.read(inputs, 1, "integer")[0], products(inputs, weights))
@@ -218,7 +219,7 @@ def test_sixteen_input_bits_of_codes_of_any_type(
     inputs[0], inputs[1] = low, low + 255
     stored = encode_weights(weights, 16, "offset", 2, 128)
     coding, expected = InputCoding(16, signed, code_bits), products(inputs, weights)
-    matrix = CrossbarMatrix(stored, CrossbarGeometry(), Adc("clip", 9), coding)
+    matrix = DenseMatrix(stored, CrossbarGeometry(), Adc("clip", 9), coding)
     codes = inputs.astype(f"int{kind}" if signed else f"uint{kind}")
     for fidelity in ("bit", "integer"):
         made, counts = matrix.read(codes, 2, fidelity)
@@ -231,16 +232,16 @@ def test_an_adc_that_reads_zero_as_something_reads_empty_slices_too() -> None:
     stored = encode_weights(np.ones((9, 1), np.int64), 2, "differential", 1, 9)
     adc, geometry = Adc("symmetric", 2), CrossbarGeometry(9, 2, 1)
     inputs = np.array([[0, 1, 2, 3, 0, 1, 2, 3, 1]], np.uint8)
-    wide = CrossbarMatrix(stored, geometry, adc, InputCoding(6, code_bits=2))
+    wide = DenseMatrix(stored, geometry, adc, InputCoding(6, code_bits=2))
     made = wide.read(inputs, 1)[0]
     assert np.array_equal(made, wide.read_literally(inputs, 1)[0])
-    narrow = CrossbarMatrix(stored, geometry, adc, InputCoding(2))
+    narrow = DenseMatrix(stored, geometry, adc, InputCoding(2))
     of_zero = int(adc.table(0, 9)[0])
     # a column of each sign reads the empty slices alike, so take one of them
     assert of_zero > 0
     assert np.array_equal(made, narrow.read(inputs, 1)[0])
     with pytest.raises(ConfigError, match="reads 0 as 0"):
-        CrossbarMatrix(stored, geometry, adc, InputCoding(2), skip="vector")
+        DenseMatrix(stored, geometry, adc, InputCoding(2), skip="vector")
 
 
 def test_offset_and_twos_complement_hold_the_lowest_weight() -> None:
@@ -248,7 +249,7 @@ def test_offset_and_twos_complement_hold_the_lowest_weight() -> None:
     inputs = np.full((2, 130), 255)
     for encoding in ("offset", "twos_complement", "column_flip"):
         stored = encode_weights(weights, 8, encoding, 2, 128)
-        matrix = CrossbarMatrix(stored, CrossbarGeometry(), Adc(), InputCoding(8))
+        matrix = DenseMatrix(stored, CrossbarGeometry(), Adc(), InputCoding(8))
         assert np.array_equal(matrix.read(inputs, 1)[0], inputs @ weights)
 
 
@@ -268,13 +269,13 @@ def test_column_flip_saves_one_bit_of_the_adc() -> None:
     inputs[0] = -1  # every bit of every input is 1
     expected = products(inputs, weights)
     eight = Adc("clip", 8)
-    flipped = CrossbarMatrix(stored, geometry, eight, coding)
+    flipped = DenseMatrix(stored, geometry, eight, coding)
     assert flipped.is_lossless
     assert np.array_equal(flipped.read(inputs, 1)[0], expected)
-    lossy = CrossbarMatrix(plain, geometry, eight, coding)
+    lossy = DenseMatrix(plain, geometry, eight, coding)
     assert not lossy.is_lossless
     assert not np.array_equal(lossy.read(inputs, 1)[0], expected)
-    nine = CrossbarMatrix(plain, geometry, Adc("clip", 9), coding)
+    nine = DenseMatrix(plain, geometry, Adc("clip", 9), coding)
     assert np.array_equal(nine.read(inputs, 1)[0], expected)
 
 
@@ -285,7 +286,7 @@ def test_partition_into_operation_units_changes_what_a_clipping_adc_reads() -> N
     for rows, window in ((9, None), (5, None), (3, None), (1, None), (9, 3), (2, 3)):
         geometry = CrossbarGeometry(9, 8, 1, rows)
         adc, coding = Adc("clip", 2), InputCoding(1)
-        matrix = CrossbarMatrix(stored, geometry, adc, coding, window_rows=window)
+        matrix = DenseMatrix(stored, geometry, adc, coding, window_rows=window)
         found.append(int(matrix.read(inputs, 1)[0][0, 0]))
     # 9 -> 3; 5 + 4 -> 3 + 3; 3 + 3 + 3; nine ones; windows 3 + 3 + 3; three times 2 + 1
     assert found == [3, 6, 9, 9, 9, 9]
@@ -300,7 +301,7 @@ def test_windows_stay_on_one_array_and_skip_by_sample() -> None:
     inputs[0, 3] = 1  # window 0, slice 0
     inputs[1, 26] = 2  # window 2, slice 1
     coding = InputCoding(2)
-    matrix = CrossbarMatrix(stored, geometry, Adc(), coding, skip="bit_plane", window_rows=9)
+    matrix = DenseMatrix(stored, geometry, Adc(), coding, skip="bit_plane", window_rows=9)
     assert matrix.block_edges.tolist() == [0, 9, 18, 27]
     assert matrix.n_crossbars == 4
     sums, counts = matrix.read(inputs, 2)
@@ -310,7 +311,7 @@ def test_windows_stay_on_one_array_and_skip_by_sample() -> None:
     assert counts.events["ou_activation"] == 2 * 3
     assert counts.events["ou_skipped"] == 4 * 2 * 3 * 3 - 6
     assert counts.events["ou_cells"] == 2 * 9 * 8
-    by_vector = CrossbarMatrix(stored, geometry, Adc(), coding, skip="vector", window_rows=9)
+    by_vector = DenseMatrix(stored, geometry, Adc(), coding, skip="vector", window_rows=9)
     sums, counts = by_vector.read(inputs, 2, "integer")
     assert sums[:, 0].tolist() == [1, 2, 0, 0]
     assert counts.cycles.tolist() == [4, 0]  # both slices
@@ -326,7 +327,7 @@ def test_threads_change_nothing(threads: int) -> None:
     inputs = random_inputs(rng, (7 * 19, 40), coding)
     stored = encode_weights(weights, 8, "offset", 2, 128)
     geometry = CrossbarGeometry(ou_rows=9)
-    matrix = CrossbarMatrix(stored, geometry, Adc("clip", 3), coding, skip="bit_plane")
+    matrix = DenseMatrix(stored, geometry, Adc("clip", 3), coding, skip="bit_plane")
     use_threads(1)
     alone, counts = matrix.read(inputs, 7)
     seen = matrix.partial_sums(inputs)[0]
@@ -350,7 +351,7 @@ def test_converters_of_few_steps_and_of_many(rows: int, bits: int, encoding: str
     weights, coding = random_weights(rng, (150, 3), 4), InputCoding(3, signed=True)
     stored = encode_weights(weights, 4, encoding, 3, rows)
     adc = Adc("sign_magnitude", bits) if stored.paired else Adc("round", bits, 3 * rows)
-    matrix = CrossbarMatrix(stored, CrossbarGeometry(rows, 8, 3), adc, coding)
+    matrix = DenseMatrix(stored, CrossbarGeometry(rows, 8, 3), adc, coding)
     inputs = random_inputs(rng, (6, 150), coding)
     assert np.array_equal(matrix.read(inputs, 2)[0], matrix.read_literally(inputs, 2)[0])
 
@@ -359,7 +360,7 @@ def test_steps_larger_than_any_sum() -> None:
     """One reading counts for more than the sums of two reads together."""
     stored = encode_weights(np.full((32, 2), 127), 8, "offset", 8, 16)
     geometry, adc = CrossbarGeometry(16, 2, 8, dac_bits=3), Adc("round", 1, 40000)
-    matrix = CrossbarMatrix(stored, geometry, adc, InputCoding(3))
+    matrix = DenseMatrix(stored, geometry, adc, InputCoding(3))
     made = matrix.read(np.full((1, 32), 7), 1)[0]
     # 16 * 255 * 7 = 28560, more than half of the range, in each of two arrays
     assert made.tolist() == [[2 * 40000 - 32 * 7 * 128] * 2]
@@ -369,7 +370,7 @@ def test_readings_beyond_a_lane_are_joined_one_by_one() -> None:
     """Sums fit 16 bits with their sign; half steps of nearly half a level do not."""
     stored = encode_weights(np.full((32, 2), 127), 8, "offset", 8, 16)
     geometry, adc = CrossbarGeometry(16, 2, 8, dac_bits=3), Adc("symmetric", 16, 32768)
-    matrix = CrossbarMatrix(stored, geometry, adc, InputCoding(3))
+    matrix = DenseMatrix(stored, geometry, adc, InputCoding(3))
     made = matrix.read(np.full((1, 32), 7), 1)[0]
     level = naive.adc("symmetric", 16, 32768, 16 * 255 * 7, False)
     assert adc.table(0, 28560)[-1] > 2**15
@@ -384,7 +385,7 @@ def test_each_bit_of_a_rounding_adc_helps() -> None:
     inputs = rng.integers(0, 256, (20, 256)) * (rng.random((20, 256)) < 0.3)
     errors = []
     for bits in range(4, 10):
-        matrix = CrossbarMatrix(stored, CrossbarGeometry(), Adc("round", bits), coding)
+        matrix = DenseMatrix(stored, CrossbarGeometry(), Adc("round", bits), coding)
         off = matrix.read(inputs, 1)[0] - products(inputs, weights)
         errors.append(float(np.sqrt(np.mean(off.astype(np.float64) ** 2))))
     assert errors[-1] == 0
@@ -397,7 +398,7 @@ def test_a_range_calibrated_on_the_sums_seen_loses_less() -> None:
     stored = encode_weights(weights, 4, "differential", 2, 128)
     inputs = (rng.random((40, 128)) < 0.2).astype(np.uint8)
     geometry, coding, wide = CrossbarGeometry(), InputCoding(1), Adc("round", 5)
-    matrix = CrossbarMatrix(stored, geometry, wide, coding)
+    matrix = DenseMatrix(stored, geometry, wide, coding)
     seen, least = matrix.partial_sums(inputs)
     assert least == 0
     fitted = calibrate(wide, seen, least)
@@ -405,7 +406,7 @@ def test_a_range_calibrated_on_the_sums_seen_loses_less() -> None:
     expected = products(inputs, weights)
 
     def error(adc: Adc) -> int:
-        made = CrossbarMatrix(stored, geometry, adc, coding).read(inputs, 1)[0]
+        made = DenseMatrix(stored, geometry, adc, coding).read(inputs, 1)[0]
         return int(np.abs(made - expected).sum())
 
     assert error(fitted) < error(wide)
@@ -420,7 +421,7 @@ def test_weights_left_out_have_no_cell_and_no_correction() -> None:
     inputs = random_inputs(rng, (5, 30), coding)
     for encoding in PLAIN:
         stored = encode_weights(weights, 9, encoding, 2, 18, kept, zeros)
-        matrix = CrossbarMatrix(stored, CrossbarGeometry(18, 8, 2, 9), Adc(), coding)
+        matrix = DenseMatrix(stored, CrossbarGeometry(18, 8, 2, 9), Adc(), coding)
         expected = products(inputs, weights - zeros)
         assert np.array_equal(matrix.read(inputs, 1)[0], expected)
         assert np.array_equal(matrix.read(inputs, 1, "integer")[0], expected)
@@ -430,7 +431,7 @@ def test_a_transfer_that_is_a_clamp_above_zero_is_not_taken_for_one() -> None:
     """One row, one bit: symmetric of 1 bit reads 0 and 1 both as 1."""
     geometry = CrossbarGeometry(1, 4, 1)
     stored = encode_weights(np.array([[1, 0]]), 2, "differential", 1, 1)
-    matrix = CrossbarMatrix(stored, geometry, Adc("symmetric", 1), InputCoding(1))
+    matrix = DenseMatrix(stored, geometry, Adc("symmetric", 1), InputCoding(1))
     inputs = np.array([[0], [1]])
     assert np.array_equal(matrix.read(inputs, 1)[0], matrix.read_literally(inputs, 1)[0])
 
@@ -439,24 +440,24 @@ def test_wrong_matrices_are_refused() -> None:
     ones = np.ones((4, 2), np.int64)
     stored = encode_weights(ones, 8, "offset", 2, 4)
     with pytest.raises(ConfigError, match="cells of 4 bits, got 2"):
-        CrossbarMatrix(stored, CrossbarGeometry(cell_bits=4), Adc(), InputCoding(8))
+        DenseMatrix(stored, CrossbarGeometry(cell_bits=4), Adc(), InputCoding(8))
     with pytest.raises(MappingError, match="windows that divide 4 rows, got 3"):
-        CrossbarMatrix(stored, CrossbarGeometry(), Adc(), InputCoding(8), window_rows=3)
+        DenseMatrix(stored, CrossbarGeometry(), Adc(), InputCoding(8), window_rows=3)
     flipped = encode_weights(ones, 8, "column_flip", 2, 3)
     with pytest.raises(MappingError, match="groups of rows to end where operation units do"):
-        CrossbarMatrix(flipped, CrossbarGeometry(), Adc(), InputCoding(8))
+        DenseMatrix(flipped, CrossbarGeometry(), Adc(), InputCoding(8))
     many = encode_weights(np.full((200, 1), 127), 8, "offset", 8, 200)
     wide = CrossbarGeometry(200, 1, 8, 1, 1, 8)
     adc = Adc("round", 16, 2**24 - 1)
-    CrossbarMatrix(many, wide, adc, InputCoding(8))
+    DenseMatrix(many, wide, adc, InputCoding(8))
     tall = encode_weights(np.full((34000, 1), 127), 8, "offset", 8, 34000)
     with pytest.raises(AccumulatorError, match="within 32 bits, got 34000 reads of up to"):
-        CrossbarMatrix(tall, CrossbarGeometry(34000, 1, 8, 1, 1, 8), Adc(), InputCoding(8))
+        DenseMatrix(tall, CrossbarGeometry(34000, 1, 8, 1, 1, 8), Adc(), InputCoding(8))
 
 
 def test_wrong_inputs_are_refused() -> None:
     stored = encode_weights(np.ones((4, 2), np.int64), 8, "offset", 2, 4)
-    matrix = CrossbarMatrix(stored, CrossbarGeometry(), Adc(), InputCoding(8))
+    matrix = DenseMatrix(stored, CrossbarGeometry(), Adc(), InputCoding(8))
     for inputs in (np.ones((2, 3), np.int64), np.ones((2, 4)), np.full((2, 4), 256)):
         with pytest.raises(LayoutError):
             matrix.read(inputs, 1)
