@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.config import MachineEntry
-from bitpim.crossbar.adc import Adc, calibrate
+from bitpim.crossbar.adc import Adc, calibrate, models_for_differences
 from bitpim.crossbar.dense_blocks import DenseBlocks
 from bitpim.crossbar.encodings import StoredWeights, columns_per_weight, encode_weights
 from bitpim.crossbar.layers import (
@@ -207,11 +207,11 @@ class DenseCrossbar:
         """Raise where the converter does not go with the encoding, or with what is left out."""
         model, most = self.adc.model, self.geometry.largest_sum
         paired = self.settings.numbers.encoding == "differential_paired"
-        if paired and model in ("floor", "round"):
+        if paired and not self.adc.reads_below_zero:
             raise ConfigError(
                 f"{self.name}: converter.adc_model {model} reads no partial sums below 0, which "
-                "numbers.encoding differential_paired gives; set converter.adc_model to clip, "
-                "sign_magnitude or symmetric"
+                "numbers.encoding differential_paired gives; set converter.adc_model to "
+                f"{models_for_differences()}"
             )
         calibrated = self.settings.converter.adc_range == "calibrated"  # then its range is to come
         least = -most if paired else 0
