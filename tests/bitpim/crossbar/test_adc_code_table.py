@@ -13,6 +13,10 @@ from hypothesis import strategies as st
 
 from bitpim.config import describe, override, setting_rows, to_toml
 from bitpim.crossbar.adc import Adc, CodeTable
+from bitpim.crossbar.array import CrossbarGeometry
+from bitpim.crossbar.encodings import encode_weights
+from bitpim.crossbar.readout import CrossbarMatrix, InputCoding
+from bitpim.crossbar.row_lists import InputRows, ListReader
 from bitpim.crossbar.settings import converter_of
 from bitpim.errors import ConfigError
 from bitpim.machines.registry import json_schema, load_preset, make_machine, parse_preset
@@ -174,6 +178,46 @@ def test_sums_below_zero_need_a_threshold_there() -> None:
     assert adc_of(1, [0], [-1, 1]).table(-2, 2).tolist() == [-1, -1, 1, 1, 1]
     with pytest.raises(ConfigError, match="code_table needs partial sums of at least 0, got -2"):
         adc_of(1, [1], [0, 1]).table(-2, 2)
+
+
+# one matrix
+
+
+@given(st.data(), st.sampled_from([1, 9, 16, 17, 40, 70]), st.booleans(), st.booleans())
+def test_fast_reads_are_those_of_single_cells(
+    data: st.DataObject, n_rows: int, paired: bool, loud: bool
+) -> None:
+    """OUs of lanes of any width; readings small, or as large as there may be."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    thresholds, levels = data.draw(code_tables(4, signed=paired, quiet=not loud))
+    if data.draw(st.booleans()):
+        levels = [int(sign * (2**29 - 1)) for sign in np.sign([float(Fraction(x)) for x in levels])]
+    geometry = CrossbarGeometry(n_rows, 7, 2)
+    encoding = "differential_paired" if paired else "differential"
+    weights = rng.integers(-7, 8, (n_rows, 3))
+    stored = encode_weights(weights, 4, encoding, 2, n_rows)
+    coding = InputCoding(2)
+    inputs = rng.integers(0, 4, (5, n_rows)).astype(np.uint8)
+    adc = adc_of(4, thresholds, levels)
+    dense = CrossbarMatrix(stored, geometry, adc, coding)
+    expected = naive.multiply(
+        inputs.tolist(),
+        naive.columns_of(weights.tolist(), 4, encoding, 2),
+        3,
+        naive.row_blocks(n_rows, n_rows, n_rows),
+        naive.pieces(2, 1, False),
+        lambda y: naive.code_table(thresholds, levels, y),
+    )
+    sums, _ = dense.read(inputs, 5)
+    assert sums.tolist() == expected
+    literal, _ = dense.read_literally(inputs, 5)
+    assert np.array_equal(sums, literal)
+    rows = InputRows("test", n_rows, coding, 1)
+    every = [np.arange(n_rows)], [np.arange(stored.cells.shape[1])]
+    lists = ListReader(stored, geometry, adc, rows, *every, packed=False)
+    out = np.zeros_like(sums)
+    lists.add(rows.checked(inputs, 5), out)
+    assert np.array_equal(out, sums)
 
 
 # settings

@@ -21,5 +21,5 @@ class SignMagnitude(RangedModel):
 
     def spread(self, sums: Ints, scale: int, top: int) -> Ints:
         """Return sum / step, rounded half away from zero."""
-        sizes = (2 * np.abs(sums) * top + scale) // (2 * scale)
-        return np.where(sums < 0, -sizes, sizes)
+        magnitudes = (2 * np.abs(sums) * top + scale) // (2 * scale)
+        return np.where(sums < 0, -magnitudes, magnitudes)
