@@ -26,6 +26,7 @@ import numpy.typing as npt
 from bench.adc_figure import draw_accuracy
 from bench.networks import NETWORKS
 from bench.real_networks import Network, make_trace
+from bitpim.crossbar.adc import adc_models
 from bitpim.digital.layers import prepare_layer
 from bitpim.errors import BitpimError, ConfigError
 from bitpim.machines.machine import Machine
@@ -39,7 +40,7 @@ from bitpim_traces.records import Trace
 __all__ = ["Baseline", "Journal", "Point", "Wanted", "accuracies", "baseline", "measure", "table"]
 
 MACHINES = ("dense_crossbar", "isaac", "sre", "pattern_crossbar")
-MODELS = ("clip", "floor", "round", "sign_magnitude", "symmetric")
+MODELS = adc_models(lambda model: model.takes_bits)
 BITS = tuple(range(3, 10))
 BATCH = 50
 

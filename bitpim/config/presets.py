@@ -30,6 +30,7 @@ __all__ = [
 
 _HEAD = ("machine", "name", "title")
 _DEPTH_LIMIT = 8  # presets that extend presets
+_WIDEST = 40  # of a column when settings are described; a long list goes beyond
 Values = dict[str, dict[str, Any]]
 Origins = dict[str, tuple[Any, Any]]
 S = TypeVar("S", bound=Settings)
@@ -285,7 +286,7 @@ def setting_rows(settings: Settings) -> tuple[SettingRow, ...]:
 def describe(settings: Settings) -> str:
     """Return a text a person reads: every key with value, confidence, source and meaning."""
     rows = setting_rows(settings)
-    wide = [max(len(row[i]) for row in rows) for i in (0, 1, 3)]
+    wide = [max(min(len(row[i]), _WIDEST) for row in rows) for i in (0, 1, 3)]
     lines = [f"{settings.machine}, preset {settings.name}: {settings.title}"]
     lines += [
         f"{row.key:<{wide[0]}}  {row.value:<{wide[1]}}  {row.confidence:<{wide[2]}}  "
@@ -313,7 +314,7 @@ def to_toml(settings: Settings) -> str:
 
 
 def toml_text(value: Any) -> str:
-    """Return one bool, int, float or text as TOML, which spells them as JSON does (DEL aside)."""
+    """Return a bool, int, float, text or list as TOML, which spells as JSON does (DEL aside)."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

@@ -392,7 +392,7 @@ class DenseMatrix:
             )
         lane_most = (1 << (8 * self._columns.cells.itemsize - 1)) - 1
         run = lane_most // reach
-        if low <= 0 and np.array_equal(table, np.clip(sums, low, high)):
+        if run and low <= 0 and np.array_equal(table, np.clip(sums, low, high)):
             return Transfer(low, high, run, _NO_STEPS, _NO_TABLE, least), reach * deepest
         rises = np.diff(table, prepend=0)
         steps = np.stack([sums, rises], axis=1)[rises != 0].astype(np.int64)

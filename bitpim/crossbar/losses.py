@@ -11,16 +11,17 @@ def losses_of(settings: CrossbarSettings) -> str | None:
 
     A converter whose range is calibrated may meet a partial sum that calibration did not.
     """
-    if settings.converter.adc_model == "exact":
-        return None
     converter, geometry = settings.converter, geometry_of(settings)
     least, most = _reach(geometry, settings.numbers.encoding)
     adc = converter_of(converter)
+    if adc.bits is None:
+        return None
     if converter.adc_range != "calibrated" and adc.is_lossless(least, most):
         return None
     scale = {"given": f", range {adc.full_scale} given", "calibrated": ", range calibrated"}
+    codes = f", {adc.code_table.n_codes} codes given" if adc.code_table else ""
     return (
-        f"ADC {adc.model} of {adc.bits} bit{'s' * (adc.bits != 1)}"
+        f"ADC {adc.model} of {adc.bits} bit{'s' * (adc.bits != 1)}{codes}"
         f"{scale.get(converter.adc_range, '')}, partial sums {least} to {most} of OUs of "
         f"{geometry.unit_rows} rows"
     )

@@ -122,7 +122,7 @@ class PatternMatrix:
         """The same cells, windows as high as they are; the converter's range stays the OU's."""
         geometry, adc, window = self.geometry, self.adc, self.blocks.n_positions
         if window > geometry.unit_rows:
-            if adc.full_scale is None and adc.model not in ("exact", "clip"):
+            if adc.full_scale is None and adc.takes_range:
                 adc = replace(adc, full_scale=geometry.largest_sum)
             rows = max(geometry.rows, window)
             geometry = replace(geometry, rows=rows, ou_rows=window)

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from bitpim.config import Count, Part, Settings
-from bitpim.crossbar.adc import Adc
+from bitpim.crossbar.adc import Adc, CodeTable, adc_models, either, model_named
+from bitpim.crossbar.adc.code_table import levels_of, thresholds_of
 from bitpim.crossbar.array import CrossbarGeometry
 from bitpim.crossbar.dense_layout import RowBlocks
 from bitpim.crossbar.dense_matrix import Skip
@@ -25,7 +26,6 @@ __all__ = [
 Lines = Annotated[int, Field(ge=1, le=65_536)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Figure = Annotated[float, Field(gt=0, le=1_000_000)]
-RANGELESS_MODELS = ("exact", "clip")
 
 
 def _is_bits(value: Any, least: int, most: int) -> bool:
@@ -47,6 +47,33 @@ def _width_check(least: int) -> Callable[[Any], Any]:
     return check
 
 
+def _check_adc_model(value: str) -> str:
+    if value not in adc_models():
+        raise ValueError(f"need a model of {', '.join(adc_models())}, got {value!r}")
+    return value
+
+
+def _list_adc_models(schema: dict[str, Any]) -> None:
+    schema["enum"] = list(adc_models())
+
+
+def _list_check(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a check of a list as TOML has it; frozen settings hold it as a tuple."""
+
+    def checked(value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            raise ValueError(f"need a list, such as [1, 2, 4], got {value!r}")
+        check(value)
+        return tuple(value)
+
+    return checked
+
+
+AdcModelName = Annotated[
+    str, AfterValidator(_check_adc_model), Field(json_schema_extra=_list_adc_models)
+]
+Thresholds = Annotated[tuple[int, ...], BeforeValidator(_list_check(thresholds_of))]
+Levels = Annotated[tuple[int | float | str, ...], BeforeValidator(_list_check(levels_of))]
 AdcBits = Annotated[int, Field(ge=1, le=16), BeforeValidator(_check_adc_bits)]
 WeightBits = Annotated[
     Annotated[int, Field(ge=2, le=16)] | Literal["trace"], BeforeValidator(_width_check(2))
@@ -83,13 +110,13 @@ class ConverterSettings(Part):
     dac_bits: Annotated[int, Field(ge=1, le=8)] = Field(
         description="bits of an input driven in one read"
     )
-    adc_model: Literal["exact", "clip", "floor", "round", "sign_magnitude", "symmetric"] = Field(
+    adc_model: AdcModelName = Field(
         description="transfer function; exact is no converter: the partial sum itself"
     )
     adc_bits: AdcBits = Field(description="bits of a conversion; unused by adc_model exact")
     adc_range: Literal["maximal", "given", "calibrated"] = Field(
         description="what the top code stands for: the largest partial sum an OU can have, "
-        "adc_full_scale, or what calibration saw; exact and clip know maximal only"
+        "adc_full_scale, or what calibration saw; models without a range know maximal only"
     )
     adc_full_scale: Count = Field(description="the range in levels; used by adc_range given")
     calibration_samples: Count = Field(
@@ -99,30 +126,60 @@ class ConverterSettings(Part):
         description="share of the partial sums that the range holds; used by adc_range calibrated"
     )
 
+    adc_thresholds: Thresholds = Field(
+        description="partial sums at which the code rises by one, rising; used by adc_model "
+        "code_table"
+    )
+    adc_levels: Levels = Field(
+        description="what each code stands for, one more than adc_thresholds, in levels, none "
+        "below the one before: whole numbers, decimals, or texts such as '9/7'; used by adc_model "
+        "code_table"
+    )
+
     @model_validator(mode="after")
     def _range_and_bits_fit_the_model(self) -> Self:
-        if self.adc_model in RANGELESS_MODELS and self.adc_range != "maximal":
+        model = model_named(self.adc_model)
+        if self.adc_range != "maximal" and not model.takes_range:
+            ranged = either(adc_models(lambda known: known.takes_range), "and")
             raise ValueError(
                 f"adc_range needs maximal for adc_model {self.adc_model}, got {self.adc_range}; "
-                "floor, round, sign_magnitude and symmetric take other ranges"
+                f"{ranged} take other ranges"
             )
-        if self.adc_model == "sign_magnitude" and self.adc_bits < 2:
+        if self.adc_bits < model.least_bits:
             raise ValueError(
-                f"adc_bits needs 2 to 16 for adc_model sign_magnitude, got {self.adc_bits}; one "
-                "bit is the sign"
+                f"adc_bits needs {model.least_bits} to 16 for adc_model {self.adc_model}, got "
+                f"{self.adc_bits}; {model.least_bits_because}"
             )
+        if model.takes_code_table:
+            self._check_code_table()
         return self
+
+    def _check_code_table(self) -> None:
+        n, n_codes = len(self.adc_thresholds), len(self.adc_levels)
+        if not n or n_codes != n + 1:
+            raise ValueError(
+                f"adc_model {self.adc_model} needs adc_thresholds, and adc_levels one more, got "
+                f"{n} and {n_codes}; set both"
+            )
+        if n_codes > 1 << self.adc_bits:
+            raise ValueError(
+                f"adc_bits needs {n.bit_length()} to 16 for {n_codes} adc_levels, got "
+                f"{self.adc_bits}; each level is a code"
+            )
 
     def unused(self) -> dict[str, str]:
         """Return the keys that change nothing beside the others, each with what would use it."""
-        keys = {}
+        keys, model = {}, model_named(self.adc_model)
         if self.adc_range != "given":
             keys["adc_full_scale"] = "converter.adc_range=given"
         if self.adc_range != "calibrated":
             calibrated = "converter.adc_range=calibrated"
             keys |= {"calibration_samples": calibrated, "calibration_coverage": calibrated}
-        if self.adc_model == "exact":
-            keys["adc_bits"] = "another converter.adc_model than exact"
+        if not model.takes_bits:
+            keys["adc_bits"] = f"another converter.adc_model than {self.adc_model}"
+        if not model.takes_code_table:
+            tables = either(adc_models(lambda known: known.takes_code_table))
+            keys |= dict.fromkeys(("adc_thresholds", "adc_levels"), f"converter.adc_model={tables}")
         return keys
 
 
@@ -196,7 +253,13 @@ def geometry_of(settings: CrossbarSettings) -> CrossbarGeometry:
 
 def converter_of(settings: ConverterSettings) -> Adc:
     """Return the ADC that settings describe; its range is maximal where it is to be calibrated."""
-    if settings.adc_model == "exact":
-        return Adc()
-    full_scale = settings.adc_full_scale if settings.adc_range == "given" else None
-    return Adc(settings.adc_model, settings.adc_bits, full_scale)
+    model = model_named(settings.adc_model)
+    given = settings.adc_range == "given"
+    return Adc(
+        settings.adc_model,
+        settings.adc_bits if model.takes_bits else None,
+        settings.adc_full_scale if given else None,
+        CodeTable.of(settings.adc_thresholds, settings.adc_levels)
+        if model.takes_code_table
+        else None,
+    )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, cast
 
-from bitpim.crossbar.adc import Adc, calibrate
+from bitpim.crossbar.adc import Adc, calibrate, models_for_differences
 from bitpim.crossbar.layers import CrossbarLayer
 from bitpim.crossbar.layout import Layout
 from bitpim.crossbar.losses import losses_of
@@ -95,11 +95,11 @@ class CrossbarMachine:
         """Raise where the converter does not go with the encoding, or with what is left out."""
         model, most = self.adc.model, self.coding.geometry.largest_sum
         paired = self.coding.encoding == "differential_paired"
-        if paired and model in ("floor", "round"):
+        if paired and not self.adc.reads_below_zero:
             raise ConfigError(
                 f"{self.name}: converter.adc_model {model} reads no partial sums below 0, which "
-                "numbers.encoding differential_paired gives; set converter.adc_model to clip, "
-                "sign_magnitude or symmetric"
+                "numbers.encoding differential_paired gives; set converter.adc_model to "
+                f"{models_for_differences()}"
             )
         calibrated = self.settings.converter.adc_range == "calibrated"  # then its range is to come
         least, unless = -most if paired else 0, self.layout.skips_unless

@@ -33,8 +33,19 @@ def adc(model: str, bits: int, scale: int, y: int, signed: bool) -> int | Fracti
         step = max(Fraction(1), Fraction(scale, n // 2 - 1))
         size = half_up(abs(y) / step) * step
         return size if y >= 0 else -size
+    if model != "symmetric":
+        raise ValueError(model)
     step = max(Fraction(1), Fraction(2 * scale, n - 1))
     return half_up((y + scale) / step) * step - scale
+
+
+def code_table(thresholds: Sequence[int], levels: Sequence[int | float | str], y: int) -> Fraction:
+    """Return the level of the code that a partial sum has: one for each threshold it reaches."""
+    code = 0
+    for threshold in thresholds:
+        if y >= threshold:
+            code += 1
+    return Fraction(str(levels[code]))
 
 
 def pieces(n_bits: int, piece_bits: int, signed: bool) -> list[tuple[int, int, int]]:

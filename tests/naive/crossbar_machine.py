@@ -167,6 +167,9 @@ class _Weighted:
             scale = self.g.ou_rows * (2**self.g.cell_bits - 1) * (2**dac_bits - 1)
         paired = settings.numbers.encoding == "differential_paired"
         self.convert = cache(lambda y: plain.adc(model, adc_bits, scale, y, paired))
+        if model == "code_table":
+            thresholds, levels = self.converter.adc_thresholds, self.converter.adc_levels
+            self.convert = cache(lambda y: plain.code_table(thresholds, levels, y))
         self.counts: Counter[str] = Counter()
         self.seen: Counter[int] = Counter()
         self.fixed: dict[str, int] = {}

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitpim.crossbar import adc as adc_module
-from bitpim.crossbar.adc import ADC_MODELS, Adc, calibrate, lossless_bits
+from bitpim.crossbar.adc import Adc, CodeTable, adc_models, calibrate, converter, lossless_bits
 from bitpim.errors import ConfigError
 from tests.naive import crossbar as naive
 
 SIGNED = ("sign_magnitude", "symmetric")
+FORMULAS = ("clip", "floor", "round", "sign_magnitude", "symmetric")
 
 
 @pytest.mark.parametrize(
@@ -31,32 +31,44 @@ def test_lossless_bits_of_the_literature(rows: int, cell_bits: int, bits: int) -
 
 def worked_rows(heading: str) -> dict[str, list[float]]:
     """Rows of numbers of the docstring's table that starts with those partial sums."""
-    parts = (adc_module.__doc__ or "").split("\n\n")
+    parts = (converter.__doc__ or "").split("\n\n")
     block = next(part for part in parts if heading in re.sub(r" +", " ", part))
     head, *lines = block.splitlines()
     n_sums = len(re.findall(r"\d+", head))
     rows, name = {}, ""
     for line in lines:
         words = line.split()
-        name = words[0] if words[0] in ADC_MODELS else name
+        name = words[0] if words[0] in adc_models() else name
         first = next(i for i, word in enumerate(words) if re.match(r"-?\d", word))
         numbers = [float(word) for word in words[first : first + n_sums]]
         rows[f"{name} levels" if "levels" in words else name] = numbers
     return rows
 
 
-@pytest.mark.parametrize(("heading", "least"), [("sum 0 1", 0), ("sum -9 -8", -9)])
-def test_the_worked_numbers_of_the_docstring(heading: str, least: int) -> None:
+@pytest.mark.parametrize(
+    ("heading", "least", "code_table"),
+    [
+        ("sum 0 1", 0, CodeTable.of([1, 2, 3, 5, 8], [0, 1, 2, 3.5, 6, 9])),
+        ("sum -9 -8", -9, CodeTable.of([-6, -2, 0, 1, 3, 7], [-8, -4, -1, 0, 1.5, 4, 8])),
+    ],
+)
+def test_the_worked_numbers_of_the_docstring(
+    heading: str, least: int, code_table: CodeTable
+) -> None:
     rows = worked_rows(heading)
-    models: list[Any] = [name for name in rows if name in ADC_MODELS]
-    assert len(models) >= 3
+    models = [name for name in rows if name in adc_models()]
+    assert len(models) >= 4
+    assert "code_table" in models
     for model in models:
-        adc = Adc(model, None if model == "exact" else 3)
+        codes = code_table if model == "code_table" else None
+        adc = Adc(model, None if model == "exact" else 3, code_table=codes)
         made = adc.table(least, 9).tolist()
         assert made == rows[model], model
         levels = [round(float(reading * adc.step(least, 9)), 2) for reading in made]
         assert levels == rows.get(f"{model} levels", levels), model
-    assert sum("levels" in name for name in rows) == (2 if least == 0 else 0)
+    assert sum("levels" in name for name in rows) == (3 if least == 0 else 0)
+    stated = re.sub(r"\s+", " ", converter.__doc__ or "")
+    assert ", ".join(map(str, code_table.thresholds)) + " and levels" in stated
 
 
 def test_the_steps_of_the_docstring() -> None:
@@ -69,7 +81,7 @@ def test_the_steps_of_the_docstring() -> None:
 
 
 @given(
-    st.sampled_from(ADC_MODELS[1:]),
+    st.sampled_from(FORMULAS),
     st.integers(2, 9),
     st.integers(0, 40),
     st.booleans(),
@@ -109,9 +121,9 @@ def test_signed_models_are_odd_and_meet_their_range(model: Any, bits: int, reach
     assert len(np.unique(table)) <= 2**bits - (model == "sign_magnitude")
 
 
-@pytest.mark.parametrize("model", ADC_MODELS[1:])
+@pytest.mark.parametrize("model", adc_models(lambda model: model.takes_bits))
 @pytest.mark.parametrize("bits", [0, 17, -1, None])
-def test_converters_without_bits_or_with_too_many_are_refused(model: Any, bits: int | None) -> None:
+def test_converters_without_bits_or_with_too_many_are_refused(model: str, bits: int | None) -> None:
     with pytest.raises(ConfigError, match=f"{model} needs [12] to 16 bits, got {bits}"):
         Adc(model, bits)
 

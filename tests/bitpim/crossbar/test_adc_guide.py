@@ -2,16 +2,16 @@
 
 import doctest
 import re
+import shlex
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from bitpim.crossbar.adc import ADC_MODELS, Adc, lossless_bits
+from bitpim.crossbar.adc import Adc, CodeTable, adc_models, lossless_bits
 from bitpim.errors import ConfigError
-from bitpim.machines.registry import list_presets
+from bitpim.machines.registry import list_presets, make_machine
 
 GUIDE = Path(__file__).parents[3] / "bitpim" / "crossbar" / "ADC.md"
 TEXT = GUIDE.read_text("utf-8")
@@ -37,7 +37,17 @@ class Worked:
     step: Fraction
     sums: list[int]
     readings: list[int]
+    code_table: CodeTable | None
     levels: list[float] | None = None
+
+
+def code_table_of(text: str) -> CodeTable:
+    """The last thresholds and levels that a text states."""
+    thresholds, levels = re.findall(
+        r"thresholds ([-\d, ]+) and levels\s([^.]*(?:\.\d[^.]*)*)\.", text
+    )[-1]
+    given = [level.strip(' "') for level in levels.split(",")]
+    return CodeTable.of([int(sum_) for sum_ in thresholds.split(",")], given)
 
 
 def transfer_rows() -> list[Worked]:
@@ -52,15 +62,15 @@ def transfer_rows() -> list[Worked]:
                 continue
             ends = int(bounds[0]), int(bounds[1])
             sums, readings = ([int(cell) for cell in line] for line in (head[2:], cells))
-            found.append(Worked(label, ends, Fraction(step), sums, readings))
+            table = code_table_of(before) if label.startswith("code_table") else None
+            found.append(Worked(label, ends, Fraction(step), sums, readings, table))
     return found
 
 
 def test_the_guide_shows_every_model_and_all_kinds_of_ranges() -> None:
     labels = [row.label for row in transfer_rows()]
-    assert len(labels) == 25
-    words = {label.partition(",")[0] for label in labels}
-    assert words == {"exact", "clip", "floor", "round", "sign_magnitude", "symmetric"}
+    assert len(labels) == 27
+    assert {label.partition(",")[0] for label in labels} == set(adc_models())
     assert sum("range" in label for label in labels) == 4
 
 
@@ -68,8 +78,8 @@ def test_the_guide_shows_every_model_and_all_kinds_of_ranges() -> None:
 def test_transfer_functions(row: Worked) -> None:
     match = ROW.match(row.label)
     assert match is not None
-    model: Any = match[1]
-    adc = Adc(model, int(match[2]) if match[2] else None, int(match[3]) if match[3] else None)
+    bits, full_scale = (int(text) if text else None for text in match.groups()[1:])
+    adc = Adc(match[1], bits, full_scale, row.code_table)
     table = adc.table(*row.bounds)
     assert [int(table[s - row.bounds[0]]) for s in row.sums] == row.readings
     assert adc.step(*row.bounds) == row.step
@@ -83,12 +93,16 @@ def test_the_steps_of_the_models() -> None:
     (_, *rows) = next(rows for _, rows in tables() if rows[0] == ["model", "reading", "step"])
     found = {}
     for names, _, step in rows:
+        if step == "1 / common denominator of the levels":
+            codes = CodeTable.of([1], [0, "5/6"])
+            assert names == "`code_table`"
+            assert Adc("code_table", 5, code_table=codes).step(0, 100) == Fraction(1, 6)
+            continue
         divisor = {"1": 1, "range / (2^B - 1)": 31, "range / (2^(B-1) - 1)": 15}[step]
         for name in re.findall(r"`(\w+)`", names):
             found[name] = Fraction(1) if divisor == 1 else Fraction(100, divisor)
-    models: list[Any] = list(found)
-    assert tuple(models) == ADC_MODELS
-    for model in models:
+    assert {*found, "code_table"} == set(adc_models())
+    for model in found:
         adc = Adc(model, None if model == "exact" else 5)
         least = 0 if model in ("floor", "round") else -100
         assert adc.step(least, 100) == found[model]
@@ -110,7 +124,7 @@ def test_lossless_bits() -> None:
 
 def test_the_examples_run() -> None:
     results = doctest.testfile(str(GUIDE), module_relative=False, encoding="utf-8")
-    assert results.attempted >= 10
+    assert results.attempted >= 20
     assert results.failed == 0
 
 
@@ -120,10 +134,12 @@ def test_what_the_guide_calls_an_error_is_one() -> None:
             Adc("clip", bits)
     with pytest.raises(ConfigError, match="sign_magnitude needs 2"):
         Adc("sign_magnitude", 1)
-    for model in ("floor", "round"):
-        signless: Any = model
+    unsigned = CodeTable.of([1, 2, 5, 7], range(5))
+    for adc in (Adc("floor", 3), Adc("round", 3), Adc("code_table", 3, code_table=unsigned)):
         with pytest.raises(ConfigError, match="at least 0"):
-            Adc(signless, 3).table(-9, 9)
+            adc.table(-9, 9)
+    with pytest.raises(ConfigError, match="code_table needs 3 to 16 bits, got 2"):
+        Adc("code_table", 2, code_table=unsigned)
     with pytest.raises(ConfigError, match="clip reads"):
         Adc("clip", 3, 9)
 
@@ -134,3 +150,15 @@ def test_what_the_guide_says_of_differences() -> None:
     assert len(set(Adc("sign_magnitude", 3).table(-9, 9).tolist())) == 2**3 - 1
     assert len(set(Adc("symmetric", 3).table(-9, 9).tolist())) == 2**3
     assert Adc("clip", 8).table(0, 384).max() == 255
+
+
+def test_the_command_lines_of_the_guide_are_accepted() -> None:
+    text = TEXT.replace("\\\n", "")
+    lines = re.findall(r"^    bitpim (?:config show|replay \S+) (.*)", text, re.M)
+    assert len(lines) == 4
+    for line in lines:
+        words = shlex.split(line)
+        name = words[words.index("-m") + 1] if "-m" in words else words[0]
+        preset = words[words.index("-p") + 1] if "-p" in words else None
+        assigned = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
+        assert make_machine(name, preset, assigned).name == name

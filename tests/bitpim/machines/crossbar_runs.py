@@ -1,8 +1,10 @@
 """Crossbar machines and networks to run them on, and what has to hold of each run."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +16,7 @@ from bitpim.machines.registry import make_machine
 from bitpim.verify.reference import run_network
 from bitpim_traces.masks import LayerMask, masks_from_codes, with_masks
 from bitpim_traces.records import Geometry, LayerRecord, TensorRecord, Trace
+from tests.naive import crossbar as plain
 from tests.naive import crossbar_machine as naive
 from tests.one_layer import one_layer, quantization
 from tests.strategies import small_trace
@@ -26,6 +29,7 @@ __all__ = [
     "cases",
     "check_lossless",
     "check_naive",
+    "code_tables",
     "machine",
     "prune",
     "run",
@@ -193,6 +197,34 @@ class Case(NamedTuple):
 
 
 @st.composite
+def code_tables(
+    draw: st.DrawFn, bits: int, *, signed: bool, quiet: bool
+) -> tuple[list[int], list[int | float | str]]:
+    """Draw thresholds and levels of at most so many bits, these as presets spell them.
+
+    With `signed` a threshold is at most 0; with `quiet` a sum of 0 reads as 0.
+    """
+    low = -60 if signed or draw(st.booleans()) else 0
+    found = draw(st.sets(st.integers(low, 60), min_size=1, max_size=(1 << bits) - 1))
+    thresholds = sorted(found)
+    if signed and thresholds[0] > 0:
+        thresholds[0] *= -1
+    unit = draw(st.sampled_from([1, 2, 3, 7, 10]))
+    n = len(thresholds) + 1
+    counts = sorted(draw(st.lists(st.integers(-150, 150), min_size=n, max_size=n)))
+    if quiet:
+        at_zero = counts[sum(threshold <= 0 for threshold in thresholds)]
+        counts = [count - at_zero for count in counts]
+    return thresholds, [_spelled(Fraction(count, unit)) for count in counts]
+
+
+def _spelled(level: Fraction) -> int | float | str:
+    if level.denominator == 1:
+        return int(level)
+    return str(level) if level.denominator in (3, 7) else float(level)
+
+
+@st.composite
 def assignments(draw: st.DrawFn, name: str, *, lossy: bool) -> dict[str, Any]:
     """Draw settings of a machine, small and ragged, except for the bits of weights and inputs."""
     rows, columns = draw(st.integers(1, 40)), draw(st.integers(1, 24))
@@ -213,11 +245,17 @@ def assignments(draw: st.DrawFn, name: str, *, lossy: bool) -> dict[str, Any]:
     if lossy:
         models = ["clip", "sign_magnitude", "symmetric"]
         models += ["floor", "round"] * (encoding != "differential_paired")
-        model = draw(st.sampled_from(models[:2] if name == "sre" else models))
-        found["converter.adc_model"] = model
-        found["converter.adc_bits"] = draw(st.integers(2 if model == "sign_magnitude" else 1, 4))
+        if name == "sre":
+            models = models[:2]
+        model = draw(st.sampled_from([*models, "code_table"]))
+        bits = draw(st.integers(2 if model == "sign_magnitude" else 1, 4))
+        found["converter.adc_model"], found["converter.adc_bits"] = model, bits
         found["numbers.overflow"] = "saturate"
-        if model != "clip" and draw(st.booleans()):
+        if model == "code_table":
+            signed, quiet = encoding == "differential_paired", name == "sre" or draw(st.booleans())
+            thresholds, levels = draw(code_tables(bits, signed=signed, quiet=quiet))
+            found["converter.adc_thresholds"], found["converter.adc_levels"] = thresholds, levels
+        elif model != "clip" and draw(st.booleans()):
             found["converter.adc_range"] = "given"
             found["converter.adc_full_scale"] = draw(st.integers(1, 40))
     if name == "sre":
@@ -228,6 +266,8 @@ def assignments(draw: st.DrawFn, name: str, *, lossy: bool) -> dict[str, Any]:
     found["mapping.row_blocks"] = draw(st.sampled_from(["array", "window"]))
     skips = ["none", "bit_plane", "vector"]
     quiet = found["converter.adc_model"] != "symmetric"
+    if found["converter.adc_model"] == "code_table":
+        quiet = not plain.code_table(thresholds, levels, 0)
     found["mapping.zero_skip"] = draw(st.sampled_from(skips if quiet else skips[:1]))
     if name == "pattern_crossbar":
         found["mapping.pad_ou_columns"] = draw(st.booleans())
@@ -308,4 +348,4 @@ def cases(draw: st.DrawFn, name: str, *, lossy: bool = False) -> Case:
 
 
 def _toml(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return value if isinstance(value, str) else json.dumps(value)
