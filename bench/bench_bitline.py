@@ -130,7 +130,7 @@ def over_numpy(name: str, times: int, ratio: Ratio) -> None:
             for rows, carry, tag in slabs:
                 run_with_numpy(table, rows, carry, tag)
 
-    again = replace(program, entry=())  # the carry is as the run before left it
+    again = replace(program, clear_before=())  # the carry is as the run before left it
 
     def ours() -> None:
         for _ in range(times):

@@ -49,14 +49,15 @@ def show(
 ) -> None:
     """Print a program row by row."""
     from bitpim.programs.catalog import catalog_program
-    from bitpim.programs.family import SRAM
 
     program = catalog_program(name, _widths(bits, weight_bits, accumulator_bits, rows))
     if not json:
         typer.echo("\n".join(program.listing()))
         return
+    family = program.family
     row = {
         "name": program.name,
+        "family": family.name,
         "cycles": program.n_steps,
         "counts": program.counts.as_dict(),
         "entry": list(program.entry),
@@ -66,11 +67,11 @@ def show(
         ],
         "steps": [
             {
-                "opcode": SRAM[opcode].mnemonic,
+                "opcode": family.by_code[opcode].mnemonic,
                 "a": a,
                 "b": b,
                 "dst": dst,
-                "if_tag": bool(predicate),
+                **{p.name.lower(): predicate == p.code for p in family.predicates},
                 "rows": operands,
                 "note": note,
             }

@@ -6,7 +6,7 @@ its last step leaves it. Cycle formulas are those of Neural Cache.
 """
 
 from bitpim.programs import fragments
-from bitpim.programs.assembler import ProgramBuilder
+from bitpim.programs.assembler import Assembler
 from bitpim.programs.fragments import need_width
 from bitpim.programs.program import Field, Program
 from bitpim_kernels import opcodes as op
@@ -33,7 +33,7 @@ def add(x: Field, y: Field, to: Field, *, signed: bool = False, n_rows: int = 25
     """
     need_width("add", y, len(x))
     need_width("add", to, len(x) + 1)
-    b = ProgramBuilder("add", n_rows, carry_clear=True)
+    b = Assembler("add", n_rows, clear_before=(op.CARRY,))
     b.reads(x, y)
     b.writes(to)
     for bit in range(len(x)):
@@ -67,7 +67,7 @@ def subtract(
     need_width("subtract", y, n)
     need_width("subtract", y_complement, n)
     need_width("subtract", to, n + (len(to) > n))
-    b = ProgramBuilder("subtract", n_rows)
+    b = Assembler("subtract", n_rows)
     b.reads(x, y)
     b.writes(to, y_complement)
     fragments.complement(b, y, y_complement)
@@ -105,7 +105,7 @@ def multiply(
     variants derived).
     """
     need_width("multiply", to, len(a) + len(w))
-    b = ProgramBuilder("multiply", n_rows)
+    b = Assembler("multiply", n_rows)
     b.reads(a, w)
     b.writes(to)
     _declare_complement(b, a, a_complement)
@@ -113,7 +113,7 @@ def multiply(
     return b.build()
 
 
-def _declare_complement(b: ProgramBuilder, a: Field, a_complement: Field | None) -> None:
+def _declare_complement(b: Assembler, a: Field, a_complement: Field | None) -> None:
     if a_complement is not None:
         need_width(b.name, a_complement, len(a))
         b.writes(a_complement)
@@ -140,7 +140,7 @@ def multiply_accumulate(
     """
     need_width("multiply_accumulate", product, len(a) + len(w))
     need_width("multiply_accumulate", total, len(product), at_least=True)
-    b = ProgramBuilder("multiply_accumulate", n_rows)
+    b = Assembler("multiply_accumulate", n_rows)
     b.reads(a, w)
     b.changes(total)
     b.writes(product)
@@ -159,7 +159,7 @@ def accumulate(x: Field, total: Field, *, signed: bool = False, n_rows: int = 25
     Cycles: w_total + 1. Source: derived.
     """
     need_width("accumulate", total, len(x), at_least=True)
-    b = ProgramBuilder("accumulate", n_rows)
+    b = Assembler("accumulate", n_rows)
     b.reads(x)
     b.changes(total)
     b.step(op.CARRY_RESET)
@@ -176,7 +176,7 @@ def subtract_from(
     """
     need_width("subtract_from", total, len(x), at_least=True)
     need_width("subtract_from", x_complement, len(x))
-    b = ProgramBuilder("subtract_from", n_rows)
+    b = Assembler("subtract_from", n_rows)
     b.reads(x)
     b.changes(total)
     b.writes(x_complement)
@@ -189,7 +189,7 @@ def add_constant(x: Field, value: int, *, n_rows: int = 256) -> Program:
 
     Cycles: n + 1, whatever the value. Source: derived.
     """
-    b = ProgramBuilder("add_constant", n_rows)
+    b = Assembler("add_constant", n_rows)
     b.changes(x)
     b.step(op.CARRY_RESET)
     fragments.add_constant(b, x, value, x, signed=True)
@@ -219,7 +219,7 @@ def divide(
     n = len(dividend)
     for field in (divisor, quotient, remainder, complement, difference):
         need_width("divide", field, n)
-    b = ProgramBuilder("divide", n_rows)
+    b = Assembler("divide", n_rows)
     b.reads(dividend, divisor)
     b.writes(quotient, remainder, complement, difference)
     fragments.copy(b, dividend, remainder, note="start with the dividend")
@@ -242,7 +242,7 @@ def reduction_step(
     """
     v = len(moved)
     need_width("reduction_step", value, v + (len(value) > v))
-    b = ProgramBuilder("reduction_step", n_rows, carry_clear=True)
+    b = Assembler("reduction_step", n_rows, clear_before=(op.CARRY,))
     b.reads(moved)
     b.changes_low(value, v)
     grows = len(value) > v

@@ -1,53 +1,23 @@
-"""The builder of programs: every step is checked against the rules of the array as it is added.
+"""The assembler of programs: every step is checked against its family's record as it is added.
 
 Besides the form of a step (rows in range, at most two activated, latches loaded before use) the
-builder follows what each row holds. A row may be read only under the name it was written by, so a
+assembler follows what each row holds. A row may be read only under the name it was written by, so a
 destination that clobbers a source still needed, a scratch row read before it was written, and a
 predicated write that would leave stale bits are all found when the program is built.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from bitpim.errors import ProgramError
-from bitpim.programs.family import SRAM, Opcode
-from bitpim.programs.program import CARRY_CLEAR, Field, Program, Row, table_counts
-from bitpim_kernels import opcodes as op
+from bitpim.programs.family import check_step
+from bitpim.programs.program import Field, Program, Row, table_counts
+from bitpim_kernels.family import ALWAYS, N_FIELDS, NO_ROW, Family, Opcode
+from bitpim_kernels.opcodes import SRAM
 
-__all__ = ["ProgramBuilder", "check_step"]
-
-
-def check_step(step: Sequence[int], n_rows: int, where: str) -> Opcode:
-    """Return the rules of a step's opcode after checking the form of the step.
-
-    Raises
-    ------
-    ProgramError
-        The opcode is unknown, a row is missing, superfluous or out of range.
-    """
-    code, a, b, dst, predicate = (int(number) for number in step)
-    opcode = SRAM.get(code)
-    if opcode is None:
-        raise ProgramError(f"{where}: need an opcode of the sram family, got {code}")
-    where = f"{where} ({opcode.mnemonic})"
-    n_given = (a != op.NO_ROW) + (b != op.NO_ROW)
-    if n_given != opcode.n_sources or (a == op.NO_ROW and b != op.NO_ROW):
-        raise ProgramError(f"{where}: need {opcode.n_sources} activated rows, got {n_given}")
-    if opcode.writes == "must" and dst == op.NO_ROW:
-        raise ProgramError(f"{where}: need a destination row, got none")
-    if opcode.writes == "never" and dst != op.NO_ROW:
-        raise ProgramError(f"{where}: need no destination row, got {dst}; it writes a latch")
-    for row in (a, b, dst):
-        if row != op.NO_ROW and not 0 <= row < n_rows:
-            raise ProgramError(f"{where}: need a row in 0..{n_rows - 1}, got {row}")
-    if predicate not in (op.ALWAYS, op.IF_TAG) or (predicate == op.IF_TAG and dst == op.NO_ROW):
-        raise ProgramError(
-            f"{where}: need predicate ALWAYS, or IF_TAG on a row write, got {predicate}"
-        )
-    return opcode
+__all__ = ["Assembler"]
 
 
 @dataclass(slots=True)
@@ -59,7 +29,7 @@ class _Holds:
     kept: bool = False
 
 
-class ProgramBuilder:
+class Assembler:
     """Collect the steps of one program and check each.
 
     Declare every field first: `reads` (operands, kept), `changes` (operands that the program
@@ -69,15 +39,28 @@ class ProgramBuilder:
     ----------
     name : what the program computes
     n_rows : rows of the array it is meant for
-    carry_clear : the program counts on a clear carry latch when it starts
+    clear_before : symbols of the latches that the program counts on being clear when it starts
+    family : the logic family of its steps
     """
 
-    def __init__(self, name: str, n_rows: int = 256, *, carry_clear: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        n_rows: int = 256,
+        *,
+        clear_before: Collection[str] = (),
+        family: Family = SRAM,
+    ) -> None:
         self.name = name
         self.n_rows = n_rows
-        self._entry = (CARRY_CLEAR,) if carry_clear else ()
-        self._carry: Literal["unknown", "clear", "loaded"] = "clear" if carry_clear else "unknown"
-        self._tag_loaded = False
+        self.family = family
+        if strange := set(clear_before) - family.latch_names.keys():
+            raise ProgramError(
+                f"program {name}: need latches of the {family.name} family, "
+                f"{', '.join(family.latch_names) or 'which has none'}; got {', '.join(strange)}"
+            )
+        self._clear_before = self._in_order(clear_before)
+        self._loaded, self._clear = set(clear_before), set(clear_before)
         self._holds: dict[int, _Holds] = {}
         self._fields: dict[str, Field] = {}
         self._steps: list[tuple[int, int, int, int, int]] = []
@@ -112,10 +95,10 @@ class ProgramBuilder:
         opcode: int,
         *sources: Row,
         to: Row | None = None,
-        if_tag: bool = False,
+        predicate: int = ALWAYS,
         note: str = "",
     ) -> None:
-        """Add one step: activate `sources`, write to row `to`, only where T if `if_tag`.
+        """Add one step: activate `sources`, write to row `to` in the lanes of a predicate.
 
         Raises
         ------
@@ -127,17 +110,17 @@ class ProgramBuilder:
             rows = ", ".join(str(row) for row in sources)
             raise ProgramError(f"{where}: need at most two activated rows, got {rows}")
         a, b = (*sources, None, None)[:2]
-        predicate = op.IF_TAG if if_tag else op.ALWAYS
-        row_a, row_b, dst = (op.NO_ROW if row is None else row.row for row in (a, b, to))
+        row_a, row_b, dst = (NO_ROW if row is None else row.row for row in (a, b, to))
         numbers = (opcode, row_a, row_b, dst, predicate)
-        rules = check_step(numbers, self.n_rows, where)
+        rules = check_step(numbers, self.n_rows, where, self.family)
         where = f"{where} ({rules.mnemonic})"
-        self._check_latches(rules, if_tag, where)
+        self._check_latches(rules, predicate, where)
         for row in sources:
             self._check_read(row, where)
         if to is not None:
-            self._check_write(to, if_tag, where)
-        self._update_latches(opcode, rules)
+            self._check_write(to, rules, predicate, where)
+            self._holds[to.row] = _Holds(str(to), f"step {len(self._steps)}")
+        self._update_latches(rules)
         self._steps.append(numbers)
         self._operands.append((str(a or ""), str(b or ""), str(to or "")))
         self._notes.append(note)
@@ -157,19 +140,20 @@ class ProgramBuilder:
                         f"program {self.name}: need every declared row used, got {row} on row "
                         f"{row.row} never written; declare a narrower field"
                     )
-        table = np.array(self._steps, np.int32).reshape(-1, op.N_FIELDS)
+        table = np.array(self._steps, np.int32).reshape(-1, N_FIELDS)
         table.setflags(write=False)
         fields = tuple(self._fields.values())
         return Program(
             self.name,
+            self.family,
             table,
             tuple(self._operands),
             tuple(self._notes),
             fields,
-            self._entry,
+            self._clear_before,
             max((field.stop for field in fields), default=0),
-            self._carry == "clear",
-            table_counts(table),
+            self._in_order(self._clear),
+            table_counts(table, self.family),
         )
 
     def _declare(self, field: Field) -> None:
@@ -193,16 +177,24 @@ class ProgramBuilder:
                 )
             self._holds[row.row] = _Holds(str(row), "entry", kept)
 
-    def _check_latches(self, rules: Opcode, if_tag: bool, where: str) -> None:
-        if (if_tag or rules.tag in ("uses", "both")) and not self._tag_loaded:
-            raise ProgramError(f"{where}: need the tag latch loaded before; add a tag load")
-        if rules.carry in ("uses", "both") and self._carry == "unknown":
-            raise ProgramError(f"{where}: need the carry latch set before; add CARRY_RESET or _SET")
+    def _in_order(self, symbols: Collection[str]) -> tuple[str, ...]:
+        return tuple(symbol for symbol in self.family.latch_names if symbol in symbols)
 
-    def _update_latches(self, opcode: int, rules: Opcode) -> None:
-        if rules.carry in ("loads", "both"):
-            self._carry = "clear" if opcode == op.CARRY_RESET else "loaded"
-        self._tag_loaded = self._tag_loaded or rules.tag in ("loads", "both")
+    def _check_latches(self, rules: Opcode, predicate: int, where: str) -> None:
+        asked = self.family.where[predicate]
+        used = rules.uses | {asked} if asked else rules.uses
+        for symbol in sorted(used - self._loaded):
+            raise ProgramError(
+                f"{where}: need the {self.family.latch_names[symbol]} latch loaded before; add one "
+                f"of {', '.join(self.family.loaders(symbol))}"
+            )
+
+    def _update_latches(self, rules: Opcode) -> None:
+        if rules.loads:
+            self._loaded.add(rules.loads)
+            self._clear.discard(rules.loads)
+            if rules.update == "0":
+                self._clear.add(rules.loads)
 
     def _check_read(self, row: Row, where: str) -> None:
         held = self._holds.get(row.row)
@@ -214,7 +206,7 @@ class ProgramBuilder:
                 "its destination clobbered a source still needed"
             )
 
-    def _check_write(self, row: Row, if_tag: bool, where: str) -> None:
+    def _check_write(self, row: Row, rules: Opcode, predicate: int, where: str) -> None:
         held = self._holds.get(row.row)
         field = self._fields.get(row.name)
         if field is None or not field.start <= row.row < field.stop:
@@ -224,9 +216,14 @@ class ProgramBuilder:
                 f"{where}: need row {row.row} kept, because it holds the operand {held.name}; got "
                 f"a write of {row}"
             )
-        if if_tag and (held is None or held.name != str(row)):
+        if held is not None and held.name == str(row):
+            return
+        if predicate != ALWAYS:
             raise ProgramError(
                 f"{where}: need {row} written in all lanes before a predicated write, or lanes "
-                f"without the tag keep stale bits"
+                f"where {self.family.where[predicate]} is 0 keep stale bits"
             )
-        self._holds[row.row] = _Holds(str(row), f"step {len(self._steps)}")
+        if "D" in rules.reads:
+            raise ProgramError(
+                f"{where}: need {row} written before, because what it holds enters the result"
+            )

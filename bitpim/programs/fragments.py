@@ -1,7 +1,7 @@
-"""Pieces of programs: each adds its steps to a builder whose fields are declared already."""
+"""Pieces of programs: each adds its steps to an assembler whose fields are declared already."""
 
 from bitpim.errors import ProgramError
-from bitpim.programs.assembler import ProgramBuilder
+from bitpim.programs.assembler import Assembler
 from bitpim.programs.program import Field, Row
 from bitpim_kernels import opcodes as op
 
@@ -47,28 +47,30 @@ def bit_of(value: int, bit: int) -> int:
     return value >> bit & 1
 
 
-def copy(b: ProgramBuilder, x: Field, to: Field, *, if_tag: bool = False, note: str = "") -> None:
+def copy(b: Assembler, x: Field, to: Field, *, predicate: int = op.ALWAYS, note: str = "") -> None:
     """Copy row by row, lowest first."""
     for bit in range(len(to)):
-        b.step(op.COPY, x[bit], to=to[bit], if_tag=if_tag, note=note)
+        b.step(op.COPY, x[bit], to=to[bit], predicate=predicate, note=note)
 
 
-def complement(b: ProgramBuilder, x: Field, to: Field) -> None:
+def complement(b: Assembler, x: Field, to: Field) -> None:
     """Write the complement of each row."""
     for bit in range(len(x)):
         b.step(op.NOT, x[bit], to=to[bit], note=f"complement of {x.name}")
 
 
 def put_constant(
-    b: ProgramBuilder, value: int, to: Field, *, if_tag: bool = False, note: str = ""
+    b: Assembler, value: int, to: Field, *, predicate: int = op.ALWAYS, note: str = ""
 ) -> None:
     """Write a constant, the same in every lane."""
     for bit in range(len(to)):
-        b.step(op.ONE if bit_of(value, bit) else op.ZERO, to=to[bit], if_tag=if_tag, note=note)
+        b.step(
+            op.ONE if bit_of(value, bit) else op.ZERO, to=to[bit], predicate=predicate, note=note
+        )
 
 
 def multiply(
-    b: ProgramBuilder,
+    b: Assembler,
     a: Field,
     w: Field,
     to: Field,
@@ -97,7 +99,7 @@ def multiply(
             b.step(op.COPY, to[i + n_a - 1], to=to[i + n_a], note="extend the sign")
         b.step(op.TAG_LOAD, w[i], note=f"bit {i} of {w.name} decides")
         if i == 0 and not last:
-            copy(b, a, to[:n_a], if_tag=True, note=f"first partial product: {a.name}")
+            copy(b, a, to[:n_a], predicate=op.IF_TAG, note=f"first partial product: {a.name}")
             if a_signed:
                 b.step(op.COPY, to[n_a - 1], to=to[n_a], note="extend the sign")
             continue
@@ -106,17 +108,19 @@ def multiply(
         sign = "-" if last else "+"
         for j in range(n_a):
             row = to[i + j]
-            b.step(op.ADD, row, addend[j], to=row, if_tag=True, note=f"{sign} {a.name} * 2^{i}")
+            b.step(
+                op.ADD, row, addend[j], to=row, predicate=op.IF_TAG, note=f"{sign} {a.name} * 2^{i}"
+            )
         top = to[i + n_a]
         if a_signed:
-            b.step(op.ADD, top, addend[-1], to=top, if_tag=True, note=f"sign of {a.name}")
+            b.step(op.ADD, top, addend[-1], to=top, predicate=op.IF_TAG, note=f"sign of {a.name}")
         elif last:
-            b.step(op.ADD_ONES, top, to=top, if_tag=True, note="borrow becomes the sign")
+            b.step(op.ADD_ONES, top, to=top, predicate=op.IF_TAG, note="borrow becomes the sign")
         else:
-            b.step(op.CARRY_STORE, to=top, if_tag=True)
+            b.step(op.CARRY_STORE, to=top, predicate=op.IF_TAG)
 
 
-def accumulate(b: ProgramBuilder, x: Field, total: Field, *, x_signed: bool) -> None:
+def accumulate(b: Assembler, x: Field, total: Field, *, x_signed: bool) -> None:
     """Add `x` to a wider `total` in place; the carry latch is given."""
     for bit, row in enumerate(total):
         if bit < len(x) or x_signed:
@@ -126,7 +130,7 @@ def accumulate(b: ProgramBuilder, x: Field, total: Field, *, x_signed: bool) -> 
 
 
 def subtract_from(
-    b: ProgramBuilder, x: Field, x_complement: Field, total: Field, *, x_signed: bool
+    b: Assembler, x: Field, x_complement: Field, total: Field, *, x_signed: bool
 ) -> None:
     """Subtract `x` from a wider `total` in place."""
     complement(b, x, x_complement)
@@ -139,7 +143,7 @@ def subtract_from(
             b.step(op.ADD_ONES, row, to=row, note="borrow on")
 
 
-def subtract_carries(b: ProgramBuilder, x: Field, y: Field, y_complement: Field) -> None:
+def subtract_carries(b: Assembler, x: Field, y: Field, y_complement: Field) -> None:
     """Leave C = (x >= y), unsigned, without writing the difference."""
     complement(b, y, y_complement)
     b.step(op.CARRY_SET)
@@ -147,7 +151,7 @@ def subtract_carries(b: ProgramBuilder, x: Field, y: Field, y_complement: Field)
         b.step(op.ADD, x[bit], y_complement[bit], note=f"borrow of {x.name} - {y.name}")
 
 
-def add_constant(b: ProgramBuilder, x: Field, value: int, to: Field, *, signed: bool) -> None:
+def add_constant(b: Assembler, x: Field, value: int, to: Field, *, signed: bool) -> None:
     """Write x + value + C; above its width `x` is extended by its sign, or by zeros."""
     note = f"+ {value}" if value else "carry on"
     for bit, row in enumerate(to):
@@ -160,7 +164,7 @@ def add_constant(b: ProgramBuilder, x: Field, value: int, to: Field, *, signed: 
             b.step(op.ADD_ONES if one else op.ADD_ROW, row, to=row, note=note)
 
 
-def _at_least(b: ProgramBuilder, x: Field, value: int, *, signed: bool) -> None:
+def _at_least(b: Assembler, x: Field, value: int, *, signed: bool) -> None:
     """Leave C = (x >= value)."""
     b.step(op.CARRY_SET)
     for bit in range(len(x)):
@@ -171,7 +175,7 @@ def _at_least(b: ProgramBuilder, x: Field, value: int, *, signed: bool) -> None:
         b.step(opcode, x[bit], note=f"{x.name} >= {value}?")
 
 
-def _at_most(b: ProgramBuilder, x: Field, value: int, *, signed: bool) -> None:
+def _at_most(b: Assembler, x: Field, value: int, *, signed: bool) -> None:
     """Leave C = (x <= value)."""
     b.step(op.CARRY_SET)
     for bit in range(len(x)):
@@ -182,9 +186,7 @@ def _at_most(b: ProgramBuilder, x: Field, value: int, *, signed: bool) -> None:
         b.step(opcode, x[bit], note=f"{x.name} <= {value}?")
 
 
-def clamp(
-    b: ProgramBuilder, x: Field, bounds: tuple[int, int], *, signed: bool, n_bits: int
-) -> None:
+def clamp(b: Assembler, x: Field, bounds: tuple[int, int], *, signed: bool, n_bits: int) -> None:
     """Replace `x` by a bound where it lies outside.
 
     The upper bound is tested on all rows, so the lower is written to all; after the upper only
@@ -193,17 +195,17 @@ def clamp(
     low, high = bounds
     _at_least(b, x, low, signed=signed)
     b.step(op.TAG_FROM_NOT_CARRY, note=f"below {low}")
-    put_constant(b, low, x, if_tag=True, note=f"clamp to {low}")
+    put_constant(b, low, x, predicate=op.IF_TAG, note=f"clamp to {low}")
     _at_most(b, x, high, signed=signed)
     b.step(op.TAG_FROM_NOT_CARRY, note=f"above {high}")
-    put_constant(b, high, x[:n_bits], if_tag=True, note=f"clamp to {high}")
+    put_constant(b, high, x[:n_bits], predicate=op.IF_TAG, note=f"clamp to {high}")
 
 
-def negate_if(b: ProgramBuilder, x: Field, flag: Row) -> None:
+def negate_if(b: Assembler, x: Field, flag: Row) -> None:
     """Negate `x` in place where a row is set."""
     b.step(op.TAG_LOAD, flag, note=f"negate where {flag}")
     for row in x:
-        b.step(op.NOT, row, to=row, if_tag=True)
+        b.step(op.NOT, row, to=row, predicate=op.IF_TAG)
     b.step(op.CARRY_SET)
     b.step(op.ADD_ROW, flag, note=f"C = {flag}")
     for row in x:
@@ -211,7 +213,7 @@ def negate_if(b: ProgramBuilder, x: Field, flag: Row) -> None:
 
 
 def divide(
-    b: ProgramBuilder,
+    b: Assembler,
     divisor: Field,
     quotient: Field,
     remainder: Field,
@@ -234,4 +236,4 @@ def divide(
             b.step(op.ADD_ROW, divisor_complement[j], note="zero - divisor")
         b.step(op.TAG_FROM_CARRY, note="it fits")
         b.step(op.TAG_STORE, to=quotient[n - i])
-        copy(b, difference[:i], window, if_tag=True, note="keep the difference")
+        copy(b, difference[:i], window, predicate=op.IF_TAG, note="keep the difference")

@@ -1,4 +1,4 @@
-"""Micro-programs as data: a table of array steps, its listing, and the builder that checks it.
+"""Micro-programs as data: a table of array steps, their logic family, their listing.
 
 One step is one array cycle, so the length of a program is its cycle count. A program is built once
 for given rows and widths and holds no state; nothing in it depends on the numbers it will meet.
@@ -16,12 +16,10 @@ import numpy.typing as npt
 
 from bitpim.counts import Counts
 from bitpim.errors import ProgramError
-from bitpim.programs.family import SRAM
-from bitpim_kernels import opcodes as op
+from bitpim_kernels.family import ROWS, Family
+from bitpim_kernels.opcodes import SRAM
 
-__all__ = ["CARRY_CLEAR", "Field", "Program", "Row", "join", "table_counts"]
-
-CARRY_CLEAR = "carry latch clear"
+__all__ = ["Field", "Program", "Row", "join", "need_family", "table_counts"]
 
 Table = npt.NDArray[np.int32]
 
@@ -98,35 +96,44 @@ class Field:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Program:
-    """A table of steps that its builder has checked.
+    """A table of steps that its assembler has checked.
 
     Attributes
     ----------
     name : what it computes
+    family : the logic family of its steps
     table : (n_steps, 5) int32, read-only: opcode, a, b, dst, predicate
     operands : names of the rows a, b and dst of each step, "" where there is none
     notes : one line for each step, often ""
     fields : the rows it was given, by name
-    entry : what must hold before it runs, e.g. `CARRY_CLEAR`
+    clear_before : symbols of the latches that must be clear before it runs
     n_rows : rows an array needs to hold it
-    carry_clear_after : the carry latch is known to be clear when it ends
+    clear_after : symbols of the latches known to be clear when it ends
     counts : events of one run on one array
     """
 
     name: str
+    family: Family
     table: Table
     operands: tuple[tuple[str, str, str], ...]
     notes: tuple[str, ...]
     fields: tuple[Field, ...]
-    entry: tuple[str, ...]
+    clear_before: tuple[str, ...]
     n_rows: int
-    carry_clear_after: bool
+    clear_after: tuple[str, ...]
     counts: Counts
 
     @property
     def n_steps(self) -> int:
         """Array cycles."""
         return int(self.table.shape[0])
+
+    @property
+    def entry(self) -> tuple[str, ...]:
+        """What must hold before it runs, a line each."""
+        return tuple(
+            f"{self.family.latch_names[symbol]} latch clear" for symbol in self.clear_before
+        )
 
     def field(self, name: str) -> Field:
         """Return a field by its name."""
@@ -148,24 +155,42 @@ class Program:
         return lines
 
     def _line(self, step: int) -> str:
-        opcode = SRAM[int(self.table[step, 0])]
-        a, b, dst = self.operands[step]
-        where = " where T" if self.table[step, 4] == op.IF_TAG else ""
-        parts = [f"{dst} = {opcode.result}{where}" if dst else "", opcode.latch]
-        text = _with_rows(", ".join(part for part in parts if part), a, b)
+        opcode = self.family.by_code[int(self.table[step, 0])]
+        rows = self.operands[step]
+        latch = self.family.where[int(self.table[step, 4])]
+        where = f" where {latch}" if latch else ""
+        result = f"{rows[2]} = {_with_rows(opcode.result, rows)}{where}" if rows[2] else ""
+        text = ", ".join(part for part in (result, _with_rows(opcode.latch, rows)) if part)
         note = f"  ; {self.notes[step]}" if self.notes[step] else ""
         return f"{step:4}  {opcode.mnemonic:<18}  {text:<44}{note}".rstrip()
 
 
-def _with_rows(text: str, a: str, b: str) -> str:
-    """Put row names where A and B stand alone."""
-    return re.sub(r"\b[AB]\b", lambda found: a if found[0] == "A" else b, text)
+def _with_rows(text: str, rows: tuple[str, str, str]) -> str:
+    """Put the rows of a step where an expression names them."""
+    names = dict(zip(ROWS, rows, strict=True))
+    return re.sub(r"\w+", lambda found: names.get(found[0], found[0]), text)
 
 
-def table_counts(table: Table) -> Counts:
+def table_counts(table: Table, family: Family = SRAM) -> Counts:
     """Return the events of one run of a table on one array."""
-    events = Counter(event for code in table[:, 0] if (event := SRAM[int(code)].event))
-    return Counts(cycles=len(table), sram_compute_cycle=len(table), **events)
+    events = Counter(event for code in table[:, 0] if (event := family.by_code[int(code)].event))
+    events[family.step_event] += len(table)
+    return Counts(cycles=len(table), **events)
+
+
+def need_family(program: Program, family: Family, where: str) -> None:
+    """Raise unless a program is written in a family.
+
+    Raises
+    ------
+    ProgramError
+        It is written in another.
+    """
+    if program.family != family:
+        raise ProgramError(
+            f"{where}: need a program of the {family.name} family, got {program.name} of the "
+            f"{program.family.name} family; write it in steps of {family.name}"
+        )
 
 
 def join(name: str, *programs: Program) -> Program:
@@ -174,11 +199,14 @@ def join(name: str, *programs: Program) -> Program:
     Raises
     ------
     ProgramError
-        A program needs the carry latch clear and the one before does not leave it so; or two
-        fields of one name lie on different rows.
+        There is none, or they are of different families; a program needs a latch clear and the one
+        before does not leave it so; or two fields of one name lie on different rows.
     """
+    if not programs:
+        raise ProgramError(f"join {name}: need a program or more, got none")
     fields: dict[str, Field] = {}
     for program in programs:
+        need_family(program, programs[0].family, f"join {name}")
         for field in program.fields:
             if fields.setdefault(field.name, field) != field:
                 raise ProgramError(
@@ -186,22 +214,24 @@ def join(name: str, *programs: Program) -> Program:
                     f"need row {fields[field.name].start} as before; rename one of them"
                 )
     for before, after in pairwise(programs):
-        if CARRY_CLEAR in after.entry and not before.carry_clear_after:
-            raise ProgramError(
-                f"join {name}: {after.name} needs the carry latch clear, {before.name} leaves it "
-                "as it falls; put a carry reset between them"
-            )
-    tables = [program.table for program in programs]
-    table = np.concatenate(tables) if tables else np.empty((0, 5), np.int32)
+        for symbol in after.clear_before:
+            if symbol not in before.clear_after:
+                latch = after.family.latch_names[symbol]
+                raise ProgramError(
+                    f"join {name}: {after.name} needs the {latch} latch clear, {before.name} "
+                    f"leaves it as it falls; put a {latch} reset between them"
+                )
+    table = np.concatenate([program.table for program in programs])
     table.setflags(write=False)
     return Program(
         name,
+        programs[0].family,
         table,
         tuple(names for program in programs for names in program.operands),
         tuple(note for program in programs for note in program.notes),
         tuple(fields.values()),
-        programs[0].entry if programs else (),
-        max((program.n_rows for program in programs), default=0),
-        programs[-1].carry_clear_after if programs else False,
+        programs[0].clear_before,
+        max(program.n_rows for program in programs),
+        programs[-1].clear_after,
         sum((program.counts for program in programs), Counts()),
     )

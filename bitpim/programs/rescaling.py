@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bitpim.errors import ProgramError
 from bitpim.programs import fragments
-from bitpim.programs.assembler import ProgramBuilder
+from bitpim.programs.assembler import Assembler
 from bitpim.programs.fragments import need_width, signed_width
 from bitpim.programs.program import Field, Program
 from bitpim_kernels import opcodes as op
@@ -76,7 +76,7 @@ def scaled_width(total_bits: int, multiplier_bits: int, shift: int) -> int:
     return max(total_bits + multiplier_bits - (31 - max(shift, 0)), 1) + 1
 
 
-def _builder(name: str, rows: RescaleRows, rescale: Rescale, n_rows: int) -> ProgramBuilder:
+def _started(name: str, rows: RescaleRows, rescale: Rescale, n_rows: int) -> Assembler:
     need_width(name, rows.product, len(rows.total) + len(rows.multiplier))
     low, high = rescale.clamp
     signed_bits, unsigned_bits = signed_width(low, high), high.bit_length()
@@ -86,14 +86,14 @@ def _builder(name: str, rows: RescaleRows, rescale: Rescale, n_rows: int) -> Pro
             f"program {name}: need bounds of {rescale.code_bits} bits, low <= high, got {low} and "
             f"{high}"
         )
-    b = ProgramBuilder(name, n_rows)
+    b = Assembler(name, n_rows)
     b.reads(rows.total, rows.multiplier)
     b.writes(rows.product, rows.result)
     fragments.multiply(b, rows.total, rows.multiplier, rows.product, a_signed=True)
     return b
 
 
-def _to_code(b: ProgramBuilder, x: Field, rescale: Rescale, result: Field) -> None:
+def _to_code(b: Assembler, x: Field, rescale: Rescale, result: Field) -> None:
     """Write x + C + zero point, clamped."""
     need_width(b.name, result, result_width(len(x), rescale), at_least=True)
     fragments.add_constant(b, x, rescale.zero_point, result, signed=True)
@@ -122,7 +122,7 @@ def requantize_shift(
     if rescale.shift < 0:
         raise ProgramError(f"requantize_shift: need a shift >= 0, got {rescale.shift}")
     name = "requantize_half_up_shift" if half_up else "requantize_truncate_shift"
-    b = _builder(name, rows, rescale, n_rows)
+    b = _started(name, rows, rescale, n_rows)
     if half_up and rescale.shift > 0:
         b.step(op.CARRY_SET)
         half = rows.product.extended(rescale.shift - 1)
@@ -156,7 +156,7 @@ def requantize_fixed_point(rows: RescaleRows, rescale: Rescale, *, n_rows: int =
             f"requantize_fixed_point: need a shift <= 31 and rows `scaled`, got {rescale.shift} "
             f"and {'rows' if rows.scaled else 'none'}"
         )
-    b = _builder("requantize_fixed_point", rows, rescale, n_rows)
+    b = _started("requantize_fixed_point", rows, rescale, n_rows)
     scaled = rows.scaled
     need_width(b.name, scaled, scaled_width(len(rows.total), len(rows.multiplier), rescale.shift))
     b.writes(scaled)
@@ -217,7 +217,7 @@ def average(rows: AverageRows, count: int, *, signed: bool = False, n_rows: int 
         raise ProgramError(f"average: need a row `sign` for signed sums only, got {got}")
     if not 1 <= count < 1 << n:
         raise ProgramError(f"average: need a count in 1..{(1 << n) - 1}, got {count}")
-    b = ProgramBuilder("average", n_rows)
+    b = Assembler("average", n_rows)
     b.changes(rows.total)
     b.writes(rows.quotient, *scratch)
     if rows.sign is not None:

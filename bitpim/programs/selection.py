@@ -8,7 +8,7 @@ from typing import Literal
 
 from bitpim.errors import ProgramError
 from bitpim.programs import fragments
-from bitpim.programs.assembler import ProgramBuilder
+from bitpim.programs.assembler import Assembler
 from bitpim.programs.fragments import need_width
 from bitpim.programs.program import Field, Program, Row
 from bitpim_kernels import opcodes as op
@@ -44,7 +44,7 @@ _LOGIC = {
 def copy(x: Field, to: Field, *, n_rows: int = 256) -> Program:
     """Return to = x. Cycles: n. Source: Neural Cache (recalled)."""
     need_width("copy", to, len(x))
-    b = ProgramBuilder("copy", n_rows)
+    b = Assembler("copy", n_rows)
     b.reads(x)
     b.writes(to)
     fragments.copy(b, x, to)
@@ -54,7 +54,7 @@ def copy(x: Field, to: Field, *, n_rows: int = 256) -> Program:
 def complement(x: Field, to: Field, *, n_rows: int = 256) -> Program:
     """Return to = ~x, bit by bit. Cycles: n. Source: Neural Cache (recalled)."""
     need_width("not", to, len(x))
-    b = ProgramBuilder("not", n_rows)
+    b = Assembler("not", n_rows)
     b.reads(x)
     b.writes(to)
     fragments.complement(b, x, to)
@@ -74,7 +74,7 @@ def logic(
         raise ProgramError(f"logic: need one of {', '.join(_LOGIC)}, got {kind!r}")
     need_width(kind, y, len(x))
     need_width(kind, to, len(x))
-    b = ProgramBuilder(kind, n_rows)
+    b = Assembler(kind, n_rows)
     b.reads(x, y)
     b.writes(to)
     for bit in range(len(x)):
@@ -84,7 +84,7 @@ def logic(
 
 def load_constant(value: int, to: Field, *, n_rows: int = 256) -> Program:
     """Return to = value in every lane, two's complement. Cycles: n. Source: assumed."""
-    b = ProgramBuilder("load_constant", n_rows)
+    b = Assembler("load_constant", n_rows)
     b.writes(to)
     fragments.put_constant(b, value, to)
     return b.build()
@@ -97,11 +97,11 @@ def selective_copy(mask: Field, x: Field, to: Field, *, n_rows: int = 256) -> Pr
     """
     need_width("selective_copy", mask, 1)
     need_width("selective_copy", to, len(x))
-    b = ProgramBuilder("selective_copy", n_rows)
+    b = Assembler("selective_copy", n_rows)
     b.reads(mask, x)
     b.changes(to)
     b.step(op.TAG_LOAD, mask[0])
-    fragments.copy(b, x, to, if_tag=True)
+    fragments.copy(b, x, to, predicate=op.IF_TAG)
     return b.build()
 
 
@@ -133,7 +133,7 @@ def _extreme(
 ) -> Program:
     need_width(name, best, len(x))
     need_width(name, x_complement, len(x))
-    b = ProgramBuilder(name, n_rows)
+    b = Assembler(name, n_rows)
     b.reads(x)
     b.changes(best)
     b.writes(x_complement)
@@ -145,7 +145,7 @@ def _extreme(
         b.step(op.TAG_LOAD_NOT if least else op.TAG_LOAD, sign)
     else:
         b.step(op.TAG_FROM_CARRY if least else op.TAG_FROM_NOT_CARRY)
-    fragments.copy(b, x, best, if_tag=True, note=f"{x.name} is better")
+    fragments.copy(b, x, best, predicate=op.IF_TAG, note=f"{x.name} is better")
     return b.build()
 
 
@@ -155,10 +155,10 @@ def relu(x: Field, *, n_rows: int = 256) -> Program:
     Only right before requantization: a code's zero is its zero point.
     Cycles: 1 + n. Source: Neural Cache (steps found, count derived).
     """
-    b = ProgramBuilder("relu", n_rows)
+    b = Assembler("relu", n_rows)
     b.changes(x)
     b.step(op.TAG_LOAD, x[-1], note="negative")
-    fragments.put_constant(b, 0, x, if_tag=True)
+    fragments.put_constant(b, 0, x, predicate=op.IF_TAG)
     return b.build()
 
 
@@ -173,7 +173,7 @@ def clamp(x: Field, bounds: tuple[int, int], *, signed: bool, n_rows: int = 256)
         raise ProgramError(
             f"clamp {x.name}: need {least} <= low <= high <= {most}, got {low} and {high}"
         )
-    b = ProgramBuilder("clamp", n_rows)
+    b = Assembler("clamp", n_rows)
     b.changes(x)
     fragments.clamp(b, x, bounds, signed=signed, n_bits=len(x))
     return b.build()
@@ -186,7 +186,7 @@ def equal(x: Field, y: Field, to: Field, *, n_rows: int = 256) -> Program:
     """
     need_width("equal", y, len(x))
     need_width("equal", to, 1)
-    b = ProgramBuilder("equal", n_rows)
+    b = Assembler("equal", n_rows)
     b.reads(x, y)
     b.writes(to)
     b.step(op.TAG_SET)
@@ -201,7 +201,7 @@ def equal_constant(x: Field, key: int, *, n_rows: int = 256) -> Program:
 
     Cycles: n + 1. Source: Neural Cache (recalled).
     """
-    b = ProgramBuilder("equal_constant", n_rows)
+    b = Assembler("equal_constant", n_rows)
     b.reads(x)
     b.step(op.TAG_SET)
     for bit in range(len(x)):
@@ -215,7 +215,7 @@ def negate_if(x: Field, flag: Field, *, n_rows: int = 256) -> Program:
     Cycles: 2n + 3. Source: derived.
     """
     need_width("negate_if", flag, 1)
-    b = ProgramBuilder("negate_if", n_rows)
+    b = Assembler("negate_if", n_rows)
     b.reads(flag)
     b.changes(x)
     fragments.negate_if(b, x, flag[0])
@@ -228,7 +228,7 @@ def shift_left(x: Field, distance: int, to: Field, *, n_rows: int = 256) -> Prog
     Where the rows below are zero already, a slice of a wider field shifts in no cycle at all.
     """
     _need_distance("shift_left", distance)
-    b = ProgramBuilder("shift_left", n_rows)
+    b = Assembler("shift_left", n_rows)
     b.reads(x)
     b.writes(to)
     low = min(distance, len(to))
@@ -247,7 +247,7 @@ def shift_right(
     ``x[distance:]`` is the same in no cycle, where the narrower result will do.
     """
     _need_distance("shift_right", distance)
-    b = ProgramBuilder("shift_right", n_rows)
+    b = Assembler("shift_right", n_rows)
     b.reads(x)
     b.writes(to)
     for bit, row in enumerate(to):
@@ -265,7 +265,7 @@ def shift_right_each(
 
     Cycles: n_distance (n_x + 1). Source: derived from selective copies.
     """
-    b = ProgramBuilder("shift_right_each", n_rows)
+    b = Assembler("shift_right_each", n_rows)
     b.reads(distance)
     b.changes(x)
     for k, decides in enumerate(distance):
@@ -273,9 +273,9 @@ def shift_right_each(
         for bit, row in enumerate(x):
             source: Row = x.extended(bit + (1 << k))
             if bit + (1 << k) < len(x) or signed:
-                b.step(op.COPY, source, to=row, if_tag=True)
+                b.step(op.COPY, source, to=row, predicate=op.IF_TAG)
             else:
-                b.step(op.ZERO, to=row, if_tag=True)
+                b.step(op.ZERO, to=row, predicate=op.IF_TAG)
     return b.build()
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from bitpim import programs
 from bitpim.programs import AverageRows, Rescale, RescaleRows, fragments, result_width, scaled_width
-from bitpim.programs.assembler import ProgramBuilder
+from bitpim.programs.assembler import Assembler
 from bitpim.programs.program import Field, Program, join
 from bitpim.sram.lanes import LaneProgram
 from bitpim_kernels import opcodes as op
@@ -109,7 +109,7 @@ def epilogue_program(
     later = _Rows(rows.next)
     sums = rows.field("sum", min(sum_bits, accumulator_bits))
     inputs = ["sum", "total", "multiplier"]
-    b = ProgramBuilder("correct", n_rows)
+    b = Assembler("correct", n_rows)
     b.changes(total, sums)
     b.step(op.CARRY_RESET)
     fragments.accumulate(b, sums, total, x_signed=False)
@@ -143,7 +143,7 @@ def rescale_program(input_bits: int, zero_point: int, rule: Rule, n_rows: int) -
     x = rows.field("x", input_bits)
     multiplier = rows.field("multiplier", rule.multiplier_bits)
     total = rows.field("total", input_bits + 1)
-    b = ProgramBuilder("centre", n_rows)
+    b = Assembler("centre", n_rows)
     b.changes(x)
     b.writes(total)
     b.step(op.CARRY_RESET)
@@ -169,7 +169,7 @@ def _scale_term(
     """Yield the steps that centre and scale one operand, the outcome, and its width."""
     total = free.field(f"centred_{name}", left_shift + len(x) + 1)
     multiplier = free.field(f"multiplier_{name}", max(term.multiplier.bit_length(), 1))
-    b = ProgramBuilder(f"centre {name}", n_rows)
+    b = Assembler(f"centre {name}", n_rows)
     b.reads(x)
     b.writes(total, multiplier)
     fragments.put_constant(b, 0, total[:left_shift])
@@ -207,7 +207,7 @@ def sum_program(
     if terms[0].shift is None:
         widths = [w + max(t.multiplier.bit_length(), 1) for w, t in zip(widths, terms, strict=True)]
     total = rows.field("total", max(widths) + (len(terms) - 1).bit_length())
-    b = ProgramBuilder("clear", n_rows)
+    b = Assembler("clear", n_rows)
     b.writes(total)
     fragments.put_constant(b, 0, total)
     steps = [b.build()]
@@ -215,13 +215,13 @@ def sum_program(
         scale, scaled, width = _scale_term(
             f"x{i}", operands[i], term, left_shift, _Rows(rows.next), n_rows
         )
-        b = ProgramBuilder(f"add x{i}", n_rows)
+        b = Assembler(f"add x{i}", n_rows)
         b.changes(total, scaled)
         b.step(op.CARRY_RESET)
         fragments.accumulate(b, scaled[:width], total, x_signed=True)
         steps += [*scale, b.build()]
     factor = rows.field("multiplier", max(multiplier.bit_length(), 1))  # over the terms' rows
-    b = ProgramBuilder("scale the sum", n_rows)
+    b = Assembler("scale the sum", n_rows)
     b.writes(factor)
     fragments.put_constant(b, multiplier, factor)
     requantize, code = _requantize(total, factor, rule, rows, n_rows)
@@ -236,7 +236,7 @@ def maximum_program(code_bits: int, n_rows: int) -> LaneProgram:
     best = rows.field("best", code_bits)
     x = rows.field("x", code_bits)
     complement = rows.field("complement", code_bits)
-    b = ProgramBuilder("start", n_rows)
+    b = Assembler("start", n_rows)
     b.writes(best)
     fragments.put_constant(b, 0, best)
     each = programs.maximum(x, best, complement, n_rows=n_rows)
@@ -260,7 +260,7 @@ def average_program(
     sum_bits = code_bits + n_taps.bit_length() + 1
     total = rows.field("total", sum_bits)
     x = rows.field("x", code_bits)
-    b = ProgramBuilder("start", n_rows)
+    b = Assembler("start", n_rows)
     b.writes(total)
     fragments.put_constant(b, -offset, total)
     each = programs.accumulate(x, total, n_rows=n_rows)

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitpim.programs.program import Field, Program
+from bitpim.programs.program import Field, Program, need_family
+from bitpim_kernels import opcodes as op
 from bitpim_kernels.bitline import BLOCK_WORDS, aligned_rows, run_program
 from bitpim_kernels.layout import planes_to_codes, tail_mask
 from bitpim_kernels.windows import fill_chosen_rows, fill_outer_rows, fill_vector_rows
@@ -36,6 +37,11 @@ class LaneProgram:
     signed: bool = False  # the result is two's complement
     start: Program | None = None
     each: Program | None = None
+
+    def __post_init__(self) -> None:
+        for part in (self.start, self.each, self.program):
+            if part is not None:
+                need_family(part, op.SRAM, "LaneProgram")
 
     @property
     def n_rows(self) -> int:

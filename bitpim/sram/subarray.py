@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from bitpim.counts import Counts
 from bitpim.errors import ArrayBoundsError, LayoutError, ProgramError
-from bitpim.programs.assembler import check_step
-from bitpim.programs.program import CARRY_CLEAR, Field, Program, table_counts
+from bitpim.programs.family import check_step
+from bitpim.programs.program import Field, Program, need_family, table_counts
 from bitpim.threads import share_out
 from bitpim_kernels import opcodes as op
 from bitpim_kernels.bitline import (
@@ -201,17 +201,21 @@ class Subarray:
         ArrayBoundsError
             The program needs more rows than the array has.
         ProgramError
-            What the program counts on when it starts does not hold.
+            The program is not of the sram family, or a latch it counts on being clear is not.
         """
+        need_family(program, op.SRAM, f"run({program.name})")
         if program.n_rows > self.n_rows:
             raise ArrayBoundsError(
                 f"run({program.name}): need {program.n_rows} rows, got {self.n_rows}; place its "
                 "fields lower"
             )
-        if CARRY_CLEAR in program.entry and self._carry.any():
-            raise ProgramError(
-                f"run({program.name}): need the carry latch clear, got some set; reset it before"
-            )
+        for symbol, latch in ((op.CARRY, self._carry), (op.TAG, self._tag)):
+            if symbol in program.clear_before and latch.any():
+                name = op.SRAM.latch_names[symbol]
+                raise ProgramError(
+                    f"run({program.name}): need the {name} latch clear, got some set; reset it "
+                    "before"
+                )
         self._run_table(program.table)
         self.counts += program.counts.on_arrays(self.n_arrays)
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim_kernels import opcodes as op
-from bitpim_kernels.fuse import compile_source, fuse, indent
+from bitpim_kernels.straight_line import compile_source, follow, indent
 
 __all__ = ["BLOCK_WORDS", "dot_products_kernel", "pick_block_words", "tree_order"]
 
@@ -25,7 +25,7 @@ Few sizes keep first runs short: each is a kernel of its own.
 
 _CACHE_BYTES = 600_000  # of an L2 cache, for planes that every filter reads again
 
-_TEXT = '''"""Generated from a program table; see bitpim_kernels.fuse."""
+_TEXT = '''"""Generated from a program table; see bitpim_kernels.straight_line."""
 
 import numpy as np
 
@@ -152,7 +152,7 @@ def _kernel_of(
     inputs = {row: f"x{i}" for i, row in enumerate(vector_rows)}
     inputs |= {row: f"t{i}" for i, row in enumerate(scalar_rows)}
     inputs |= {row: f"s{i}" for i, row in enumerate(sum_rows)}
-    lines, values = fuse(table, inputs, sum_rows)
+    lines, values = follow(op.SRAM, table, inputs, sum_rows)
     touched = [i for i, row in enumerate(sum_rows) if values[row] != f"s{i}"]
     loads = [f"x{i} = vectors[at + {i * block} + w]" for i in range(len(vector_rows))]
     loads += [f"s{i} = sums[{i * block} + w]" for i in touched]
@@ -175,7 +175,7 @@ def _add_lines(width: int, block: int) -> list[str]:
     """Follow the add program over sums of the full width (rows above a sum's width are zero)."""
     table = np.array([[op.ADD, i, width + i, width + i, op.ALWAYS] for i in range(width)], np.int32)
     inputs = {i: f"a{i}" for i in range(width)} | {width + i: f"s{i}" for i in range(width)}
-    lines, values = fuse(table, inputs, range(width, 2 * width))
+    lines, values = follow(op.SRAM, table, inputs, range(width, 2 * width))
     loads = [f"a{i} = addend[{i * block} + w]" for i in range(width)]
     loads += [f"s{i} = sums[{i * block} + w]" for i in range(width)]
     stores = [f"sums[{i * block} + w] = {values[width + i]}" for i in range(width)]

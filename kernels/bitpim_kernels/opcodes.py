@@ -1,9 +1,7 @@
-"""The closed opcode set of each logic family, as plain integers a program table holds.
+"""The `sram` logic family, two-wordline logic of a compute SRAM: one line an opcode.
 
-One step of a program table is ``(opcode, a, b, dst, predicate)``, int32, one array cycle: activate
-row ``a`` (and ``b``), compute, update the latches, write one row back. ``NO_ROW`` stands where a
-step has no row. Below A and B are the activated rows, C the carry latch, T the tag latch, all as
-they were before the step; ``~A`` is the bitline-bar of a row.
+Tables hold the opcodes as plain integers, and so does every constant here. In the expressions A and
+B are the activated rows, C the carry latch, T the tag latch; see `family`.
 
 Each family owns its own numbers: ``sram`` 0..63. ``magic`` 64.., ``dram`` 128.., ``bitsimd`` 192..
 are kept free for the other families of the same kernel form.
@@ -12,74 +10,64 @@ Source: Neural Cache, sense-amplifier logic (AND/NOR found, latches recalled,
 the write-back sources an assumed superset).
 """
 
-__all__ = [
-    "ADD",
-    "ADD_NOT",
-    "ADD_NOT_ONES",
-    "ADD_ONES",
-    "ADD_ROW",
-    "ALWAYS",
-    "AND",
-    "CARRY_RESET",
-    "CARRY_SET",
-    "CARRY_STORE",
-    "COPY",
-    "IF_TAG",
-    "NAND",
-    "NOR",
-    "NOT",
-    "NO_ROW",
-    "N_FIELDS",
-    "ONE",
-    "OR",
-    "TAG_AND",
-    "TAG_AND_NOT",
-    "TAG_AND_XNOR",
-    "TAG_FROM_CARRY",
-    "TAG_FROM_NOT_CARRY",
-    "TAG_LOAD",
-    "TAG_LOAD_NOT",
-    "TAG_SET",
-    "TAG_STORE",
-    "XNOR",
-    "XOR",
-    "ZERO",
-]
+from bitpim_kernels.family import ALWAYS, N_FIELDS, NO_ROW, Family, Latch, Opcode, Predicate
 
-N_FIELDS = 5  # opcode, a, b, dst, predicate
-NO_ROW = -1
+__all__ = ["ALWAYS", "CARRY", "IF_TAG", "NO_ROW", "N_FIELDS", "SRAM", "TAG"]
+# and every opcode by its mnemonic
 
-# predicates: only the row write obeys them, latches always update
-ALWAYS = 0
-IF_TAG = 1
+CARRY, TAG = "C", "T"
+IF_TAG = 1  # write only where T
+
+_records: list[Opcode] = []
+
+
+def _opcode(
+    code: int, mnemonic: str, result: str = "", *, latch: str = "", event: str | None = None
+) -> int:
+    """Record an opcode and return its number."""
+    _records.append(Opcode(code, mnemonic, result, latch, event))
+    return code
+
 
 # row results; each odd one is the complement of the even one before it
-ZERO = 0  # dst = 0
-ONE = 1  # dst = 1
-COPY = 2  # dst = A
-NOT = 3  # dst = ~A
-AND = 4
-NAND = 5
-OR = 6
-NOR = 7
-XOR = 8
-XNOR = 9
-ADD = 10  # dst = A ^ B ^ C, C = majority(A, B, C)
-ADD_ROW = 12  # as ADD with B = 0: dst = A ^ C, C = A & C
-ADD_NOT = 13  # as ADD with ~A and B = 0: dst = ~(A ^ C), C = ~A & C
-ADD_ONES = 14  # as ADD with B = 1: dst = ~(A ^ C), C = A | C
-ADD_NOT_ONES = 15  # as ADD with ~A and B = 1: dst = A ^ C, C = ~A | C
-CARRY_STORE = 16  # dst = C
-TAG_STORE = 17  # dst = T
+ZERO = _opcode(0, "ZERO", "0")
+ONE = _opcode(1, "ONE", "1")
+COPY = _opcode(2, "COPY", "A")
+NOT = _opcode(3, "NOT", "~A")
+AND = _opcode(4, "AND", "A & B")
+NAND = _opcode(5, "NAND", "~(A & B)")
+OR = _opcode(6, "OR", "A | B")
+NOR = _opcode(7, "NOR", "~(A | B)")
+XOR = _opcode(8, "XOR", "A ^ B")
+XNOR = _opcode(9, "XNOR", "~(A ^ B)")
+
+# adders; the one-row forms are ADD of A or ~A and a constant B
+ADD = _opcode(10, "ADD", "A ^ B ^ C", latch="C = majority(A, B, C)")
+ADD_ROW = _opcode(12, "ADD_ROW", "A ^ C", latch="C = A & C")  # B = 0
+ADD_NOT = _opcode(13, "ADD_NOT", "~(A ^ C)", latch="C = ~A & C")  # ~A and B = 0
+ADD_ONES = _opcode(14, "ADD_ONES", "~(A ^ C)", latch="C = A | C")  # B = 1
+ADD_NOT_ONES = _opcode(15, "ADD_NOT_ONES", "A ^ C", latch="C = ~A | C")  # ~A and B = 1
+
+# latches as they are
+CARRY_STORE = _opcode(16, "CARRY_STORE", "C", event="carry_store")
+TAG_STORE = _opcode(17, "TAG_STORE", "T", event="tag_store")
 
 # latch results, no row written; tag loads in complement pairs too
-CARRY_RESET = 20  # C = 0
-CARRY_SET = 21  # C = 1
-TAG_SET = 31  # T = 1
-TAG_LOAD = 32  # T = A
-TAG_LOAD_NOT = 33  # T = ~A
-TAG_FROM_CARRY = 34  # T = C
-TAG_FROM_NOT_CARRY = 35  # T = ~C
-TAG_AND = 36  # T = T & A
-TAG_AND_NOT = 37  # T = T & ~A
-TAG_AND_XNOR = 39  # T = T & ~(A ^ B)
+CARRY_RESET = _opcode(20, "CARRY_RESET", latch="C = 0", event="carry_reset")
+CARRY_SET = _opcode(21, "CARRY_SET", latch="C = 1", event="carry_reset")
+TAG_SET = _opcode(31, "TAG_SET", latch="T = 1", event="tag_load")
+TAG_LOAD = _opcode(32, "TAG_LOAD", latch="T = A", event="tag_load")
+TAG_LOAD_NOT = _opcode(33, "TAG_LOAD_NOT", latch="T = ~A", event="tag_load")
+TAG_FROM_CARRY = _opcode(34, "TAG_FROM_CARRY", latch="T = C", event="tag_load")
+TAG_FROM_NOT_CARRY = _opcode(35, "TAG_FROM_NOT_CARRY", latch="T = ~C", event="tag_load")
+TAG_AND = _opcode(36, "TAG_AND", latch="T = T & A", event="tag_load")
+TAG_AND_NOT = _opcode(37, "TAG_AND_NOT", latch="T = T & ~A", event="tag_load")
+TAG_AND_XNOR = _opcode(39, "TAG_AND_XNOR", latch="T = T & ~(A ^ B)", event="tag_load")
+
+SRAM = Family(
+    "sram",
+    step_event="sram_compute_cycle",
+    latches=(Latch(CARRY, "carry"), Latch(TAG, "tag")),
+    predicates=(Predicate(IF_TAG, "IF_TAG", where=TAG),),
+    opcodes=tuple(_records),
+)

@@ -1,3 +1,4 @@
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,35 +10,19 @@ from hypothesis import strategies as st
 
 from bitpim_kernels import bitline, chunk, layout
 from bitpim_kernels import opcodes as op
+from bitpim_kernels.family import Opcode
 from tests.naive.bitline import run_lane
+from tests.random_tables import random_table
 
 LANES = (1, 63, 64, 65, 127, 128, 2048, 2049)
 N_ROWS = 6
-ONE_ROW = (op.COPY, op.NOT, op.ADD_ROW, op.ADD_ONES, op.ADD_NOT, op.ADD_NOT_ONES)
-TWO_ROWS = (op.AND, op.NAND, op.OR, op.NOR, op.XOR, op.XNOR, op.ADD)
-NO_SOURCE = (op.ZERO, op.ONE, op.CARRY_STORE, op.TAG_STORE)
-LATCH_ONLY = (op.CARRY_RESET, op.CARRY_SET, op.TAG_SET, op.TAG_FROM_CARRY, op.TAG_FROM_NOT_CARRY)
-LATCH_ROW = (op.TAG_LOAD, op.TAG_LOAD_NOT, op.TAG_AND, op.TAG_AND_NOT)
-ALL = (*ONE_ROW, *TWO_ROWS, *NO_SOURCE, *LATCH_ONLY, *LATCH_ROW, op.TAG_AND_XNOR)
 
 Rows = npt.NDArray[np.uint64]
 Runner = Callable[..., None]
 
 
-def random_step(rng: np.random.Generator, opcode: int) -> list[int]:
-    """Draw operands for an opcode: equal rows, no destination and predicates among them."""
-    a, b, dst = (int(row) for row in rng.integers(0, N_ROWS, 3))
-    a = op.NO_ROW if opcode in NO_SOURCE + LATCH_ONLY else a
-    b = b if opcode in (*TWO_ROWS, op.TAG_AND_XNOR) else op.NO_ROW
-    latch = opcode in (*LATCH_ONLY, *LATCH_ROW, op.TAG_AND_XNOR)
-    carry_only = opcode in (op.ADD, *ONE_ROW[2:]) and rng.integers(4) == 0
-    dst = op.NO_ROW if latch or carry_only else dst
-    return [opcode, a, b, dst, int(rng.integers(2))]
-
-
-def random_table(seed: int, n_steps: int) -> npt.NDArray[np.int32]:
-    rng = np.random.default_rng(seed)
-    return np.array([random_step(rng, int(rng.choice(ALL))) for _ in range(n_steps)], np.int32)
+def random_sram_table(seed: int, n_steps: int) -> npt.NDArray[np.int32]:
+    return random_table(seed, op.SRAM, n_steps, N_ROWS)
 
 
 def random_state(seed: int, n_lanes: int) -> npt.NDArray[np.uint8]:
@@ -85,26 +70,30 @@ def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return bitline
 
 
-@pytest.mark.parametrize("opcode", ALL)
-def test_each_opcode_on_every_state_of_its_lane(opcode: int, kernels: Any) -> None:
+@pytest.mark.parametrize("opcode", op.SRAM.opcodes, ids=lambda opcode: opcode.mnemonic)
+def test_each_opcode_on_every_state_of_its_lane(opcode: Opcode, kernels: Any) -> None:
     # 32 lanes hold every state of three cells and both latches
     states = (np.arange(32)[None] >> np.arange(5)[:, None] & 1).astype(np.uint8)
     bits = np.zeros((N_ROWS + 2, 32), np.uint8)
     bits[:3], bits[N_ROWS:] = states[:3], states[3:]
-    a = op.NO_ROW if opcode in NO_SOURCE + LATCH_ONLY else 0
-    b = 1 if opcode in (*TWO_ROWS, op.TAG_AND_XNOR) else op.NO_ROW
-    latch = opcode in (*LATCH_ONLY, *LATCH_ROW, op.TAG_AND_XNOR)
-    for dst in (op.NO_ROW,) if latch else (0, 1, 2):
+    n_tried = 0
+    for rows in itertools.product((op.NO_ROW, 0, 1, 2), repeat=3):
         for predicate in (op.ALWAYS, op.IF_TAG):
-            table = np.array([[opcode, a, b, dst, predicate]], np.int32)
+            step = (opcode.code, *rows, predicate)
+            if op.SRAM.fault(step, N_ROWS):
+                continue
+            table = np.array([step], np.int32)
             got = run_packed(kernels.run_program, table, bits, 64)
-            assert np.array_equal(got, expected_state(table, bits)), (dst, predicate)
+            assert np.array_equal(got, expected_state(table, bits)), step
+            n_tried += 1
+    n_written = {"must": 3 * 2, "may": 3 * 2 + 1, "never": 1}[opcode.writes]
+    assert n_tried == 3**opcode.n_sources * n_written
 
 
 @pytest.mark.parametrize("n_lanes", LANES)
 def test_random_programs_match_the_naive_lane(n_lanes: int, kernels: Any) -> None:
     for seed in range(3):
-        table = random_table(seed, 60)
+        table = random_sram_table(seed, 60)
         bits = random_state(seed + 10, n_lanes)
         expected = expected_state(table, bits)
         assert np.array_equal(run_packed(kernels.run_program, table, bits, 64), expected)
@@ -123,7 +112,7 @@ def test_random_programs_match_the_naive_lane(n_lanes: int, kernels: Any) -> Non
 def test_blocks_and_threads_change_nothing(
     seed: int, n_steps: int, n_lanes: int, block_words: int, n_threads: int
 ) -> None:
-    table = random_table(seed, n_steps).reshape(n_steps, 5)
+    table = random_sram_table(seed, n_steps)
     bits = random_state(seed, n_lanes)
     one = run_packed(bitline.run_program, table, bits, 10**6)
     two = run_packed(bitline.run_program, table, bits, block_words)
@@ -170,7 +159,7 @@ def test_aligned_rows_start_a_cache_line(shape: tuple[int, int], kernels: Any) -
 
 
 def test_run_chunks_is_the_program_without_masks(kernels: Any) -> None:
-    table = random_table(5, 50)
+    table = random_sram_table(5, 50)
     n_lanes = 64 * chunk.CHUNK_WORDS * 2
     bits = random_state(6, n_lanes)
     run = lambda *args: kernels.run_chunks(*args[:4])  # noqa: E731

@@ -1,69 +1,52 @@
-"""The `sram` logic family one lane and one bit at a time, in the words of its description."""
+"""One lane of any logic family, one bit at a time: the record of the family, read by Python itself.
 
-from collections.abc import Sequence
+The expressions of a record are Python too, so Python evaluates them; the evaluator that programs
+are turned into text with has no part in it.
+"""
 
-from bitpim_kernels import opcodes as op
+from collections.abc import Mapping, Sequence
+from functools import cache
+from types import CodeType
+
+from bitpim_kernels.family import Family
+from bitpim_kernels.opcodes import CARRY, SRAM, TAG
 
 Step = Sequence[int]
 
 
-def row_value(opcode: int, a: int, b: int, c: int, t: int) -> int:
-    """Return the bit that reaches the write driver."""
-    return {
-        op.ZERO: 0,
-        op.ONE: 1,
-        op.COPY: a,
-        op.NOT: 1 - a,
-        op.AND: int(a == 1 and b == 1),
-        op.NAND: int(not (a == 1 and b == 1)),
-        op.OR: int(a == 1 or b == 1),
-        op.NOR: int(not (a == 1 or b == 1)),
-        op.XOR: int(a != b),
-        op.XNOR: int(a == b),
-        op.ADD: (a + b + c) % 2,
-        op.ADD_ROW: (a + 0 + c) % 2,
-        op.ADD_ONES: (a + 1 + c) % 2,
-        op.ADD_NOT: ((1 - a) + 0 + c) % 2,
-        op.ADD_NOT_ONES: ((1 - a) + 1 + c) % 2,
-        op.CARRY_STORE: c,
-        op.TAG_STORE: t,
-    }[opcode]
+def majority(a: int, b: int, c: int) -> int:
+    """Return what two of three bits agree on."""
+    return a & b | b & c | a & c
 
 
-def next_carry(opcode: int, a: int, b: int, c: int) -> int:
-    """Return the carry latch after the step."""
-    total = {
-        op.ADD: a + b + c,
-        op.ADD_ROW: a + 0 + c,
-        op.ADD_ONES: a + 1 + c,
-        op.ADD_NOT: (1 - a) + 0 + c,
-        op.ADD_NOT_ONES: (1 - a) + 1 + c,
-        op.CARRY_RESET: 0,
-        op.CARRY_SET: 2,
-    }.get(opcode)
-    return c if total is None else total // 2
+@cache
+def compiled(expression: str) -> CodeType:
+    return compile(expression, expression, "eval")
 
 
-def next_tag(opcode: int, a: int, b: int, c: int, t: int) -> int:
-    """Return the tag latch after the step."""
-    return {
-        op.TAG_SET: 1,
-        op.TAG_LOAD: a,
-        op.TAG_LOAD_NOT: 1 - a,
-        op.TAG_FROM_CARRY: c,
-        op.TAG_FROM_NOT_CARRY: 1 - c,
-        op.TAG_AND: min(t, a),
-        op.TAG_AND_NOT: min(t, 1 - a),
-        op.TAG_AND_XNOR: min(t, int(a == b)),
-    }.get(opcode, t)
+def value(expression: str, bits: Mapping[str, int]) -> int:
+    """Return the bit an expression means."""
+    return int(eval(compiled(expression), {"majority": majority}, bits)) & 1
+
+
+def run_steps(
+    family: Family, table: Sequence[Step], cells: list[int], latches: dict[str, int]
+) -> None:
+    """Run a program on the cells and latches of one lane in place."""
+    for code, row_a, row_b, dst, predicate in table:
+        opcode = family.by_code[code]
+        rows = {"A": row_a, "B": row_b, "D": dst}
+        before = {name: cells[row] for name, row in rows.items() if row >= 0} | latches
+        asked = family.where[predicate]
+        if dst >= 0 and (not asked or before[asked]):
+            cells[dst] = value(opcode.result, before)
+        if opcode.latch:
+            symbol, becomes = opcode.latch.split(" = ")
+            latches[symbol] = value(becomes, before)
 
 
 def run_lane(table: Sequence[Step], cells: list[int], carry: int, tag: int) -> tuple[int, int]:
-    """Run a program on the cells of one lane in place and return its latches."""
-    for opcode, row_a, row_b, dst, predicate in table:
-        a = cells[row_a] if row_a >= 0 else 0
-        b = cells[row_b] if row_b >= 0 else 0
-        if dst >= 0 and (predicate == op.ALWAYS or tag == 1):
-            cells[dst] = row_value(opcode, a, b, carry, tag)
-        carry, tag = next_carry(opcode, a, b, carry), next_tag(opcode, a, b, carry, tag)
-    return carry, tag
+    """Run an `sram` program on the cells of one lane in place and return its latches."""
+    latches = {CARRY: carry, TAG: tag}
+    run_steps(SRAM, table, cells, latches)
+    return latches[CARRY], latches[TAG]

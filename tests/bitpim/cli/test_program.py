@@ -31,6 +31,8 @@ def test_show_json_is_the_table_itself() -> None:
     shown = json.loads(output("show", "multiply_accumulate", *arguments))
     assert shown["cycles"] == len(shown["steps"]) == (7 + 5 + 2 * 7) + 10
     assert [field["width"] for field in shown["fields"]] == [4, 3, 9, 7]
+    assert shown["family"] == "sram"
+    assert [step["opcode"] for step in shown["steps"] if step["if_tag"]].count("ADD") == 4 * 2
     first = shown["steps"][0]
     assert (first["opcode"], first["dst"], first["rows"]) == ("ZERO", 7, ["", "", "product[0]"])
 

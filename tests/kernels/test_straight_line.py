@@ -1,5 +1,6 @@
 """Programs turned into text against the interpreter that runs them row by row."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ from hypothesis import strategies as st
 
 from bitpim_kernels import bitline, layout
 from bitpim_kernels import opcodes as op
-from bitpim_kernels.fuse import compile_source, fuse, indent
+from bitpim_kernels.family import Opcode
+from bitpim_kernels.straight_line import compile_source, follow, indent
 from tests.kernels.conftest import Form
-from tests.kernels.test_bitline import N_ROWS, random_table
+from tests.naive.bitline import run_lane
+from tests.random_tables import random_table
 
+N_ROWS = 6
 ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 Rows = npt.NDArray[np.uint64]
 Table = npt.NDArray[np.int32]
@@ -53,12 +57,12 @@ def random_rows(seed: int, n_words: int, given_rows: list[int]) -> Rows:
     n_steps=st.integers(0, 60),
     given_rows=st.lists(st.integers(0, N_ROWS - 1), unique=True),
 )
-def test_fused_text_leaves_every_row_as_the_interpreter_does(
+def test_the_text_leaves_every_row_as_the_interpreter_does(
     seed: int, n_steps: int, given_rows: list[int]
 ) -> None:
-    table = random_table(seed, n_steps).reshape(n_steps, 5)
+    table = random_table(seed, op.SRAM, n_steps, N_ROWS)
     rows = random_rows(seed, 3, given_rows)
-    lines, values = fuse(table, {r: f"s{r}" for r in given_rows}, range(N_ROWS))
+    lines, values = follow(op.SRAM, table, {r: f"s{r}" for r in given_rows}, range(N_ROWS))
     names: dict[str, Any] = {"ZERO": np.zeros(3, np.uint64), "ONES": np.full(3, ONES)}
     names |= {f"s{r}": rows[r] for r in given_rows}
     exec("\n".join(lines), names)
@@ -68,9 +72,9 @@ def test_fused_text_leaves_every_row_as_the_interpreter_does(
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_compiled_text_does_too(seed: int, form: Form) -> None:
-    table = random_table(seed, 50)
+    table = random_table(seed, op.SRAM, 50, N_ROWS)
     inputs = {r: f"s{r}" for r in range(N_ROWS)}
-    lines, values = fuse(table, inputs, range(N_ROWS))
+    lines, values = follow(op.SRAM, table, inputs, range(N_ROWS))
     loads = [f"s{r} = rows[{r}, w]" for r in range(N_ROWS)]
     stores = [f"rows[{r}, w] = {values[r]}" for r in range(N_ROWS)]
     module = compile_source(HEAD + indent(loads + lines + stores, 2) + "\n")
@@ -93,15 +97,53 @@ def test_what_is_known_costs_no_line() -> None:
         ],
         np.int32,
     )
-    lines, values = fuse(table, {0: "a", 1: "b"}, range(4))
+    lines, values = follow(op.SRAM, table, {0: "a", 1: "b"}, range(4))
     assert values == {0: "a", 1: "a", 2: "ZERO", 3: values[3]}
     assert all(line.startswith("v") for line in lines)
     assert len(lines) <= 2  # xnor with ones: not, not
 
 
 def test_unknown_opcodes_are_refused() -> None:
-    with pytest.raises(ValueError, match="opcode 60"):
-        fuse(np.array([[60, 0, 1, 2, op.ALWAYS]], np.int32), {}, [2])
+    with pytest.raises(ValueError, match="need a sram opcode, got 60"):
+        follow(op.SRAM, np.array([[60, 0, 1, 2, op.ALWAYS]], np.int32), {}, [2])
+
+
+def test_a_full_adder_is_five_gates() -> None:
+    """Its half sum serves the sum and the carry; a half adder, without a carry yet, is two."""
+    add = [[op.ADD, 0, 1, 2, op.ALWAYS], [op.ADD, 3, 4, 5, op.ALWAYS]]
+    lines, values = follow(op.SRAM, np.array(add, np.int32), {r: f"s{r}" for r in range(5)}, [2, 5])
+    assert lines == [
+        "v0 = s0 ^ s1",
+        "v1 = s0 & s1",
+        "v2 = s3 ^ s4",
+        "v3 = v2 ^ v1",
+        "v4 = s3 & s4",
+        "v5 = v2 & v1",
+        "v6 = v4 | v5",
+    ]
+    assert values == {2: "v0", 5: "v3"}
+
+
+@pytest.mark.parametrize("opcode", op.SRAM.opcodes, ids=lambda opcode: opcode.mnemonic)
+def test_each_opcode_on_every_state_of_its_lane(opcode: Opcode) -> None:
+    # 32 lanes, bits of Python integers, hold every state of three cells and both latches
+    cells = [sum((lane >> bit & 1) << lane for lane in range(32)) for bit in range(5)]
+    load = [[op.CARRY_SET, -1, -1, -1, op.ALWAYS], [op.ADD_ROW, 3, -1, -1, op.ALWAYS]]
+    load += [[op.TAG_LOAD, 4, -1, -1, op.ALWAYS]]
+    store = [[op.CARRY_STORE, -1, -1, 5, op.ALWAYS], [op.TAG_STORE, -1, -1, 6, op.ALWAYS]]
+    for rows in itertools.product((op.NO_ROW, 0, 1, 2), repeat=3):
+        for predicate in (op.ALWAYS, op.IF_TAG):
+            step = [opcode.code, *rows, predicate]
+            if op.SRAM.fault(step, N_ROWS):
+                continue
+            table = np.array([*load, step, *store], np.int32)
+            lines, values = follow(op.SRAM, table, {r: f"s{r}" for r in range(5)}, range(7))
+            names = {f"s{r}": cells[r] for r in range(5)} | {"ZERO": 0, "ONES": 2**32 - 1}
+            exec("\n".join(lines), names)
+            for lane in range(32):
+                expected = [cell >> lane & 1 for cell in cells] + [0, 0]
+                run_lane(table.tolist(), expected, 0, 0)
+                assert [names[values[r]] >> lane & 1 for r in range(7)] == expected, (step, lane)
 
 
 def test_equal_text_is_compiled_once() -> None:

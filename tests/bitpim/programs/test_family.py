@@ -1,0 +1,304 @@
+"""Every use of a family's record agrees with it, for the `sram` family and for two toys.
+
+The toys live here alone: one that can only set cells and let them fall (INIT, NOR, no latch), and
+one with latches, a predicate and steps that no other family has.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bitpim import counts, programs
+from bitpim.counts import Counts
+from bitpim.errors import ConfigError, ProgramError
+from bitpim.programs.assembler import Assembler
+from bitpim.programs.family import FAMILIES, check_step
+from bitpim.programs.program import Field, Program, join, table_counts
+from bitpim.sram.lanes import LaneProgram
+from bitpim.sram.subarray import Subarray
+from bitpim_kernels import opcodes as op
+from bitpim_kernels.family import ALWAYS, NO_ROW, Family, Latch, Opcode, Predicate
+from bitpim_kernels.straight_line import follow
+from tests.naive.bitline import run_steps, value
+from tests.random_tables import random_table
+
+INIT, NOR = 64, 65
+MAGIC = Family(
+    "magic",
+    step_event="magic_cycle",
+    latches=(),
+    predicates=(),
+    opcodes=(
+        Opcode(INIT, "INIT", "1", event="magic_init"),
+        Opcode(NOR, "NOR", "D & ~(A | B)"),
+    ),
+)
+
+IF_MASK = 3
+KEEP, VOTE, MASK, SWAP, FLIP, CLEAR = range(130, 136)
+VOTER = Family(
+    "voter",
+    step_event="sram_access_cycle",
+    latches=(Latch("V", "vote"), Latch("M", "mask")),
+    predicates=(Predicate(IF_MASK, "IF_MASK", where="M"),),
+    opcodes=(
+        Opcode(KEEP, "KEEP", latch="V = A"),
+        Opcode(VOTE, "VOTE", "majority(A, B, V)", "V = A ^ B"),
+        Opcode(MASK, "MASK", latch="M = ~A", event="tag_load"),
+        Opcode(SWAP, "SWAP", "M", "M = A"),  # what it writes and where is the mask of before
+        Opcode(FLIP, "FLIP", "~D"),
+        Opcode(CLEAR, "CLEAR", latch="V = 0", event="carry_reset"),
+    ),
+)
+
+EVERY_FAMILY = (*FAMILIES.values(), MAGIC, VOTER)
+N_ROWS = 5
+WHOLE = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+@pytest.fixture(autouse=True)
+def _magic_events(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Name the events that no array of bitpim has."""
+    more = {"magic_cycle": "a step of the toy", "magic_init": "a row set"}
+    monkeypatch.setattr(counts, "EVENTS", {**counts.EVENTS, **more})
+    yield
+
+
+def assembled(family: Family, seed: int, n_steps: int) -> Program:
+    """Assemble random steps on rows that hold operands, every latch loaded before."""
+    rows = Field("r", 0, N_ROWS)
+    trial = Assembler("trial", N_ROWS, family=family)
+    trial.changes(rows)
+    for symbol in family.latch_names:
+        loader = family.by_mnemonic[family.loaders(symbol)[0]]
+        trial.step(loader.code, *rows[: loader.n_sources])
+    for code, a, b, dst, predicate in random_table(seed, family, n_steps, N_ROWS).tolist():
+        sources = [rows[row] for row in (a, b) if row != NO_ROW]
+        to = None if dst == NO_ROW else rows[dst]
+        trial.step(code, *sources, to=to, predicate=predicate)
+    return trial.build()
+
+
+def naive(program: Program, cells: list[int]) -> list[int]:
+    """Run a program on one lane by the record alone, latches clear before."""
+    after = cells.copy()
+    latches = dict.fromkeys(program.family.latch_names, 0)
+    run_steps(program.family, program.table.tolist(), after, latches)
+    return after
+
+
+def run_listing(program: Program, cells: list[int]) -> list[int]:
+    """Run what a listing says, line by line, as Python."""
+    lines = program.listing()
+    first = next(i for i, line in enumerate(lines) if line.startswith("step")) + 1
+    state: dict[str, Any] = dict.fromkeys(program.family.latch_names, 0) | {"r": cells.copy()}
+    for line in lines[first:]:
+        said = line[len("step  ") + 20 :].partition(";")[0].strip()
+        before = state | {"r": state["r"].copy()}
+        for assignment in re.split(r", (?=[\w\[\]]+ = )", said):
+            target, _, text = assignment.partition(" = ")
+            expression, _, asked = text.partition(" where ")
+            if asked and not before[asked]:
+                continue
+            if target.startswith("r["):
+                state["r"][int(target[2:-1])] = value(expression, before)
+            else:
+                state[target] = value(expression, before)
+    return list(state["r"])
+
+
+def run_text(program: Program, rows: Any) -> Any:
+    """Run the straight-line text of a program on packed rows."""
+    lines, values = follow(
+        program.family, program.table, {r: f"s{r}" for r in range(len(rows))}, range(len(rows))
+    )
+    names: dict[str, Any] = {f"s{r}": row for r, row in enumerate(rows)}
+    names |= {"ZERO": np.zeros_like(rows[0]), "ONES": np.full_like(rows[0], WHOLE)}
+    exec("\n".join(lines), names)
+    return np.array([names[values[r]] for r in range(len(rows))])
+
+
+def lane_of(rows: Any, lane: int) -> list[int]:
+    return [int(row[lane // 64]) >> lane % 64 & 1 for row in rows]
+
+
+@pytest.mark.parametrize("family", EVERY_FAMILY, ids=lambda family: family.name)
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), n_steps=st.integers(0, 40))
+def test_listing_text_and_record_agree(family: Family, seed: int, n_steps: int) -> None:
+    program = assembled(family, seed, n_steps)
+    rows = np.random.default_rng(seed).integers(0, 2**64, (N_ROWS, 2), dtype=np.uint64)
+    after = run_text(program, rows)
+    for lane in (0, 1, 63, 64, 127):
+        expected = naive(program, lane_of(rows, lane))
+        assert lane_of(after, lane) == expected
+        assert run_listing(program, lane_of(rows, lane)) == expected
+
+
+@pytest.mark.parametrize("family", EVERY_FAMILY, ids=lambda family: family.name)
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), n_steps=st.integers(0, 40))
+def test_every_step_is_counted_once(family: Family, seed: int, n_steps: int) -> None:
+    program = assembled(family, seed, n_steps)
+    lines = program.listing()[-program.n_steps or len(program.listing()) :]
+    expected = {"cycles": program.n_steps, family.step_event: program.n_steps}
+    for event in {opcode.event for opcode in family.opcodes if opcode.event}:
+        named = {opcode.mnemonic for opcode in family.opcodes if opcode.event == event}
+        expected[event] = sum(line.split()[1] in named for line in lines)
+    assert program.counts == Counts(**expected)
+
+
+@pytest.mark.parametrize("opcode", op.SRAM.opcodes, ids=lambda opcode: opcode.mnemonic)
+def test_sram_events_are_what_their_description_says(opcode: Opcode) -> None:
+    """`tag_load`: a cycle that loads the tag latch; and so on, see `counts.SRAM_EVENTS`."""
+    said = {
+        "tag_load": opcode.loads == op.TAG,
+        "tag_store": opcode.result == op.TAG,
+        "carry_store": opcode.result == op.CARRY,
+        "carry_reset": opcode.loads == op.CARRY and not opcode.reads,
+    }
+    assert [event for event, holds in said.items() if holds] == [opcode.event][: bool(opcode.event)]
+    step = [opcode.code, *(0, 1)[: opcode.n_sources], *(NO_ROW,) * (2 - opcode.n_sources)]
+    step += [NO_ROW if opcode.writes == "never" else 2, ALWAYS]
+    table = np.array([step], np.int32)
+    events = {opcode.event: 1} if opcode.event else {}
+    assert table_counts(table) == Counts(cycles=1, sram_compute_cycle=1, **events)
+
+
+def test_families_are_found_by_name() -> None:
+    assert FAMILIES["sram"] is op.SRAM
+    assert programs.add(Field("x", 0, 1), Field("y", 1, 1), Field("s", 2, 2)).family is op.SRAM
+
+
+def xnor() -> Program:
+    """XNOR of two rows in four NORs, each into a cell that was set before."""
+    x, y, n, to = (Field(*place) for place in (("x", 0, 1), ("y", 1, 1), ("n", 2, 3), ("to", 5, 1)))
+    nor = Assembler("xnor", 6, family=MAGIC)
+    nor.reads(x, y)
+    nor.writes(n, to)
+    for row in (*n, to[0]):
+        nor.step(INIT, to=row)
+    for a, b, row in ((x[0], y[0], n[0]), (x[0], n[0], n[1]), (y[0], n[0], n[2])):
+        nor.step(NOR, a, b, to=row)
+    nor.step(NOR, n[1], n[2], to=to[0], note="equal?")
+    return nor.build()
+
+
+def test_a_toy_family_is_assembled_listed_counted_and_run() -> None:
+    program = xnor()
+    assert program.family is MAGIC
+    assert program.counts == Counts(cycles=8, magic_cycle=8, magic_init=4)
+    assert program.listing() == [
+        "program xnor: 8 steps",
+        "  rows 0: x, 1 bits",
+        "  rows 1: y, 1 bits",
+        "  rows 2..4: n, 3 bits",
+        "  rows 5: to, 1 bits",
+        "step  opcode              computes",
+        "   0  INIT                n[0] = 1",
+        "   1  INIT                n[1] = 1",
+        "   2  INIT                n[2] = 1",
+        "   3  INIT                to[0] = 1",
+        "   4  NOR                 n[0] = n[0] & ~(x[0] | y[0])",
+        "   5  NOR                 n[1] = n[1] & ~(x[0] | n[0])",
+        "   6  NOR                 n[2] = n[2] & ~(y[0] | n[0])",
+        "   7  NOR                 to[0] = to[0] & ~(n[1] | n[2])                ; equal?",
+    ]
+    rows = np.random.default_rng(0).integers(0, 2**64, (6, 3), dtype=np.uint64)
+    after = run_text(program, rows)
+    assert np.array_equal(after[5], ~(rows[0] ^ rows[1]))
+    assert np.array_equal(after[:2], rows[:2])
+
+
+def test_programs_of_a_toy_family_join() -> None:
+    twice = join("twice", xnor(), xnor())
+    assert twice.family is MAGIC
+    assert twice.counts == 2 * xnor().counts
+    assert twice.n_steps == 16
+    rows = np.random.default_rng(1).integers(0, 2**64, (6, 3), dtype=np.uint64)
+    assert np.array_equal(run_text(twice, rows)[5], ~(rows[0] ^ rows[1]))
+
+
+def test_latches_of_a_toy_family_are_followed() -> None:
+    rows = Field("r", 0, 2)
+    needs = Assembler("needs", 2, clear_before=("V",), family=VOTER)
+    needs.changes(rows)
+    needs.step(VOTE, rows[0], rows[1])
+    assert needs.build().entry == ("vote latch clear",)
+    clears = Assembler("clears", 2, family=VOTER)
+    clears.step(CLEAR)
+    assert clears.build().clear_after == ("V",)
+    assert join("whole", clears.build(), needs.build()).clear_after == ()
+    with pytest.raises(ProgramError, match="needs the vote latch clear, needs leaves it as it"):
+        join("twice", needs.build(), needs.build())
+    asks = Assembler("asks", 2, family=VOTER)
+    asks.changes(rows)
+    for opcode, sources, predicate, message in (
+        (VOTE, rows, ALWAYS, "the vote latch loaded before; add one of KEEP, CLEAR$"),
+        (SWAP, rows[:1], ALWAYS, "the mask latch loaded before; add one of MASK$"),
+        (FLIP, rows[:0], IF_MASK, "the mask latch loaded before; add one of MASK$"),
+    ):
+        with pytest.raises(ProgramError, match=message):
+            asks.step(opcode, *sources, to=rows[1], predicate=predicate)
+    asks.step(MASK, rows[0])
+    asks.step(FLIP, to=rows[1], predicate=IF_MASK)
+    assert asks.build().listing()[-1].endswith("FLIP                r[1] = ~r[1] where M")
+
+
+def test_rules_of_a_toy_family_are_its_own() -> None:
+    x, to = Field("x", 0, 2), Field("to", 2, 1)
+    trial = Assembler("trial", 3, family=MAGIC)
+    trial.reads(x)
+    trial.writes(to)
+    with pytest.raises(ProgramError, match=r"\(NOR\): need to\[0\] written before, because what"):
+        trial.step(NOR, x[0], x[1], to=to[0])
+    trial.step(INIT, to=to[0])
+    trial.step(NOR, x[0], x[1], to=to[0])
+    with pytest.raises(ProgramError, match="need an opcode of the magic family, got 7"):
+        trial.step(op.NOR, x[0], x[1], to=to[0])
+    with pytest.raises(ProgramError, match="need predicate ALWAYS, got 1"):
+        trial.step(INIT, to=to[0], predicate=op.IF_TAG)
+    with pytest.raises(ProgramError, match="need latches of the magic family, which has none; got"):
+        Assembler("trial", clear_before=(op.CARRY,), family=MAGIC)
+    with pytest.raises(ProgramError, match=r"^here \(FLIP\): need a destination row, got none$"):
+        check_step((FLIP, -1, -1, -1, ALWAYS), 4, "here", VOTER)
+
+
+def test_families_do_not_mix() -> None:
+    sram = programs.copy(Field("x", 0, 1), Field("y", 1, 1))
+    said = "need a program of the {} family, got {} of the {} family"
+    with pytest.raises(ProgramError, match="join both: " + said.format("magic", "copy", "sram")):
+        join("both", xnor(), sram)
+    with pytest.raises(ProgramError, match="join both: " + said.format("sram", "xnor", "magic")):
+        join("both", sram, xnor())
+
+
+def test_arrays_of_the_sram_family_refuse_another() -> None:
+    array = Subarray(8, 64)
+    with pytest.raises(ProgramError, match=r"^run\(xnor\): need a program of the sram family"):
+        array.run(xnor())
+    assert array.counts == Counts()
+    for parts in ((xnor(), None, None), (None, xnor(), None), (None, None, xnor())):
+        with pytest.raises(ProgramError, match=r"^LaneProgram: need a program of the sram family"):
+            LaneProgram(parts[0], (), Field("to", 5, 1), start=parts[1], each=parts[2])
+
+
+@pytest.mark.parametrize("latch", [op.CARRY, op.TAG])
+def test_an_array_checks_every_latch_a_program_counts_on(latch: str) -> None:
+    array = Subarray(8, 64)
+    trusting = Assembler("trusting", clear_before=(latch,)).build()
+    array.run(trusting)
+    array.step(op.CARRY_SET if latch == op.CARRY else op.TAG_SET)
+    with pytest.raises(ProgramError, match=f"need the {op.SRAM.latch_names[latch]} latch clear"):
+        array.run(trusting)
+
+
+def test_an_event_nobody_named_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    with pytest.raises(ConfigError, match="got 'magic_init'; add it to EVENTS"):
+        xnor()
