@@ -1,4 +1,4 @@
-"""Layers of a Neural Cache plan made ready to run on packed bits, kind by kind."""
+"""Layers of a plan made ready to run on packed bits, kind by kind."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -8,26 +8,24 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.digital.layers import prepare_layer
-from bitpim.digital.requantize import code_dtype, steps_of
+from bitpim.digital.requantize import code_dtype
 from bitpim.digital.windows import window_counts
-from bitpim.programs.program import Field
-from bitpim.sram.convolution import BitConvolution, EpilogueGroup, Sums
-from bitpim.sram.dot_products import LaneArithmetic
-from bitpim.sram.lane_codes import Encoding
+from bitpim.sram.conv_layer import ConvLayer
+from bitpim.sram.conv_plan import ConvPlan
+from bitpim.sram.elementwise_plan import LanePlan, LaneWork
+from bitpim.sram.lane_codes import LaneCodes
 from bitpim.sram.lanes import LaneBlock, LaneProgram, Operand, everywhere, outer
-from bitpim.sram.plan import ConvPlan, LanePlan, LaneWork, LayerPlan
+from bitpim.sram.plan import LayerPlan
 from bitpim.threads import run_all
 from bitpim_kernels.layout import to_planes
 from bitpim_kernels.windows import gather_window, window_vector
-from bitpim_traces.records import Geometry, LayerRecord, Quantization
+from bitpim_traces.records import LayerRecord, Quantization
 
 __all__ = ["BitLayer", "prepare_bit_layer"]
 
 Codes = npt.NDArray[Any]
 
 _BLOCK_WORDS = 256
-_SUM_ROWS = 40  # 24-bit partial sums of up to 65,536 lanes
-_MOST_SUM_ROWS = 63  # sums stay below 2^63: 16-bit codes would need 2^31 products to exceed it
 
 
 class BitLayer(Protocol):
@@ -43,7 +41,7 @@ def prepare_bit_layer(
 ) -> BitLayer:
     """Lay out a layer's weights and constants."""
     if isinstance(plan, ConvPlan):
-        return _Convolution(layer, quantizations[0], plan)
+        return ConvLayer(layer, quantizations[0], plan)
     if isinstance(plan, LanePlan):
         return _Elementwise(layer, quantizations, plan)
     return _Outside(layer, quantizations)
@@ -59,101 +57,6 @@ class _Outside:
         return self._prepared.run(inputs)
 
 
-# convolution and linear
-
-
-class _Convolution:
-    """A convolution, or a linear layer as one over a 1-pixel image."""
-
-    def __init__(self, layer: LayerRecord, quantization: Quantization, plan: ConvPlan) -> None:
-        assert layer.weight is not None and layer.weight_quantization is not None
-        self._layer = layer
-        self._encoding = Encoding.of(quantization)
-        geometry = layer.geometry or Geometry((1, 1))
-        n_filters = layer.weight.shape[0]
-        weight = Encoding.of(layer.weight_quantization)
-        codes = weight.encode(layer.weight.read()).reshape(n_filters, -1)
-        zeros = np.broadcast_to(weight.zero_point, (n_filters,)).astype(np.int64)
-        offsets = self._offsets(codes, zeros)
-        steps = steps_of(layer, n_filters, *self._limits(codes, zeros))
-        positions = layer.output_shape[1:] or (1, 1)
-        window = window_vector(
-            geometry.kernel,
-            geometry.stride,
-            (geometry.padding[0], geometry.padding[2]),
-            geometry.dilation,
-            (positions[0], positions[1]),
-        )
-        self._run = BitConvolution(
-            codes,
-            geometry.groups,
-            self._encoding,
-            window,
-            _arithmetic(plan, plan.tap.table, plan.tap.field("w").width),
-            _arithmetic(plan, plan.window_tap.table, 0) if plan.correction else None,
-            _epilogue_groups(plan, layer, offsets, zeros),
-            Sums(layer, steps, offsets, zeros),
-        )
-
-    def _offsets(self, codes: Codes, zeros: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """What is added to a sum of raw products, apart from the window's share."""
-        zero = int(self._encoding.zero_point[0])
-        total = codes.sum(axis=1, dtype=np.int64)
-        bias = self._layer.bias.read().astype(np.int64) if self._layer.bias else 0
-        offsets: npt.NDArray[np.int64] = bias - zero * total + codes.shape[1] * zero * zeros
-        return offsets
-
-    def _limits(
-        self, codes: Codes, zeros: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Least and greatest accumulator of each filter, over all inputs."""
-        zero = int(self._encoding.zero_point[0])
-        low, high = min(0, -zero), max(0, self._encoding.code_max - zero)
-        total = codes.sum(axis=1, dtype=np.int64) - codes.shape[1] * zeros
-        above = np.zeros(codes.shape[0], np.int64)
-        for m, row in enumerate(codes):
-            above[m] = np.maximum(row, zeros[m]).sum(dtype=np.int64)
-        above -= codes.shape[1] * zeros
-        below = total - above
-        bias = self._layer.bias.read().astype(np.int64) if self._layer.bias else 0
-        return above * low + below * high + bias, above * high + below * low + bias
-
-    def run(self, inputs: Sequence[Codes]) -> Codes:
-        images = self._encoding.encode(inputs[0])
-        if images.ndim == 2:
-            images = images[:, :, None, None]
-        out = self._run.run(images, code_dtype(self._layer.output))
-        return out.reshape(images.shape[0], *self._layer.output_shape)
-
-
-def _arithmetic(plan: ConvPlan, table: npt.NDArray[np.int32], weight_bits: int) -> LaneArithmetic:
-    tap = plan.tap if weight_bits else plan.window_tap
-    x, total = tap.field("x"), tap.field("sum")
-    weight = tap.field("w") if weight_bits else Field("w", x.stop, 0)
-    # The reduction widens the sum; its rows above are free in the tap's table. One width for
-    # layers of every depth lets them share a kernel; the rows above a sum are zero.
-    n_rows = _SUM_ROWS if plan.final_bits <= _SUM_ROWS else _MOST_SUM_ROWS
-    widest = Field("sum", total.start, n_rows)
-    return LaneArithmetic(table, x, weight, widest, plan.layout.source, plan.layout.n_lanes)
-
-
-def _epilogue_groups(
-    plan: ConvPlan,
-    layer: LayerRecord,
-    offsets: npt.NDArray[np.int64],
-    zeros: npt.NDArray[np.int64],
-) -> list[EpilogueGroup]:
-    step = layer.requantize
-    groups = []
-    for part in plan.epilogue:
-        assert step is not None and step.multiplier is not None
-        multiplier = np.broadcast_to(step.multiplier.astype(np.int64), offsets.shape)
-        known = {"total": offsets, "multiplier": multiplier, "weight_zero": zeros}
-        constants = {n: v[part.filters] for n, v in known.items() if n in part.program.inputs}
-        groups.append(EpilogueGroup(part.program, part.filters, constants))
-    return groups or [EpilogueGroup(None, np.arange(offsets.size), {})]
-
-
 # elementwise layers
 
 
@@ -164,7 +67,7 @@ class _Elementwise:
         self, layer: LayerRecord, quantizations: Sequence[Quantization], plan: LanePlan
     ) -> None:
         self._layer = layer
-        self._encodings = [Encoding.of(q) for q in quantizations]
+        self._encodings = [LaneCodes.of(q) for q in quantizations]
         self._work = plan.work
         self._dtype = code_dtype(layer.output)
         self._operands = _OPERANDS[layer.kind]
@@ -227,7 +130,7 @@ def _multiplier_of(layer: LayerRecord, work: LaneWork) -> dict[str, int]:
 
 
 def _pooled(
-    layer: LayerRecord, encodings: list[Encoding], inputs: list[Codes], work: LaneWork
+    layer: LayerRecord, encodings: list[LaneCodes], inputs: list[Codes], work: LaneWork
 ) -> Gathered:
     """Gather each window element of the positions this work serves."""
     geometry = layer.geometry
@@ -261,7 +164,7 @@ def _pooled(
 
 
 def _operand_codes(
-    layer: LayerRecord, encodings: list[Encoding], inputs: list[Codes], work: LaneWork
+    layer: LayerRecord, encodings: list[LaneCodes], inputs: list[Codes], work: LaneWork
 ) -> Gathered:
     named = {"x": inputs[0]} if layer.kind == "activation" else {}
     named = named or {f"x{i}": codes for i, codes in enumerate(inputs)}
@@ -275,7 +178,7 @@ def _operand_codes(
 
 
 def _joined(
-    layer: LayerRecord, encodings: list[Encoding], inputs: list[Codes], work: LaneWork
+    layer: LayerRecord, encodings: list[LaneCodes], inputs: list[Codes], work: LaneWork
 ) -> Gathered:
     axis = layer.concat_axis + 1
     before = sum(shape[layer.concat_axis] for shape in layer.input_shapes[: work.key])
@@ -290,7 +193,7 @@ def _joined(
     return [], {"x": codes.reshape(-1)}, place
 
 
-_OPERANDS: dict[str, Callable[[LayerRecord, list[Encoding], list[Codes], LaneWork], Gathered]] = {
+_OPERANDS: dict[str, Callable[[LayerRecord, list[LaneCodes], list[Codes], LaneWork], Gathered]] = {
     "max_pool2d": _pooled,
     "avg_pool2d": _pooled,
     "add": _operand_codes,
