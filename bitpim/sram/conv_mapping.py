@@ -68,7 +68,19 @@ def _check_filters(layer: WeightedLayer, groups: Sequence[FilterGroup]) -> None:
             f"{layer.shape.out_channels} once, got {got or 'none'}; mend the rule of the machine"
         )
     for group in groups:
+        _check_entries(layer, group)
         _check_owners(layer, group)
+
+
+def _check_entries(layer: WeightedLayer, group: FilterGroup) -> None:
+    """Raise where lanes ask for what no window has, or zero points are not one a filter."""
+    beyond = group.layout.entries[group.layout.entries >= layer.shape.n_entries]
+    if beyond.size or group.zeros.shape != group.filters.shape or (group.zeros < 0).any():
+        raise MappingError(
+            f"{layer.where}: need entries below {layer.shape.n_entries} and a zero point of at "
+            f"least 0 for each of {group.filters.size} filters, got entries {beyond.tolist()} and "
+            f"zero points {group.zeros.tolist()}; mend the rule of the machine"
+        )
 
 
 def _check_owners(layer: WeightedLayer, group: FilterGroup) -> None:
@@ -78,6 +90,11 @@ def _check_owners(layer: WeightedLayer, group: FilterGroup) -> None:
     """
     if group.owners is None:
         return
+    if group.owners.shape[1:] != (group.layout.n_used,):
+        raise MappingError(
+            f"{layer.where}: need an owner for each of {group.layout.n_used} lanes, got "
+            f"{group.owners.shape}; mend the rule of the machine"
+        )
     per_conv_group = layer.shape.out_channels // layer.shape.groups
     seen: set[int] = set()
     for lanes in group.owners:

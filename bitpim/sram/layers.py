@@ -67,7 +67,7 @@ class _Elementwise:
         self, layer: LayerRecord, quantizations: Sequence[Quantization], plan: LanePlan
     ) -> None:
         self._layer = layer
-        self._encodings = [LaneCodes.of(q) for q in quantizations]
+        self._lane_codes = [LaneCodes.of(q) for q in quantizations]
         self._work = plan.work
         self._dtype = code_dtype(layer.output)
         self._operands = _OPERANDS[layer.kind]
@@ -75,10 +75,10 @@ class _Elementwise:
     def run(self, inputs: Sequence[Codes]) -> Codes:
         layer = self._layer
         n_samples = inputs[0].shape[0]
-        encoded = [e.encode(codes) for e, codes in zip(self._encodings, inputs, strict=True)]
+        encoded = [e.encode(codes) for e, codes in zip(self._lane_codes, inputs, strict=True)]
         out = np.zeros((n_samples, *layer.output_shape), self._dtype)
         for work in self._work:
-            streamed, named, place = self._operands(layer, self._encodings, encoded, work)
+            streamed, named, place = self._operands(layer, self._lane_codes, encoded, work)
             constants = _multiplier_of(layer, work)
             n_lanes = (streamed or list(named.values()))[0].size
             codes = np.empty(n_lanes, self._dtype)
@@ -130,12 +130,12 @@ def _multiplier_of(layer: LayerRecord, work: LaneWork) -> dict[str, int]:
 
 
 def _pooled(
-    layer: LayerRecord, encodings: list[LaneCodes], inputs: list[Codes], work: LaneWork
+    layer: LayerRecord, lane_codes: list[LaneCodes], inputs: list[Codes], work: LaneWork
 ) -> Gathered:
     """Gather each window element of the positions this work serves."""
     geometry = layer.geometry
     assert geometry is not None
-    images, encoding = inputs[0], encodings[0]
+    images, codes_in = inputs[0], lane_codes[0]
     n_samples, n_channels = images.shape[:2]
     size = (layer.output_shape[1], layer.output_shape[2])
     corner = (geometry.padding[0], geometry.padding[2])
@@ -144,7 +144,7 @@ def _pooled(
     pad = 0  # the smallest code, or nothing added
     mine = np.ones(n_positions, np.bool_)
     if layer.kind == "avg_pool2d":
-        pad = int(encoding.zero_point[0])
+        pad = int(codes_in.zero_point[0])
         counts = window_counts(geometry, layer.input_shapes[0])
         mine = np.tile((counts == work.key).reshape(-1), n_samples)
     taps = []
@@ -156,7 +156,7 @@ def _pooled(
 
     def place(out: Codes, codes: Codes) -> None:
         by_channel = out.transpose(1, 0, 2, 3).reshape(n_channels, n_positions).copy()
-        offset = encoding.offset if layer.kind == "max_pool2d" else 0
+        offset = codes_in.offset if layer.kind == "max_pool2d" else 0
         by_channel[:, mine] = codes.reshape(n_channels, -1).astype(np.int32) - offset
         out[:] = by_channel.reshape(n_channels, n_samples, *size).transpose(1, 0, 2, 3)
 
@@ -164,21 +164,21 @@ def _pooled(
 
 
 def _operand_codes(
-    layer: LayerRecord, encodings: list[LaneCodes], inputs: list[Codes], work: LaneWork
+    layer: LayerRecord, lane_codes: list[LaneCodes], inputs: list[Codes], work: LaneWork
 ) -> Gathered:
     named = {"x": inputs[0]} if layer.kind == "activation" else {}
     named = named or {f"x{i}": codes for i, codes in enumerate(inputs)}
     flat = {name: np.ascontiguousarray(codes).reshape(-1) for name, codes in named.items()}
 
     def place(out: Codes, codes: Codes) -> None:
-        offset = encodings[0].offset if layer.kind == "activation" else 0
+        offset = lane_codes[0].offset if layer.kind == "activation" else 0
         out[:] = (codes.astype(np.int32) - offset).reshape(out.shape)
 
     return [], flat, place
 
 
 def _joined(
-    layer: LayerRecord, encodings: list[LaneCodes], inputs: list[Codes], work: LaneWork
+    layer: LayerRecord, lane_codes: list[LaneCodes], inputs: list[Codes], work: LaneWork
 ) -> Gathered:
     axis = layer.concat_axis + 1
     before = sum(shape[layer.concat_axis] for shape in layer.input_shapes[: work.key])

@@ -58,7 +58,7 @@ class ArrayPool:
             )
         passes = -(-array_passes // at_once)
         return self._occupancy(
-            passes, array_passes, min(array_passes, self.n_arrays), n_items * lanes_each
+            passes, array_passes, min(array_passes, at_once), n_items * lanes_each
         )
 
     def in_turn(self, places: Sequence[Occupancy]) -> Occupancy:

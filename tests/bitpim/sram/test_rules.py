@@ -395,14 +395,14 @@ def test_no_groups_hold_no_filter() -> None:
         plan_of(one_layer(50, (3, 4, 4), 4, SAME), Nothing())
 
 
-class WithoutChannel:
-    """All filters, one channel left out for all of them."""
+class Channels:
+    """All filters, some channels for all of them."""
 
-    def __init__(self, channel: int) -> None:
-        self.channel = channel
+    def __init__(self, channels: list[int]) -> None:
+        self.channels = channels
 
     def filter_groups(self, layer: WeightedLayer) -> Sequence[FilterGroup]:
-        kept = np.delete(np.arange(layer.shape.in_channels), self.channel)
+        kept = np.array(self.channels)
         layout = lay_lanes(layer.shape, split_limit_taps=9, pack_limit_channels=4, channels=kept)
         return [multiply_group(layer, np.arange(layer.shape.out_channels), layout)]
 
@@ -419,10 +419,10 @@ def test_a_weight_left_out_is_at_its_zero_point() -> None:
         record = replace(layer.weight, load=lambda start, stop: weight[start:stop])
         return replace(trace, layers=(replace(layer, weight=record),))
 
-    check(traced(), WithoutChannel(1))
+    check(traced(), Channels([0, 2]))
     weight[3, 1, 2, 0] = 254
     with pytest.raises(MappingError, match=r"none for filter 3, channel 1, tap 6; mend the rule"):
-        plan_of(traced(), WithoutChannel(1))
+        plan_of(traced(), Channels([0, 2]))
 
 
 @pytest.mark.parametrize(
@@ -436,6 +436,22 @@ def test_owners_are_filters_of_one_set(owners: list[list[int]], got: str) -> Non
     trace = one_layer(52, (4, 4, 4), 4, SAME)
     with pytest.raises(MappingError, match=rf"own no other lanes, got filters {got}"):
         plan_of(trace, Wrong(owners=np.array(owners)))
+
+
+def test_each_lane_has_an_owner() -> None:
+    with pytest.raises(MappingError, match=r"an owner for each of 4 lanes, got \(1, 3\)"):
+        plan_of(one_layer(52, (4, 4, 4), 4, SAME), Wrong(owners=np.array([[0, 1, 2]])))
+
+
+@pytest.mark.parametrize("zeros", [[0, 0, 0], [0, 0, 0, -1]])
+def test_each_filter_has_a_zero_point(zeros: list[int]) -> None:
+    with pytest.raises(MappingError, match=r"least 0 for each of 4 filters, .* zero points \[0, "):
+        plan_of(one_layer(52, (4, 4, 4), 4, SAME), Wrong(zeros=np.array(zeros)))
+
+
+def test_entries_are_those_of_the_window() -> None:
+    with pytest.raises(MappingError, match=r"need entries below 36 .* got entries \[36, 37, 38,"):
+        plan_of(one_layer(52, (4, 4, 4), 4, SAME), Channels([0, 1, 2, 3, 4]))
 
 
 def test_shared_lanes_serve_one_conv_group() -> None:
