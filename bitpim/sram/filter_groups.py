@@ -4,7 +4,7 @@ A rule yields the filter groups of a layer; plan, convolution and counts follow 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -133,7 +133,7 @@ class FilterGroup:
     hold: Callable[[Codes], HeldWeights] = hold_codes
     owners: Int64 | None = None
     index_bits: int = 0
-    extra: tuple[ExtraSteps, ...] = field(default=())
+    extra: tuple[ExtraSteps, ...] = ()
 
     @property
     def layout(self) -> LaneLayout:

@@ -251,6 +251,27 @@ def test_filters_of_the_same_entries_share_a_window_sum() -> None:
     assert [part.group.layout.n_lanes for part in plan.parts] == [32, 8]
 
 
+def test_a_group_streams_and_sums_the_windows_of_its_conv_groups() -> None:
+    """Four filters of four conv groups of 2 x 3 x 3: each half meets two windows a position."""
+    trace = one_layer(5, (8, 9, 7), 4, Geometry((3, 3), padding=(1,) * 4, groups=4))
+    (layer,) = trace.layers
+    assert layer.weight is not None
+    weight = layer.weight.read().copy()
+    weight[1::2, 1] = 0  # the odd filters use the first of their channels
+    record = replace(layer.weight, load=lambda start, stop: weight[start:stop])
+    trace = replace(trace, layers=(replace(layer, weight=record),))
+    plan = plan_of(trace, TwoGroups(), *TINY)
+    assert [part.n_conv_groups for part in plan.parts] == [2, 2]
+    assert [window.n_conv_groups for window in plan.windows] == [2, 2]
+    phases = plan.counts(1)
+    assert phases["input_stream"]["bus_byte"] == 63 * 2 * 18 + 63 * 2 * 9
+    # 126 windows of 6 lanes in 8, three taps each, and of one lane
+    assert phases["window_sum"]["sram_access_cycle"] == 4 * (24 + 24 + 25 + 26) + 1 * 72
+    whole = plan_of(trace, OneGroup(), *TINY)
+    assert [window.n_conv_groups for window in whole.windows] == [4]
+    assert whole.counts(1)["input_stream"]["bus_byte"] == 63 * 4 * 18
+
+
 def test_codes_of_all_groups_go_out_together() -> None:
     """One gathering, each group's sums with the rows of its own; one output."""
     trace, plan = two_groups()
@@ -339,6 +360,23 @@ def test_shared_lanes_are_filled_once_and_reduced_often() -> None:
     assert phases["filter_load"]["dram_byte"] == 72
     widths = sum(sum(one.program.widths.values()) for one in part.epilogue)  # one array each
     assert phases["gather"]["cycles"] == 3 * 26 + widths
+    check(trace, SharedLanes())
+
+
+def test_filters_that_share_lanes_correct_by_the_entries_they_own() -> None:
+    trace = one_layer(6, (3, 5, 5), 3, SAME, weights=quantization(8, 77))
+    (layer,) = trace.layers
+    assert layer.weight is not None
+    weight = np.full_like(layer.weight.read(), 77)
+    weight[0, 1], weight[1, [0, 2]], weight[2, 1] = 9, 255, 0
+    record = replace(layer.weight, load=lambda start, stop: weight[start:stop])
+    trace = replace(trace, layers=(replace(layer, weight=record),))
+    plan = plan_of(trace, SharedLanes())
+    assert plan.window_of.tolist() == [0, 1, 0]
+    owned = [sorted(set((window.sums.layout.entries // 9).tolist())) for window in plan.windows]
+    assert owned == [[1], [0, 2]]
+    assert [window.bits for window in plan.windows] == [12, 13]
+    assert plan.parts[0].group.n_weights == 36
     check(trace, SharedLanes())
 
 
