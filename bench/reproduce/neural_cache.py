@@ -17,8 +17,9 @@ from bench.reproduce.inception import CODES, Shape, inception_v3, record
 from bitpim.config import override
 from bitpim.machines.neural_cache import NeuralCacheSettings
 from bitpim.machines.registry import load_preset
-from bitpim.sram.mapping import plan_layer
+from bitpim.sram.network_mapping import plan_layer
 from bitpim.sram.plan import LayerPlan, Phases, scale_phases
+from bitpim.sram.rules import OneGroup
 from bitpim.units import cycles_to_s
 
 __all__ = ["Anchor", "Sensitivity", "anchors", "latency", "sensitivity"]
@@ -88,7 +89,10 @@ def settings_of(preset: str, *assignments: str) -> NeuralCacheSettings:
 
 def plans_of(shapes: Sequence[Shape], settings: NeuralCacheSettings) -> list[LayerPlan]:
     """Plan layers from their shapes alone."""
-    return [plan_layer(record(i, shape), (CODES,), settings) for i, shape in enumerate(shapes)]
+    rule = OneGroup()
+    return [
+        plan_layer(record(i, shape), (CODES,), settings, rule) for i, shape in enumerate(shapes)
+    ]
 
 
 def anchors() -> list[Anchor]:

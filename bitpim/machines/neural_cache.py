@@ -8,7 +8,7 @@ What the paper says
 What is emulated
     Every step of every program on packed bits: multiply-accumulate, reduction, zero-point
     corrections, requantization, pooling, residual additions, clamps. Counts come from the plan
-    (`bitpim.sram.plan`) and are those of the hardware, whatever the host skips.
+    (`bitpim.sram`) and are those of the hardware, whatever the host skips.
 What is left out
     Time within a cycle, contention on the bus, the cache's normal traffic. Float scales and lookup
     tables run on the CPU and cost bus bytes. The search for a layer's least and greatest value:
@@ -28,130 +28,27 @@ Known differences and assumptions
     their bus bytes are not.
 """
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
-
 from bitpim.config import MachineEntry
-from bitpim.digital.layers import prepare_layer
-from bitpim.errors import ConfigError
-from bitpim.legend import Legend
-from bitpim.machines.machine import FIDELITIES, Codes, LayerRun
-from bitpim.machines.schedule import run_layers
-from bitpim.sram.convolution import Threads
-from bitpim.sram.layers import prepare_bit_layer
-from bitpim.sram.mapping import plan_network
-from bitpim.sram.plan import STREAMING, CachePlan
+from bitpim.machines.cache_machine import CacheMachine
+from bitpim.sram.rules import OneGroup
 from bitpim.sram.settings import CacheSettings
-from bitpim.threads import use_threads
-from bitpim_traces.records import LayerRecord, Trace
 
-__all__ = ["ENTRY", "NeuralCache", "NeuralCacheSettings", "PreparedCache"]
+__all__ = ["ENTRY", "NeuralCacheSettings", "neural_cache"]
 
 
 class NeuralCacheSettings(CacheSettings):
     """Settings of the machine `neural_cache`."""
 
 
-class NeuralCache:
-    """The machine with its settings; plans and prepares networks."""
-
-    name = "neural_cache"
-
-    def __init__(self, settings: NeuralCacheSettings) -> None:
-        self.settings = settings
-
-    @property
-    def legend(self) -> Legend:
-        """How its counts are to be read."""
-        timing = self.settings.timing
-        return Legend(timing.clock_compute_ghz, STREAMING, timing.phase_overlap == "stream")
-
-    def losses(self) -> str | None:
-        """Nothing: all sums are exact."""
-        return None
-
-    def plan(self, trace: Trace) -> CachePlan:
-        """Lay a network out.
-
-        Raises
-        ------
-        MappingError
-            A layer does not fit the arrays, or has codes wider than the machine's operands.
-        ConfigError
-            The cost mode knows no cycles for a layer's widths, or a layer needs the CPU and the
-            preset forbids it.
-        AccumulatorError
-            A sum in the lanes may exceed its rows.
-        """
-        return plan_network(trace, self.settings)
-
-    def prepare(self, trace: Trace, *, fidelity: str = "bit", jobs: int = 1) -> "PreparedCache":
-        """Lay out the weights once; `jobs` threads share each batch."""
-        if fidelity not in FIDELITIES:
-            raise ConfigError(f"fidelity: need one of {', '.join(FIDELITIES)}, got {fidelity!r}")
-        if jobs < 1:
-            raise ConfigError(f"jobs: need at least 1, got {jobs}")
-        return PreparedCache(trace, self.plan(trace), self.settings, fidelity, jobs)
-
-
-class PreparedCache:
-    """A network ready to run, layer by layer, on batches of samples."""
-
-    def __init__(
-        self,
-        trace: Trace,
-        plan: CachePlan,
-        settings: NeuralCacheSettings,
-        fidelity: str,
-        jobs: int,
-    ) -> None:
-        self.batch_multiple = settings.mapping.batch_size
-        self.plan = plan
-        self._layers = trace.layers
-        self._fidelity = fidelity
-        self._jobs = jobs
-        self._prepared: dict[int, Any] = {}
-        self._trace = trace
-
-    def run_batch(self, codes: Codes) -> Iterator[LayerRun]:
-        """Run input codes (batch first) through all layers in order; yields each layer once.
-
-        A layer's weights are laid out when it first runs.
-        """
-        with ThreadPoolExecutor(self._jobs) as pool:
-            threads = Threads(pool, self._jobs)
-
-            def run(layer: LayerRecord, inputs: Sequence[Codes]) -> Codes:
-                return self._run_layer(layer, inputs, threads)
-
-            for layer, out in run_layers(self._layers, codes, run):
-                yield LayerRun(layer.index, out, self.plan.counts(layer.index, codes.shape[0]))
-
-    def _run_layer(
-        self, layer: LayerRecord, inputs: Sequence[Codes], threads: Threads
-    ) -> npt.NDArray[np.integer[Any]]:
-        if layer.index not in self._prepared:
-            quantizations = self._trace.input_quantizations(layer)
-            self._prepared[layer.index] = (
-                prepare_layer(layer, quantizations)
-                if self._fidelity == "integer"
-                else prepare_bit_layer(layer, quantizations, self.plan.layers[layer.index])
-            )
-        prepared = self._prepared[layer.index]
-        if self._fidelity == "integer":
-            use_threads(self._jobs)
-            return prepared.run(inputs)  # type: ignore[no-any-return]
-        return prepared.run(inputs, threads)  # type: ignore[no-any-return]
+def neural_cache(settings: NeuralCacheSettings) -> CacheMachine:
+    """Return the machine: all filters of a layer lie in lanes alike."""
+    return CacheMachine(settings, OneGroup())
 
 
 ENTRY = MachineEntry(
     name="neural_cache",
     settings=NeuralCacheSettings,
-    make=NeuralCache,
+    make=neural_cache,
     prices="neural_cache_22nm",
     wing="bitpim.sram",
 )

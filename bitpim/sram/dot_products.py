@@ -5,7 +5,6 @@ positions side by side, which share each weight, or filters side by side, which 
 The sums are the same bits either way; the second serves layers with few positions.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +89,7 @@ def sum_planes(
 
 def position_planes(
     images: Codes,
-    channels: Sequence[int] | range,
+    entries: npt.NDArray[np.int64],
     window: npt.NDArray[np.int64],
     pad_code: int,
     first: int,
@@ -102,15 +101,11 @@ def position_planes(
     ----------
     images
         unsigned (N, C, H, W).
-    channels
-        The channels of one group.
+    entries
+        (n_entries, 2): channel and tap of each.
     shape
         (bits, n_words) of each entry.
     """
-    n_taps = int(window[0] * window[1])
-    entries = np.empty((len(channels) * n_taps, 2), np.int64)
-    entries[:, 0] = np.repeat(np.asarray(channels, np.int64), n_taps)
-    entries[:, 1] = np.tile(np.arange(n_taps), len(channels))
     lanes = np.empty(64 * shape[1], images.dtype)
     out = np.empty((entries.shape[0], *shape), np.uint64)
     pack_windows(images, entries, window, pad_code, first, lanes, out)
@@ -125,12 +120,14 @@ def filter_planes(weights: Codes, n_bits: int, n_words: int) -> Words:
 
 
 def window_codes(
-    images: Codes, window: npt.NDArray[np.int64], pad_code: int, n_positions: int
+    images: Codes,
+    entries: npt.NDArray[np.int64],
+    window: npt.NDArray[np.int64],
+    pad_code: int,
+    n_positions: int,
 ) -> Codes:
-    """Yield the windows themselves, (n_positions, C * R * S)."""
-    n_taps = int(window[0] * window[1])
-    n_channels = images.shape[1]
-    out = np.empty((n_channels * n_taps, n_positions), images.dtype)
-    for entry in range(n_channels * n_taps):
-        gather_window(images, entry // n_taps, entry % n_taps, window, pad_code, 0, out[entry])
+    """Yield the windows themselves, (n_positions, n_entries); entries as in `position_planes`."""
+    out = np.empty((entries.shape[0], n_positions), images.dtype)
+    for lanes, (channel, tap) in zip(out, entries.tolist(), strict=True):
+        gather_window(images, channel, tap, window, pad_code, 0, lanes)
     return np.ascontiguousarray(out.T)

@@ -8,31 +8,34 @@ import numpy.typing as npt
 
 from bitpim_traces.records import Quantization
 
-__all__ = ["Encoding"]
+__all__ = ["LaneCodes"]
 
 
 @dataclass(frozen=True, slots=True)
-class Encoding:
-    """Unsigned codes = codes + offset; the zero points move along."""
+class LaneCodes:
+    """What a tensor's codes become in lanes: unsigned codes, codes + offset.
+
+    The zero points move along.
+    """
 
     bits: int
     offset: int
     zero_point: npt.NDArray[np.int64]
 
     @classmethod
-    def of(cls, quantization: Quantization) -> "Encoding":
-        """Encoding of a tensor with this quantization."""
+    def of(cls, quantization: Quantization) -> "LaneCodes":
+        """Lane codes of a tensor with this quantization."""
         offset = -quantization.code_min
         return cls(quantization.bits, offset, quantization.zero_point + offset)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Unsigned type of the encoded codes."""
+        """Unsigned type of the codes in lanes."""
         return np.dtype(np.uint8 if self.bits <= 8 else np.uint16)
 
     @property
     def code_max(self) -> int:
-        """Largest encoded code."""
+        """Largest code in a lane."""
         return (1 << self.bits) - 1
 
     def encode(self, codes: npt.NDArray[Any]) -> npt.NDArray[Any]:

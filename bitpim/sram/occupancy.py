@@ -1,5 +1,6 @@
 """How much work fits in the arrays at once: passes over all arrays, and array passes in sum."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bitpim.errors import MappingError
@@ -12,11 +13,13 @@ class Occupancy:
     """Items spread over arrays.
 
     `passes` is how often the arrays are filled; `array_passes` how many arrays work, summed over
-    the passes; `lanes` the lanes the items occupy, and `utilization` their share of all.
+    the passes, and `arrays` how many in the fullest; `lanes` are the lanes the items occupy, and
+    `utilization` their share of all.
     """
 
     passes: int
     array_passes: int
+    arrays: int
     lanes: int
     utilization: float
 
@@ -54,5 +57,19 @@ class ArrayPool:
                 f"have {self.n_lanes}; use a larger geometry"
             )
         passes = -(-array_passes // at_once)
-        lanes = n_items * lanes_each
-        return Occupancy(passes, array_passes, lanes, lanes / max(passes * self.n_lanes, 1))
+        return self._occupancy(
+            passes, array_passes, min(array_passes, at_once), n_items * lanes_each
+        )
+
+    def in_turn(self, places: Sequence[Occupancy]) -> Occupancy:
+        """Join works that follow each other, each with passes of its own."""
+        return self._occupancy(
+            sum(place.passes for place in places),
+            sum(place.array_passes for place in places),
+            max((place.arrays for place in places), default=0),
+            sum(place.lanes for place in places),
+        )
+
+    def _occupancy(self, passes: int, array_passes: int, arrays: int, lanes: int) -> Occupancy:
+        utilization = lanes / max(passes * self.n_lanes, 1)
+        return Occupancy(passes, array_passes, arrays, lanes, utilization)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bitpim.errors import MappingError
+from bitpim.errors import LayoutError, MappingError
 
 __all__ = [
     "ConvShape",
@@ -31,11 +31,16 @@ def next_power_of_two(n: int) -> int:
 class ConvShape:
     """Sizes of a convolution, per sample."""
 
-    in_channels: int  # per group
+    in_channels: int  # per conv group
     n_taps: int  # R * S
-    out_channels: int  # all groups
+    out_channels: int  # all conv groups
     groups: int
     n_positions: int  # E * F
+
+    @property
+    def n_entries(self) -> int:
+        """Entries of a window, each met by one weight of a filter: channels times taps."""
+        return self.in_channels * self.n_taps
 
     @property
     def n_convolutions(self) -> int:
@@ -45,19 +50,35 @@ class ConvShape:
     @property
     def n_weights(self) -> int:
         """Weights of all filters."""
-        return self.out_channels * self.in_channels * self.n_taps
+        return self.out_channels * self.n_entries
 
 
 @dataclass(frozen=True, slots=True)
 class LaneLayout:
-    """Which input element every tap of every lane of one convolution multiplies.
+    """Which entry of its window every tap of every lane of one convolution multiplies.
 
     `source[lane, tap]` is channel * R*S + position within the window, or -1 where the tap is
     empty. `n_lanes` is what a convolution occupies; the last `n_lanes - n_used` are idle.
+
+    Raises
+    ------
+    LayoutError
+        An entry lies in two taps, or so many lanes are idle that a reduction would begin with two
+        of them.
     """
 
     source: npt.NDArray[np.int64]
     n_lanes: int
+
+    def __post_init__(self) -> None:
+        held = self.source[self.source >= 0]
+        if self.entries.size < held.size:
+            raise LayoutError("lanes: need each entry of a window in one tap, got some in several")
+        if not 1 << self.n_levels < 2 * self.n_used <= 2 * self.n_lanes:
+            raise LayoutError(
+                f"lanes: need {self.n_used} lanes with taps to be more than half of the tree over "
+                f"{self.n_lanes} lanes; lay them on {next_power_of_two(self.n_used)}"
+            )
 
     @property
     def n_used(self) -> int:
@@ -74,6 +95,11 @@ class LaneLayout:
         """Steps of the reduction tree."""
         return (self.n_lanes - 1).bit_length()
 
+    @property
+    def entries(self) -> npt.NDArray[np.int64]:
+        """The entries of a window that have a tap, ascending."""
+        return np.unique(self.source[self.source >= 0])
+
 
 def lay_lanes(
     shape: ConvShape,
@@ -81,25 +107,28 @@ def lay_lanes(
     split_limit_taps: int,
     pack_limit_channels: int,
     pad_to_power_of_two: bool = True,
+    channels: npt.NDArray[np.int64] | None = None,
 ) -> LaneLayout:
-    """Spread the weights of one filter over lanes.
+    """Spread the weights of one filter over lanes, of all channels or of some.
 
     Filters of more than `split_limit_taps` taps are split over several lanes a channel; 1 x 1
-    filters pack up to `pack_limit_channels` channels into a lane.
+    filters pack up to `pack_limit_channels` channels into a lane. Without any channel one lane
+    remains, and it is empty.
     """
-    C, taps = shape.in_channels, shape.n_taps
+    channels = np.arange(shape.in_channels) if channels is None else channels
+    C, taps = channels.size, shape.n_taps
     if taps == 1:
-        per_lane = min(pack_limit_channels, C)
-        n_used = -(-C // per_lane)
+        per_lane = max(min(pack_limit_channels, C), 1)
+        n_used = max(-(-C // per_lane), 1)
         source = np.full(n_used * per_lane, -1, np.int64)
-        source[:C] = np.arange(C)
+        source[:C] = channels
     else:
         parts = -(-taps // split_limit_taps)
         per_lane = -(-taps // parts)
-        n_used = C * parts
+        n_used = max(C * parts, 1)
         by_channel = np.full((C, parts * per_lane), -1, np.int64)
-        by_channel[:, :taps] = np.arange(C)[:, None] * taps + np.arange(taps)
-        source = by_channel.ravel()
+        by_channel[:, :taps] = channels[:, None] * taps + np.arange(taps)
+        source = by_channel.ravel() if C else np.full(per_lane, -1, np.int64)
     lanes = source.reshape(n_used, per_lane)
     return LaneLayout(lanes, next_power_of_two(n_used) if pad_to_power_of_two else n_used)
 

@@ -8,15 +8,18 @@ import pytest
 
 from bitpim.config import override
 from bitpim.counts import Counts
-from bitpim.machines.neural_cache import NeuralCache, NeuralCacheSettings
+from bitpim.machines.cache_machine import CacheMachine
+from bitpim.machines.neural_cache import NeuralCacheSettings
 from bitpim.machines.registry import load_preset
-from bitpim.sram.lane_codes import Encoding
-from bitpim.sram.mapping import plan_layer
-from bitpim.sram.plan import ConvPlan
+from bitpim.sram.conv_plan import ConvPlan, GroupPlan
+from bitpim.sram.lane_codes import LaneCodes
+from bitpim.sram.network_mapping import plan_layer
+from bitpim.sram.rules import ConvRule, OneGroup
 from bitpim.verify.reference import run_network
 from bitpim_traces.records import Geometry, Trace
-from tests.naive.cache_arrays import run_lane_program, run_lanes
+from tests.naive.cache_arrays import PhaseCounts, add_counts, run_lane_program, run_lanes
 from tests.one_layer import one_layer, quantization
+from tests.toy_rules import NarrowWeights, TwoGroups, with_channels_pruned
 
 TWO_ARRAYS = (
     "geometry.n_cache_slices=1",
@@ -115,8 +118,8 @@ class Literal:
         (layer,) = trace.layers
         assert layer.weight is not None and layer.weight_quantization is not None
         self.layer, self.plan = layer, plan
-        inputs = Encoding.of(trace.samples.quantization)
-        weights = Encoding.of(layer.weight_quantization)
+        inputs = LaneCodes.of(trace.samples.quantization)
+        weights = LaneCodes.of(layer.weight_quantization)
         self.zero = int(inputs.zero_point[0])
         self.zeros = np.broadcast_to(weights.zero_point, layer.weight.shape[:1])
         self.weights = weights.encode(layer.weight.read()).astype(np.int64)
@@ -128,26 +131,52 @@ class Literal:
         self.positions = np.repeat(np.arange(n_positions), n_filters)
         self.groups = self.filters // (n_filters // self.windows.shape[1])
 
-    def dot_products(self) -> tuple[Codes, Any]:
-        windows = self.windows[self.positions, self.groups]
-        return run_lanes(self.plan, self.weights, windows, self.filters)
+    def dot_products(self) -> tuple[Codes, PhaseCounts]:
+        """Run the filter groups in turn; yield the sums of all items, and the counts of all."""
+        sums = np.zeros(self.filters.size, np.int64)
+        counts: PhaseCounts = {}
+        for part in self.plan.parts:
+            items = np.isin(self.filters, part.group.filters)
+            sums[items], done = self._dot_products_of(part, items)
+            add_counts(counts, done)
+        return sums, counts
 
-    def window_sums(self) -> tuple[Codes, Any]:
-        flat = self.windows.reshape(-1, self.windows.shape[2])
-        sums, counts = run_lanes(self.plan, None, flat, np.arange(flat.shape[0]))
-        return sums.reshape(self.windows.shape[:2])[self.positions, self.groups], counts
+    def _dot_products_of(
+        self, part: GroupPlan, items: npt.NDArray[np.bool_]
+    ) -> tuple[Codes, PhaseCounts]:
+        filters = part.group.filters
+        held = part.group.hold(self.weights[filters]).codes.astype(np.int64)
+        windows = self.windows[self.positions[items], self.groups[items]]
+        which = np.searchsorted(filters, self.filters[items])
+        return run_lanes(self.plan, part.group.sums, held, windows, which)
+
+    def window_sums(self) -> tuple[Codes, PhaseCounts]:
+        """Sum the entries of each window once for all filters that use them."""
+        out = np.zeros(self.filters.size, np.int64)
+        counts: PhaseCounts = {}
+        for index, window in enumerate(self.plan.windows):
+            wanted = self.plan.window_of[self.filters] == index
+            places = np.stack([self.positions, self.groups], axis=1)
+            once, which = np.unique(places[wanted], axis=0, return_inverse=True)
+            codes = self.windows[once[:, 0], once[:, 1]]
+            sums, done = run_lanes(self.plan, window.sums, None, codes, np.arange(len(codes)))
+            out[wanted] = sums[which.reshape(-1)]
+            add_counts(counts, done)
+        return out, counts
 
     def operands(self, sums: Codes, windows: Codes | None) -> dict[str, Codes]:
         step = self.layer.requantize
         assert step is not None and step.multiplier is not None and self.layer.bias is not None
-        n = self.weights.shape[1]
-        constant = self.layer.bias.read() - self.zero * self.weights.sum(axis=1)
-        constant = constant + n * self.zero * self.zeros
+        centred = self.weights - self.zeros[:, None]
+        constant = self.layer.bias.read() - self.zero * centred.sum(axis=1)
+        left = np.zeros(self.zeros.size, np.int64)
+        for part in self.plan.parts:
+            left[part.group.filters] = part.group.zeros
         named = {
             "sum": sums,
             "total": constant[self.filters],
             "multiplier": step.multiplier[self.filters].astype(np.int64),
-            "weight_zero": self.zeros[self.filters],
+            "weight_zero": left[self.filters],
         }
         return named if windows is None else named | {"window": windows}
 
@@ -161,39 +190,78 @@ def in_order(trace: Trace, codes: npt.NDArray[Any]) -> Codes:
 @pytest.mark.parametrize("case", CASES)
 def test_a_layer_done_array_by_array(case: str) -> None:
     trace, assignments = CASES[case]
-    chosen = settings(*assignments)
+    literal = done_array_by_array(trace, settings(*assignments), OneGroup())
+    weights = literal.weights[literal.filters]
+    expected = literal.windows[literal.positions, literal.groups] * weights
+    assert np.array_equal(literal.dot_products()[0], expected.sum(axis=1))
+    if literal.plan.windows:
+        whole = literal.windows.sum(axis=2)[literal.positions, literal.groups]
+        assert np.array_equal(literal.window_sums()[0], whole)
+
+
+PRUNED: dict[str, tuple[Trace, tuple[str, ...]]] = {
+    "3x3": (one_layer(20, (6, 6, 5), 8, same(3)), ()),
+    "zero points of channels, strides": (
+        one_layer(
+            21,
+            (5, 5, 5),
+            4,
+            Geometry((3, 2), (2, 1), (1, 0, 0, 2), (1, 2)),
+            weights=quantization(8, [0, 255, 128, 3]),
+            inputs=quantization(8, -128, signed=True),
+            mode="half_up_shift",
+        ),
+        (),
+    ),
+    "conv groups": (
+        one_layer(22, (8, 4, 4), 4, Geometry((3, 3), groups=2), n_samples=2),
+        ("mapping.batch_size=2",),
+    ),
+    "linear, one filter": (one_layer(23, (70,), 1), ()),
+    "not a power of two": (
+        one_layer(24, (7, 4, 4), 4, same(3), weights=quantization(8, 255)),
+        ("mapping.pad_channels_to_power_of_two=false",),
+    ),
+    "a kernel beyond its image": (one_layer(25, (3, 2, 2), 2, same(5)), ()),
+}
+
+
+@pytest.mark.parametrize("rule", [TwoGroups(), NarrowWeights()], ids=lambda r: type(r).__name__)
+@pytest.mark.parametrize("case", PRUNED)
+def test_filter_groups_done_array_by_array(case: str, rule: ConvRule) -> None:
+    trace, assignments = PRUNED[case]
+    pruned = with_channels_pruned(trace, 1, 0.5)
+    done_array_by_array(pruned, settings(*assignments), rule)
+
+
+def done_array_by_array(trace: Trace, chosen: NeuralCacheSettings, rule: ConvRule) -> Literal:
+    """See that codes are the referee's and the machine's, and counts those of the plan."""
     (layer,) = trace.layers
-    plan = plan_layer(layer, trace.input_quantizations(layer), chosen)
+    plan = plan_layer(layer, trace.input_quantizations(layer), chosen, rule)
     assert isinstance(plan, ConvPlan)
     literal = Literal(trace, plan)
     sums, counts = literal.dot_products()
-    expected = (
-        (literal.windows[literal.positions, literal.groups]) * literal.weights[literal.filters]
-    )
-    assert np.array_equal(sums, expected.sum(axis=1))
-    windows = None
-    if plan.correction is not None:
-        windows, window_counts = literal.window_sums()
-        whole = literal.windows.sum(axis=2)[literal.positions, literal.groups]
-        assert np.array_equal(windows, whole)
+    windows, window_counts = literal.window_sums() if plan.windows else (None, {})
     codes = np.empty(sums.size, np.int64)
     steps = 0
-    for part in plan.epilogue:
-        mine = np.isin(literal.filters, part.filters)
-        operands = {name: values[mine] for name, values in literal.operands(sums, windows).items()}
-        codes[mine], done = run_lane_program(part.program, plan.pool.n_columns, operands, [])
+    operands = literal.operands(sums, windows)
+    for one in (one for part in plan.parts for one in part.epilogue):
+        mine = np.isin(literal.filters, one.filters)
+        named = {name: values[mine] for name, values in operands.items()}
+        codes[mine], done = run_lane_program(one.program, plan.pool.n_columns, named, [])
         steps += done["sram_compute_cycle"]
 
     referee = run_network(trace, trace.samples.codes.read())[0]
     assert np.array_equal(codes, in_order(trace, referee))
-    network = NeuralCache(chosen).prepare(trace)
+    network = CacheMachine(chosen, rule).prepare(trace)
     (run,) = network.run_batch(trace.samples.codes.read())
     assert np.array_equal(in_order(trace, run.codes), codes)
 
     planned = plan.counts(trace.n_samples)
+    assert run.counts == planned
     for phase in ("mac", "reduction"):
         events = {name: planned[phase].get(name, 0) for name in EVENTS}
-        assert {name: counts[phase][name] for name in EVENTS} == events, phase
+        assert {name: counts.get(phase, Counts())[name] for name in EVENTS} == events, phase
     for phase in ("filter_load", "input_stream"):
         assert planned[phase]["sram_access_cycle"] == counts[phase]["sram_access_cycle"], phase
         assert planned[phase]["cycles"] >= counts[phase]["cycles"], phase
@@ -201,3 +269,4 @@ def test_a_layer_done_array_by_array(case: str) -> None:
     if windows is not None:
         total = sum(window_counts.values(), Counts())
         assert {name: total[name] for name in EVENTS} == planned["window_sum"]
+    return literal

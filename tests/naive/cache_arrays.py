@@ -14,29 +14,30 @@ import numpy.typing as npt
 from bitpim import programs
 from bitpim.counts import Counts
 from bitpim.programs.program import Field
+from bitpim.sram.conv_plan import ConvPlan
+from bitpim.sram.filter_groups import LaneSums
 from bitpim.sram.lanes import LaneProgram
-from bitpim.sram.plan import ConvPlan
 from bitpim.sram.subarray import Subarray
 from bitpim_kernels import opcodes as op
 
-__all__ = ["run_lane_program", "run_lanes"]
+__all__ = ["PhaseCounts", "add_counts", "run_lane_program", "run_lanes"]
 
 Codes = npt.NDArray[np.int64]
 PhaseCounts = dict[str, Counts]
 
 
 def run_lanes(
-    plan: ConvPlan, weights: Codes | None, windows: Codes, filters: Codes
+    plan: ConvPlan, lane_sums: LaneSums, weights: Codes | None, windows: Codes, filters: Codes
 ) -> tuple[Codes, PhaseCounts]:
     """Run dot products: item i multiplies weights[filters[i]] and windows[i]; yield sums, counts.
 
     Without weights the codes of each window are summed.
     """
-    pool = plan.pool
-    arrays_each = -(-plan.layout.n_lanes // pool.n_columns)
-    per_array = max(pool.n_columns // plan.layout.n_lanes, 1)
+    pool, n_lanes = plan.pool, lane_sums.layout.n_lanes
+    arrays_each = -(-n_lanes // pool.n_columns)
+    per_array = max(pool.n_columns // n_lanes, 1)
     arrays = [
-        _Array(plan, arrays_each, weighted=weights is not None)
+        _Array(plan, lane_sums, arrays_each, weighted=weights is not None)
         for _ in range(pool.n_arrays // arrays_each)
     ]
     sums: list[int] = []
@@ -62,23 +63,28 @@ def _add_pass(counts: PhaseCounts, parts: list[PhaseCounts]) -> None:
         each = [part[phase] for part in parts if phase in part]
         work = sum(each, Counts()).as_dict()
         work["cycles"] = max(one["cycles"] for one in each)
-        counts[phase] = counts.get(phase, Counts()) + Counts(**work)
+        add_counts(counts, {phase: Counts(**work)})
+
+
+def add_counts(counts: PhaseCounts, more: PhaseCounts) -> None:
+    """Add the counts of what is done after."""
+    for phase, events in more.items():
+        counts[phase] = counts.get(phase, Counts()) + events
 
 
 class _Array:
     """One array, or as many as a convolution of many channels spans."""
 
-    def __init__(self, plan: ConvPlan, n_arrays: int, *, weighted: bool) -> None:
-        columns = plan.pool.n_columns
-        self.cells = Subarray(plan.rows.n_rows, n_arrays * columns, array_cols=columns)
-        self.plan, self.weighted = plan, weighted
+    def __init__(self, plan: ConvPlan, sums: LaneSums, n_arrays: int, *, weighted: bool) -> None:
+        columns, rows = plan.pool.n_columns, sums.rows
+        self.cells = Subarray(rows.n_rows, n_arrays * columns, array_cols=columns)
+        self.settings, self.sums, self.layout = plan.settings, sums, sums.layout
+        self.weighted = weighted
         self.held: list[int] = []
         self.counts: PhaseCounts = {}
-        rows = plan.rows
         self.inputs = rows.filter_rows
-        width = plan.weight_bits + plan.input_bits
-        self.product = Field("product", self.inputs + rows.input_rows, width)
-        self.total = Field("sum", self.product.stop + rows.moved_rows, plan.final_bits)
+        self.product = Field("product", self.inputs + rows.input_rows, rows.product_rows)
+        self.total = Field("sum", self.product.stop + rows.moved_rows, sums.final_bits)
         assert self.total.stop == rows.used <= rows.n_rows
 
     def act(self, phase: str, what: Callable[..., None], *operands: Any) -> None:
@@ -93,28 +99,28 @@ class _Array:
             self.act("filter_load", self._write, self._weight, weights[filters])
 
     def sums_of(self, windows: Codes) -> list[int]:
-        taps = range(self.plan.layout.taps_per_lane)
-        for resident in _split(taps, self.plan.rows.input_taps):
+        taps = range(self.layout.taps_per_lane)
+        for resident in _split(taps, self.sums.rows.input_taps):
             self.act("input_stream", self._write, self._input, windows, resident)
             for tap in resident:
                 self.act("mac", self._multiply if self.weighted else self._accumulate, tap)
-        for level in range(self.plan.layout.n_levels):
+        for level in range(self.layout.n_levels):
             self.act("reduction", self._reduce, level)
-        first_lanes = self.cells.read_codes(self.total)[:: self.plan.layout.n_lanes]
+        first_lanes = self.cells.read_codes(self.total)[:: self.layout.n_lanes]
         return [int(code) for code in first_lanes[: len(windows)]]
 
     def _weight(self, tap: int) -> Field:
-        return Field("w", tap * self.plan.weight_bits, self.plan.weight_bits)
+        return Field("w", tap * self.sums.weight_bits, self.sums.weight_bits)
 
     def _input(self, tap: int) -> Field:
-        bits, resident = self.plan.input_bits, tap % self.plan.rows.input_taps
+        bits, resident = self.sums.input_bits, tap % self.sums.rows.input_taps
         return Field("x", self.inputs + resident * bits, bits)
 
     def _write(
         self, place: Callable[[int], Field], codes: Codes, taps: range | None = None
     ) -> None:
         """Write the codes of each tap into its rows, each in the lane that the layout says."""
-        source, n_lanes = self.plan.layout.source, self.plan.layout.n_lanes
+        source, n_lanes = self.layout.source, self.layout.n_lanes
         for tap in range(source.shape[1]) if taps is None else taps:
             columns = np.zeros(self.cells.n_cols, np.int64)
             for item, entries in enumerate(codes):
@@ -124,7 +130,7 @@ class _Array:
 
     def _multiply(self, tap: int) -> None:
         x, w = self._input(tap), self._weight(tap)
-        total = self.total[: self.plan.sum_bits]
+        total = self.total[: self.sums.sum_bits]
         if tap:
             self.cells.run(programs.multiply_accumulate(x, w, self.product, total))
         else:
@@ -132,7 +138,7 @@ class _Array:
             self._start(self.product, total)
 
     def _accumulate(self, tap: int) -> None:
-        total = self.total[: self.plan.sum_bits]
+        total = self.total[: self.sums.sum_bits]
         if tap:
             self.cells.run(programs.accumulate(self._input(tap), total))
         else:
@@ -145,13 +151,13 @@ class _Array:
         self.cells.run(programs.load_constant(0, total[len(x) :]))
 
     def _reduce(self, level: int) -> None:
-        mapping, n_lanes = self.plan.settings.mapping, self.plan.layout.n_lanes
-        distance = (1 << self.plan.layout.n_levels) >> (level + 1)
+        mapping, n_lanes = self.settings.mapping, self.layout.n_lanes
+        distance = (1 << self.layout.n_levels) >> (level + 1)
         grows = mapping.reduction_bits == "grow"
-        width = self.plan.sum_bits + level if grows else self.plan.final_bits
+        width = self.sums.sum_bits + level if grows else self.sums.final_bits
         moved = Field("moved", self.inputs, width)  # over the inputs, which are spent
         assert moved.stop <= self.total.start
-        move = self.plan.settings.timing.move_cycles_per_bit
+        move = self.settings.timing.move_cycles_per_bit
         self.cells.shift_columns(self.total[:width], moved, distance, cycles_per_bit=move)
         lane = np.arange(self.cells.n_cols) % n_lanes
         self._hide(moved, lane + distance >= n_lanes)

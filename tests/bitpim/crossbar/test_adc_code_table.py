@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from bitpim.config import describe, override, setting_rows, to_toml
 from bitpim.crossbar.adc import Adc, CodeTable
 from bitpim.crossbar.array import CrossbarGeometry
+from bitpim.crossbar.dense_matrix import DenseMatrix
 from bitpim.crossbar.encodings import encode_weights
-from bitpim.crossbar.readout import CrossbarMatrix, InputCoding
+from bitpim.crossbar.input_slices import InputCoding
 from bitpim.crossbar.row_lists import InputRows, ListReader
 from bitpim.crossbar.settings import converter_of
 from bitpim.errors import ConfigError
@@ -199,7 +200,7 @@ def test_fast_reads_are_those_of_single_cells(
     coding = InputCoding(2)
     inputs = rng.integers(0, 4, (5, n_rows)).astype(np.uint8)
     adc = adc_of(4, thresholds, levels)
-    dense = CrossbarMatrix(stored, geometry, adc, coding)
+    dense = DenseMatrix(stored, geometry, adc, coding)
     expected = naive.multiply(
         inputs.tolist(),
         naive.columns_of(weights.tolist(), 4, encoding, 2),

@@ -12,8 +12,9 @@ import pytest
 
 from bitpim.config import override
 from bitpim.errors import AccumulatorError, ConfigError, MappingError
+from bitpim.machines.cache_machine import CacheMachine
 from bitpim.machines.machine import LayerRun
-from bitpim.machines.neural_cache import NeuralCache
+from bitpim.machines.neural_cache import neural_cache
 from bitpim.machines.registry import load_preset
 from bitpim.verify.reference import run_network
 from bitpim_traces.records import REQUANTIZE_MODES, Geometry, Trace
@@ -29,8 +30,8 @@ ONE_SLICE = (
 Counts = Mapping[str, Mapping[str, int]]
 
 
-def machine(*assignments: str, preset: str = "neural_cache") -> NeuralCache:
-    return NeuralCache(override(load_preset("neural_cache", preset), list(assignments)))
+def machine(*assignments: str, preset: str = "neural_cache") -> CacheMachine:
+    return neural_cache(override(load_preset("neural_cache", preset), list(assignments)))
 
 
 def check(

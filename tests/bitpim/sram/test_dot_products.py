@@ -27,6 +27,11 @@ PAD = 9
 Codes = npt.NDArray[Any]
 
 
+def entries(*channels: int) -> Codes:
+    """List channel and tap of all entries of some channels."""
+    return np.array([(channel, tap) for channel in channels for tap in range(6)])
+
+
 def arithmetic(source: Codes, n_lanes: int) -> LaneArithmetic:
     table = programs.multiply_accumulate(X, W, Field("product", 8, 8), SUM[:12]).table
     return LaneArithmetic(table, X, W, SUM, source, n_lanes)
@@ -57,7 +62,7 @@ def test_both_arrangements_are_products_of_integers(
     lanes = arithmetic(source, n_lanes)
     expected = filters.astype(np.int64) @ windows.T.astype(np.int64)
 
-    planes = position_planes(images, range(3), WINDOW, PAD, 0, (BITS, 8))
+    planes = position_planes(images, entries(0, 1, 2), WINDOW, PAD, 0, (BITS, 8))
     kernel = lanes.kernel(8, inputs_in_lanes=True)
     sums = sum_planes(kernel, lanes, SumScratch(lanes, 8), planes, filters)
     assert sums.shape == (70, 16, 8)
@@ -66,8 +71,10 @@ def test_both_arrangements_are_products_of_integers(
     assert not got[:, 24:].any()  # lanes beyond the last sample hold 0
 
     planes = filter_planes(filters, BITS, 8)
-    codes = window_codes(images, WINDOW, PAD, 24)
+    codes = window_codes(images, entries(0, 1, 2), WINDOW, PAD, 24)
     assert np.array_equal(codes, windows)
+    some = window_codes(images, entries(0, 1, 2)[[17, 4]], WINDOW, PAD, 24)
+    assert np.array_equal(some, windows[:, [17, 4]])
     kernel = lanes.kernel(8, inputs_in_lanes=False)
     sums = sum_planes(kernel, lanes, SumScratch(lanes, 8), planes, codes)
     got = from_planes(sums, 512, dtype=np.int64)
@@ -77,7 +84,7 @@ def test_both_arrangements_are_products_of_integers(
 
 def test_windows_of_some_channels_and_positions(case: tuple[Codes, Codes, Codes]) -> None:
     images, windows, _ = case
-    planes = position_planes(images, [2, 0], WINDOW, PAD, 20, (BITS, 1))
+    planes = position_planes(images, entries(2, 0), WINDOW, PAD, 20, (BITS, 1))
     got = from_planes(planes, 64, dtype=np.int64)
     by_channel = windows.reshape(24, 3, 6)[20:, [2, 0]].reshape(4, 12)
     assert np.array_equal(got[:, :4].T, by_channel)
@@ -90,7 +97,7 @@ def test_sums_of_windows_need_no_weight(case: tuple[Codes, Codes, Codes]) -> Non
     table = programs.accumulate(X, total[:12]).table
     source = np.arange(18).reshape(3, 6)
     lanes = LaneArithmetic(table, X, Field("w", BITS, 0), total, source, 4)
-    planes = position_planes(images, range(3), WINDOW, PAD, 0, (BITS, 8))
+    planes = position_planes(images, entries(0, 1, 2), WINDOW, PAD, 0, (BITS, 8))
     ones = np.ones((1, 18), np.uint8)
     kernel = lanes.kernel(8, inputs_in_lanes=True)
     sums = sum_planes(kernel, lanes, SumScratch(lanes, 8), planes, ones)

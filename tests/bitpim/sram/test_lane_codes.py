@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bitpim.sram.lane_codes import Encoding
+from bitpim.sram.lane_codes import LaneCodes
 from tests.one_layer import code_array, quantization
 
 
@@ -12,9 +12,9 @@ from tests.one_layer import code_array, quantization
 def test_codes_and_zero_points_move_alike(bits: int, signed: bool) -> None:
     ends = [-(1 << bits - 1), (1 << bits - 1) - 1] if signed else [0, (1 << bits) - 1]
     source = quantization(bits, ends, signed=signed)
-    encoding = Encoding.of(source)
-    codes = encoding.encode(code_array(ends, source))
-    assert codes.tolist() == [0, encoding.code_max] == encoding.zero_point.tolist()
-    assert codes.dtype == encoding.dtype == (np.uint8 if bits <= 8 else np.uint16)
-    assert encoding.code_max == (1 << bits) - 1
-    assert np.array_equal(codes.astype(int) - encoding.offset, ends)
+    lanes = LaneCodes.of(source)
+    codes = lanes.encode(code_array(ends, source))
+    assert codes.tolist() == [0, lanes.code_max] == lanes.zero_point.tolist()
+    assert codes.dtype == lanes.dtype == (np.uint8 if bits <= 8 else np.uint16)
+    assert lanes.code_max == (1 << bits) - 1
+    assert np.array_equal(codes.astype(int) - lanes.offset, ends)

@@ -46,6 +46,7 @@ def test_passes_and_arrays_are_those_of_filling_one_by_one(
     passes = filled(n_arrays, n_columns, n_items, lanes_each)
     assert place.passes == len(passes)
     assert place.array_passes == sum(lanes > 0 for one in passes for lanes in one)
+    assert place.arrays == max((sum(lanes > 0 for lanes in one) for one in passes), default=0)
     assert place.lanes == n_items * lanes_each
     if passes:
         assert place.utilization == place.lanes / (len(passes) * n_arrays * n_columns)
@@ -58,3 +59,13 @@ def test_items_do_not_straddle_arrays() -> None:
     assert ArrayPool(2, 256).spread("layer", 4, 100).array_passes == 2
     assert ArrayPool(2, 256).spread("layer", 5, 100).passes == 2
     assert ArrayPool(5, 256).spread("layer", 3, 512).passes == 2  # the fifth array stays idle
+
+
+def test_works_in_turn_have_passes_of_their_own() -> None:
+    pool = ArrayPool(2, 256)
+    first, second = pool.spread("layer", 5, 100), pool.spread("layer", 1, 16)
+    both = pool.in_turn([first, second])
+    assert (both.passes, both.array_passes, both.arrays, both.lanes) == (3, 4, 2, 516)
+    assert both.utilization == 516 / (3 * 512)
+    assert pool.in_turn([second]) == second
+    assert pool.in_turn([]) == pool.spread("layer", 0, 1)

@@ -10,8 +10,11 @@ from bitpim.config import override
 from bitpim.errors import AccumulatorError, ConfigError, MappingError
 from bitpim.machines.neural_cache import NeuralCacheSettings
 from bitpim.machines.registry import load_preset
-from bitpim.sram.mapping import plan_layer, plan_network
-from bitpim.sram.plan import ConvPlan, LanePlan, TablePlan, scale_phases
+from bitpim.sram.conv_plan import ConvPlan
+from bitpim.sram.elementwise_plan import LanePlan
+from bitpim.sram.network_mapping import plan_layer, plan_network
+from bitpim.sram.plan import TablePlan, scale_phases
+from bitpim.sram.rules import OneGroup
 from bitpim_traces.records import Geometry, LayerRecord, Requantize, TensorRecord, Trace
 from tests.one_layer import one_layer, quantization
 from tests.strategies import small_trace
@@ -32,7 +35,13 @@ def settings(*assignments: str, preset: str = "neural_cache") -> NeuralCacheSett
 
 def plan_of(trace: Trace, chosen: NeuralCacheSettings) -> Any:
     (layer,) = trace.layers
-    return plan_layer(layer, trace.input_quantizations(layer), chosen)
+    return plan_layer(layer, trace.input_quantizations(layer), chosen, OneGroup())
+
+
+def epilogue_of(plan: Any) -> Any:
+    """What follows the sums of the only filter group."""
+    (part,) = plan.parts
+    return part.epilogue
 
 
 def up(n: int, by: int) -> int:
@@ -56,7 +65,7 @@ def test_lanes_of_the_cache() -> None:
 def test_the_worked_example_of_the_paper() -> None:
     plan = plan_of(conv_2d_2b(), settings(preset="neural_cache_calibrated"))
     place = plan.occupancy(1)
-    assert (plan.layout.n_lanes, plan.shape.n_convolutions) == (32, 1_382_976)
+    assert (plan.parts[0].group.layout.n_lanes, plan.shape.n_convolutions) == (32, 1_382_976)
     assert place.passes == 43
     assert round(100 * place.utilization, 1) == 99.7
     phases = plan.counts(1)
@@ -110,7 +119,7 @@ def convolution_phases(plan: ConvPlan, n: int, packing: str) -> dict[str, dict[s
     window_arrays = up(n * 63, 32)
     window_steps = 9 * 25 + reduction
     each = 256 if packing == "packed" else 32
-    parts = [(n * 63 * part.filters.size, part.program.n_steps()) for part in plan.epilogue]
+    parts = [(n * 63 * part.filters.size, part.program.n_steps()) for part in epilogue_of(plan)]
     code_arrays = sum(up(k, each) for k, _ in parts)
     code_passes = sum(up(up(k, each), 2) for k, _ in parts)
     phases = {
@@ -167,10 +176,10 @@ def test_filters_that_shift_alike_share_a_program() -> None:
     plan = plan_of(trace, settings())
     rule = trace.layers[0].requantize
     assert rule is not None and rule.shift is not None
-    assert sorted(np.concatenate([p.filters for p in plan.epilogue]).tolist()) == list(range(9))
-    for part in plan.epilogue:
+    assert sorted(np.concatenate([p.filters for p in epilogue_of(plan)]).tolist()) == list(range(9))
+    for part in epilogue_of(plan):
         assert len(set(rule.shift[part.filters].tolist())) == 1
-    assert len(plan.epilogue) == np.unique(rule.shift).size
+    assert len(epilogue_of(plan)) == np.unique(rule.shift).size
 
 
 @pytest.mark.parametrize(
@@ -178,7 +187,8 @@ def test_filters_that_shift_alike_share_a_program() -> None:
 )
 def test_the_correction_knows_powers_of_two(zeros: Any, expected: Any) -> None:
     weights = quantization(8, np.broadcast_to(zeros, 2) if np.ndim(zeros) else zeros)
-    correction = plan_of(one_layer(3, (4,), 2, weights=weights), settings()).correction
+    (part,) = plan_of(one_layer(3, (4,), 2, weights=weights), settings()).parts
+    correction = part.correction
     if expected is None:
         assert correction is None
         return
@@ -190,7 +200,7 @@ def test_a_float_scale_is_the_hosts() -> None:
     trace = one_layer(4, (6, 5, 5), 3, SAME, mode="float_scale_half_even")
     plan = plan_of(trace, settings(*TINY))
     phases = plan.counts(1)
-    assert plan.epilogue == ()
+    assert epilogue_of(plan) == ()
     assert list(phases) == [
         "filter_load",
         "input_stream",
@@ -209,9 +219,11 @@ def test_a_float_scale_is_the_hosts() -> None:
 def test_a_reduction_of_fixed_width_is_never_narrower_than_the_sums() -> None:
     fixed = ("mapping.reduction_bits=fixed", "mapping.reduction_fixed_bits=16")
     plan = plan_of(one_layer(5, (32, 1, 1), 2, Geometry((1, 1))), settings(*fixed))
-    assert (plan.final_bits, plan.costs.reduction) == (24, 2 * 24 + 1)
+    sums = plan.parts[0].group.sums
+    assert (sums.final_bits, sums.costs.reduction) == (24, 2 * 24 + 1)
     alone = plan_of(one_layer(5, (2,), 2), settings("mapping.reduction_bits=fixed"))
-    assert (alone.final_bits, alone.costs.reduction) == (24, 0)  # a single lane
+    sums = alone.parts[0].group.sums
+    assert (sums.final_bits, sums.costs.reduction) == (24, 0)  # a single lane
 
 
 # other layers
@@ -230,7 +242,7 @@ def test_pooling_streams_its_taps() -> None:
         trace, layer = first("max_pool2d", range(seed, seed + 1))
         assert layer.geometry is not None
         n_taps = layer.geometry.kernel[0] * layer.geometry.kernel[1]
-        plan = plan_network(trace, settings(*TINY)).layers[0]
+        plan = plan_network(trace, settings(*TINY), OneGroup()).layers[0]
         n_outputs = int(np.prod(layer.output_shape))
         arrays, passes = up(3 * n_outputs, 256), up(up(3 * n_outputs, 256), 2)
         phases = plan.batch_phases(3)
@@ -254,7 +266,7 @@ def test_pooling_streams_its_taps() -> None:
 def test_counts_of_other_kinds_add_up(kind: str, mode: str) -> None:
     for seed in range(8):
         trace, layer = first(kind, range(seed, seed + 30), mode=mode)
-        plan = plan_network(trace, settings(*TINY)).layers[layer.index]
+        plan = plan_network(trace, settings(*TINY), OneGroup()).layers[layer.index]
         row = plan.row()
         phases = plan.counts(1)
         assert row["cycles"] == {phase: events["cycles"] for phase, events in phases.items()}
@@ -328,7 +340,7 @@ def test_what_does_not_fit_is_one_line(
     trace: Trace, assignments: tuple[str, ...], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message) as told:
-        plan_network(trace, settings(*assignments))
+        plan_network(trace, settings(*assignments), OneGroup())
     assert str(told.value).startswith("layer 0 'only' (")
     assert "\n" not in str(told.value)
 
@@ -339,7 +351,8 @@ def test_sums_are_refused_where_258_products_are_passed() -> None:
     for n_channels in (258, 259):
         trace = one_layer(12, (n_channels,), 1, inputs=quantization(8, 0))
         if n_channels == 258:
-            assert plan_of(trace, settings(*many)).layout.n_lanes == 1
+            (part,) = plan_of(trace, settings(*many)).parts
+            assert part.group.layout.n_lanes == 1
             continue
         with pytest.raises(AccumulatorError, match=r"16841475.*25 bits"):
             plan_of(trace, settings(*many))
@@ -349,7 +362,8 @@ def test_a_rule_of_one_entry_serves_all_filters() -> None:
     trace = one_layer(13, (4,), 5)
     rule = Requantize("truncate_shift", np.array([3], np.int32), np.array([4], np.int32))
     (layer,) = trace.layers
-    plan = plan_layer(replace(layer, requantize=rule), trace.input_quantizations(layer), settings())
+    one = replace(layer, requantize=rule)
+    plan = plan_layer(one, trace.input_quantizations(layer), settings(), OneGroup())
     assert isinstance(plan, ConvPlan)
-    assert [part.filters.tolist() for part in plan.epilogue] == [[0, 1, 2, 3, 4]]
+    assert [part.filters.tolist() for part in epilogue_of(plan)] == [[0, 1, 2, 3, 4]]
     assert isinstance(layer.weight, TensorRecord)

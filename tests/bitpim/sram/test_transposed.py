@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitpim.errors import MappingError
+from bitpim.errors import LayoutError, MappingError
 from bitpim.sram.transposed import (
     ConvShape,
     LaneLayout,
@@ -80,6 +80,48 @@ def test_lanes_need_not_be_a_power_of_two() -> None:
     assert (lay(1, 1).n_lanes, lay(1, 1).n_levels) == (1, 0)
 
 
+@given(
+    taps=st.integers(1, 12),
+    kept=st.sets(st.integers(0, 20)),
+    split=st.integers(1, 9),
+    pack=st.integers(1, 20),
+    pad=st.booleans(),
+)
+def test_lanes_of_some_channels(
+    taps: int, kept: set[int], split: int, pack: int, pad: bool
+) -> None:
+    """They lie as if there were no others, only their entries are those of the whole window."""
+    channels = np.array(sorted(kept), np.int64)
+    shape = ConvShape(21, taps, 1, 1, 1)
+    layout = lay_lanes(
+        shape,
+        split_limit_taps=split,
+        pack_limit_channels=pack,
+        pad_to_power_of_two=pad,
+        channels=channels,
+    )
+    assert layout.entries.tolist() == [c * taps + t for c in sorted(kept) for t in range(taps)]
+    if not kept:
+        assert (layout.n_used, layout.n_lanes) == (1, 1)  # a lane that adds nothing
+        return
+    alone = lay(len(kept), taps, split, pack, pad)
+    assert (layout.n_lanes, layout.source.shape) == (alone.n_lanes, alone.source.shape)
+    renumbered = np.searchsorted(layout.entries, layout.source)
+    assert np.array_equal(np.where(layout.source < 0, -1, renumbered), alone.source)
+
+
+def test_an_entry_lies_in_one_tap() -> None:
+    with pytest.raises(LayoutError, match="need each entry of a window in one tap"):
+        LaneLayout(np.array([[0, 1], [1, -1]]), 2)
+
+
+@pytest.mark.parametrize(("n_used", "n_lanes"), [(1, 2), (2, 4), (3, 8), (4, 5), (3, 2), (0, 1)])
+def test_a_tree_begins_with_lanes_in_use(n_used: int, n_lanes: int) -> None:
+    """A reduction that meets two idle lanes would add what lies there."""
+    with pytest.raises(LayoutError, match=f"need {n_used} lanes with taps to be more than half"):
+        LaneLayout(np.arange(n_used)[:, None], n_lanes)
+
+
 @pytest.mark.parametrize(("n", "power"), [(0, 1), (1, 1), (2, 2), (3, 4), (64, 64), (65, 128)])
 def test_next_power_of_two(n: int, power: int) -> None:
     assert next_power_of_two(n) == power
@@ -87,7 +129,7 @@ def test_next_power_of_two(n: int, power: int) -> None:
 
 def test_sizes_of_a_convolution() -> None:
     shape = ConvShape(in_channels=3, n_taps=9, out_channels=8, groups=2, n_positions=10)
-    assert (shape.n_convolutions, shape.n_weights) == (80, 216)
+    assert (shape.n_entries, shape.n_convolutions, shape.n_weights) == (27, 80, 216)
 
 
 def rows(taps: int, n_rows: int = 256, bits: int = 8, final: int = 29) -> RowBudget:

@@ -1,0 +1,98 @@
+"""A machine in a cache: its settings, and the rule by which convolutions lie in its lanes.
+
+All else is the same for all of them: layers of one lane an output element, sums that become codes,
+what moves and what the CPU computes.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from bitpim.digital.layers import prepare_layer
+from bitpim.errors import ConfigError
+from bitpim.legend import Legend
+from bitpim.machines.machine import FIDELITIES, Codes, LayerRun
+from bitpim.machines.schedule import run_layers
+from bitpim.sram.layers import BitLayer, prepare_bit_layer
+from bitpim.sram.network_mapping import plan_network
+from bitpim.sram.plan import STREAMING, CachePlan
+from bitpim.sram.rules import ConvRule
+from bitpim.sram.settings import CacheSettings
+from bitpim.threads import use_threads
+from bitpim_traces.records import LayerRecord, Trace
+
+__all__ = ["CacheMachine", "PreparedCache"]
+
+
+class CacheMachine:
+    """The machine with its settings; plans and prepares networks."""
+
+    def __init__(self, settings: CacheSettings, rule: ConvRule) -> None:
+        self.name = settings.machine
+        self.settings = settings
+        self.rule = rule
+
+    @property
+    def legend(self) -> Legend:
+        """How its counts are to be read."""
+        timing = self.settings.timing
+        return Legend(timing.clock_compute_ghz, STREAMING, timing.phase_overlap == "stream")
+
+    def losses(self) -> str | None:
+        """Nothing: all sums are exact."""
+        return None
+
+    def plan(self, trace: Trace) -> CachePlan:
+        """Lay a network out.
+
+        Raises
+        ------
+        MappingError
+            A layer does not fit the arrays, or has codes wider than the machine's operands.
+        ConfigError
+            The cost mode knows no cycles for a layer's widths, or a layer needs the CPU and the
+            preset forbids it.
+        AccumulatorError
+            A sum in the lanes may exceed its rows.
+        """
+        return plan_network(trace, self.settings, self.rule)
+
+    def prepare(self, trace: Trace, *, fidelity: str = "bit", jobs: int = 1) -> "PreparedCache":
+        """Lay out the weights once; `jobs` threads share each batch."""
+        if fidelity not in FIDELITIES:
+            raise ConfigError(f"fidelity: need one of {', '.join(FIDELITIES)}, got {fidelity!r}")
+        if jobs < 1:
+            raise ConfigError(f"jobs: need at least 1, got {jobs}")
+        batch = self.settings.mapping.batch_size
+        return PreparedCache(trace, self.plan(trace), batch, fidelity, jobs)
+
+
+class PreparedCache:
+    """A network ready to run, layer by layer, on batches of samples."""
+
+    def __init__(
+        self, trace: Trace, plan: CachePlan, batch_multiple: int, fidelity: str, jobs: int
+    ) -> None:
+        self.batch_multiple = batch_multiple
+        self.plan = plan
+        self._trace = trace
+        self._fidelity = fidelity
+        self._jobs = jobs
+        self._prepared: dict[int, BitLayer] = {}
+
+    def run_batch(self, codes: Codes) -> Iterator[LayerRun]:
+        """Run input codes (batch first) through all layers in order; yields each layer once.
+
+        A layer's weights are laid out when it first runs.
+        """
+        for layer, out in run_layers(self._trace.layers, codes, self._run_layer):
+            yield LayerRun(layer.index, out, self.plan.counts(layer.index, codes.shape[0]))
+
+    def _run_layer(self, layer: LayerRecord, inputs: Sequence[Codes]) -> Codes:
+        if layer.index not in self._prepared:
+            quantizations = self._trace.input_quantizations(layer)
+            self._prepared[layer.index] = (
+                prepare_layer(layer, quantizations)
+                if self._fidelity == "integer"
+                else prepare_bit_layer(layer, quantizations, self.plan.layers[layer.index])
+            )
+        use_threads(self._jobs)
+        return self._prepared[layer.index].run(inputs)

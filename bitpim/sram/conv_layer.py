@@ -1,0 +1,189 @@
+"""A convolution or linear layer made ready to run in lanes: weights held, sums bounded."""
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitpim.digital.requantize import code_dtype, steps_of
+from bitpim.errors import LayoutError
+from bitpim.programs.program import Field
+from bitpim.sram.accumulators import Accumulators
+from bitpim.sram.conv_plan import ConvPlan, GroupPlan
+from bitpim.sram.convolution import Epilogue, HeldFilters, LaneConvolution
+from bitpim.sram.dot_products import LaneArithmetic
+from bitpim.sram.filter_groups import FilterGroup, LaneSums
+from bitpim.sram.weighted_layer import WeightedLayer
+from bitpim.threads import run_all, thread_limit
+from bitpim_kernels.windows import window_vector
+from bitpim_traces.records import Geometry, LayerRecord, Quantization
+
+__all__ = ["ConvLayer"]
+
+Codes = npt.NDArray[Any]
+Int64 = npt.NDArray[np.int64]
+
+_SUM_ROWS = 40  # 24-bit partial sums of up to 65,536 lanes
+_MOST_SUM_ROWS = 63  # sums stay below 2^63: 16-bit codes would need 2^31 products to exceed it
+
+
+class ConvLayer:
+    """A convolution, or a linear layer as one over a 1-pixel image, filter group by filter group.
+
+    Raises
+    ------
+    LayoutError
+        A group holds codes wider than the rows it has for a weight.
+    """
+
+    def __init__(self, layer: LayerRecord, quantization: Quantization, plan: ConvPlan) -> None:
+        self._layer = layer
+        weighted = WeightedLayer.of(layer, quantization, plan.settings)
+        self._inputs = weighted.inputs
+        codes = weighted.codes()
+        window = _window_of(layer)
+        zeros, surplus = np.zeros((2, codes.shape[0]), np.int64)
+        held = []
+        for part in plan.parts:
+            filters = part.group.filters
+            weights, surplus[filters] = _held(weighted, part.group, codes[filters])
+            held.append(weights)
+            zeros[filters] = part.group.zeros
+        offsets = _offsets(weighted, codes) - surplus
+        steps = steps_of(layer, codes.shape[0], *_limits(weighted, codes))
+        accumulators = Accumulators(layer, steps, offsets, zeros)
+        self._groups = [
+            _lane_convolution(plan, part, filters, window, weighted, accumulators)
+            for part, filters in zip(plan.parts, held, strict=True)
+        ]
+        self._n_filters = codes.shape[0]
+
+    def run(self, inputs: Sequence[Codes]) -> Codes:
+        """Yield output codes of input codes, batch first."""
+        images = self._inputs.encode(inputs[0])
+        if images.ndim == 2:
+            images = images[:, :, None, None]
+        size = self._layer.output_shape[1:]
+        n_samples = images.shape[0]
+        n_positions = n_samples * int(np.prod(size, dtype=np.int64))
+        lanes = np.zeros((self._n_filters, n_positions), code_dtype(self._layer.output))
+        if n_positions:
+            each = (
+                group.jobs(images, n_positions, lanes, thread_limit()) for group in self._groups
+            )
+            run_all(chain.from_iterable(each))
+        by_filter = lanes.reshape(self._n_filters, n_samples, *size)
+        return np.ascontiguousarray(by_filter.swapaxes(0, 1))
+
+
+def _window_of(layer: LayerRecord) -> Int64:
+    geometry = layer.geometry or Geometry((1, 1))
+    positions = layer.output_shape[1:] or (1, 1)
+    return window_vector(
+        geometry.kernel,
+        geometry.stride,
+        (geometry.padding[0], geometry.padding[2]),
+        geometry.dilation,
+        (positions[0], positions[1]),
+    )
+
+
+def _held(layer: WeightedLayer, group: FilterGroup, codes: Codes) -> tuple[HeldFilters, Int64]:
+    """Lay the weights of a group as its lanes hold them; yield what their products add beyond."""
+    held = group.hold(codes)
+    bits = group.sums.weight_bits
+    weights, entries = held.codes, group.layout.entries
+    if group.owners is not None:
+        weights = np.where(group.used(layer.shape.n_entries), weights, 0)
+    if entries.size < layer.shape.n_entries:
+        weights = weights[:, entries]
+    if weights.size and (int(weights.min()) < 0 or int(weights.max()) >> bits):
+        raise LayoutError(
+            f"{layer.where}: need held weights of {bits} bits, the rows of the tap, got "
+            f"{int(weights.min())} to {int(weights.max())}; mend the rule of the machine"
+        )
+    weights = np.ascontiguousarray(weights, np.uint8 if bits <= 8 else np.uint16)
+    conv_groups = group.filters // (layer.shape.out_channels // layer.shape.groups)
+    filters = HeldFilters(group.filters, conv_groups, entries, layer.shape.in_channels, weights)
+    return filters, held.surplus
+
+
+def _offsets(layer: WeightedLayer, codes: Codes) -> Int64:
+    """What is added to a sum of raw products, apart from the window's share."""
+    zero, zeros = int(layer.inputs.zero_point[0]), layer.zeros
+    total = codes.sum(axis=1, dtype=np.int64)
+    offsets: Int64 = _bias(layer) - zero * total + codes.shape[1] * zero * zeros
+    return offsets
+
+
+def _limits(layer: WeightedLayer, codes: Codes) -> tuple[Int64, Int64]:
+    """Least and greatest accumulator of each filter, over all inputs."""
+    zero, zeros = int(layer.inputs.zero_point[0]), layer.zeros
+    low, high = min(0, -zero), max(0, layer.inputs.code_max - zero)
+    total = codes.sum(axis=1, dtype=np.int64) - codes.shape[1] * zeros
+    above = np.zeros(codes.shape[0], np.int64)
+    for m, row in enumerate(codes):
+        above[m] = np.maximum(row, zeros[m]).sum(dtype=np.int64)
+    above -= codes.shape[1] * zeros
+    below, bias = total - above, _bias(layer)
+    return above * low + below * high + bias, above * high + below * low + bias
+
+
+def _bias(layer: WeightedLayer) -> Int64 | int:
+    bias = layer.record.bias
+    return bias.read().astype(np.int64) if bias else 0
+
+
+def _lane_convolution(
+    plan: ConvPlan,
+    part: GroupPlan,
+    held: HeldFilters,
+    window: Int64,
+    layer: WeightedLayer,
+    accumulators: Accumulators,
+) -> LaneConvolution:
+    windows, window_of = np.unique(plan.window_of[held.filters], return_inverse=True)
+    if windows[0] < 0:  # one entry set or none: filters without a window come first
+        windows, window_of = windows[1:], window_of - 1
+    return LaneConvolution(
+        held,
+        layer.inputs,
+        window,
+        _arithmetic(part.group.sums, held.entries),
+        [_arithmetic(plan.windows[i].sums, held.entries) for i in windows],
+        window_of,
+        _epilogues(part, layer.record, accumulators),
+        accumulators,
+    )
+
+
+def _arithmetic(sums: LaneSums, entries: Int64) -> LaneArithmetic:
+    """Say what lanes do, with entries counted as they are packed."""
+    tap, source = sums.tap, sums.layout.source
+    x, total = tap.field("x"), tap.field("sum")
+    weight = tap.field("w") if sums.weight_bits else Field("w", x.stop, 0)
+    # The reduction widens the sum; its rows above are free in the tap's table. One width for
+    # layers of every depth lets them share a kernel; the rows above a sum are zero.
+    n_rows = _SUM_ROWS if sums.final_bits <= _SUM_ROWS else _MOST_SUM_ROWS
+    widest = Field("sum", total.start, n_rows)
+    packed = np.where(source < 0, -1, np.searchsorted(entries, source))
+    return LaneArithmetic(tap.table, x, weight, widest, packed, sums.layout.n_lanes)
+
+
+def _epilogues(part: GroupPlan, layer: LayerRecord, accumulators: Accumulators) -> list[Epilogue]:
+    step, group = layer.requantize, part.group
+    epilogues = []
+    for one in part.epilogue:
+        assert step is not None and step.multiplier is not None
+        multiplier = np.broadcast_to(step.multiplier.astype(np.int64), accumulators.offsets.shape)
+        known = {
+            "total": accumulators.offsets,
+            "multiplier": multiplier,
+            "weight_zero": accumulators.zeros,
+        }
+        constants = {n: v[one.filters] for n, v in known.items() if n in one.program.inputs}
+        positions = np.searchsorted(group.filters, one.filters)
+        epilogues.append(Epilogue(one.program, positions, constants))
+    return epilogues or [Epilogue(None, np.arange(group.filters.size), {})]

@@ -1,0 +1,187 @@
+"""Layers without weights: one lane an output element, codes that only move, or the CPU's work."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from bitpim.digital.windows import window_counts
+from bitpim.sram.elementwise_plan import LanePlan, LaneWork
+from bitpim.sram.lane_codes import LaneCodes
+from bitpim.sram.lane_programs import (
+    Rule,
+    Term,
+    average_program,
+    clamp_program,
+    maximum_program,
+    rescale_program,
+    sum_program,
+)
+from bitpim.sram.plan import LayerPlan, TablePlan
+from bitpim.sram.requantize_rule import need_host, requantize_rule
+from bitpim.sram.settings import CacheSettings
+from bitpim_traces.records import LayerRecord, Quantization
+
+__all__ = ["ELEMENTWISE"]
+
+FLOAT_MODE = "float_scale_half_even"
+FIXED_MODE = "fixed_point_half_away"
+
+Quantizations = tuple[Quantization, ...]
+
+
+def _n_bytes(shape: tuple[int, ...], bits: int) -> int:
+    return -(-int(np.prod(shape, dtype=np.int64)) * bits // 8)
+
+
+def _table_plan(
+    layer: LayerRecord, quantizations: Quantizations, settings: CacheSettings, phase: str
+) -> TablePlan:
+    pairs = zip(layer.input_shapes, quantizations, strict=True)
+    read = sum(_n_bytes(shape, q.bits) for shape, q in pairs)
+    written = _n_bytes(layer.output_shape, layer.output.bits)
+    return TablePlan(layer.index, layer.name, layer.kind, settings, read, written, phase)
+
+
+def _host(layer: LayerRecord, quantizations: Quantizations, settings: CacheSettings) -> TablePlan:
+    """Let the CPU compute the layer, if the preset lets it."""
+    need_host(layer, settings)
+    return _table_plan(layer, quantizations, settings, "host")
+
+
+def _move(layer: LayerRecord, quantizations: Quantizations, settings: CacheSettings) -> TablePlan:
+    return _table_plan(layer, quantizations, settings, "move")
+
+
+def _lane_plan(
+    layer: LayerRecord,
+    settings: CacheSettings,
+    input_rows: int,
+    work: list[LaneWork],
+    phase: str,
+) -> LanePlan:
+    bits = layer.output.bits
+    return LanePlan(
+        layer.index, layer.name, layer.kind, settings, input_rows, bits, tuple(work), phase
+    )
+
+
+def _is_float(layer: LayerRecord) -> bool:
+    return layer.requantize is not None and layer.requantize.mode == FLOAT_MODE
+
+
+def _max_pool(
+    layer: LayerRecord, quantizations: Quantizations, settings: CacheSettings
+) -> LayerPlan:
+    assert layer.geometry is not None
+    n_taps = layer.geometry.kernel[0] * layer.geometry.kernel[1]
+    if n_taps == 1:
+        return _move(layer, quantizations, settings)  # a strided copy
+    bits = quantizations[0].bits
+    program = maximum_program(bits, settings.geometry.array_rows)
+    work = LaneWork(n_taps, int(np.prod(layer.output_shape)), program, n_taps)
+    return _lane_plan(layer, settings, n_taps * bits, [work], "pooling")
+
+
+def _avg_pool(
+    layer: LayerRecord, quantizations: Quantizations, settings: CacheSettings
+) -> LayerPlan:
+    if _is_float(layer):
+        return _host(layer, quantizations, settings)
+    assert layer.geometry is not None and layer.requantize is not None
+    n_taps = layer.geometry.kernel[0] * layer.geometry.kernel[1]
+    bits, encoding = quantizations[0].bits, LaneCodes.of(quantizations[0])
+    counts = window_counts(layer.geometry, layer.input_shapes[0])
+    fixed = layer.requantize.mode == FIXED_MODE
+    work = []
+    for count in np.unique(counts).tolist():
+        # padding holds the zero point, so that it adds nothing; the fixed rule averages raw codes
+        zero = int(encoding.zero_point[0])
+        offset = n_taps * zero - (count * (zero - encoding.offset) if fixed else 0)
+        program = average_program(
+            bits,
+            n_taps,
+            offset,
+            requantize_rule(layer, count - 1),
+            count,
+            settings.geometry.array_rows,
+        )
+        n_outputs = int((counts == count).sum()) * layer.output_shape[0]
+        work.append(LaneWork(count, n_outputs, program, n_taps))
+    return _lane_plan(layer, settings, n_taps * bits, work, "pooling")
+
+
+def _add(layer: LayerRecord, quantizations: Quantizations, settings: CacheSettings) -> LayerPlan:
+    step = layer.requantize
+    if step is None or step.multiplier is None or step.shift is None:
+        return _host(layer, quantizations, settings)
+    fixed = step.mode == FIXED_MODE
+    terms = []
+    for i, quantization in enumerate(quantizations):
+        zero = int(LaneCodes.of(quantization).zero_point[0])
+        shift = int(step.shift[i]) if fixed else None
+        terms.append(Term(quantization.bits, zero, int(step.multiplier[i]), shift))
+    rule = requantize_rule(layer, 0, multiplier_bits=1)
+    if fixed:
+        rule = _with_shift(rule, step.output_shift)
+    program = sum_program(
+        terms,
+        step.left_shift if fixed else 0,
+        step.output_multiplier if fixed else 1,
+        rule,
+        settings.geometry.array_rows,
+    )
+    rows = sum(q.bits for q in quantizations)
+    work = LaneWork(0, int(np.prod(layer.output_shape)), program)
+    return _lane_plan(layer, settings, rows, [work], "add")
+
+
+def _with_shift(rule: Rule, shift: int) -> Rule:
+    return Rule(
+        rule.mode,
+        rule.multiplier_bits,
+        shift,
+        rule.zero_point,
+        rule.clamp,
+        rule.code_bits,
+        rule.signed,
+    )
+
+
+def _concat(layer: LayerRecord, quantizations: Quantizations, settings: CacheSettings) -> LayerPlan:
+    if layer.requantize is None:
+        return _move(layer, quantizations, settings)
+    if _is_float(layer):
+        return _host(layer, quantizations, settings)
+    work = []
+    for i, quantization in enumerate(quantizations):
+        zero = int(LaneCodes.of(quantization).zero_point[0])
+        program = rescale_program(
+            quantization.bits, zero, requantize_rule(layer, i), settings.geometry.array_rows
+        )
+        work.append(LaneWork(i, int(np.prod(layer.input_shapes[i])), program))
+    rows = max(q.bits for q in quantizations)
+    return _lane_plan(layer, settings, rows, work, "requantize")
+
+
+def _activation(
+    layer: LayerRecord, quantizations: Quantizations, settings: CacheSettings
+) -> LayerPlan:
+    if layer.table is not None:
+        return _host(layer, quantizations, settings)
+    encoding = LaneCodes.of(quantizations[0])
+    bounds = (layer.clamp[0] + encoding.offset, layer.clamp[1] + encoding.offset)
+    program = clamp_program(encoding.bits, bounds, settings.geometry.array_rows)
+    work = LaneWork(0, int(np.prod(layer.output_shape)), program)
+    return _lane_plan(layer, settings, encoding.bits, [work], "activation")
+
+
+ELEMENTWISE: Mapping[str, Callable[[LayerRecord, Quantizations, CacheSettings], LayerPlan]] = {
+    "max_pool2d": _max_pool,
+    "avg_pool2d": _avg_pool,
+    "add": _add,
+    "concat": _concat,
+    "flatten": _move,
+    "pad": _move,
+    "activation": _activation,
+}
+"""What lays out each kind of layer without weights."""
