@@ -1,35 +1,40 @@
-"""A batch shared out over threads; the kernels below release the GIL."""
+"""Work shared over threads; the kernels below release the GIL."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
+from threading import Lock
 
 import numba
 
-__all__ = ["share_out", "use_threads"]
+__all__ = ["run_all", "share_out", "thread_limit", "use_threads"]
+
+
+def use_threads(n: int) -> None:
+    """Let the calling thread share its work over up to n, as far as Numba was given them."""
+    numba.set_num_threads(max(1, min(n, numba.config.NUMBA_NUM_THREADS)))
+
+
+def thread_limit() -> int:
+    """Return over how many threads the calling thread may share its work."""
+    return int(numba.get_num_threads())
 
 
 @cache
 def _pool(n_threads: int, process_id: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(n_threads, thread_name_prefix="bitpim")
-
-
-def use_threads(n: int) -> None:
-    """Let `share_out` of this thread use up to n threads, as far as Numba was given them."""
-    numba.set_num_threads(max(1, min(n, numba.config.NUMBA_NUM_THREADS)))
+    """Return threads that share no work of their own: none waits for another, so none hangs."""
+    return ThreadPoolExecutor(n_threads, "bitpim", initializer=use_threads, initargs=(1,))
 
 
 def share_out(n: int, work: Callable[[int, int], None], n_threads: int | None = None) -> None:
     """Call ``work(start, stop)`` on contiguous shares of 0..n, one a thread, and wait.
 
-    As many threads as `use_threads` allowed, or `n_threads`.
-
-    The first share runs in the calling thread. An error of any share is raised here, after all
-    have ended.
+    As many threads as `thread_limit`, or `n_threads`. The first share runs in the calling thread.
+    An error of any share is raised here, after all have ended.
     """
-    n_threads = numba.get_num_threads() if n_threads is None else n_threads
+    n_threads = thread_limit() if n_threads is None else n_threads
     n_shares = max(1, min(n_threads, n))
     edges = [n * i // n_shares for i in range(n_shares + 1)]
     if n_shares == 1:
@@ -44,3 +49,30 @@ def share_out(n: int, work: Callable[[int, int], None], n_threads: int | None = 
     for error in errors:
         if error is not None:
             raise error
+
+
+def run_all(jobs: Iterable[Callable[[], object]]) -> None:
+    """Run jobs of unequal length, each in the next of `thread_limit` threads to be free, and wait.
+
+    Jobs are drawn one by one, so they may be made as they are needed. After an error no further
+    job begins; it is raised here when those that run have ended.
+    """
+    waiting = iter(jobs)
+    lock = Lock()
+
+    def draw() -> Callable[[], object] | None:
+        with lock:
+            return next(waiting, None)
+
+    def run(_: int, __: int) -> None:
+        nonlocal waiting
+        try:
+            while (job := draw()) is not None:
+                job()
+        except BaseException:
+            with lock:
+                waiting = iter(())
+            raise
+
+    n_threads = thread_limit()
+    share_out(n_threads, run, n_threads)

@@ -29,11 +29,6 @@ Known differences and assumptions
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from bitpim.config import MachineEntry
 from bitpim.digital.layers import prepare_layer
@@ -41,8 +36,7 @@ from bitpim.errors import ConfigError
 from bitpim.legend import Legend
 from bitpim.machines.machine import FIDELITIES, Codes, LayerRun
 from bitpim.machines.schedule import run_layers
-from bitpim.sram.convolution import Threads
-from bitpim.sram.layers import prepare_bit_layer
+from bitpim.sram.layers import BitLayer, prepare_bit_layer
 from bitpim.sram.mapping import plan_network
 from bitpim.sram.plan import STREAMING, CachePlan
 from bitpim.sram.settings import CacheSettings
@@ -114,7 +108,7 @@ class PreparedCache:
         self._layers = trace.layers
         self._fidelity = fidelity
         self._jobs = jobs
-        self._prepared: dict[int, Any] = {}
+        self._prepared: dict[int, BitLayer] = {}
         self._trace = trace
 
     def run_batch(self, codes: Codes) -> Iterator[LayerRun]:
@@ -122,18 +116,10 @@ class PreparedCache:
 
         A layer's weights are laid out when it first runs.
         """
-        with ThreadPoolExecutor(self._jobs) as pool:
-            threads = Threads(pool, self._jobs)
+        for layer, out in run_layers(self._layers, codes, self._run_layer):
+            yield LayerRun(layer.index, out, self.plan.counts(layer.index, codes.shape[0]))
 
-            def run(layer: LayerRecord, inputs: Sequence[Codes]) -> Codes:
-                return self._run_layer(layer, inputs, threads)
-
-            for layer, out in run_layers(self._layers, codes, run):
-                yield LayerRun(layer.index, out, self.plan.counts(layer.index, codes.shape[0]))
-
-    def _run_layer(
-        self, layer: LayerRecord, inputs: Sequence[Codes], threads: Threads
-    ) -> npt.NDArray[np.integer[Any]]:
+    def _run_layer(self, layer: LayerRecord, inputs: Sequence[Codes]) -> Codes:
         if layer.index not in self._prepared:
             quantizations = self._trace.input_quantizations(layer)
             self._prepared[layer.index] = (
@@ -141,11 +127,8 @@ class PreparedCache:
                 if self._fidelity == "integer"
                 else prepare_bit_layer(layer, quantizations, self.plan.layers[layer.index])
             )
-        prepared = self._prepared[layer.index]
-        if self._fidelity == "integer":
-            use_threads(self._jobs)
-            return prepared.run(inputs)  # type: ignore[no-any-return]
-        return prepared.run(inputs, threads)  # type: ignore[no-any-return]
+        use_threads(self._jobs)
+        return self._prepared[layer.index].run(inputs)
 
 
 ENTRY = MachineEntry(

@@ -5,7 +5,6 @@ window sums, corrections, requantization, codes.
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -24,11 +23,12 @@ from bitpim.sram.dot_products import (
 )
 from bitpim.sram.lane_codes import Encoding
 from bitpim.sram.lanes import LaneBlock, LaneProgram, chosen, everywhere, outer
+from bitpim.threads import run_all, thread_limit
 from bitpim_kernels.bitserial import pick_block_words
 from bitpim_kernels.layout import from_planes, to_planes, words_for
 from bitpim_traces.records import LayerRecord
 
-__all__ = ["BitConvolution", "EpilogueGroup", "Sums", "Threads"]
+__all__ = ["BitConvolution", "EpilogueGroup", "Sums"]
 
 Codes = npt.NDArray[Any]
 Words = npt.NDArray[np.uint64]
@@ -46,14 +46,6 @@ class EpilogueGroup:
     program: LaneProgram | None  # None: the CPU requantizes
     filters: npt.NDArray[np.int64]
     constants: dict[str, npt.NDArray[np.int64]]
-
-
-@dataclass(frozen=True, slots=True)
-class Threads:
-    """A pool and how many threads it has."""
-
-    pool: ThreadPoolExecutor
-    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +123,7 @@ class BitConvolution:
         self._filter_planes: dict[tuple[int, int], Words] = {}
         self._lock = Lock()
 
-    def run(self, images: Codes, out_dtype: np.dtype[Any], threads: Threads) -> Codes:
+    def run(self, images: Codes, out_dtype: np.dtype[Any]) -> Codes:
         """Yield output codes (N, M, E, F) of encoded images (N, C, H, W)."""
         n_out_rows, n_out_columns = int(self.window[8]), int(self.window[9])
         n_positions = images.shape[0] * n_out_rows * n_out_columns
@@ -139,11 +131,10 @@ class BitConvolution:
         lanes = np.zeros((n_filters, n_positions), out_dtype)
         if n_positions:
             if self._filters_side_by_side(n_positions):
-                jobs = self._filter_blocks(images, n_positions, lanes, threads.n)
+                jobs = self._filter_blocks(images, n_positions, lanes, thread_limit())
             else:
-                jobs = self._position_blocks(images, n_positions, lanes, threads.n)
-            for _ in threads.pool.map(lambda job: job(), jobs):
-                pass
+                jobs = self._position_blocks(images, n_positions, lanes, thread_limit())
+            run_all(jobs)
         shape = (n_filters, images.shape[0], n_out_rows, n_out_columns)
         return np.ascontiguousarray(lanes.reshape(shape).transpose(1, 0, 2, 3))
 

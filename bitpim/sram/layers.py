@@ -1,6 +1,7 @@
 """Layers of a Neural Cache plan made ready to run on packed bits, kind by kind."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,11 +11,12 @@ from bitpim.digital.layers import prepare_layer
 from bitpim.digital.requantize import code_dtype, steps_of
 from bitpim.digital.windows import window_counts
 from bitpim.programs.program import Field
-from bitpim.sram.convolution import BitConvolution, EpilogueGroup, Sums, Threads
+from bitpim.sram.convolution import BitConvolution, EpilogueGroup, Sums
 from bitpim.sram.dot_products import LaneArithmetic
 from bitpim.sram.lane_codes import Encoding
 from bitpim.sram.lanes import LaneBlock, LaneProgram, Operand, everywhere, outer
 from bitpim.sram.plan import ConvPlan, LanePlan, LaneWork, LayerPlan
+from bitpim.threads import run_all
 from bitpim_kernels.layout import to_planes
 from bitpim_kernels.windows import gather_window, window_vector
 from bitpim_traces.records import Geometry, LayerRecord, Quantization
@@ -31,7 +33,7 @@ _MOST_SUM_ROWS = 63  # sums stay below 2^63: 16-bit codes would need 2^31 produc
 class BitLayer(Protocol):
     """A layer that runs batches."""
 
-    def run(self, inputs: Sequence[Codes], threads: Threads) -> Codes:
+    def run(self, inputs: Sequence[Codes]) -> Codes:
         """Yield output codes of input codes, batch first."""
         ...
 
@@ -53,7 +55,7 @@ class _Outside:
     def __init__(self, layer: LayerRecord, quantizations: Sequence[Quantization]) -> None:
         self._prepared = prepare_layer(layer, tuple(quantizations))
 
-    def run(self, inputs: Sequence[Codes], threads: Threads) -> Codes:
+    def run(self, inputs: Sequence[Codes]) -> Codes:
         return self._prepared.run(inputs)
 
 
@@ -116,11 +118,11 @@ class _Convolution:
         bias = self._layer.bias.read().astype(np.int64) if self._layer.bias else 0
         return above * low + below * high + bias, above * high + below * low + bias
 
-    def run(self, inputs: Sequence[Codes], threads: Threads) -> Codes:
+    def run(self, inputs: Sequence[Codes]) -> Codes:
         images = self._encoding.encode(inputs[0])
         if images.ndim == 2:
             images = images[:, :, None, None]
-        out = self._run.run(images, code_dtype(self._layer.output), threads)
+        out = self._run.run(images, code_dtype(self._layer.output))
         return out.reshape(images.shape[0], *self._layer.output_shape)
 
 
@@ -167,7 +169,7 @@ class _Elementwise:
         self._dtype = code_dtype(layer.output)
         self._operands = _OPERANDS[layer.kind]
 
-    def run(self, inputs: Sequence[Codes], threads: Threads) -> Codes:
+    def run(self, inputs: Sequence[Codes]) -> Codes:
         layer = self._layer
         n_samples = inputs[0].shape[0]
         encoded = [e.encode(codes) for e, codes in zip(self._encodings, inputs, strict=True)]
@@ -179,12 +181,9 @@ class _Elementwise:
             codes = np.empty(n_lanes, self._dtype)
             starts = range(0, n_lanes, 64 * _BLOCK_WORDS)
 
-            def block(first: int) -> None:
-                part = slice(first, first + 64 * _BLOCK_WORDS)
-                _run_lanes(work.program, streamed, named, constants, part, codes)  # noqa: B023
-
-            for _ in threads.pool.map(block, starts):
-                pass
+            parts = (slice(first, first + 64 * _BLOCK_WORDS) for first in starts)
+            run = partial(_run_lanes, work.program, streamed, named, constants, codes)
+            run_all(partial(run, part) for part in parts)
             place(out, codes)
         return out
 
@@ -197,8 +196,8 @@ def _run_lanes(
     streamed: list[Codes],
     named: dict[str, Codes],
     constants: dict[str, int],
-    part: slice,
     out: Codes,
+    part: slice,
 ) -> None:
     n_lanes = out[part].size
     n_words = -(-n_lanes // 64)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -16,7 +15,7 @@ from bitpim.counts import Counts
 from bitpim.errors import ArrayBoundsError, LayoutError, ProgramError
 from bitpim.programs.assembler import check_step
 from bitpim.programs.program import CARRY_CLEAR, Field, Program, table_counts
-from bitpim.threads import share_out
+from bitpim.threads import share_out, thread_limit
 from bitpim_kernels import opcodes as op
 from bitpim_kernels.bitline import (
     BLOCK_WORDS,
@@ -247,7 +246,7 @@ class Subarray:
         rows, (carry, tag) = self._stored[: self.n_rows], self._stored[self.n_rows :]
         # a copy, since Numba compiles once more for an array that may not be written
         state = (table.copy(), rows, carry, tag, _ALL_LANES, self.block_words)
-        n_threads = numba.get_num_threads() if self.n_threads is None else self.n_threads
+        n_threads = thread_limit() if self.n_threads is None else self.n_threads
         if n_threads > 1 and self._rows.shape[1] >= _WORTH_A_THREAD:
 
             def run(share: int, _: int) -> None:

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from bitpim.digital.layers import PreparedLayer, prepare_layer
 from bitpim.digital.weighted import prepare_weighted, sums_fit_int32
 from bitpim.errors import AccumulatorError, TraceDataError
-from bitpim.threads import share_out
 from bitpim_traces.records import (
     LAYER_KINDS,
     REQUANTIZE_MODES,
@@ -331,21 +330,3 @@ def test_contradictions_in_a_layer_are_named(changes: dict[str, Any], needs: str
     layer = replace(conv_layer(np.ones((2, 1, 1, 1), np.int8), (1, 2, 2)), **changes)
     with pytest.raises(TraceDataError, match=needs):
         prepare_layer(layer, [quantization()])
-
-
-def test_shares_cover_the_batch_once_and_errors_come_back() -> None:
-    for n in (0, 1, 2, 7):
-        seen = np.zeros(n, int)
-
-        def work(start: int, stop: int, seen: Array = seen) -> None:
-            seen[start:stop] += 1
-
-        share_out(n, work)
-        assert (seen == 1).all()
-
-    def fail(start: int, stop: int) -> None:
-        if stop == 7:
-            raise AccumulatorError("the last share")
-
-    with pytest.raises(AccumulatorError, match="last share"):
-        share_out(7, fail)

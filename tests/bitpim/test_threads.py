@@ -1,0 +1,114 @@
+"""Work shared over threads: all of it, once, on no more threads than allowed."""
+
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from time import sleep
+
+import numba
+import numpy as np
+import pytest
+
+from bitpim.threads import run_all, share_out, thread_limit, use_threads
+
+
+@pytest.fixture(autouse=True, params=[1, 2])
+def limit(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = thread_limit()
+    use_threads(request.param)
+    yield request.param
+    use_threads(before)
+
+
+def test_the_limit_is_at_least_one_and_at_most_numbas() -> None:
+    for asked, granted in ((0, 1), (1, 1), (10_000, numba.config.NUMBA_NUM_THREADS)):
+        use_threads(asked)
+        assert thread_limit() == granted
+
+
+@pytest.mark.parametrize("n_threads", [None, 3])
+@pytest.mark.parametrize("n", [0, 1, 2, 7])
+def test_shares_cover_the_range_once(n: int, n_threads: int | None) -> None:
+    seen = np.zeros(n, int)
+
+    def work(start: int, stop: int) -> None:
+        seen[start:stop] += 1
+
+    share_out(n, work, n_threads)
+    assert (seen == 1).all()
+
+
+def test_an_error_of_a_share_is_raised_when_all_have_ended() -> None:
+    ended = []
+
+    def fail(start: int, stop: int) -> None:
+        if stop == 7:
+            raise ArithmeticError("the last share")
+        sleep(0.02)
+        ended.append((start, stop))
+
+    with pytest.raises(ArithmeticError, match="the last share"):
+        share_out(7, fail, 3)
+    assert sorted(ended) == [(0, 2), (2, 4)]
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 25])
+def test_every_job_is_run_once_on_no_more_threads_than_allowed(n: int, limit: int) -> None:
+    done: list[int] = []
+    threads = set()
+
+    def job(i: int) -> Callable[[], None]:
+        def run() -> None:
+            threads.add(threading.get_ident())
+            sleep(0.001)
+            done.append(i)
+
+        return run
+
+    run_all(job(i) for i in range(n))
+    assert sorted(done) == list(range(n))
+    assert len(threads) <= min(limit, numba.config.NUMBA_NUM_THREADS)
+
+
+def test_jobs_run_beside_each_other() -> None:
+    use_threads(2)
+    if thread_limit() < 2:
+        pytest.skip("Numba was given one thread")
+    meeting = threading.Barrier(2, timeout=20)
+    run_all([meeting.wait, meeting.wait])
+
+
+def test_no_job_begins_after_an_error() -> None:
+    begun = []
+
+    def job(i: int) -> None:
+        begun.append(i)
+        if i == 3:
+            raise ArithmeticError("job 3")
+        sleep(0.02)
+
+    with pytest.raises(ArithmeticError, match="job 3"):
+        run_all(partial(job, i) for i in range(100))
+    assert 4 <= len(begun) < 50
+
+
+def test_an_error_of_what_makes_the_jobs_is_raised() -> None:
+    def jobs() -> Iterator[Callable[[], object]]:
+        yield lambda: None
+        raise ArithmeticError("no second job")
+
+    with pytest.raises(ArithmeticError, match="no second job"):
+        run_all(jobs())
+
+
+def test_a_job_may_share_out_work_of_its_own() -> None:
+    seen = np.zeros((4, 6), int)
+
+    def job(i: int) -> None:
+        def work(start: int, stop: int) -> None:
+            seen[i, start:stop] += 1
+
+        share_out(6, work)
+
+    run_all(partial(job, i) for i in range(4))
+    assert (seen == 1).all()
