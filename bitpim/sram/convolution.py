@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitpim.digital.requantize import RequantizeSteps, raise_fault
+from bitpim.digital.requantize import RequantizeSteps, raise_if_outside
 from bitpim.sram.dot_products import (
     LaneArithmetic,
     SumScratch,
@@ -26,6 +26,7 @@ from bitpim.sram.lanes import LaneBlock, LaneProgram, chosen, everywhere, outer
 from bitpim.threads import run_all, thread_limit
 from bitpim_kernels.bitserial import pick_block_words
 from bitpim_kernels.layout import from_planes, to_planes, words_for
+from bitpim_kernels.windows import Window
 from bitpim_traces.records import LayerRecord
 
 __all__ = ["BitConvolution", "EpilogueGroup", "Sums"]
@@ -72,7 +73,7 @@ class Sums:
         low, high = steps.low[filters][:, None], steps.high[filters][:, None]
         for row, lane in np.argwhere((totals < low) | (totals > high))[:1]:
             fault = np.array([1, filters[row], totals[row, lane]])
-            raise_fault(self.layer, self.steps, fault)
+            raise_if_outside(self.layer, self.steps, fault)
 
     def host_codes(
         self, totals: npt.NDArray[np.int64], filters: npt.NDArray[np.int64]
@@ -105,7 +106,7 @@ class BitConvolution:
         weights: Codes,
         groups: int,
         encoding: Encoding,
-        window: npt.NDArray[np.int64],
+        window: Window,
         dots: LaneArithmetic,
         window_sums: LaneArithmetic | None,
         epilogue: list[EpilogueGroup],
@@ -125,7 +126,7 @@ class BitConvolution:
 
     def run(self, images: Codes, out_dtype: np.dtype[Any]) -> Codes:
         """Yield output codes (N, M, E, F) of encoded images (N, C, H, W)."""
-        n_out_rows, n_out_columns = int(self.window[8]), int(self.window[9])
+        n_out_rows, n_out_columns = self.window.rows, self.window.cols
         n_positions = images.shape[0] * n_out_rows * n_out_columns
         n_filters = self.weights.shape[0]
         lanes = np.zeros((n_filters, n_positions), out_dtype)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from bitpim.programs.program import Field
 from bitpim_kernels.bitserial import dot_products_kernel, tree_order
 from bitpim_kernels.layout import to_planes
-from bitpim_kernels.windows import gather_window, pack_windows
+from bitpim_kernels.windows import Window, gather_window, pack_windows
 
 __all__ = ["LaneArithmetic", "SumScratch", "filter_planes", "position_planes", "sum_planes"]
 
@@ -91,7 +91,7 @@ def sum_planes(
 def position_planes(
     images: Codes,
     channels: Sequence[int] | range,
-    window: npt.NDArray[np.int64],
+    window: Window,
     pad_code: int,
     first: int,
     shape: tuple[int, int],
@@ -107,7 +107,7 @@ def position_planes(
     shape
         (bits, n_words) of each entry.
     """
-    n_taps = int(window[0] * window[1])
+    n_taps = window.n_taps
     entries = np.empty((len(channels) * n_taps, 2), np.int64)
     entries[:, 0] = np.repeat(np.asarray(channels, np.int64), n_taps)
     entries[:, 1] = np.tile(np.arange(n_taps), len(channels))
@@ -124,11 +124,9 @@ def filter_planes(weights: Codes, n_bits: int, n_words: int) -> Words:
     return to_planes(lanes, n_bits)
 
 
-def window_codes(
-    images: Codes, window: npt.NDArray[np.int64], pad_code: int, n_positions: int
-) -> Codes:
+def window_codes(images: Codes, window: Window, pad_code: int, n_positions: int) -> Codes:
     """Yield the windows themselves, (n_positions, C * R * S)."""
-    n_taps = int(window[0] * window[1])
+    n_taps = window.n_taps
     n_channels = images.shape[1]
     out = np.empty((n_channels * n_taps, n_positions), images.dtype)
     for entry in range(n_channels * n_taps):

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from bitpim.digital.layers import prepare_layer
 from bitpim.digital.requantize import code_dtype, steps_of
-from bitpim.digital.windows import window_counts
+from bitpim.digital.windows import window_counts, window_of
 from bitpim.programs.program import Field
 from bitpim.sram.convolution import BitConvolution, EpilogueGroup, Sums
 from bitpim.sram.dot_products import LaneArithmetic
@@ -18,7 +18,7 @@ from bitpim.sram.lanes import LaneBlock, LaneProgram, Operand, everywhere, outer
 from bitpim.sram.plan import ConvPlan, LanePlan, LaneWork, LayerPlan
 from bitpim.threads import run_all
 from bitpim_kernels.layout import to_planes
-from bitpim_kernels.windows import gather_window, window_vector
+from bitpim_kernels.windows import gather_window
 from bitpim_traces.records import Geometry, LayerRecord, Quantization
 
 __all__ = ["BitLayer", "prepare_bit_layer"]
@@ -76,19 +76,11 @@ class _Convolution:
         zeros = np.broadcast_to(weight.zero_point, (n_filters,)).astype(np.int64)
         offsets = self._offsets(codes, zeros)
         steps = steps_of(layer, n_filters, *self._limits(codes, zeros))
-        positions = layer.output_shape[1:] or (1, 1)
-        window = window_vector(
-            geometry.kernel,
-            geometry.stride,
-            (geometry.padding[0], geometry.padding[2]),
-            geometry.dilation,
-            (positions[0], positions[1]),
-        )
         self._run = BitConvolution(
             codes,
             geometry.groups,
             self._encoding,
-            window,
+            window_of(geometry, layer.input_shapes[0]),
             _arithmetic(plan, plan.tap.table, plan.tap.field("w").width),
             _arithmetic(plan, plan.window_tap.table, 0) if plan.correction else None,
             _epilogue_groups(plan, layer, offsets, zeros),
@@ -234,9 +226,8 @@ def _pooled(
     assert geometry is not None
     images, encoding = inputs[0], encodings[0]
     n_samples, n_channels = images.shape[:2]
-    size = (layer.output_shape[1], layer.output_shape[2])
-    corner = (geometry.padding[0], geometry.padding[2])
-    window = window_vector(geometry.kernel, geometry.stride, corner, geometry.dilation, size)
+    window = window_of(geometry, layer.input_shapes[0])
+    size = (window.rows, window.cols)
     n_positions = n_samples * size[0] * size[1]
     pad = 0  # the smallest code, or nothing added
     mine = np.ones(n_positions, np.bool_)
@@ -246,7 +237,7 @@ def _pooled(
         mine = np.tile((counts == work.key).reshape(-1), n_samples)
     taps = []
     lanes = np.empty((n_channels, n_positions), images.dtype)
-    for tap in range(geometry.kernel[0] * geometry.kernel[1]):
+    for tap in range(window.n_taps):
         for channel in range(n_channels):
             gather_window(images, channel, tap, window, pad, 0, lanes[channel])
         taps.append(lanes[:, mine].reshape(-1))

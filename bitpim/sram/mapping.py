@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim import programs
+from bitpim.digital.requantize import mode_of
 from bitpim.digital.windows import window_counts
 from bitpim.errors import AccumulatorError, ConfigError, MappingError, ProgramError
 from bitpim.programs.program import Field, Program
@@ -36,9 +37,6 @@ from bitpim.sram.transposed import ConvShape, allocate_rows, lay_lanes
 from bitpim_traces.records import LayerRecord, Quantization, Trace
 
 __all__ = ["plan_layer", "plan_network"]
-
-FLOAT_MODE = "float_scale_half_even"
-FIXED_MODE = "fixed_point_half_away"
 
 Quantizations = tuple[Quantization, ...]
 
@@ -127,13 +125,13 @@ def _lane_plan(
 def _rule(layer: LayerRecord, entry: int, *, multiplier_bits: int | None = None) -> Rule:
     """Yield the layer's requantize rule for one entry of its arrays.
 
-    An average in fixed_point_half_away divides, so it has neither multiplier nor shift.
+    An average of a mode that divides has neither multiplier nor shift.
     """
     step = layer.requantize
     assert step is not None
     multiplier = _entry(step.multiplier, entry)
     return Rule(
-        mode=step.mode,
+        mode=mode_of(layer),
         multiplier_bits=multiplier_bits or max(multiplier.bit_length(), 1),
         shift=_entry(step.shift, entry),
         zero_point=int(layer.output.zero_point[0]),
@@ -145,10 +143,6 @@ def _rule(layer: LayerRecord, entry: int, *, multiplier_bits: int | None = None)
 
 def _entry(values: npt.NDArray[np.int32] | None, entry: int) -> int:
     return 0 if values is None else int(values[min(entry, values.size - 1)])
-
-
-def _is_float(layer: LayerRecord) -> bool:
-    return layer.requantize is not None and layer.requantize.mode == FLOAT_MODE
 
 
 # convolution and linear
@@ -258,10 +252,11 @@ def _epilogue(
     correction: WindowCorrection | None,
 ) -> tuple[EpiloguePlan, ...]:
     """Group filters by shift: lanes in lock step shift alike."""
-    step = layer.requantize
-    if step is None or step.multiplier is None or step.shift is None:
+    if mode_of(layer).is_float:
         _host(layer, quantizations, settings)
         return ()
+    step = layer.requantize
+    assert step is not None and step.multiplier is not None and step.shift is not None
     n_filters = layer.output_shape[0]
     shifts = np.broadcast_to(step.shift, (n_filters,))
     bits = max(int(step.multiplier.max()).bit_length(), 1)
@@ -295,18 +290,18 @@ def _max_pool(
 def _avg_pool(
     layer: LayerRecord, quantizations: Quantizations, settings: CacheSettings
 ) -> LayerPlan:
-    if _is_float(layer):
+    mode = mode_of(layer)
+    if mode.is_float:
         return _host(layer, quantizations, settings)
-    assert layer.geometry is not None and layer.requantize is not None
+    assert layer.geometry is not None
     n_taps = layer.geometry.kernel[0] * layer.geometry.kernel[1]
     bits, encoding = quantizations[0].bits, Encoding.of(quantizations[0])
     counts = window_counts(layer.geometry, layer.input_shapes[0])
-    fixed = layer.requantize.mode == FIXED_MODE
     work = []
     for count in np.unique(counts).tolist():
-        # padding holds the zero point, so that it adds nothing; the fixed rule averages raw codes
+        # padding holds the zero point, so that it adds nothing; a mean is one of raw codes
         zero = int(encoding.zero_point[0])
-        offset = n_taps * zero - (count * (zero - encoding.offset) if fixed else 0)
+        offset = n_taps * zero - (count * (zero - encoding.offset) if mode.divides else 0)
         program = average_program(
             bits,
             n_taps,
@@ -321,22 +316,22 @@ def _avg_pool(
 
 
 def _add(layer: LayerRecord, quantizations: Quantizations, settings: CacheSettings) -> LayerPlan:
-    step = layer.requantize
-    if step is None or step.multiplier is None or step.shift is None:
+    mode, step = mode_of(layer), layer.requantize
+    if mode.is_float:
         return _host(layer, quantizations, settings)
-    fixed = step.mode == FIXED_MODE
+    assert step is not None and step.multiplier is not None and step.shift is not None
     terms = []
     for i, quantization in enumerate(quantizations):
         zero = int(Encoding.of(quantization).zero_point[0])
-        shift = int(step.shift[i]) if fixed else None
+        shift = int(step.shift[i]) if mode.rounds_terms else None
         terms.append(Term(quantization.bits, zero, int(step.multiplier[i]), shift))
     rule = _rule(layer, 0, multiplier_bits=1)
-    if fixed:
+    if mode.rounds_terms:
         rule = _with_shift(rule, step.output_shift)
     program = sum_program(
         terms,
-        step.left_shift if fixed else 0,
-        step.output_multiplier if fixed else 1,
+        step.left_shift if mode.rounds_terms else 0,
+        step.output_multiplier if mode.rounds_terms else 1,
         rule,
         settings.geometry.array_rows,
     )
@@ -360,7 +355,7 @@ def _with_shift(rule: Rule, shift: int) -> Rule:
 def _concat(layer: LayerRecord, quantizations: Quantizations, settings: CacheSettings) -> LayerPlan:
     if layer.requantize is None:
         return _move(layer, quantizations, settings)
-    if _is_float(layer):
+    if mode_of(layer).is_float:
         return _host(layer, quantizations, settings)
     work = []
     for i, quantization in enumerate(quantizations):
