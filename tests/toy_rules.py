@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitpim.programs.assembler import ProgramBuilder
+from bitpim.programs.assembler import Assembler
 from bitpim.programs.program import Field, Program
 from bitpim.sram.filter_groups import (
     ExtraSteps,
@@ -133,7 +133,7 @@ def ternary_tap(input_bits: int, sum_bits: int, n_rows: int) -> Program:
     w = Field("w", x.stop, 2)
     addend = Field("addend", w.stop, input_bits)
     total = Field("sum", addend.stop, sum_bits)
-    b = ProgramBuilder("ternary", n_rows)
+    b = Assembler("ternary", n_rows)
     b.reads(x, w)
     b.writes(addend)
     b.changes(total)

@@ -8,11 +8,12 @@ import numpy.typing as npt
 
 from bitpim.crossbar.layout import CrossbarMatrix
 from bitpim.crossbar.pieces import ReadCounts
-from bitpim.digital.requantize import RequantizeSteps, code_dtype, raise_fault, steps_of
+from bitpim.digital.requantize import RequantizeSteps, code_dtype, raise_if_outside, steps_of
+from bitpim.digital.windows import window_of
 from bitpim.threads import share_out
 from bitpim_kernels.requantize import requantize_rows
-from bitpim_kernels.windows import gather_rows, window_vector
-from bitpim_traces.records import Geometry, LayerRecord, Quantization
+from bitpim_kernels.windows import gather_rows
+from bitpim_traces.records import LayerRecord, Quantization
 
 __all__ = ["CrossbarLayer"]
 
@@ -36,18 +37,10 @@ class CrossbarLayer:
         saturate: bool,
     ) -> None:
         assert layer.weight is not None and layer.weight_quantization is not None
-        geometry = layer.geometry or Geometry((1, 1))
-        positions = layer.output_shape[1:] or (1, 1)
         self.layer, self.matrices, self.saturate = layer, matrices, saturate
         self.fidelity = fidelity
-        self.n_positions = int(np.prod(positions))
-        self._window = window_vector(
-            geometry.kernel,
-            geometry.stride,
-            (geometry.padding[0], geometry.padding[2]),
-            geometry.dilation,
-            (positions[0], positions[1]),
-        )
+        self._window = window_of(layer.geometry, layer.input_shapes[0])
+        self.n_positions = self._window.rows * self._window.cols
         self._dtype = code_dtype(quantization)
         self._constants = _constants(layer, int(quantization.zero_point[0]))
         self._steps = _checked_steps(layer, self._constants)
@@ -73,7 +66,7 @@ class CrossbarLayer:
         n_positions = len(images) * self.n_positions
         depth = images.shape[3] // len(self.matrices)
         channels = (group * depth, (group + 1) * depth)
-        rows = np.empty((n_positions, depth * int(self._window[0] * self._window[1])), images.dtype)
+        rows = np.empty((n_positions, depth * self._window.n_taps), images.dtype)
 
         def gather(start: int, stop: int) -> None:
             pad = self.layer.pad_code
@@ -111,12 +104,12 @@ class CrossbarLayer:
             fault = np.zeros(3, np.int64)
             part = sums[start:stop]
             requantize_rows(part, constants, steps, first, self.saturate, fault, out[start:stop])
-            raise_fault(self.layer, self._steps, fault)
+            raise_if_outside(self.layer, self._steps, fault)
 
         share_out(len(sums), requantize)
 
     def _samples_at_once(self) -> int:
-        taps = int(self._window[0] * self._window[1]) * self.layer.input_shapes[0][0]
+        taps = self._window.n_taps * self._window.channels
         groups = len(self.matrices)
         per_position = taps // groups * self._dtype.itemsize + self.layer.output_shape[0] * 8
         return max(1, _WORK_BYTES // max(1, per_position * self.n_positions))

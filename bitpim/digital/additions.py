@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitpim.digital.requantize import layer_fault, raise_fault, steps_of
+from bitpim.digital.requantize import layer_fault, mode_of, raise_if_outside, steps_of
 from bitpim.errors import AccumulatorError
 from bitpim_kernels.integer import ADD_BLOCK, add_float, add_integer
 from bitpim_traces.records import LayerRecord, Quantization, Requantize
@@ -23,13 +23,12 @@ def prepare_add(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Ru
     Raises
     ------
     TraceDataError
-        The layer has no requantize step, or one whose entries do not match its inputs.
+        The layer has no requantize step of a known mode, or one whose entries do not match its
+        inputs.
     """
-    rule = layer.requantize
-    if rule is None:
-        raise layer_fault(layer, "need a requantize step, got none")
-    by_mode = _prepare_float if rule.mode == "float_scale_half_even" else _prepare_integer
-    return by_mode(layer, rule, quantizations)
+    prepare = _prepare_float if mode_of(layer).is_float else _prepare_integer
+    assert layer.requantize is not None
+    return prepare(layer, layer.requantize, quantizations)
 
 
 def _flat(inputs: Sequence[Codes]) -> tuple[Codes, ...]:
@@ -63,15 +62,15 @@ def _prepare_integer(
     layer: LayerRecord, rule: Requantize, quantizations: Sequence[Quantization]
 ) -> Rule:
     n = len(quantizations)
-    fixed = rule.mode == "fixed_point_half_away"
-    if not fixed and rule.shift is not None and rule.shift.shape != (1,):
+    rounds_terms = mode_of(layer).rounds_terms
+    if not rounds_terms and rule.shift is not None and rule.shift.shape != (1,):
         raise layer_fault(layer, f"need one common shift, got shape {rule.shift.shape}")
     zeros = np.array([int(q.zero_point[0]) for q in quantizations], np.int64)
     least = np.array([q.code_min for q in quantizations]) - zeros
     most = np.array([q.code_max for q in quantizations]) - zeros
-    left = rule.left_shift if fixed else 0
+    left = rule.left_shift if rounds_terms else 0
     terms = steps_of(layer, n, least << left, most << left, rule, 64)
-    if fixed:
+    if rounds_terms:
         last = Requantize(
             rule.mode,
             multiplier=np.array([rule.output_multiplier], np.int32),
@@ -106,7 +105,7 @@ def _prepare_integer(
             out.reshape(out.size),
             fault,
         )
-        raise_fault(layer, steps, fault)
+        raise_if_outside(layer, steps, fault)
 
     return add
 

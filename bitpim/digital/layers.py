@@ -13,12 +13,19 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.digital.additions import prepare_add
-from bitpim.digital.requantize import code_dtype, code_table, layer_fault, raise_fault, steps_of
+from bitpim.digital.requantize import (
+    code_dtype,
+    code_table,
+    layer_fault,
+    mode_of,
+    raise_if_outside,
+    steps_of,
+)
 from bitpim.digital.weighted import prepare_weighted
-from bitpim.digital.windows import window_counts
+from bitpim.digital.windows import window_counts, window_of
 from bitpim.errors import AccumulatorError
 from bitpim.threads import share_out
-from bitpim_kernels.integer import Pool, average_windows, look_up, maximum_windows
+from bitpim_kernels.integer import average_windows, look_up, maximum_windows
 from bitpim_traces.records import Geometry, LayerRecord, Quantization
 
 __all__ = ["PreparedLayer", "prepare_layer"]
@@ -125,38 +132,35 @@ def _weighted(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Rule
     return lambda inputs, out: prepared.run_rows(inputs[0], out)
 
 
-def _pool(layer: LayerRecord) -> tuple[Geometry, Pool]:
-    geometry = layer.geometry
-    if geometry is None:
+def _geometry(layer: LayerRecord) -> Geometry:
+    if layer.geometry is None:
         raise layer_fault(layer, "need a geometry, got none")
-    _, height, width = layer.input_shapes[0]
-    top, bottom, left, right = geometry.padding
-    ends = (height + bottom, width + right) if geometry.count_include_pad else (-top, -left)
-    pool = Pool(*geometry.kernel, *geometry.stride, *geometry.dilation, top, left, *ends)
-    return geometry, pool
+    return layer.geometry
 
 
 def _max_pool2d(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Rule:
-    _, pool = _pool(layer)
+    window = window_of(_geometry(layer), layer.input_shapes[0])
     lowest = quantizations[0].code_min
 
     def rule(inputs: Sequence[Codes], out: Codes) -> None:
-        maximum_windows(inputs[0], pool, lowest, out)
+        maximum_windows(inputs[0], window, lowest, out)
 
     return rule
 
 
 def _avg_pool2d(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Rule:
-    geometry, pool = _pool(layer)
+    geometry = _geometry(layer)
+    window = window_of(geometry, layer.input_shapes[0])
     counts = window_counts(geometry, layer.input_shapes[0])
     quantization = quantizations[0]
     zero = int(quantization.zero_point[0])
-    n = geometry.kernel[0] * geometry.kernel[1]
+    n = window.n_taps
     if counts.min(initial=1) < 1:
         raise layer_fault(layer, "need windows that see at least one position, got an empty one")
     reach = np.arange(1, n + 1) * max(abs(quantization.code_min), abs(quantization.code_max), 1)
     reach += np.arange(1, n + 1) * abs(zero)
-    if layer.requantize is not None and layer.requantize.mode == "fixed_point_half_away":
+    if mode_of(layer).divides:
+        assert layer.requantize is not None
         one = np.ones(1, np.int32)  # the mean itself needs no multiplier
         rule_of_mean = replace(layer.requantize, multiplier=one, shift=0 * one)
         steps = steps_of(layer, n, -reach, reach, rule_of_mean)
@@ -166,8 +170,8 @@ def _avg_pool2d(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Ru
     def rule(inputs: Sequence[Codes], out: Codes) -> None:
         acc = np.empty(out.shape[3], np.int64)
         fault = np.zeros(3, np.int64)
-        average_windows(inputs[0], pool, zero, steps.kernel_steps, acc, out, fault)
-        raise_fault(layer, steps, fault)
+        average_windows(inputs[0], window, counts, zero, steps.kernel_steps, acc, out, fault)
+        raise_if_outside(layer, steps, fault)
 
     return rule
 

@@ -6,17 +6,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitpim.digital.modes import MODES, Mode
 from bitpim.errors import AccumulatorError, TraceDataError
-from bitpim_kernels.requantize import MODES, Steps, requantize_channels
+from bitpim_kernels.requantize import Steps, requantize_channels
 from bitpim_traces.records import LayerRecord, Quantization, Requantize
 
-__all__ = ["RequantizeSteps", "code_dtype", "code_table", "layer_fault", "raise_fault", "steps_of"]
+__all__ = [
+    "RequantizeSteps",
+    "code_dtype",
+    "code_table",
+    "layer_fault",
+    "mode_of",
+    "raise_if_outside",
+    "steps_of",
+]
 
 Codes = npt.NDArray[Any]
 Int64 = npt.NDArray[np.int64]
-
-_INT32_MAX = (1 << 31) - 1
-_INT64_MAX = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,21 @@ def layer_fault(layer: LayerRecord, text: str) -> TraceDataError:
     return TraceDataError(f"{where}: {text}; mend the trace")
 
 
+def mode_of(layer: LayerRecord, step: Requantize | None = None) -> Mode:
+    """Return the mode of a layer's requantize step, or of another step.
+
+    Raises
+    ------
+    TraceDataError
+        The layer has no requantize step, or one of an unknown mode.
+    """
+    step = layer.requantize if step is None else step
+    if step is None or step.mode not in MODES:
+        got = "none" if step is None else repr(step.mode)
+        raise layer_fault(layer, f"need a requantize step of {', '.join(MODES)}, got {got}")
+    return MODES[step.mode]
+
+
 def steps_of(
     layer: LayerRecord,
     n: int,
@@ -57,31 +78,29 @@ def steps_of(
     TraceDataError
         The layer has no requantize step, an unknown mode, or entries that are no 1 and no n.
     """
+    mode = mode_of(layer, rule)
     rule = layer.requantize if rule is None else rule
-    if rule is None or rule.mode not in MODES:
-        got = "none" if rule is None else repr(rule.mode)
-        raise layer_fault(layer, f"need a requantize step of {', '.join(MODES)}, got {got}")
-    mode = MODES[rule.mode]
+    assert rule is not None
     bits = layer.accumulator_bits if accumulator_bits is None else accumulator_bits
     zeros = np.zeros(n, np.int32)
-    if rule.mode == "float_scale_half_even":
+    if mode.is_float:
         multiplier, shift = zeros, zeros
         scale = _spread(layer, "scale", rule.scale, n, np.dtype(np.float32))
     else:
         multiplier = _spread(layer, "multiplier", rule.multiplier, n, np.dtype(np.int32))
         shift = _spread(layer, "shift", rule.shift, n, np.dtype(np.int32))
         scale = zeros.astype(np.float32)
-    low, high = _exact_bounds(rule.mode, multiplier, shift, bits)
+    low, high = mode.exact(multiplier, shift)
+    low, high = np.maximum(low, -(1 << (bits - 1))), np.minimum(high, (1 << (bits - 1)) - 1)
     check = bool(np.any(lowest < low) or np.any(highest > high))
     zero = int(layer.output.zero_point[0])
-    steps = Steps(
-        mode, multiplier, shift, scale, zero, int(layer.clamp[0]), int(layer.clamp[1]), low, high
-    )
+    clamp = (int(layer.clamp[0]), int(layer.clamp[1]))
+    steps = Steps(mode.kernel_code, multiplier, shift, scale, zero, *clamp, low, high)
     return RequantizeSteps(steps, check)
 
 
-def raise_fault(layer: LayerRecord, steps: RequantizeSteps, fault: Int64) -> None:
-    """Raise what a kernel noted, if anything.
+def raise_if_outside(layer: LayerRecord, steps: RequantizeSteps, fault: Int64) -> None:
+    """Raise where a kernel noted an accumulator out of bounds.
 
     Raises
     ------
@@ -140,17 +159,3 @@ def _spread(
         got = "none" if values is None else f"shape {values.shape}"
         raise layer_fault(layer, f"need requantize {name} with 1 or {n} entries, got {got}")
     return np.ascontiguousarray(np.broadcast_to(values.astype(dtype), (n,)))
-
-
-def _exact_bounds(
-    mode: str, multiplier: npt.NDArray[np.int32], shift: npt.NDArray[np.int32], bits: int
-) -> tuple[Int64, Int64]:
-    """Return the accumulators, by entry, that fit the declared width and the mode's arithmetic."""
-    limit = np.full(multiplier.shape, _INT64_MAX)
-    if mode == "fixed_point_half_away":
-        limit = _INT32_MAX >> np.clip(shift, 0, 62).astype(np.int64)
-    elif mode != "float_scale_half_even":
-        product = ((1 << 62) - 1) // np.maximum(multiplier, 1).astype(np.int64)
-        limit = np.where(multiplier > 0, product, limit)
-    low = -limit - (mode == "fixed_point_half_away")
-    return np.maximum(low, -(1 << (bits - 1))), np.minimum(limit, (1 << (bits - 1)) - 1)

@@ -11,17 +11,18 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from bitpim.digital.requantize import RequantizeSteps, layer_fault, raise_fault, steps_of
+from bitpim.digital.requantize import RequantizeSteps, layer_fault, raise_if_outside, steps_of
+from bitpim.digital.windows import padded, window_of
 from bitpim_kernels.integer import (
     SEGMENT,
     Filters,
-    Window,
     centre_images,
     convolve,
     convolve_depthwise,
     convolve_wide,
 )
 from bitpim_kernels.vector import TILE_FILTERS
+from bitpim_kernels.windows import Window
 from bitpim_traces.records import Geometry, LayerRecord, Quantization
 
 __all__ = ["PreparedWeights", "prepare_weighted", "sums_fit_int32"]
@@ -103,7 +104,7 @@ class PreparedWeights:
             centre_images(block, self.zero_point, *self.origin, view)
             target = out[start : start + per_block]
             self.kernel(padded, window, self.filters, steps.kernel_steps, sums, target, fault)
-            raise_fault(self.layer, steps, fault)
+            raise_if_outside(self.layer, steps, fault)
 
     def run_rows(self, codes: Codes, out: Codes) -> None:
         """Write output codes of a linear layer: the batch lies as pixels of one wide image.
@@ -132,15 +133,14 @@ def prepare_weighted(layer: LayerRecord, quantization: Quantization) -> Prepared
     if geometry is None:
         raise layer_fault(layer, "need a geometry, got none")
     shape = layer.input_shapes[0]
-    channels, height, width = shape if len(shape) == 3 else (shape[0], 1, 1)
     n_filters, per_group = weight.shape[:2]
-    if weight.shape[2:] != geometry.kernel or per_group * geometry.groups != channels:
+    if weight.shape[2:] != geometry.kernel or per_group * geometry.groups != shape[0]:
         raise layer_fault(layer, f"need a weight that fits {geometry}, got shape {weight.shape}")
     if n_filters % geometry.groups:
         raise layer_fault(layer, f"need filters in {geometry.groups} equal groups, got {n_filters}")
     if any(geometry.padding) and layer.pad_code != zero:
         raise layer_fault(layer, f"need pad_code {zero} (the zero point), got {layer.pad_code}")
-    window = _window(geometry, channels, height, width)
+    window = window_of(geometry, shape)
     if layer.kind == "linear" and len(shape) != 1:
         raise layer_fault(layer, f"need a flat input, got shape {shape}")
 
@@ -155,11 +155,12 @@ def prepare_weighted(layer: LayerRecord, quantization: Quantization) -> Prepared
 
     weight_reach = max(int(weight.max(initial=0)), -int(weight.min(initial=0)))
     narrow = sums_fit_int32(positive - negative, bias, max(-reach[0], reach[1]), weight_reach)
-    form, run, pack = _choose(narrow, 1 < geometry.groups == channels == n_filters)
-    rows, runs = _runs(weight, geometry, window)
+    form, run, pack = _choose(narrow, 1 < geometry.groups == shape[0] == n_filters)
+    in_padding = padded(window)
+    rows, runs = _runs(weight, in_padding)
     filters = pack(rows, runs, bias, geometry.groups)
-    origin = (geometry.padding[0], geometry.padding[2])
-    return PreparedWeights(form, run, layer, window, origin, zero, filters, steps)
+    origin = (window.top, window.left)
+    return PreparedWeights(form, run, layer, in_padding, origin, zero, filters, steps)
 
 
 def _choose(
@@ -195,27 +196,17 @@ def _signed_sums(weight: Codes) -> tuple[Int64, Int64]:
     return positive, negative
 
 
-def _window(geometry: Geometry, channels: int, height: int, width: int) -> Window:
-    """Lay the window over a padded copy that every window position lies inside of."""
-    top, _, left, _ = geometry.padding
-    rows, cols = geometry.output_size(height, width)
-    reach_y = (rows - 1) * geometry.stride[0] + geometry.dilation[0] * (geometry.kernel[0] - 1) + 1
-    reach_x = (cols - 1) * geometry.stride[1] + geometry.dilation[1] * (geometry.kernel[1] - 1) + 1
-    tall, wide = max(top + height, reach_y), max(left + width, reach_x)
-    return Window(tall, wide, channels, geometry.groups, rows, cols, *geometry.stride)
-
-
-def _runs(weight: Codes, geometry: Geometry, window: Window) -> tuple[Codes, Int64]:
+def _runs(weight: Codes, window: Window) -> tuple[Codes, Int64]:
     """Order weights by runs of codes that lie side by side: (M, n_runs, run length), and offsets.
 
     Without groups and horizontal dilation a whole row of the window is one run.
     """
     n_filters, per_group, height, width = weight.shape
-    down = np.arange(height) * geometry.dilation[0] * window.width * window.channels
+    down = np.arange(height) * window.dilation_y * window.width * window.channels
     rows = weight.transpose(0, 2, 3, 1)
-    if geometry.groups == 1 and (geometry.dilation[1] == 1 or width == 1):
+    if per_group == window.channels and (window.dilation_x == 1 or width == 1):
         return rows.reshape(n_filters, height, width * per_group), down.astype(np.int64)
-    across = np.arange(width) * geometry.dilation[1] * window.channels
+    across = np.arange(width) * window.dilation_x * window.channels
     offsets = (down[:, None] + across).reshape(height * width).astype(np.int64)
     return rows.reshape(n_filters, height * width, per_group), offsets
 
@@ -231,13 +222,13 @@ def _pack_narrow(rows: Codes, runs: Int64, bias: Int64, groups: int) -> Filters:
     first = np.zeros((groups, blocks * TILE_FILTERS), np.int32)
     first[:, :per_group] = bias.reshape(groups, per_group)
     shape = (groups, blocks, n_runs, n_pairs, 2 * TILE_FILTERS)
-    return Filters(packed.reshape(shape), runs, first.reshape(first.size))
+    return Filters(packed.reshape(shape), runs, first.reshape(first.size), groups)
 
 
 def _pack_depthwise(rows: Codes, runs: Int64, bias: Int64, groups: int) -> Filters:
     by_run = np.ascontiguousarray(rows[:, :, 0].T, np.int32)
-    return Filters(by_run, runs, bias.astype(np.int32))
+    return Filters(by_run, runs, bias.astype(np.int32), groups)
 
 
 def _pack_wide(rows: Codes, runs: Int64, bias: Int64, groups: int) -> Filters:
-    return Filters(np.ascontiguousarray(rows, np.int32), runs, bias)
+    return Filters(np.ascontiguousarray(rows, np.int32), runs, bias, groups)

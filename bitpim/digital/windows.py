@@ -1,11 +1,41 @@
-"""Windows of pooling layers: how many elements each window averages."""
+"""Windows of layers: where they lie, and how many elements each pooling window averages."""
 
 import numpy as np
 import numpy.typing as npt
 
+from bitpim_kernels.windows import Window
 from bitpim_traces.records import Geometry
 
-__all__ = ["window_counts"]
+__all__ = ["padded", "window_counts", "window_of"]
+
+
+def window_of(geometry: Geometry | None, shape: tuple[int, ...]) -> Window:
+    """Return the window of a layer over inputs (C, H, W), or (features,): an image of one pixel.
+
+    Without a geometry, as linear layers have none, it sees one pixel.
+    """
+    geometry = Geometry((1, 1)) if geometry is None else geometry
+    channels, height, width = shape if len(shape) == 3 else (shape[0], 1, 1)
+    top, _, left, _ = geometry.padding
+    return Window(
+        height,
+        width,
+        channels,
+        *geometry.kernel,
+        *geometry.stride,
+        *geometry.dilation,
+        top,
+        left,
+        *geometry.output_size(height, width),
+    )
+
+
+def padded(window: Window) -> Window:
+    """Return the window over a copy of the image so large that all its positions lie inside."""
+    reach_y = (window.rows - 1) * window.stride_y + (window.kernel_y - 1) * window.dilation_y + 1
+    reach_x = (window.cols - 1) * window.stride_x + (window.kernel_x - 1) * window.dilation_x + 1
+    height, width = window.top + window.height, window.left + window.width
+    return window._replace(height=max(height, reach_y), width=max(width, reach_x), top=0, left=0)
 
 
 def window_counts(geometry: Geometry, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:

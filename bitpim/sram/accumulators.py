@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitpim.digital.requantize import RequantizeSteps, raise_fault
+from bitpim.digital.requantize import RequantizeSteps, raise_if_outside
 from bitpim_traces.records import LayerRecord
 
 __all__ = ["Accumulators"]
@@ -44,7 +44,7 @@ class Accumulators:
         steps = self.steps.kernel_steps
         low, high = steps.low[filters][:, None], steps.high[filters][:, None]
         for row, lane in np.argwhere((out < low) | (out > high))[:1]:
-            raise_fault(self.layer, self.steps, np.array([1, filters[row], out[row, lane]]))
+            raise_if_outside(self.layer, self.steps, np.array([1, filters[row], out[row, lane]]))
         return out
 
     def host_codes(self, totals: Int64, filters: Int64) -> Int64:

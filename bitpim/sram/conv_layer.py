@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.digital.requantize import code_dtype, steps_of
+from bitpim.digital.windows import window_of
 from bitpim.errors import LayoutError
 from bitpim.programs.program import Field
 from bitpim.sram.accumulators import Accumulators
@@ -17,8 +18,8 @@ from bitpim.sram.dot_products import LaneArithmetic
 from bitpim.sram.filter_groups import FilterGroup, LaneSums
 from bitpim.sram.weighted_layer import WeightedLayer
 from bitpim.threads import run_all, thread_limit
-from bitpim_kernels.windows import window_vector
-from bitpim_traces.records import Geometry, LayerRecord, Quantization
+from bitpim_kernels.windows import Window
+from bitpim_traces.records import LayerRecord, Quantization
 
 __all__ = ["ConvLayer"]
 
@@ -43,7 +44,7 @@ class ConvLayer:
         weighted = WeightedLayer.of(layer, quantization, plan.settings)
         self._inputs = weighted.inputs
         codes = weighted.codes()
-        window = _window_of(layer)
+        window = window_of(layer.geometry, layer.input_shapes[0])
         zeros, surplus = np.zeros((2, codes.shape[0]), np.int64)
         held = []
         for part in plan.parts:
@@ -76,18 +77,6 @@ class ConvLayer:
             run_all(chain.from_iterable(each))
         by_filter = lanes.reshape(self._n_filters, n_samples, *size)
         return np.ascontiguousarray(by_filter.swapaxes(0, 1))
-
-
-def _window_of(layer: LayerRecord) -> Int64:
-    geometry = layer.geometry or Geometry((1, 1))
-    positions = layer.output_shape[1:] or (1, 1)
-    return window_vector(
-        geometry.kernel,
-        geometry.stride,
-        (geometry.padding[0], geometry.padding[2]),
-        geometry.dilation,
-        (positions[0], positions[1]),
-    )
 
 
 def _held(layer: WeightedLayer, group: FilterGroup, codes: Codes) -> tuple[HeldFilters, Int64]:
@@ -140,20 +129,20 @@ def _lane_convolution(
     plan: ConvPlan,
     part: GroupPlan,
     held: HeldFilters,
-    window: Int64,
+    window: Window,
     layer: WeightedLayer,
     accumulators: Accumulators,
 ) -> LaneConvolution:
-    windows, window_of = np.unique(plan.window_of[held.filters], return_inverse=True)
+    windows, window_at = np.unique(plan.window_of[held.filters], return_inverse=True)
     if windows[0] < 0:  # one entry set or none: filters without a window come first
-        windows, window_of = windows[1:], window_of - 1
+        windows, window_at = windows[1:], window_at - 1
     return LaneConvolution(
         held,
         layer.inputs,
         window,
         _arithmetic(part.group.sums, held.entries),
         [_arithmetic(plan.windows[i].sums, held.entries) for i in windows],
-        window_of,
+        window_at,
         _epilogues(part, layer.record, accumulators),
         accumulators,
     )

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim import programs
+from bitpim.digital.requantize import mode_of
 from bitpim.errors import MappingError
 from bitpim.programs.program import Field
 from bitpim.sram.conv_plan import ConvPlan, EpiloguePlan, GroupPlan, WindowSum
@@ -226,10 +227,11 @@ def _epilogue(
 ) -> tuple[EpiloguePlan, ...]:
     """Part the filters of a group by shift: lanes in lock step shift alike."""
     record, settings = layer.record, layer.settings
-    step = record.requantize
-    if step is None or step.multiplier is None or step.shift is None:
+    if mode_of(record).is_float:
         need_host(record, settings)
         return ()
+    step = record.requantize
+    assert step is not None and step.multiplier is not None and step.shift is not None
     shifts = np.broadcast_to(step.shift, (layer.shape.out_channels,))[group.filters]
     bits = max(int(step.multiplier.max()).bit_length(), 1)
     parts = []

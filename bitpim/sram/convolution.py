@@ -26,6 +26,7 @@ from bitpim.sram.lane_codes import LaneCodes
 from bitpim.sram.lanes import LaneBlock, LaneProgram, chosen, everywhere, outer
 from bitpim_kernels.bitserial import pick_block_words
 from bitpim_kernels.layout import from_planes, to_planes, words_for
+from bitpim_kernels.windows import Window
 
 __all__ = ["Epilogue", "HeldFilters", "LaneConvolution"]
 
@@ -99,7 +100,7 @@ class LaneConvolution:
     inputs
         How the input's codes lie in lanes.
     window
-        `window_vector` of the layer.
+        Where the layer's window lies.
     dots
         What lanes do for the filters.
     windows, window_of
@@ -113,7 +114,7 @@ class LaneConvolution:
         self,
         held: HeldFilters,
         inputs: LaneCodes,
-        window: Int64,
+        window: Window,
         dots: LaneArithmetic,
         windows: list[LaneArithmetic],
         window_of: Int64,
@@ -217,7 +218,7 @@ class LaneConvolution:
 
     def _planes(self, images: Codes, run: range, first: int, n_words: int) -> Words:
         """Pack the windows of the conv group of a run of filters."""
-        entries = self.held.entries_of(run, int(self.window[0] * self.window[1]))
+        entries = self.held.entries_of(run, self.window.n_taps)
         pad_code = int(self.inputs.zero_point[0])
         shape = (self.inputs.bits, n_words)
         return position_planes(images, entries, self.window, pad_code, first, shape)
@@ -261,7 +262,7 @@ class LaneConvolution:
     def _filter_blocks(
         self, images: Codes, n_positions: int, out: Codes, n_threads: int
     ) -> Iterator[Job]:
-        entries = self.held.entries_of(range(self.held.n), int(self.window[0] * self.window[1]))
+        entries = self.held.entries_of(range(self.held.n), self.window.n_taps)
         pad_code = int(self.inputs.zero_point[0])
         inputs = window_codes(images, entries, self.window, pad_code, n_positions)
         windows = self._window_codes_summed(images, n_positions)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from bitpim.programs.program import Field
 from bitpim_kernels.bitserial import dot_products_kernel, tree_order
 from bitpim_kernels.layout import to_planes
-from bitpim_kernels.windows import gather_window, pack_windows
+from bitpim_kernels.windows import Window, gather_window, pack_windows
 
 __all__ = ["LaneArithmetic", "SumScratch", "filter_planes", "position_planes", "sum_planes"]
 
@@ -90,7 +90,7 @@ def sum_planes(
 def position_planes(
     images: Codes,
     entries: npt.NDArray[np.int64],
-    window: npt.NDArray[np.int64],
+    window: Window,
     pad_code: int,
     first: int,
     shape: tuple[int, int],
@@ -122,7 +122,7 @@ def filter_planes(weights: Codes, n_bits: int, n_words: int) -> Words:
 def window_codes(
     images: Codes,
     entries: npt.NDArray[np.int64],
-    window: npt.NDArray[np.int64],
+    window: Window,
     pad_code: int,
     n_positions: int,
 ) -> Codes:

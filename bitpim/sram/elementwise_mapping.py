@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from bitpim.digital.requantize import mode_of
 from bitpim.digital.windows import window_counts
 from bitpim.sram.elementwise_plan import LanePlan, LaneWork
 from bitpim.sram.lane_codes import LaneCodes
@@ -22,9 +23,6 @@ from bitpim.sram.settings import CacheSettings
 from bitpim_traces.records import LayerRecord, Quantization
 
 __all__ = ["ELEMENTWISE"]
-
-FLOAT_MODE = "float_scale_half_even"
-FIXED_MODE = "fixed_point_half_away"
 
 Quantizations = tuple[Quantization, ...]
 
@@ -65,10 +63,6 @@ def _lane_plan(
     )
 
 
-def _is_float(layer: LayerRecord) -> bool:
-    return layer.requantize is not None and layer.requantize.mode == FLOAT_MODE
-
-
 def _max_pool(
     layer: LayerRecord, quantizations: Quantizations, settings: CacheSettings
 ) -> LayerPlan:
@@ -85,18 +79,18 @@ def _max_pool(
 def _avg_pool(
     layer: LayerRecord, quantizations: Quantizations, settings: CacheSettings
 ) -> LayerPlan:
-    if _is_float(layer):
+    mode = mode_of(layer)
+    if mode.is_float:
         return _host(layer, quantizations, settings)
-    assert layer.geometry is not None and layer.requantize is not None
+    assert layer.geometry is not None
     n_taps = layer.geometry.kernel[0] * layer.geometry.kernel[1]
     bits, encoding = quantizations[0].bits, LaneCodes.of(quantizations[0])
     counts = window_counts(layer.geometry, layer.input_shapes[0])
-    fixed = layer.requantize.mode == FIXED_MODE
     work = []
     for count in np.unique(counts).tolist():
-        # padding holds the zero point, so that it adds nothing; the fixed rule averages raw codes
+        # padding holds the zero point, so that it adds nothing; a mean is one of raw codes
         zero = int(encoding.zero_point[0])
-        offset = n_taps * zero - (count * (zero - encoding.offset) if fixed else 0)
+        offset = n_taps * zero - (count * (zero - encoding.offset) if mode.divides else 0)
         program = average_program(
             bits,
             n_taps,
@@ -111,22 +105,22 @@ def _avg_pool(
 
 
 def _add(layer: LayerRecord, quantizations: Quantizations, settings: CacheSettings) -> LayerPlan:
-    step = layer.requantize
-    if step is None or step.multiplier is None or step.shift is None:
+    mode, step = mode_of(layer), layer.requantize
+    if mode.is_float:
         return _host(layer, quantizations, settings)
-    fixed = step.mode == FIXED_MODE
+    assert step is not None and step.multiplier is not None and step.shift is not None
     terms = []
     for i, quantization in enumerate(quantizations):
         zero = int(LaneCodes.of(quantization).zero_point[0])
-        shift = int(step.shift[i]) if fixed else None
+        shift = int(step.shift[i]) if mode.rounds_terms else None
         terms.append(Term(quantization.bits, zero, int(step.multiplier[i]), shift))
     rule = requantize_rule(layer, 0, multiplier_bits=1)
-    if fixed:
+    if mode.rounds_terms:
         rule = _with_shift(rule, step.output_shift)
     program = sum_program(
         terms,
-        step.left_shift if fixed else 0,
-        step.output_multiplier if fixed else 1,
+        step.left_shift if mode.rounds_terms else 0,
+        step.output_multiplier if mode.rounds_terms else 1,
         rule,
         settings.geometry.array_rows,
     )
@@ -150,7 +144,7 @@ def _with_shift(rule: Rule, shift: int) -> Rule:
 def _concat(layer: LayerRecord, quantizations: Quantizations, settings: CacheSettings) -> LayerPlan:
     if layer.requantize is None:
         return _move(layer, quantizations, settings)
-    if _is_float(layer):
+    if mode_of(layer).is_float:
         return _host(layer, quantizations, settings)
     work = []
     for i, quantization in enumerate(quantizations):

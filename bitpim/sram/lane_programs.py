@@ -4,10 +4,13 @@ Rows are placed here: what a later step no longer needs gives its rows to the ne
 encoded (unsigned); every function says which fields the caller fills.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from bitpim import programs
+from bitpim.digital.modes import FIXED_POINT_HALF_AWAY, HALF_UP_SHIFT, TRUNCATE_SHIFT, Mode
+from bitpim.errors import MappingError
 from bitpim.programs import AverageRows, Rescale, RescaleRows, fragments, result_width, scaled_width
 from bitpim.programs.assembler import Assembler
 from bitpim.programs.program import Field, Program, join
@@ -29,9 +32,9 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How a sum becomes a code: one of the traces' integer requantize modes, with its numbers."""
+    """How a sum becomes a code: an integer requantize mode, with its numbers."""
 
-    mode: str
+    mode: Mode
     multiplier_bits: int
     shift: int
     zero_point: int
@@ -74,20 +77,43 @@ def _requantize(
     total: Field, multiplier: Field, rule: Rule, rows: _Rows, n_rows: int
 ) -> tuple[Program, Field]:
     """Yield the program of a rule and the field of its code."""
-    product = rows.field("product", len(total) + len(multiplier))
-    if rule.mode == "fixed_point_half_away":
-        scaled = rows.field("scaled", scaled_width(len(total), len(multiplier), rule.shift))
-        left = max(1, len(scaled) - max(-rule.shift, 0))
-        result = rows.field("result", result_width(left, rule.rescale))
-        parts = RescaleRows(total, multiplier, product, result, scaled)
-        program = programs.requantize_fixed_point(parts, rule.rescale, n_rows=n_rows)
-    else:
-        left = max(1, len(product) - rule.shift)
-        result = rows.field("result", result_width(left, rule.rescale))
-        parts = RescaleRows(total, multiplier, product, result)
-        half_up = rule.mode == "half_up_shift"
-        program = programs.requantize_shift(parts, rule.rescale, half_up=half_up, n_rows=n_rows)
+    if rule.mode not in _RESCALINGS:
+        known = ", ".join(mode.name for mode in _RESCALINGS)
+        raise MappingError(
+            f"requantize program: need a mode of {known}, got {rule.mode.name!r}; lanes cannot "
+            "compute it"
+        )
+    program, result = _RESCALINGS[rule.mode](total, multiplier, rule, rows, n_rows)
     return program, result[: rule.code_bits]
+
+
+def _fixed_point(
+    total: Field, multiplier: Field, rule: Rule, rows: _Rows, n_rows: int
+) -> tuple[Program, Field]:
+    product = rows.field("product", len(total) + len(multiplier))
+    scaled = rows.field("scaled", scaled_width(len(total), len(multiplier), rule.shift))
+    left = max(1, len(scaled) - max(-rule.shift, 0))
+    result = rows.field("result", result_width(left, rule.rescale))
+    parts = RescaleRows(total, multiplier, product, result, scaled)
+    return programs.requantize_fixed_point(parts, rule.rescale, n_rows=n_rows), result
+
+
+def _shift(
+    total: Field, multiplier: Field, rule: Rule, rows: _Rows, n_rows: int, *, half_up: bool
+) -> tuple[Program, Field]:
+    product = rows.field("product", len(total) + len(multiplier))
+    left = max(1, len(product) - rule.shift)
+    result = rows.field("result", result_width(left, rule.rescale))
+    parts = RescaleRows(total, multiplier, product, result)
+    program = programs.requantize_shift(parts, rule.rescale, half_up=half_up, n_rows=n_rows)
+    return program, result
+
+
+_RESCALINGS: dict[Mode, Callable[[Field, Field, Rule, _Rows, int], tuple[Program, Field]]] = {
+    FIXED_POINT_HALF_AWAY: _fixed_point,
+    TRUNCATE_SHIFT: partial(_shift, half_up=False),
+    HALF_UP_SHIFT: partial(_shift, half_up=True),
+}
 
 
 def epilogue_program(
@@ -197,9 +223,8 @@ def sum_program(
 ) -> LaneProgram:
     """Add operands of different scales. Caller's fields: `x0`, `x1`, ... the operands' codes.
 
-    In the shift modes the operands are multiplied, added, and shifted once. In
-    fixed_point_half_away each operand is scaled and rounded, then their sum is, by `multiplier`
-    and the rule's shift.
+    The operands are multiplied, added, and shifted once; in a mode that rounds terms each is scaled
+    and rounded, then their sum is, by `multiplier` and the rule's shift.
     """
     rows = _Rows()
     operands = [rows.field(f"x{i}", term.bits) for i, term in enumerate(terms)]
@@ -253,7 +278,7 @@ def average_program(
 ) -> LaneProgram:
     """Average the streamed codes `x`: their sum less `offset` is requantized by the rule.
 
-    In fixed_point_half_away it is divided by `count`, rounded half away from zero, and clamped.
+    In a mode that divides it is divided by `count`, rounded half away from zero, and clamped.
     Caller's field: `multiplier`, in the other modes.
     """
     rows = _Rows()
@@ -265,7 +290,7 @@ def average_program(
     fragments.put_constant(b, -offset, total)
     each = programs.accumulate(x, total, n_rows=n_rows)
     start = b.build()
-    if rule.mode != "fixed_point_half_away":
+    if not rule.mode.divides:
         multiplier = rows.field("multiplier", rule.multiplier_bits)
         program, code = _requantize(total, multiplier, rule, rows, n_rows)
         return LaneProgram(program, ("multiplier",), code, rule.signed, start, each)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from bitpim.digital.layers import prepare_layer
 from bitpim.digital.requantize import code_dtype
-from bitpim.digital.windows import window_counts
+from bitpim.digital.windows import window_counts, window_of
 from bitpim.sram.conv_layer import ConvLayer
 from bitpim.sram.conv_plan import ConvPlan
 from bitpim.sram.elementwise_plan import LanePlan, LaneWork
@@ -18,7 +18,7 @@ from bitpim.sram.lanes import LaneBlock, LaneProgram, Operand, everywhere, outer
 from bitpim.sram.plan import LayerPlan
 from bitpim.threads import run_all
 from bitpim_kernels.layout import to_planes
-from bitpim_kernels.windows import gather_window, window_vector
+from bitpim_kernels.windows import gather_window
 from bitpim_traces.records import LayerRecord, Quantization
 
 __all__ = ["BitLayer", "prepare_bit_layer"]
@@ -137,9 +137,8 @@ def _pooled(
     assert geometry is not None
     images, codes_in = inputs[0], lane_codes[0]
     n_samples, n_channels = images.shape[:2]
-    size = (layer.output_shape[1], layer.output_shape[2])
-    corner = (geometry.padding[0], geometry.padding[2])
-    window = window_vector(geometry.kernel, geometry.stride, corner, geometry.dilation, size)
+    window = window_of(geometry, layer.input_shapes[0])
+    size = (window.rows, window.cols)
     n_positions = n_samples * size[0] * size[1]
     pad = 0  # the smallest code, or nothing added
     mine = np.ones(n_positions, np.bool_)

@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from bitpim.digital.requantize import mode_of
 from bitpim.errors import ConfigError
 from bitpim.sram.lane_programs import Rule
 from bitpim.sram.settings import CacheSettings
@@ -14,13 +15,13 @@ __all__ = ["need_host", "requantize_rule"]
 def requantize_rule(layer: LayerRecord, entry: int, *, multiplier_bits: int | None = None) -> Rule:
     """Yield the layer's requantize rule for one entry of its arrays.
 
-    An average in fixed_point_half_away divides, so it has neither multiplier nor shift.
+    An average of a mode that divides has neither multiplier nor shift.
     """
     step = layer.requantize
     assert step is not None
     multiplier = _entry(step.multiplier, entry)
     return Rule(
-        mode=step.mode,
+        mode=mode_of(layer),
         multiplier_bits=multiplier_bits or max(multiplier.bit_length(), 1),
         shift=_entry(step.shift, entry),
         zero_point=int(layer.output.zero_point[0]),

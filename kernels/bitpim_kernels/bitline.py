@@ -30,7 +30,6 @@ __all__ = [
     "BLOCK_WORDS",
     "CHUNK_WORDS",
     "aligned_rows",
-    "run_chunks",
     "run_program",
     "run_program_share",
 ]
@@ -106,22 +105,6 @@ def _run_chunk(table: Table, rows: Words, carry: Words, tag: Words, w: int) -> N
             store_row(rows, dst, w, result)
     store_latch(carry, w, c)
     store_latch(tag, w, t)
-
-
-@kernel()
-def run_chunks(table: Table, rows: Words, carry: Words, tag: Words) -> None:
-    """Run a program over rows of whole chunks in place; padding lanes are left as they fall.
-
-    For callers that keep few, dense, cache-resident rows (`aligned_rows`) and mask padding
-    themselves.
-
-    Shapes
-    ------
-    table: (n_steps, 5) int32
-    rows: (n_rows, words), words a multiple of CHUNK_WORDS, last axis contiguous
-    carry, tag: (words,)
-    """
-    _run_span(table, rows, carry, tag, 0, rows.shape[1])
 
 
 @kernel()

@@ -4,27 +4,19 @@ A chunk is loaded from a packed row, combined with ``& | ^ ~`` and stored again.
 loop over words into vector code only where it can prove that rows do not overlap, which it cannot
 when a step writes back to a row it reads; a chunk makes that moot, because all loads come first.
 
-Each function is plain Python, used as it stands when a kernel runs through ``.py_func`` (a chunk is
-then a small array), and an intrinsic of the same meaning that Numba puts in its place.
+Each function is plain Python, in which a chunk is a small array, and below is what a compiled
+kernel does in its place.
 """
 
 import operator
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.extending import (
-    intrinsic,
-    lower_builtin,
-    models,
-    overload,
-    register_model,
-    type_callable,
-)
+from numba.extending import models, register_model
+
+from bitpim_kernels.ir import Lanes, address, instead_of
 
 __all__ = [
     "CHUNK_WORDS",
@@ -42,10 +34,6 @@ CHUNK_WORDS = 32
 Words = npt.NDArray[np.uint64]
 Chunk = npt.NDArray[np.uint64]  # outside jitted code
 Index = Any  # int or np.int64
-
-_VECTOR = ir.VectorType(ir.IntType(64), CHUNK_WORDS)
-_ONES = ir.Constant(_VECTOR, [-1] * CHUNK_WORDS)
-_ZEROS = ir.Constant(_VECTOR, [0] * CHUNK_WORDS)
 
 
 def load_row(rows: Words, row: Index, w: int) -> Chunk:
@@ -86,6 +74,11 @@ class ChunkType(types.Type):  # type: ignore[misc]
 
 
 _CHUNK = ChunkType()
+_LONG = types.int64
+
+
+def _lanes(builder: Any = None) -> Lanes:
+    return Lanes(builder, CHUNK_WORDS, 64)
 
 
 @register_model(ChunkType)
@@ -93,116 +86,65 @@ class _ChunkModel(models.PrimitiveModel):  # type: ignore[misc]
     """A chunk is one LLVM vector."""
 
     def __init__(self, data_models: Any, numba_type: Any) -> None:
-        super().__init__(data_models, numba_type, _VECTOR)
+        super().__init__(data_models, numba_type, _lanes().vector)
 
 
-def _add_operator(function: Callable[..., Any], n_args: int, emit: Callable[..., Any]) -> None:
-    """Give chunks an operator."""
-
-    @type_callable(function)  # type: ignore[untyped-decorator]
-    def type_operator(context: Any) -> Callable[..., Any]:
-        def typer(*args: Any) -> Any:
-            return _CHUNK if args == (_CHUNK,) * n_args else None
-
-        def typer_one(x: Any) -> Any:
-            return typer(x)
-
-        def typer_two(x: Any, y: Any) -> Any:
-            return typer(x, y)
-
-        return typer_one if n_args == 1 else typer_two
-
-    @lower_builtin(function, *[ChunkType] * n_args)  # type: ignore[untyped-decorator]
-    def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return emit(builder, *args)
+@instead_of(operator.and_, ChunkType, ChunkType)
+def _and(x: Any, y: Any) -> Any:
+    return _binary(x, y, lambda context, b, x, y: b.and_(x, y))
 
 
-_add_operator(operator.and_, 2, lambda builder, x, y: builder.and_(x, y))
-_add_operator(operator.or_, 2, lambda builder, x, y: builder.or_(x, y))
-_add_operator(operator.xor, 2, lambda builder, x, y: builder.xor(x, y))
-_add_operator(operator.invert, 1, lambda builder, x: builder.xor(x, _ONES))
+@instead_of(operator.or_, ChunkType, ChunkType)
+def _or(x: Any, y: Any) -> Any:
+    return _binary(x, y, lambda context, b, x, y: b.or_(x, y))
 
 
-def _address(context: Any, builder: Any, array_type: Any, array: Any, index: list[Any]) -> Any:
-    """Emit the address of an element, as a pointer to a vector."""
-    view = context.make_array(array_type)(context, builder, array)
-    element = cgutils.get_item_pointer2(
-        context,
-        builder,
-        view.data,
-        cgutils.unpack_tuple(builder, view.shape, array_type.ndim),
-        cgutils.unpack_tuple(builder, view.strides, array_type.ndim),
-        array_type.layout,
-        index,
-        False,
-        False,
-    )
-    return builder.bitcast(element, _VECTOR.as_pointer())
+@instead_of(operator.xor, ChunkType, ChunkType)
+def _xor(x: Any, y: Any) -> Any:
+    return _binary(x, y, lambda context, b, x, y: b.xor(x, y))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _load(typing: Any, array: Any, index: Any) -> Any:
-    """Load a chunk at an index tuple; the last axis is contiguous."""
-
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        array_type, index_type = signature.args
-        where = cgutils.unpack_tuple(builder, args[1], index_type.count)
-        chunk = builder.load(_address(context, builder, array_type, args[0], where))
-        chunk.align = 8
-        return chunk
-
-    return _CHUNK(array, types.UniTuple(types.int64, array.ndim)), emit
+def _binary(x: Any, y: Any, emit: Any) -> Any:
+    return (_CHUNK(_CHUNK, _CHUNK), emit) if x == y == _CHUNK else None
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _store(typing: Any, array: Any, index: Any, chunk: Any) -> Any:
-    """Store a chunk at an index tuple; the last axis is contiguous."""
-
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        array_type, index_type, _ = signature.args
-        where = cgutils.unpack_tuple(builder, args[1], index_type.count)
-        stored = builder.store(args[2], _address(context, builder, array_type, args[0], where))
-        stored.align = 8
-        return context.get_dummy_value()
-
-    return types.void(array, types.UniTuple(types.int64, array.ndim), _CHUNK), emit
+@instead_of(operator.invert, ChunkType)
+def _invert(x: Any) -> Any:
+    if x != _CHUNK:
+        return None
+    return _CHUNK(_CHUNK), lambda context, b, x: b.xor(x, _lanes().all(-1))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _zeros(typing: Any) -> Any:
-    return _CHUNK(), lambda context, builder, signature, args: _ZEROS
+@instead_of(zeros)
+def _zeros() -> Any:
+    return _CHUNK(), lambda context, b: _lanes().all(0)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _ones(typing: Any) -> Any:
-    return _CHUNK(), lambda context, builder, signature, args: _ONES
+@instead_of(ones)
+def _ones() -> Any:
+    return _CHUNK(), lambda context, b: _lanes().all(-1)
 
 
-@overload(load_row, strict=False)  # type: ignore[untyped-decorator]
-def _load_row_jit(rows: Any, row: Any, w: Any) -> Any:
-    return lambda rows, row, w: _load(rows, (row, w))
+def _load(array: Any, *index: Any) -> Any:
+    """Load a chunk; the last axis of the array is contiguous."""
+
+    def emit(context: Any, b: Any, array_value: Any, *where: Any) -> Any:
+        return _lanes(b).load(address(context, b, array, array_value, *where))
+
+    return _CHUNK(array, *[_LONG] * array.ndim), emit
 
 
-@overload(store_row, strict=False)  # type: ignore[untyped-decorator]
-def _store_row_jit(rows: Any, row: Any, w: Any, chunk: Any) -> Any:
-    return lambda rows, row, w, chunk: _store(rows, (row, w), chunk)
+def _store(array: Any, *index_and_chunk: Any) -> Any:
+    """Store a chunk; the last axis of the array is contiguous."""
+
+    def emit(context: Any, b: Any, array_value: Any, *rest: Any) -> None:
+        *where, chunk = rest
+        _lanes(b).store(chunk, address(context, b, array, array_value, *where))
+
+    return types.void(array, *[_LONG] * array.ndim, _CHUNK), emit
 
 
-@overload(load_latch, strict=False)  # type: ignore[untyped-decorator]
-def _load_latch_jit(latch: Any, w: Any) -> Any:
-    return lambda latch, w: _load(latch, (w,))
-
-
-@overload(store_latch, strict=False)  # type: ignore[untyped-decorator]
-def _store_latch_jit(latch: Any, w: Any, chunk: Any) -> Any:
-    return lambda latch, w, chunk: _store(latch, (w,), chunk)
-
-
-@overload(zeros, strict=False)  # type: ignore[untyped-decorator]
-def _zeros_jit() -> Any:
-    return lambda: _zeros()
-
-
-@overload(ones, strict=False)  # type: ignore[untyped-decorator]
-def _ones_jit() -> Any:
-    return lambda: _ones()
+instead_of(load_row)(_load)
+instead_of(load_latch)(_load)
+instead_of(store_row)(_store)
+instead_of(store_latch)(_store)

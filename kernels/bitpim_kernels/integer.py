@@ -16,6 +16,10 @@ import numpy.typing as npt
 
 from bitpim_kernels.jit import kernel
 from bitpim_kernels.requantize import (
+    FIXED_POINT_HALF_AWAY,
+    HALF_UP_SHIFT,
+    TRUNCATE_SHIFT,
+    UNKNOWN_MODE,
     Steps,
     fixed_point,
     note_outside,
@@ -23,13 +27,12 @@ from bitpim_kernels.requantize import (
     requantize_one,
 )
 from bitpim_kernels.vector import TILE_FILTERS, TILE_PIXELS, multiply_tile
+from bitpim_kernels.windows import Window
 
 __all__ = [
     "ADD_BLOCK",
     "SEGMENT",
     "Filters",
-    "Pool",
-    "Window",
     "add_float",
     "add_integer",
     "average_windows",
@@ -51,19 +54,6 @@ Codes = npt.NDArray[Any]
 Fault = npt.NDArray[np.int64]
 
 
-class Window(NamedTuple):
-    """Where a window lies over images (height, width: of the padded copy) and its positions."""
-
-    height: int
-    width: int
-    channels: int
-    groups: int
-    rows: int
-    cols: int
-    stride_y: int
-    stride_x: int
-
-
 class Filters(NamedTuple):
     """Centred weights in the order a kernel reads them; `runs` says where a pixel's codes lie.
 
@@ -78,6 +68,7 @@ class Filters(NamedTuple):
     weights: Codes
     runs: npt.NDArray[np.int64]
     bias: Codes
+    groups: int
 
 
 @kernel()
@@ -118,14 +109,16 @@ def convolve(
 ) -> None:
     """Write convolved, requantized codes; every sum is proven to fit int32.
 
+    The window lies over images whose padding is in them already: its `top` and `left` are 0.
+
     Shapes
     ------
-    images: flat, N padded images and two codes more
+    images: flat, N images (height, width, channels) and two codes more
     sums: (SEGMENT, groups * blocks * 16) scratch
     out: (N, rows, cols, M)
     fault: (3,), or (0,) when the bounds need no look
     """
-    groups, blocks = window.groups, filters.weights.shape[1]
+    groups, blocks = filters.groups, filters.weights.shape[1]
     per_row = (window.cols + SEGMENT - 1) // SEGMENT
     n_filters = out.shape[3] // groups
     step = window.stride_x * window.channels
@@ -206,8 +199,8 @@ def convolve_wide(
     As `convolve`, with images int32 and one accumulator a filter: acc (M,) scratch.
     """
     n_filters, _, length = filters.weights.shape
-    per_group = n_filters // window.groups
-    group_channels = window.channels // window.groups
+    per_group = n_filters // filters.groups
+    group_channels = window.channels // filters.groups
     for unit in range(out.shape[0] * window.rows * window.cols):
         i, y = unit // window.cols // window.rows, unit // window.cols % window.rows
         x = unit % window.cols
@@ -225,44 +218,28 @@ def convolve_wide(
         requantize_channels(acc, 0, n_filters, steps, 0, out[i, y, x])
 
 
-class Pool(NamedTuple):
-    """A pooling window; `bottom` and `right` end the rows and columns that are counted."""
-
-    kernel_y: int
-    kernel_x: int
-    stride_y: int
-    stride_x: int
-    dilation_y: int
-    dilation_x: int
-    top: int
-    left: int
-    bottom: int
-    right: int
-
-
 @kernel()
-def maximum_windows(codes: Codes, pool: Pool, lowest: int, out: Codes) -> None:
+def maximum_windows(codes: Codes, window: Window, lowest: int, out: Codes) -> None:
     """Write the largest code of each window; `lowest` where a window sees no image.
 
     Shapes
     ------
-    codes: (N, H, W, C)
-    out: (N, rows, cols, C)
+    codes: (N, height, width, channels)
+    out: (N, rows, cols, channels)
     """
-    _, height, width, channels = codes.shape
-    n, rows, cols, _ = out.shape
+    n, rows, cols, channels = out.shape
     for line in range(n * rows):
         i = line // rows
         for x in range(cols):
             best = out[i, line % rows, x]
             best[:] = lowest
-            for r in range(pool.kernel_y):
-                y_in = line % rows * pool.stride_y + r * pool.dilation_y - pool.top
-                if y_in < 0 or y_in >= height:
+            for r in range(window.kernel_y):
+                y_in = line % rows * window.stride_y + r * window.dilation_y - window.top
+                if y_in < 0 or y_in >= window.height:
                     continue
-                for s in range(pool.kernel_x):
-                    x_in = x * pool.stride_x + s * pool.dilation_x - pool.left
-                    if x_in < 0 or x_in >= width:
+                for s in range(window.kernel_x):
+                    x_in = x * window.stride_x + s * window.dilation_x - window.left
+                    if x_in < 0 or x_in >= window.width:
                         continue
                     seen = codes[i, y_in, x_in]
                     for m in range(channels):
@@ -271,31 +248,28 @@ def maximum_windows(codes: Codes, pool: Pool, lowest: int, out: Codes) -> None:
 
 @kernel()
 def _sum_window(
-    image: Codes, pool: Pool, y: int, x: int, zero_point: int, acc: npt.NDArray[np.int64]
-) -> int:
-    """Sum centred codes of one window by channel; return how many positions it counts."""
-    height, width, channels = image.shape
+    image: Codes, window: Window, y: int, x: int, zero_point: int, acc: npt.NDArray[np.int64]
+) -> None:
+    """Sum the centred codes of one window by channel; padding adds 0."""
     acc[:] = 0
-    count = 0
-    for r in range(pool.kernel_y):
-        y_in = y * pool.stride_y + r * pool.dilation_y - pool.top
-        for s in range(pool.kernel_x):
-            x_in = x * pool.stride_x + s * pool.dilation_x - pool.left
-            inside = 0 <= y_in < height and 0 <= x_in < width
-            padded = -pool.top <= y_in < pool.bottom and -pool.left <= x_in < pool.right
-            if inside:
-                seen = image[y_in, x_in]
-                for m in range(channels):
-                    acc[m] += np.int64(seen[m]) - zero_point
-            if inside or padded:
-                count += 1
-    return count
+    for r in range(window.kernel_y):
+        y_in = y * window.stride_y + r * window.dilation_y - window.top
+        if y_in < 0 or y_in >= window.height:
+            continue
+        for s in range(window.kernel_x):
+            x_in = x * window.stride_x + s * window.dilation_x - window.left
+            if x_in < 0 or x_in >= window.width:
+                continue
+            seen = image[y_in, x_in]
+            for m in range(acc.shape[0]):
+                acc[m] += np.int64(seen[m]) - zero_point
 
 
 @kernel()
 def average_windows(
     codes: Codes,
-    pool: Pool,
+    window: Window,
+    counts: npt.NDArray[np.int64],
     zero_point: int,
     steps: Steps,
     acc: npt.NDArray[np.int64],
@@ -308,20 +282,23 @@ def average_windows(
 
     Shapes
     ------
-    codes: (N, H, W, C)
-    acc: (C,) scratch
-    out: (N, rows, cols, C)
+    codes: (N, height, width, channels)
+    counts: (rows, cols) elements that each window averages
+    acc: (channels,) scratch
+    out: (N, rows, cols, channels)
     fault: (3,)
     """
     n, rows, cols, channels = out.shape
+    divides = steps.mode == FIXED_POINT_HALF_AWAY
     for unit in range(n * rows * cols):
         i, y, x = unit // cols // rows, unit // cols % rows, unit % cols
-        count = _sum_window(codes[i], pool, y, x, zero_point, acc)
+        count = counts[y, x]
+        _sum_window(codes[i], window, y, x, zero_point, acc)
         for m in range(channels):
-            total = acc[m] + (zero_point * count if steps.mode == 1 else 0)
+            total = acc[m] + (zero_point * count if divides else 0)
             if fault[0] == 0 and (total < steps.low[count - 1] or total > steps.high[count - 1]):
                 fault[0], fault[1], fault[2] = 1, m, total
-            if steps.mode == 1:
+            if divides:
                 size = (2 * abs(total) + count) // (2 * count)
                 mean = size if total >= 0 else -size
                 out[i, y, x, m] = min(max(mean, steps.clamp_low), steps.clamp_high)
@@ -391,13 +368,15 @@ def add_integer(
         for i in range(len(codes)):
             seen, zero = codes[i][at : at + n], zero_points[i]
             multiplier, shift = terms.multiplier[i], terms.shift[i]
-            if terms.mode == 1:
+            if terms.mode == FIXED_POINT_HALF_AWAY:
                 for e in range(n):
                     x = (np.int64(seen[e]) - zero) << np.int64(left_shift)
                     total[e] += fixed_point(x, multiplier, shift)
-            else:
+            elif terms.mode in (TRUNCATE_SHIFT, HALF_UP_SHIFT):
                 for e in range(n):
                     total[e] += (np.int64(seen[e]) - zero) * np.int64(multiplier)
+            else:
+                raise ValueError(UNKNOWN_MODE)
         if fault.shape[0] > 0:
             note_outside(total, 0, n, steps, 0, fault)
         requantize_channels(total, 0, n, steps, 0, out[at : at + n])

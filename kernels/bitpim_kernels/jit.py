@@ -36,10 +36,9 @@ def cache_root() -> Path:
     return Path(named) if named else Path(platformdirs.user_cache_dir("bitpim", appauthor=False))
 
 
-def kernel(*, parallel: bool = False) -> Callable[[Function], Function]:
+def kernel() -> Callable[[Function], Function]:
     """Compile a pure function of arrays: nogil, cached on disk, no fastmath.
 
-    ``parallel=True`` lets the function use ``prange``; its outputs must then be disjoint.
     A ``NUMBA_CACHE_DIR`` set by the user is respected.
     """
 
@@ -48,7 +47,7 @@ def kernel(*, parallel: bool = False) -> Callable[[Function], Function]:
         if not os.environ.get("NUMBA_CACHE_DIR"):
             numba.config.CACHE_DIR = str(cache_root() / source_digest())
         try:
-            jitted = numba.njit(nogil=True, cache=True, parallel=parallel)(function)
+            jitted = numba.njit(nogil=True, cache=True)(function)
         finally:
             numba.config.CACHE_DIR = folder
         return jitted  # type: ignore[no-any-return]

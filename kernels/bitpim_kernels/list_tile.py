@@ -1,9 +1,8 @@
 """One tile of columns whose open rows are listed: add their cells, convert, add up.
 
 A tile is 16 or 64 columns side by side, one lane each; lanes are as wide as a partial sum needs, so
-that opening a row is one addition of vectors. `read_rows` and `put_bits` are plain Python, used as
-they stand when a kernel runs through ``.py_func``, and intrinsics of the same meaning that Numba
-puts in their place when it compiles the kernel.
+that opening a row is one addition of vectors. `read_rows` and `put_bits` are plain Python, and
+below is what a compiled kernel does in their place.
 """
 
 from typing import Any, NamedTuple
@@ -13,7 +12,8 @@ import numpy.typing as npt
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+
+from bitpim_kernels.ir import I64, Lanes, address, constant, instead_of, shape_of
 
 __all__ = [
     "NARROW_LANES",
@@ -106,85 +106,16 @@ def read_rows(
 
 
 _I32 = ir.IntType(32)
-_I64 = ir.IntType(64)
-
-
-def _constant(value: int) -> Any:
-    return ir.Constant(_I64, value)
-
-
-def _address(context: Any, builder: Any, kind: Any, array: Any, start: Any) -> Any:
-    return builder.gep(context.make_array(kind)(context, builder, array).data, [start])
-
-
-class _Emitter:
-    """Emits the reads of one tile: partial sums and levels stay in registers."""
-
-    def __init__(self, builder: Any, lanes: int, width: int) -> None:
-        self.builder, self.lanes = builder, lanes
-        self.element = ir.IntType(width)
-        self.vector = ir.VectorType(self.element, lanes)
-        self.levels = ir.VectorType(_I32, lanes)
-
-    def zeros(self, vector: Any) -> Any:
-        return ir.Constant(vector, [0] * self.lanes)
-
-    def splat(self, element: Any) -> Any:
-        nothing = ir.Constant(ir.VectorType(element.type, self.lanes), ir.Undefined)
-        one = self.builder.insert_element(nothing, element, ir.Constant(_I32, 0))
-        order = ir.Constant(ir.VectorType(_I32, self.lanes), [0] * self.lanes)
-        return self.builder.shuffle_vector(one, nothing, order)
-
-    def fitted(self, value: Any) -> Any:
-        """Return an integer in the width of a lane."""
-        if value.type.width == self.element.width:
-            return value
-        fit = self.builder.trunc if value.type.width > self.element.width else self.builder.sext
-        return fit(value, self.element)
-
-    def partial_sum(self, cells: Any, opened: list[Any], bounds: list[Any], weighted: bool) -> Any:
-        b, (rows, digits, _) = self.builder, opened
-        total = cgutils.alloca_once(b, self.vector)
-        b.store(self.zeros(self.vector), total)
-        with cgutils.for_range_slice(b, *bounds, _constant(1), _I64) as (j, _):
-            row = b.sext(b.load(b.gep(rows, [j])), _I64)
-            address = b.gep(cells, [b.mul(row, _constant(self.lanes))])
-            address = b.bitcast(address, self.vector.as_pointer())
-            value = b.load(address, align=self.element.width // 8)
-            if weighted:
-                value = b.mul(value, self.splat(self.fitted(b.load(b.gep(digits, [j])))))
-            b.store(b.add(b.load(total), value), total)
-        return b.load(total)
-
-    def clamped(self, partial: Any, low: Any, high: Any) -> Any:
-        b = self.builder
-        low, high = self.splat(self.fitted(low)), self.splat(self.fitted(high))
-        partial = b.select(b.icmp_signed("<", partial, high), partial, high)
-        partial = b.select(b.icmp_signed(">", partial, low), partial, low)
-        return partial if self.element.width == _I32.width else b.sext(partial, self.levels)
-
-    def looked_up(self, partial: Any, table: Any, least: Any) -> Any:
-        b = self.builder
-        levels = ir.Constant(self.levels, ir.Undefined)
-        for lane in range(self.lanes):
-            index = ir.Constant(_I32, lane)
-            y = b.sext(b.extract_element(partial, index), _I64)
-            levels = b.insert_element(levels, b.load(b.gep(table, [b.sub(y, least)])), index)
-        return levels
-
-    def add_to(self, sums: Any, levels: Any, factor: Any) -> None:
-        b = self.builder
-        wide = ir.VectorType(_I64, self.lanes)
-        place = b.bitcast(sums, wide.as_pointer())
-        product = b.mul(b.sext(levels, wide), self.splat(factor))
-        b.store(b.add(b.load(place, align=8), product), place, align=8)
+_LONG = types.int64
 
 
 class _TileReads(NamedTuple):
-    """LLVM values that all forms of reading a tile share."""
+    """LLVM values of the reads of one tile: partial sums and levels stay in registers."""
 
     cells: Any
-    opened: list[Any]
+    rows: Any
+    digits: Any
+    ends: Any
     n_reads: Any
     low: Any
     high: Any
@@ -193,29 +124,12 @@ class _TileReads(NamedTuple):
     factor: Any
     sums: Any
 
-    def emit(self, emitter: _Emitter, *, weighted: bool, clamps: bool) -> None:
-        b = emitter.builder
-        totals = cgutils.alloca_once(b, emitter.levels)
-        b.store(emitter.zeros(emitter.levels), totals)
-        start = cgutils.alloca_once(b, _I64)
-        b.store(_constant(0), start)
-        with cgutils.for_range(b, self.n_reads) as read:
-            end = b.sext(b.load(b.gep(self.opened[2], [read.index])), _I64)
-            partial = emitter.partial_sum(self.cells, self.opened, [b.load(start), end], weighted)
-            if clamps:
-                levels = emitter.clamped(partial, self.low, self.high)
-            else:
-                levels = emitter.looked_up(partial, self.table, self.least)
-            b.store(b.add(b.load(totals), levels), totals)
-            b.store(end, start)
-        emitter.add_to(self.sums, b.load(totals), self.factor)
-
     def choose(self, builder: Any, width: int, flags: list[Any], *chosen: bool) -> None:
         """Emit a form for each way that the flags wide, weighted, clamps can stand."""
         if not flags:
             wide, weighted, clamps = chosen
-            emitter = _Emitter(builder, WIDE_LANES if wide else NARROW_LANES, width)
-            self.emit(emitter, weighted=weighted, clamps=clamps)
+            lanes = Lanes(builder, WIDE_LANES if wide else NARROW_LANES, width)
+            self.emit(lanes, weighted=weighted, clamps=clamps)
             return
         with builder.if_else(flags[0]) as (yes, no):
             with yes:
@@ -223,10 +137,50 @@ class _TileReads(NamedTuple):
             with no:
                 self.choose(builder, width, flags[1:], *chosen, False)
 
+    def emit(self, lanes: Lanes, *, weighted: bool, clamps: bool) -> None:
+        """Emit all reads; the levels of one column and input slice are added in 32 bits."""
+        b, narrow = lanes.builder, Lanes(lanes.builder, lanes.n, 32)
+        totals = narrow.variable()
+        b.store(narrow.all(0), totals)
+        start = cgutils.alloca_once(b, I64)
+        b.store(constant(0), start)
+        with cgutils.for_range(b, self.n_reads) as read:
+            end = b.sext(b.load(b.gep(self.ends, [read.index])), I64)
+            partial = self.partial_sum(lanes, b.load(start), end, weighted=weighted)
+            level = self.clamped(lanes, partial) if clamps else self.looked_up(lanes, partial)
+            b.store(b.add(b.load(totals), narrow.of(level)), totals)
+            b.store(end, start)
+        wide = Lanes(b, lanes.n, 64)
+        wide.add_to(self.sums, b.mul(wide.of(b.load(totals)), wide.splat(self.factor)))
 
-@intrinsic  # type: ignore[untyped-decorator]
+    def partial_sum(self, lanes: Lanes, start: Any, end: Any, *, weighted: bool) -> Any:
+        b, total = lanes.builder, lanes.variable()
+        b.store(lanes.all(0), total)
+        with cgutils.for_range_slice(b, start, end, constant(1), I64) as (j, _):
+            row = b.sext(b.load(b.gep(self.rows, [j])), I64)
+            value = lanes.load(b.gep(self.cells, [b.mul(row, constant(lanes.n))]))
+            if weighted:
+                value = b.mul(value, lanes.splat(b.load(b.gep(self.digits, [j]))))
+            b.store(b.add(b.load(total), value), total)
+        return b.load(total)
+
+    def clamped(self, lanes: Lanes, partial: Any) -> Any:
+        low, high = lanes.splat(self.low), lanes.splat(self.high)
+        return lanes.at_least(lanes.at_most(partial, high), low)
+
+    def looked_up(self, lanes: Lanes, partial: Any) -> Any:
+        b = lanes.builder
+        levels = ir.Constant(ir.VectorType(_I32, lanes.n), ir.Undefined)
+        for lane in range(lanes.n):
+            index = ir.Constant(_I32, lane)
+            y = b.sext(b.extract_element(partial, index), I64)
+            level = b.load(b.gep(self.table, [b.sub(y, self.least)]))
+            levels = b.insert_element(levels, level, index)
+        return levels
+
+
+@instead_of(read_rows)
 def _read_rows(
-    typing_context: Any,
     cells: Any,
     at: Any,
     wide: Any,
@@ -238,74 +192,50 @@ def _read_rows(
     sums: Any,
     column: Any,
 ) -> Any:
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        def address(kind: Any, array: Any, start: Any = None) -> Any:
-            return _address(context, builder, kind, array, start or _constant(0))
-
-        low, high, table, least = cgutils.unpack_tuple(builder, args[6], 4)
-        listed = cgutils.unpack_tuple(builder, args[4], 3)
-        struct = context.make_array(adc.types[2])(context, builder, table)
-        clamps = builder.icmp_signed("==", struct.nitems, _constant(0))
+    def emit(context: Any, b: Any, *args: Any) -> None:
+        low, high, table, least = cgutils.unpack_tuple(b, args[6], 4)
+        listed = cgutils.unpack_tuple(b, args[4], 3)
+        pairs = zip(opened.types, listed, strict=True)
+        rows, digits, ends = (address(context, b, kind, array, 0) for kind, array in pairs)
         reads = _TileReads(
-            address(cells, args[0], args[1]),
-            [address(kind, array) for kind, array in zip(opened.types, listed, strict=True)],
-            args[5],
-            low,
-            high,
-            struct.data,
-            least,
-            args[7],
-            address(sums, args[8], args[9]),
+            cells=address(context, b, cells, args[0], args[1]),
+            rows=rows,
+            digits=digits,
+            ends=ends,
+            n_reads=args[5],
+            low=low,
+            high=high,
+            table=address(context, b, adc.types[2], table, 0),
+            least=least,
+            factor=args[7],
+            sums=address(context, b, sums, args[8], args[9]),
         )
-        reads.choose(builder, cells.dtype.bitwidth, [args[2], args[3], clamps])
-        return context.get_dummy_value()
+        (n_levels,) = shape_of(context, b, adc.types[2], table)
+        clamps = b.icmp_signed("==", n_levels, constant(0))
+        reads.choose(b, cells.dtype.bitwidth, [args[2], args[3], clamps])
 
-    long, flag = types.int64, types.boolean
-    return types.void(cells, long, flag, flag, opened, long, adc, long, sums, long), emit
-
-
-@overload(read_rows, strict=False)  # type: ignore[untyped-decorator]
-def _overload_read_rows(
-    cells: Any,
-    at: Any,
-    wide: Any,
-    weighted: Any,
-    opened: Any,
-    n_reads: Any,
-    adc: Any,
-    factor: Any,
-    sums: Any,
-    column: Any,
-) -> Any:
-    return lambda cells, at, wide, weighted, opened, n_reads, adc, factor, sums, column: _read_rows(
-        cells, at, wide, weighted, opened, n_reads, adc, factor, sums, column
-    )
+    flag = types.boolean
+    signature = types.void(cells, _LONG, flag, flag, opened, _LONG, adc, _LONG, sums, _LONG)
+    return signature, emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _put_bits(typing_context: Any, rows: Any, at: Any, word: Any, base: Any) -> Any:
+@instead_of(put_bits)
+def _put_bits(rows: Any, at: Any, word: Any, base: Any) -> Any:
     """Clear one after the other, in whole batches: no branch depends on a single bit."""
 
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        b = builder
-        n = b.ctpop(args[2])
-        last = b.add(n, _constant(PUT_AT_ONCE - 1))
-        left = cgutils.alloca_once(b, _I64)
-        b.store(args[2], left)
-        target = _address(context, b, rows, args[0], args[1])
-        with cgutils.for_range(b, b.udiv(last, _constant(PUT_AT_ONCE))) as batch:
-            first = b.mul(batch.index, _constant(PUT_AT_ONCE))
+    def emit(context: Any, b: Any, array: Any, first: Any, ones: Any, offset: Any) -> Any:
+        n = b.ctpop(ones)
+        left = cgutils.alloca_once_value(b, ones)
+        target = address(context, b, rows, array, first)
+        n_batches = b.udiv(b.add(n, constant(PUT_AT_ONCE - 1)), constant(PUT_AT_ONCE))
+        with cgutils.for_range(b, n_batches) as batch:
+            place = b.mul(batch.index, constant(PUT_AT_ONCE))
             for k in range(PUT_AT_ONCE):
-                ones = b.load(left)
-                place = b.cttz(ones, ir.Constant(ir.IntType(1), 0))
-                row = b.trunc(b.add(place, args[3]), _I32)
-                b.store(row, b.gep(target, [b.add(first, _constant(k))]))
-                b.store(b.and_(ones, b.sub(ones, _constant(1))), left)
+                rest = b.load(left)
+                one = b.cttz(rest, ir.Constant(ir.IntType(1), 0))
+                row = b.trunc(b.add(one, offset), _I32)
+                b.store(row, b.gep(target, [b.add(place, constant(k))]))
+                b.store(b.and_(rest, b.sub(rest, constant(1))), left)
         return n
 
-    return types.int64(rows, types.int64, types.uint64, types.int64), emit
-
-
-@overload(put_bits, strict=False)  # type: ignore[untyped-decorator]
-def _overload_put_bits(rows: Any, at: Any, word: Any, base: Any) -> Any:
-    return lambda rows, at, word, base: _put_bits(rows, at, word, base)
+    return _LONG(rows, _LONG, types.uint64, _LONG), emit

@@ -4,8 +4,7 @@ A *field* is the input bits, or the cell bits of one column, that meet in one OU
 the block is bit r. Fields are integers of 16, 32 or 64 bits, one or more words a block; a row of
 fields of neighbouring columns fills vector registers, one lane a column.
 
-`read_tile` is plain Python, used as it stands when a kernel runs through ``.py_func``, and an
-intrinsic of the same meaning that Numba puts in its place when it compiles the kernel.
+`read_tile` is plain Python, and below is what a compiled kernel does in its place.
 """
 
 from typing import Any, NamedTuple
@@ -15,7 +14,16 @@ import numpy.typing as npt
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+
+from bitpim_kernels.ir import (
+    Lanes,
+    address,
+    constant,
+    index_or_last,
+    instead_of,
+    is_contiguous,
+    shape_of,
+)
 
 __all__ = ["TILE_BITS", "TILE_POSITIONS", "TileRead", "lanes_of", "read_tile"]
 
@@ -104,89 +112,55 @@ def _partial_sum(inputs: Fields, cells: Fields, read: TileRead, word: int) -> in
 _PLAIN_FORMS = ((1, 1), (2, 1), (1, 2), (2, 2), (1, 4), (2, 4))
 """Words and cell planes that have code of their own: OUs to 64 and 128 rows, cells of 1, 2, 4."""
 
-_I32 = ir.IntType(32)
-_I64 = ir.IntType(64)
+_LONG = types.int64
 
 
-def _constant(value: int) -> Any:
-    return ir.Constant(_I64, value)
-
-
-class _Emitter:
+class _Tile(Lanes):
     """Emits the reads of a tile: all loops in registers, sums of all positions side by side."""
 
     def __init__(self, builder: Any, width: int, read: Any, steps: Any, n_steps: Any) -> None:
-        self.builder = builder
+        super().__init__(builder, lanes_of(width), width)
         self.steps, self.n_steps = steps, n_steps
-        self.element = ir.IntType(width)
-        self.lanes = lanes_of(width)
-        self.vector = ir.VectorType(self.element, self.lanes)
         names = TileRead._fields
         self.read = {name: builder.extract_value(read, i) for i, name in enumerate(names)}
-        self.sums = [cgutils.alloca_once(builder, self.vector) for _ in range(TILE_POSITIONS)]
-        self.partials = [cgutils.alloca_once(builder, self.vector) for _ in range(TILE_POSITIONS)]
-        name = f"llvm.ctpop.v{self.lanes}i{width}"
+        self.sums = [self.variable() for _ in range(TILE_POSITIONS)]
+        self.partials = [self.variable() for _ in range(TILE_POSITIONS)]
+        name = f"llvm.ctpop.v{self.n}i{width}"
         kind = ir.FunctionType(self.vector, [self.vector])
         self.ctpop = cgutils.get_or_insert_function(builder.module, kind, name)
 
-    def zeros(self) -> Any:
-        return ir.Constant(self.vector, [0] * self.lanes)
-
-    def splat(self, element: Any) -> Any:
-        one = self.builder.insert_element(
-            ir.Constant(self.vector, ir.Undefined), element, ir.Constant(_I32, 0)
-        )
-        order = ir.Constant(ir.VectorType(_I32, self.lanes), [0] * self.lanes)
-        return self.builder.shuffle_vector(one, ir.Constant(self.vector, ir.Undefined), order)
-
-    def narrow(self, value: Any) -> Any:
-        return value if self.element.width == 64 else self.builder.trunc(value, self.element)
-
     def row(self, base: Any, index: Any) -> Any:
-        address = self.builder.gep(base, [self.builder.mul(index, _constant(self.lanes))])
-        address = self.builder.bitcast(address, self.vector.as_pointer())
-        return self.builder.load(address, align=self.element.width // 8)
+        b = self.builder
+        return self.load(b.gep(base, [b.mul(index, constant(self.n))]))
 
     def ones(self, x: Any, cells: Any) -> Any:
         return self.builder.call(self.ctpop, [self.builder.and_(self.splat(x), cells)])
-
-    def add_to(self, place: Any, value: Any) -> None:
-        self.builder.store(self.builder.add(self.builder.load(place), value), place)
-
-    def convert(self, partial: Any, *, signed: bool) -> Any:
-        b = self.builder
-        high = self.splat(self.narrow(self.read["high"]))
-        partial = b.select(b.icmp_signed("<", partial, high), partial, high)
-        if signed:
-            low = self.splat(self.narrow(self.read["low"]))
-            partial = b.select(b.icmp_signed(">", partial, low), partial, low)
-        return partial
 
     def add_steps(self, total: Any, partial: Any) -> None:
         """Add the rises of all steps that the partial sums reach."""
         b = self.builder
         with cgutils.for_range(b, self.n_steps) as step:
-            at = b.mul(step.index, _constant(2))
-            places = (b.gep(self.steps, [b.add(at, _constant(i))]) for i in range(2))
-            reached, rise = (self.splat(self.narrow(b.load(place))) for place in places)
-            self.add_to(total, b.select(b.icmp_signed(">=", partial, reached), rise, self.zeros()))
+            at = b.mul(step.index, constant(2))
+            places = (b.gep(self.steps, [b.add(at, constant(i))]) for i in range(2))
+            reached, rise = (self.splat(b.load(place)) for place in places)
+            self.add_to(total, b.select(b.icmp_signed(">=", partial, reached), rise, self.all(0)))
 
     def plain(self, n_words: int, n_planes: int, inputs: list[Any], cells: Any) -> None:
         """One input plane, words and cell planes known: no loop inside that over blocks."""
         b = self.builder
         with cgutils.for_range(b, self.read["n_blocks"]) as block:
-            word = b.mul(block.index, _constant(n_words))
-            words = [b.add(word, _constant(w)) for w in range(n_words)]
-            planes = [b.mul(_constant(k), self.read["cell_stride"]) for k in range(n_planes)]
+            word = b.mul(block.index, constant(n_words))
+            words = [b.add(word, constant(w)) for w in range(n_words)]
+            planes = [b.mul(constant(k), self.read["cell_stride"]) for k in range(n_planes)]
             rows = [[self.row(cells, b.add(plane, w)) for w in words] for plane in planes]
             for position, total in zip(inputs, self.sums, strict=True):
                 fields = [b.load(b.gep(position, [w])) for w in words]
-                partial = self.zeros()
+                partial = self.all(0)
                 for plane_rows in reversed(rows):  # doubled from plane to plane
                     partial = b.add(partial, partial)
                     for x, row in zip(fields, plane_rows, strict=True):
                         partial = b.add(partial, self.ones(x, row))
-                self.add_to(total, self.convert(partial, signed=False))
+                self.add_to(total, self.at_most(partial, self.splat(self.read["high"])))
 
     def general(self, inputs: list[Any], cells: Any) -> None:
         """Any number of planes and words."""
@@ -195,15 +169,15 @@ class _Emitter:
         with cgutils.for_range(b, read["n_blocks"]) as block:
             base = b.mul(block.index, read["n_words"])
             for partial in self.partials:
-                b.store(self.zeros(), partial)
+                b.store(self.all(0), partial)
             with (
                 cgutils.for_range(b, read["n_cell_planes"]) as k,
                 cgutils.for_range(b, read["n_input_planes"]) as i,
             ):
                 negative = b.icmp_signed(">=", k.index, n_positive)
                 plane = b.select(negative, b.sub(k.index, n_positive), k.index)
-                factor = b.shl(_constant(1), b.add(i.index, plane))
-                factor = self.splat(self.narrow(b.select(negative, b.neg(factor), factor)))
+                factor = b.shl(constant(1), b.add(i.index, plane))
+                factor = self.splat(b.select(negative, b.neg(factor), factor))
                 in_cells = b.add(b.mul(k.index, read["cell_stride"]), base)
                 in_inputs = b.add(b.mul(i.index, read["input_stride"]), base)
                 with cgutils.for_range(b, read["n_words"]) as word:
@@ -212,23 +186,27 @@ class _Emitter:
                         x = b.load(b.gep(position, [b.add(in_inputs, word.index)]))
                         self.add_to(partial, b.mul(self.ones(x, row), factor))
             for place, total in zip(self.partials, self.sums, strict=True):
-                partial = b.load(place)
-                with b.if_else(self.has_steps()) as (stepped, clamped):
-                    with stepped:
-                        self.add_steps(total, partial)
-                    with clamped:
-                        self.add_to(total, self.convert(partial, signed=True))
+                self.convert(total, b.load(place))
+
+    def convert(self, total: Any, partial: Any) -> None:
+        """Add what the converter makes of partial sums of either sign."""
+        with self.builder.if_else(self.has_steps()) as (stepped, clamped):
+            with stepped:
+                self.add_steps(total, partial)
+            with clamped:
+                within = self.at_most(partial, self.splat(self.read["high"]))
+                self.add_to(total, self.at_least(within, self.splat(self.read["low"])))
 
     def has_steps(self) -> Any:
-        return self.builder.icmp_signed(">", self.n_steps, _constant(0))
+        return self.builder.icmp_signed(">", self.n_steps, constant(0))
 
     def is_plain(self, n_words: int, n_planes: int) -> Any:
         b, read = self.builder, self.read
         known = {"n_input_planes": 1, "n_words": n_words, "n_cell_planes": n_planes}
-        found = b.icmp_signed("==", read["n_negative"], _constant(0))
+        found = b.icmp_signed("==", read["n_negative"], constant(0))
         found = b.and_(found, b.not_(self.has_steps()))
         for name, value in known.items():
-            found = b.and_(found, b.icmp_signed("==", read[name], _constant(value)))
+            found = b.and_(found, b.icmp_signed("==", read[name], constant(value)))
         return found
 
     def reads(self, inputs: list[Any], cells: Any, forms: tuple[tuple[int, int], ...]) -> None:
@@ -242,33 +220,17 @@ class _Emitter:
             with other:
                 self.reads(inputs, cells, forms[1:])
 
-
-def _pointer(context: Any, builder: Any, kind: Any, array: Any, row: Any, column: Any) -> Any:
-    """Address an element of a C array of two axes."""
-    struct = context.make_array(kind)(context, builder, array)
-    width = cgutils.unpack_tuple(builder, struct.shape, 2)[1]
-    return builder.gep(struct.data, [builder.add(builder.mul(row, width), column)])
-
-
-def _add_totals(builder: Any, emitter: _Emitter, totals: list[Any]) -> None:
-    """Widen the sums of the lanes to int32 and add them; load all before storing any."""
-    wide = ir.VectorType(_I32, emitter.lanes)
-    rows = [builder.bitcast(total, wide.as_pointer()) for total in totals]
-    found = []
-    for row, place in zip(rows, emitter.sums, strict=True):
-        value = builder.load(place)
-        if emitter.element.width < 32:
-            value = builder.sext(value, wide)
-        elif emitter.element.width > 32:
-            value = builder.trunc(value, wide)
-        found.append(builder.add(builder.load(row, align=4), value))
-    for row, value in zip(rows, found, strict=True):
-        builder.store(value, row, align=4)
+    def add_totals(self, places: list[Any]) -> None:
+        """Add the sums of the lanes in int32; load all before storing any."""
+        b, totals = self.builder, Lanes(self.builder, self.n, 32)
+        pairs = zip(places, self.sums, strict=True)
+        found = [b.add(totals.load(place), totals.of(b.load(total))) for place, total in pairs]
+        for place, value in zip(places, found, strict=True):
+            totals.store(value, place)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@instead_of(read_tile)
 def _read_tile(
-    typing_context: Any,
     inputs: Any,
     position: Any,
     n: Any,
@@ -280,49 +242,20 @@ def _read_tile(
     totals: Any,
     column: Any,
 ) -> Any:
-    long = types.int64
-    width = cells.dtype.bitwidth
-
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        last = builder.sub(args[2], _constant(1))
-        offsets = []  # a position read twice gives the same totals twice
-        for p in range(TILE_POSITIONS):
-            index = _constant(p)
-            within = builder.icmp_signed("<", index, args[2])
-            offsets.append(builder.select(within, index, last))
-        found = [
-            _pointer(context, builder, inputs, args[0], builder.add(args[1], p), args[3])
-            for p in offsets
-        ]
-        rows = _pointer(context, builder, cells, args[4], args[5], _constant(0))
-        struct = context.make_array(steps)(context, builder, args[7])
-        n_steps = cgutils.unpack_tuple(builder, struct.shape, 2)[0]
-        emitter = _Emitter(builder, width, args[6], struct.data, n_steps)
-        for place in emitter.sums:
-            builder.store(emitter.zeros(), place)
-        emitter.reads(found, rows, _PLAIN_FORMS)
-        targets = [_pointer(context, builder, totals, args[8], p, args[9]) for p in offsets]
-        _add_totals(builder, emitter, targets)
-        return context.get_dummy_value()
-
-    return types.void(inputs, long, long, long, cells, long, read, steps, totals, long), emit
-
-
-@overload(read_tile, strict=False)  # type: ignore[untyped-decorator]
-def _overload_read_tile(
-    inputs: Any,
-    position: Any,
-    n: Any,
-    at: Any,
-    cells: Any,
-    first: Any,
-    read: Any,
-    steps: Any,
-    totals: Any,
-    column: Any,
-) -> Any:
-    if not all(array.layout == "C" for array in (inputs, cells, steps, totals)):
+    if not is_contiguous(inputs, cells, steps, totals):
         return None
-    return lambda inputs, position, n, at, cells, first, read, steps, totals, column: _read_tile(
-        inputs, position, n, at, cells, first, read, steps, totals, column
-    )
+
+    def emit(context: Any, b: Any, *args: Any) -> None:
+        offsets = [index_or_last(b, p, args[2]) for p in range(TILE_POSITIONS)]
+        rows = [b.add(args[1], p) for p in offsets]
+        found = [address(context, b, inputs, args[0], row, args[3]) for row in rows]
+        n_steps, _ = shape_of(context, b, steps, args[7])
+        steps_at = address(context, b, steps, args[7], 0, 0)
+        tile = _Tile(b, cells.dtype.bitwidth, args[6], steps_at, n_steps)
+        for place in tile.sums:
+            b.store(tile.all(0), place)
+        tile.reads(found, address(context, b, cells, args[4], args[5], 0), _PLAIN_FORMS)
+        tile.add_totals([address(context, b, totals, args[8], p, args[9]) for p in offsets])
+
+    signature = types.void(inputs, _LONG, _LONG, _LONG, cells, _LONG, read, steps, totals, _LONG)
+    return signature, emit

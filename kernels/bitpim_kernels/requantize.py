@@ -15,8 +15,8 @@ __all__ = [
     "FIXED_POINT_HALF_AWAY",
     "FLOAT_SCALE_HALF_EVEN",
     "HALF_UP_SHIFT",
-    "MODES",
     "TRUNCATE_SHIFT",
+    "UNKNOWN_MODE",
     "Steps",
     "fixed_point",
     "note_outside",
@@ -29,12 +29,8 @@ FLOAT_SCALE_HALF_EVEN = 0
 FIXED_POINT_HALF_AWAY = 1
 TRUNCATE_SHIFT = 2
 HALF_UP_SHIFT = 3
-MODES = {
-    "float_scale_half_even": FLOAT_SCALE_HALF_EVEN,
-    "fixed_point_half_away": FIXED_POINT_HALF_AWAY,
-    "truncate_shift": TRUNCATE_SHIFT,
-    "half_up_shift": HALF_UP_SHIFT,
-}
+
+UNKNOWN_MODE = "requantize: need one of the modes named here, got another; give it a branch here"
 
 _HALF_Q31 = np.int64(1 << 30)
 
@@ -44,7 +40,8 @@ Codes = npt.NDArray[Any]
 class Steps(NamedTuple):
     """How each channel's accumulator becomes a code; arrays have one entry a channel.
 
-    `low` and `high` bound the accumulators that a mode and the declared width allow.
+    `mode` is one of the constants above; kernels raise ValueError for another. `low` and `high`
+    bound the accumulators that a mode and the declared width allow.
     """
 
     mode: int
@@ -100,16 +97,20 @@ def _rounded(acc: int, scale: np.float32, low: np.float32, high: np.float32) -> 
 @kernel()
 def requantize_one(acc: int, steps: Steps, entry: int) -> np.int64:
     """Return the code of one accumulator by entry `entry` of the steps."""
-    if steps.mode == 0:
+    if steps.mode == FLOAT_SCALE_HALF_EVEN:
         low = np.float32(steps.clamp_low - steps.zero_point)
         high = np.float32(steps.clamp_high - steps.zero_point)
         rounded = _rounded(acc, steps.scale[entry], low, high)
         return np.int64(rounded) + np.int64(steps.zero_point)
-    if steps.mode == 1:
-        scaled = fixed_point(acc, steps.multiplier[entry], steps.shift[entry])
+    multiplier, shift = steps.multiplier[entry], steps.shift[entry]
+    if steps.mode == FIXED_POINT_HALF_AWAY:
+        scaled = fixed_point(acc, multiplier, shift)
+    elif steps.mode == TRUNCATE_SHIFT:
+        scaled = _shifted(acc, multiplier, shift, False)
+    elif steps.mode == HALF_UP_SHIFT:
+        scaled = _shifted(acc, multiplier, shift, True)
     else:
-        multiplier, shift = steps.multiplier[entry], steps.shift[entry]
-        scaled = _shifted(acc, multiplier, shift, steps.mode == 3)
+        raise ValueError(UNKNOWN_MODE)
     return _clamped(scaled, steps.zero_point, steps.clamp_low, steps.clamp_high)
 
 
@@ -123,26 +124,28 @@ def requantize_channels(acc: Codes, at: int, n: int, steps: Steps, first: int, o
     out: (n_channels,)
     """
     zero, low, high = steps.zero_point, steps.clamp_low, steps.clamp_high
-    if steps.mode == 0:
+    if steps.mode == FLOAT_SCALE_HALF_EVEN:
         lowest, highest = np.float32(low - zero), np.float32(high - zero)
         offset = np.int32(zero)
         for j in range(n):
             out[first + j] = _rounded(acc[at + j], steps.scale[first + j], lowest, highest) + offset
-    elif steps.mode == 1:
+    elif steps.mode == FIXED_POINT_HALF_AWAY:
         for j in range(n):
             m = first + j
             scaled = fixed_point(acc[at + j], steps.multiplier[m], steps.shift[m])
             out[m] = _clamped(scaled, zero, low, high)
-    elif steps.mode == 2:
+    elif steps.mode == TRUNCATE_SHIFT:
         for j in range(n):
             m = first + j
             scaled = _shifted(acc[at + j], steps.multiplier[m], steps.shift[m], False)
             out[m] = _clamped(scaled, zero, low, high)
-    else:
+    elif steps.mode == HALF_UP_SHIFT:
         for j in range(n):
             m = first + j
             scaled = _shifted(acc[at + j], steps.multiplier[m], steps.shift[m], True)
             out[m] = _clamped(scaled, zero, low, high)
+    else:
+        raise ValueError(UNKNOWN_MODE)
 
 
 @kernel()

@@ -1,6 +1,6 @@
-"""Windows of an image as lanes: the input element of every tap, for a block of output positions."""
+"""Windows over images, and as lanes: the input element of every tap, for a block of positions."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -9,30 +9,44 @@ from bitpim_kernels.jit import kernel
 from bitpim_kernels.layout import codes_to_planes
 
 __all__ = [
+    "Window",
     "fill_chosen_rows",
     "fill_outer_rows",
     "fill_vector_rows",
     "gather_rows",
     "gather_window",
     "pack_windows",
-    "window_vector",
 ]
 
 Codes = npt.NDArray[Any]
 Words = npt.NDArray[np.uint64]
 
 
-def window_vector(
-    kernel_size: tuple[int, int],
-    stride: tuple[int, int],
-    padding_top_left: tuple[int, int],
-    dilation: tuple[int, int],
-    output_size: tuple[int, int],
-) -> npt.NDArray[np.int64]:
-    """Yield the ten sizes a window kernel needs: R S, strides, pads, dilations, E F."""
-    return np.array(
-        [*kernel_size, *stride, *padding_top_left, *dilation, *output_size], dtype=np.int64
-    )
+class Window(NamedTuple):
+    """Where a window lies over images of one shape, at `rows` x `cols` output positions.
+
+    The taps of position (y, x) meet the image at ``y * stride_y - top + r * dilation_y`` and
+    ``x * stride_x - left + s * dilation_x``; beyond its ends lies padding.
+    """
+
+    height: int
+    width: int
+    channels: int
+    kernel_y: int
+    kernel_x: int
+    stride_y: int
+    stride_x: int
+    dilation_y: int
+    dilation_x: int
+    top: int
+    left: int
+    rows: int
+    cols: int
+
+    @property
+    def n_taps(self) -> int:
+        """Elements of one channel that a window sees."""
+        return self.kernel_y * self.kernel_x
 
 
 @kernel()
@@ -48,44 +62,41 @@ def _copy_strided(line: Codes, stride: int, out: Codes) -> None:
 
 @kernel()
 def gather_window(
-    images: Codes, channel: int, tap: int, window: Any, pad_code: int, first: int, lanes: Codes
+    images: Codes, channel: int, tap: int, window: Window, pad_code: int, first: int, lanes: Codes
 ) -> None:
     """Write the codes that one tap of one channel meets at output positions first, first+1, ...
 
     Shapes
     ------
     images
-        (N, C, H, W)
-    window
-        int64 (10,): `window_vector`.
+        (N, channels, height, width)
     lanes
         (n_lanes,): filled; positions beyond the last sample become 0.
     """
-    n_rows, n_columns = images.shape[2], images.shape[3]
-    n_out_rows, n_out_columns = window[8], window[9]
-    y_tap = (tap // window[1]) * window[6] - window[4]
-    x_tap = (tap % window[1]) * window[7] - window[5]
+    stride = window.stride_x
+    y_tap = (tap // window.kernel_x) * window.dilation_y - window.top
+    x_tap = (tap % window.kernel_x) * window.dilation_x - window.left
     lane = 0
     while lane < lanes.shape[0]:
         position = first + lane
-        x_out = position % n_out_columns
-        row = position // n_out_columns
-        sample = row // n_out_rows
-        n = min(n_out_columns - x_out, lanes.shape[0] - lane)
+        x_out = position % window.cols
+        row = position // window.cols
+        sample = row // window.rows
+        n = min(window.cols - x_out, lanes.shape[0] - lane)
         if sample >= images.shape[0]:
             lanes[lane:] = 0
             return
-        y = (row % n_out_rows) * window[2] + y_tap
-        if y < 0 or y >= n_rows:
+        y = (row % window.rows) * window.stride_y + y_tap
+        if y < 0 or y >= window.height:
             lanes[lane : lane + n] = pad_code
         else:
-            x = x_out * window[3] + x_tap
-            before = min(n, max(0, (-x + window[3] - 1) // window[3]))
-            inside = min(n, max(before, (n_columns - x + window[3] - 1) // window[3]))
+            x = x_out * stride + x_tap
+            before = min(n, max(0, (-x + stride - 1) // stride))
+            inside = min(n, max(before, (window.width - x + stride - 1) // stride))
             lanes[lane : lane + before] = pad_code
             _copy_strided(
-                images[sample, channel, y, x + before * window[3] :],
-                window[3],
+                images[sample, channel, y, x + before * stride :],
+                stride,
                 lanes[lane + before : lane + inside],
             )
             lanes[lane + inside : lane + n] = pad_code
@@ -94,31 +105,29 @@ def gather_window(
 
 @kernel()
 def gather_rows(
-    images: Codes, channels: tuple[int, int], window: Any, pad_code: int, first: int, out: Codes
+    images: Codes, channels: tuple[int, int], window: Window, pad_code: int, first: int, out: Codes
 ) -> None:
     """Write the window of each output position first, first+1, ... as one row, channel by channel.
 
     Shapes
     ------
     images
-        (N, H, W, C), C order
+        (N, height, width, channels), C order
     channels
         First channel, and the one after the last.
-    window
-        int64 (10,): `window_vector`.
     out
         (n_positions, n_channels * R * S): columns in the order of flattened OIHW weights.
     """
-    n_rows, n_columns = images.shape[1], images.shape[2]
-    n_taps = window[0] * window[1]
+    n_taps = window.kernel_y * window.kernel_x
     for p in range(out.shape[0]):
-        row, x_out = divmod(first + p, window[9])
-        sample, y_out = divmod(row, window[8])
+        row, x_out = divmod(first + p, window.cols)
+        sample, y_out = divmod(row, window.rows)
         for tap in range(n_taps):
-            y = y_out * window[2] - window[4] + (tap // window[1]) * window[6]
-            x = x_out * window[3] - window[5] + (tap % window[1]) * window[7]
+            r, s = divmod(tap, window.kernel_x)
+            y = y_out * window.stride_y - window.top + r * window.dilation_y
+            x = x_out * window.stride_x - window.left + s * window.dilation_x
             n = channels[1] - channels[0]
-            if 0 <= y < n_rows and 0 <= x < n_columns:
+            if 0 <= y < window.height and 0 <= x < window.width:
                 pixel = images[sample, y, x, channels[0] : channels[1]]
                 for c in range(n):
                     out[p, c * n_taps + tap] = pixel[c]
@@ -129,14 +138,14 @@ def gather_rows(
 
 @kernel()
 def pack_windows(
-    images: Codes, entries: Any, window: Any, pad_code: int, first: int, lanes: Codes, out: Words
+    images: Codes, entries: Any, window: Window, pad_code: int, first: int, lanes: Codes, out: Words
 ) -> None:
     """Write bit-planes of the windows at output positions from `first` on, one entry a tap.
 
     Shapes
     ------
     images
-        unsigned (N, C, H, W)
+        unsigned (N, channels, height, width)
     entries
         int64 (n_entries, 2): channel and tap of each entry.
     lanes

@@ -158,16 +158,6 @@ def test_aligned_rows_start_a_cache_line(shape: tuple[int, int], kernels: Any) -
     assert rows[-1, -1] == rows.size - 1
 
 
-def test_run_chunks_is_the_program_without_masks(kernels: Any) -> None:
-    table = random_sram_table(5, 50)
-    n_lanes = 64 * chunk.CHUNK_WORDS * 2
-    bits = random_state(6, n_lanes)
-    run = lambda *args: kernels.run_chunks(*args[:4])  # noqa: E731
-    assert np.array_equal(
-        run_packed(run, table, bits), run_packed(bitline.run_program, table, bits, 32)
-    )
-
-
 def test_chunk_functions_mean_the_same_compiled_and_plain() -> None:
     import numba
 

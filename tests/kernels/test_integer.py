@@ -6,7 +6,9 @@ import numpy.typing as npt
 import pytest
 
 from bitpim_kernels import integer
-from bitpim_kernels.integer import Filters, Pool, Window
+from bitpim_kernels.integer import Filters
+from bitpim_kernels.requantize import UNKNOWN_MODE
+from bitpim_kernels.windows import Window
 from tests.kernels.test_requantize import make_steps
 
 Form = Callable[[Any], Callable[..., Any]]
@@ -18,12 +20,21 @@ def identity(n: int) -> Any:
     return make_steps("truncate_shift", [1] * n, [0] * n)
 
 
+def window_over(
+    shape: tuple[int, int, int], kernel: tuple[int, int] = (1, 1), **changes: int
+) -> Window:
+    """Return a window over images (height, width, channels), of strides of 1 unless changed."""
+    window = Window(*shape, *kernel, 1, 1, 1, 1, 0, 0, 1, 1)
+    return window._replace(**changes)
+
+
 def naive_convolution(images: Array, weights: Array, bias: Array, window: Window) -> Array:
     """Sum products one by one: images (N, H, W, C), weights (M, C of a group, R, S)."""
     n_filters, per_group, height, width = weights.shape
+    groups = window.channels // per_group
     out = np.zeros((images.shape[0], window.rows, window.cols, n_filters), np.int64)
     for b, y, x, m in np.ndindex(*out.shape):
-        first = m // (n_filters // window.groups) * per_group
+        first = m // (n_filters // groups) * per_group
         total = int(bias[m])
         for i, r, s in np.ndindex(per_group, height, width):
             row, col = y * window.stride_y + r, x * window.stride_x + s
@@ -71,7 +82,14 @@ SHAPES = [
 def test_convolutions_sum_every_product_once(form: Form, shape: Any) -> None:
     channels, n_filters, groups, (height, width), (tall, wide), (step_y, step_x) = shape
     rows, cols = (height - tall) // step_y + 1, (width - wide) // step_x + 1
-    window = Window(height, width, channels, groups, rows, cols, step_y, step_x)
+    window = window_over(
+        (height, width, channels),
+        (tall, wide),
+        rows=rows,
+        cols=cols,
+        stride_y=step_y,
+        stride_x=step_x,
+    )
     rng = np.random.default_rng(0)
     images = rng.integers(-9, 10, (2, height, width, channels))
     weights = rng.integers(-9, 10, (n_filters, channels // groups, tall, wide))
@@ -81,14 +99,14 @@ def test_convolutions_sum_every_product_once(form: Form, shape: Any) -> None:
     flat = np.append(images.ravel(), [77, 77])  # what an odd run reads beyond the end is not used
     runs, steps = taps(weights, window), identity(n_filters)
     out = np.zeros(expected.shape, np.int16)
-    narrow = Filters(tiles(weights, groups), runs, spread_bias(bias, groups))
+    narrow = Filters(tiles(weights, groups), runs, spread_bias(bias, groups), groups)
     sums = np.full((integer.SEGMENT, narrow.bias.size), 5, np.int32)
     form(integer.convolve)(flat.astype(np.int16), window, narrow, steps, sums, out, NO_FAULT)
     assert np.array_equal(out, expected)
 
     out[:] = 0
     order = weights.transpose(0, 2, 3, 1).reshape(n_filters, tall * wide, channels // groups)
-    wide_filters = Filters(order.astype(np.int32), runs, bias)
+    wide_filters = Filters(order.astype(np.int32), runs, bias, groups)
     acc = np.full(n_filters, 5)
     images32 = flat.astype(np.int32)
     form(integer.convolve_wide)(images32, window, wide_filters, steps, acc, out, NO_FAULT)
@@ -97,7 +115,7 @@ def test_convolutions_sum_every_product_once(form: Form, shape: Any) -> None:
     if groups == channels == n_filters:
         out[:] = 0
         by_run = np.ascontiguousarray(order[:, :, 0].T).astype(np.int32)
-        depthwise = Filters(by_run, runs, bias.astype(np.int32))
+        depthwise = Filters(by_run, runs, bias.astype(np.int32), groups)
         acc32 = np.full(n_filters, 5, np.int32)
         run = form(integer.convolve_depthwise)
         run(flat.astype(np.int16), window, depthwise, steps, acc32, out, NO_FAULT)
@@ -111,18 +129,18 @@ def test_narrow_sums_are_exact_at_the_ends_of_int32(form: Form) -> None:
     weights[0, 0, 0, :, 0] = 32767
     weights[0, 0, 0, :, 1] = -32767
     rest = 2**31 - 1 - (32767 * 32767 + 32768 * 32767)
-    window = Window(1, 4, 4, 1, 1, 1, 1, 1)
+    window = window_over((1, 4, 4))
     bias = np.zeros(16, np.int32)
     bias[0] = rest - 32767 * 32767
     sums = np.zeros((integer.SEGMENT, 16), np.int32)
     out = np.zeros((1, 1, 1, 1), np.int16)
-    filters = Filters(weights, np.zeros(1, np.int64), bias)
+    filters = Filters(weights, np.zeros(1, np.int64), bias, 1)
     form(integer.convolve)(codes, window, filters, identity(1), sums, out, NO_FAULT)
     assert sums[0, 0] == 2**31 - 1
 
 
 def test_a_sum_out_of_bounds_is_noted(form: Form) -> None:
-    window = Window(1, 3, 1, 1, 1, 3, 1, 1)
+    window = window_over((1, 3, 1), cols=3)
     steps = make_steps("truncate_shift", [1], [0], bounds=(-4, 5))
     codes, out = np.array([1, 2, 3, 0, 0]), np.zeros((1, 1, 3, 1), np.int8)
     runs = np.zeros(1, np.int64)
@@ -130,7 +148,7 @@ def test_a_sum_out_of_bounds_is_noted(form: Form) -> None:
     bias = np.zeros(16, np.int32)
     weight = np.array([[[[2] + [0] * 31]]], np.int16).reshape(1, 1, 1, 1, 32)
     sums = np.zeros((integer.SEGMENT, 16), np.int32)
-    filters = Filters(weight, runs, bias)
+    filters = Filters(weight, runs, bias, 1)
     form(integer.convolve)(codes.astype(np.int16), window, filters, steps, sums, out, fault)
     assert fault.tolist() == [1, 0, 6]
 
@@ -147,34 +165,36 @@ def test_images_are_centred_inside_zeroed_borders(form: Form) -> None:
 
 def test_windows_look_only_at_the_image(form: Form) -> None:
     codes = np.array([[-5, -7, -9], [-8, -6, -4]], np.int8).reshape(1, 2, 3, 1)
-    pool = Pool(2, 2, 2, 2, 1, 1, 1, 1, -1, -1)  # padded above and to the left
+    window = window_over((2, 3, 1), (2, 2), stride_y=2, stride_x=2, top=1, left=1)
     out = np.zeros((1, 2, 2, 1), np.int8)
-    form(integer.maximum_windows)(codes, pool, -128, out)
+    form(integer.maximum_windows)(codes, window, -128, out)
     assert out.ravel().tolist() == [-5, -7, -8, -4]
     acc, fault = np.zeros(1, np.int64), np.zeros(3, np.int64)
     steps = make_steps("half_up_shift", [12, 6, 4, 3], [0] * 4)  # a twelfth, so that all divide
     out16 = np.zeros((1, 2, 2, 1), np.int16)
-    form(integer.average_windows)(codes, pool, -10, steps, acc, out16, fault)
+    counts = np.array([[1, 2], [1, 2]])
+    form(integer.average_windows)(codes, window, counts, -10, steps, acc, out16, fault)
     assert out16.ravel().tolist() == [12 * 5, 6 * (3 + 1), 12 * 2, 6 * (4 + 6)]
     assert fault.tolist() == [0, 0, 0]
 
 
-@pytest.mark.parametrize(("zero_point", "bottom"), [(0, -1), (3, 3)])
-def test_means_of_raw_codes_round_half_away(form: Form, zero_point: int, bottom: int) -> None:
+@pytest.mark.parametrize("zero_point", [0, 3])
+def test_means_of_raw_codes_round_half_away(form: Form, zero_point: int) -> None:
     codes = np.array([1, 2, -1, -2], np.int8).reshape(1, 2, 2, 1)
-    pool = Pool(1, 2, 1, 2, 1, 1, 0, 0, bottom, bottom)
+    window = window_over((2, 2, 1), (1, 2), stride_x=2)
+    counts = np.full((2, 1), 2)
     steps = make_steps("fixed_point_half_away", [1, 1], [0, 0], clamp=(-128, 127))
     out = np.zeros((1, 2, 1, 1), np.int8)
     acc, fault = np.zeros(1, np.int64), np.zeros(3, np.int64)
-    form(integer.average_windows)(codes, pool, zero_point, steps, acc, out, fault)
+    form(integer.average_windows)(codes, window, counts, zero_point, steps, acc, out, fault)
     assert out.ravel().tolist() == [2, -2]
 
 
 def test_dilated_windows_skip(form: Form) -> None:
     codes = np.arange(5, dtype=np.uint8).reshape(1, 1, 5, 1)
     out = np.zeros((1, 1, 3, 1), np.uint8)
-    pool = Pool(1, 2, 1, 1, 1, 2, 0, 0, 0, 0)
-    form(integer.maximum_windows)(codes, pool, 0, out)
+    window = window_over((1, 5, 1), (1, 2), dilation_x=2)
+    form(integer.maximum_windows)(codes, window, 0, out)
     assert out.ravel().tolist() == [2, 3, 4]
 
 
@@ -211,3 +231,22 @@ def test_tables_are_read_into_columns(form: Form) -> None:
     out = np.full((2, 4), 7, np.uint8)
     form(integer.look_up)(codes, -2, table, 1, out)
     assert out.tolist() == [[7, 10, 40, 7], [7, 30, 20, 7]]
+
+
+def test_a_mode_without_a_branch_is_refused(form: Form) -> None:
+    """By the layers that branch on it themselves; the others do so in `requantize`."""
+    one, fault = np.ones((1, 1, 1, 1), np.int8), np.zeros(3, np.int64)
+    acc, out = np.zeros(1, np.int64), np.full((1, 1, 1, 1), 99, np.int8)
+    known = make_steps("half_up_shift", [1] * integer.ADD_BLOCK, [0] * integer.ADD_BLOCK)
+    total = np.zeros(integer.ADD_BLOCK, np.int64)
+    for code in (0, -1, 4):
+        steps = known._replace(mode=code)
+        if code:
+            with pytest.raises(ValueError, match=UNKNOWN_MODE):
+                window, counts = window_over((1, 1, 1)), np.ones((1, 1), np.int64)
+                form(integer.average_windows)(one, window, counts, 0, steps, acc, out, fault)
+        with pytest.raises(ValueError, match=UNKNOWN_MODE):  # the float mode has its own kernel
+            inputs = (one.ravel(), one.ravel())
+            zeros = np.zeros(2, np.int64)
+            form(integer.add_integer)(inputs, zeros, steps, 0, known, total, out.ravel(), fault)
+    assert out.item() == 99

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from bitpim.digital.modes import MODES
 from bitpim_kernels.requantize import (
-    MODES,
+    UNKNOWN_MODE,
     Steps,
     note_outside,
     requantize_channels,
@@ -33,7 +34,7 @@ def make_steps(
 ) -> Steps:
     n = max(len(values) for values in (multiplier or [], shift or [], scale or []))
     return Steps(
-        MODES[mode],
+        MODES[mode].kernel_code,
         np.array(multiplier or [0] * n, np.int32),
         np.array(shift or [0] * n, np.int32),
         np.array(scale or [0.0] * n, np.float32),
@@ -45,7 +46,7 @@ def make_steps(
 
 
 def rule_of(steps: Steps) -> Requantize:
-    mode = next(name for name, number in MODES.items() if number == steps.mode)
+    mode = next(m.name for m in MODES.values() if m.kernel_code == steps.mode)
     return Requantize(mode, steps.multiplier, steps.shift, steps.scale)
 
 
@@ -195,3 +196,19 @@ def test_no_rows_write_nothing(form: Form) -> None:
     sums = np.zeros((0, 1), np.int64)
     form(requantize_rows)(sums, np.ones(1, np.int64), steps, 0, False, fault, out)
     assert not fault.any()
+
+
+@pytest.mark.parametrize("code", [-1, 4, 7])
+def test_a_mode_without_a_branch_is_refused(form: Form, code: int) -> None:
+    """By every kernel that branches on it, before it writes a code."""
+    steps = make_steps("half_up_shift", [1], [0])._replace(mode=code)
+    with pytest.raises(ValueError, match="another") as refused:
+        form(requantize_one)(np.int64(3), steps, 0)
+    assert str(refused.value) == UNKNOWN_MODE
+    out = np.full((1, 1), 99, np.int8)
+    with pytest.raises(ValueError, match=UNKNOWN_MODE):
+        form(requantize_channels)(np.array([3], np.int32), 0, 1, steps, 0, out[0])
+    with pytest.raises(ValueError, match=UNKNOWN_MODE):
+        sums, fault = np.ones((1, 1), np.int64), np.zeros(3, np.int64)
+        form(requantize_rows)(sums, np.ones(1, np.int64), steps, 0, False, fault, out)
+    assert out[0, 0] == 99

@@ -8,17 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bitpim.digital.windows import window_of
 from bitpim_kernels import windows as kernels
 from bitpim_kernels.layout import from_planes
 from bitpim_traces.records import Geometry
 from tests.kernels.conftest import Form
 
 Codes = npt.NDArray[np.int64]
-
-
-def vector(geometry: Geometry, size: tuple[int, int]) -> npt.NDArray[np.int64]:
-    corner = (geometry.padding[0], geometry.padding[2])
-    return kernels.window_vector(geometry.kernel, geometry.stride, corner, geometry.dilation, size)
 
 
 def naive(images: Any, channel: int, tap: int, geometry: Geometry, pad: int, at: range) -> Codes:
@@ -66,7 +62,7 @@ def test_taps_of_any_window(geometry: Geometry, shape: tuple[int, int], seed: in
     n_lanes = int(rng.choice([1, 7, 64, 65, n_positions + 3]))
     tap = int(rng.integers(0, geometry.kernel[0] * geometry.kernel[1]))
     lanes = np.full(n_lanes, 77, np.uint8)
-    kernels.gather_window(images, 1, tap, vector(geometry, size), 200, first, lanes)
+    kernels.gather_window(images, 1, tap, window_of(geometry, (2, *shape)), 200, first, lanes)
     expected = naive(images, 1, tap, geometry, 200, range(first, first + n_lanes))
     assert np.array_equal(lanes, expected)
 
@@ -90,9 +86,10 @@ def test_all_taps_of_a_window(case: str, form: Form, monkeypatch: pytest.MonkeyP
     rng = np.random.default_rng(3)
     images = rng.integers(-128, 127, (2, 1, *shape)).astype(np.int8)
     n = 2 * size[0] * size[1]
-    for tap in range(geometry.kernel[0] * geometry.kernel[1]):
+    window = window_of(geometry, (1, *shape))
+    for tap in range(window.n_taps):
         lanes = np.empty(n + 1, np.int8)
-        form(kernels.gather_window)(images, 0, tap, vector(geometry, size), -9, 0, lanes)
+        form(kernels.gather_window)(images, 0, tap, window, -9, 0, lanes)
         assert np.array_equal(lanes, naive(images, 0, tap, geometry, -9, range(n + 1))), tap
 
 
@@ -101,7 +98,7 @@ def test_packed_windows_are_the_windows(dtype: Any, bits: int) -> None:
     geometry = Geometry((3, 2), (2, 1), (1, 1, 0, 1), (1, 2))
     rng = np.random.default_rng(bits)
     images = rng.integers(0, 1 << bits, (2, 3, 6, 9)).astype(dtype)
-    window = vector(geometry, geometry.output_size(6, 9))
+    window = window_of(geometry, (3, 6, 9))
     entries = np.array([[2, 0], [0, 5], [1, 3]], np.int64)
     for first, n_words in ((0, 1), (64, 2), (0, 4)):
         lanes = np.empty(64 * n_words, dtype)
@@ -141,12 +138,12 @@ def test_rows_of_chosen_sets_end_in_zeros(form: Form) -> None:
 
 
 def check_rows(form: Form, images: Any, channels: range, geometry: Geometry, at: range) -> None:
-    size = geometry.output_size(*images.shape[2:])
+    window = window_of(geometry, images.shape[1:])
     n_taps = geometry.kernel[0] * geometry.kernel[1]
     out = np.full((len(at), len(channels) * n_taps), 77, images.dtype)
     last = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
     ends = (channels.start, channels.stop)
-    form(kernels.gather_rows)(last, ends, vector(geometry, size), -9, at.start, out)
+    form(kernels.gather_rows)(last, ends, window, -9, at.start, out)
     taps = [(c, tap) for c in channels for tap in range(n_taps)]
     expected = [naive(images, c, tap, geometry, -9, at) for c, tap in taps]
     assert np.array_equal(out, np.array(expected).reshape(len(taps), len(at)).T)

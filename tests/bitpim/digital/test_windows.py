@@ -1,10 +1,11 @@
-"""Elements that pooling windows average."""
+"""Where the windows of layers lie, and how many elements pooling windows average."""
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitpim.digital.windows import window_counts
+from bitpim.digital.windows import padded, window_counts, window_of
+from bitpim_kernels.windows import Window
 from bitpim_traces.records import Geometry
 
 
@@ -41,3 +42,55 @@ def test_counts_are_those_of_an_image_of_ones(
 
 def test_a_global_window_averages_all() -> None:
     assert window_counts(Geometry((7, 5)), (64, 7, 5)).tolist() == [[35]]
+
+
+def test_every_size_of_a_window_has_its_name() -> None:
+    geometry = Geometry((3, 2), (4, 5), (6, 7, 8, 9), (10, 11))
+    assert window_of(geometry, (12, 40, 50)) == Window(
+        height=40,
+        width=50,
+        channels=12,
+        kernel_y=3,
+        kernel_x=2,
+        stride_y=4,
+        stride_x=5,
+        dilation_y=10,
+        dilation_x=11,
+        top=6,
+        left=8,
+        rows=(40 + 13 - 21) // 4 + 1,
+        cols=(50 + 17 - 12) // 5 + 1,
+    )
+    assert window_of(geometry, (12, 40, 50)).n_taps == 6
+
+
+def test_a_layer_without_geometry_sees_one_pixel() -> None:
+    assert window_of(None, (7,)) == Window(1, 1, 7, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1)
+
+
+@given(
+    kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    padding=st.tuples(*[st.integers(0, 3)] * 4),
+    dilation=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    shape=st.tuples(st.integers(1, 7), st.integers(1, 7)),
+    ceil_mode=st.booleans(),
+)
+def test_a_padded_copy_holds_the_image_and_every_tap(
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int, int, int],
+    dilation: tuple[int, int],
+    shape: tuple[int, int],
+    ceil_mode: bool,
+) -> None:
+    window = window_of(Geometry(kernel, stride, padding, dilation, 1, ceil_mode), (2, *shape))
+    if min(window.rows, window.cols) < 1:
+        return
+    copy = padded(window)
+    taps = {(y * stride[0], x * stride[1]) for y in range(window.rows) for x in range(window.cols)}
+    last_y = max(y for y, _ in taps) + (kernel[0] - 1) * dilation[0]
+    last_x = max(x for _, x in taps) + (kernel[1] - 1) * dilation[1]
+    assert copy.height == max(last_y + 1, padding[0] + shape[0])
+    assert copy.width == max(last_x + 1, padding[2] + shape[1])
+    assert copy == window._replace(height=copy.height, width=copy.width, top=0, left=0)

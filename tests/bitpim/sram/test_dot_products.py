@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from bitpim import programs
+from bitpim.digital.windows import window_of
 from bitpim.programs.program import Field
 from bitpim.sram.dot_products import (
     LaneArithmetic,
@@ -17,12 +18,12 @@ from bitpim.sram.dot_products import (
     window_codes,
 )
 from bitpim_kernels.layout import from_planes
-from bitpim_kernels.windows import window_vector
+from bitpim_traces.records import Geometry
 
 BITS = 4
 X, W = Field("x", 0, BITS), Field("w", BITS, BITS)
 SUM = Field("sum", 4 * BITS, 16)
-WINDOW = window_vector((3, 2), (2, 1), (1, 0), (1, 2), (3, 4))
+WINDOW = window_of(Geometry((3, 2), (2, 1), (1, 1, 0, 0), (1, 2)), (3, 5, 6))
 PAD = 9
 Codes = npt.NDArray[Any]
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bitpim.digital.modes import MODES
 from bitpim.errors import ProgramError
 from bitpim.sram.lane_programs import (
     Rule,
@@ -26,14 +27,14 @@ from tests.array_programs import draw
 from tests.naive import requantize as naive
 from tests.naive.cache_arrays import run_lane_program
 
-MODES = ("truncate_shift", "half_up_shift", "fixed_point_half_away")
+INTEGER_MODES = ("truncate_shift", "half_up_shift", "fixed_point_half_away")
 N = 70
 Codes = npt.NDArray[np.int64]
 
 
 def rule(mode: str, shift: int, multiplier_bits: int = 7, signed: bool = True) -> Rule:
     clamp = (-120, 125) if signed else (3, 250)
-    return Rule(mode, multiplier_bits, shift, -5 if signed else 130, clamp, 8, signed)
+    return Rule(MODES[mode], multiplier_bits, shift, -5 if signed else 130, clamp, 8, signed)
 
 
 def rescaled(mode: str, acc: int, multiplier: int, rule: Rule) -> int:
@@ -64,7 +65,7 @@ def draw_multiplier(rng: np.random.Generator, mode: str) -> tuple[Codes, int, in
 
 @settings(max_examples=50, deadline=None)
 @given(
-    mode=st.sampled_from(MODES),
+    mode=st.sampled_from(INTEGER_MODES),
     zero=st.sampled_from(["none", "power", "one", "channels"]),
     signed=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
@@ -116,7 +117,7 @@ def test_a_sum_as_wide_as_the_accumulator_wraps_back() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    mode=st.sampled_from(MODES),
+    mode=st.sampled_from(INTEGER_MODES),
     bits=st.integers(1, 8),
     signed=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
@@ -145,7 +146,7 @@ def test_operands_are_added_by_a_common_shift(
     n: int, half_up: bool, signed: bool, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    mode = MODES[half_up]
+    mode = INTEGER_MODES[half_up]
     terms = [
         Term(
             int(b := rng.integers(1, 9)),
@@ -205,7 +206,7 @@ def test_the_largest_of_a_window(bits: int, n_taps: int) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    mode=st.sampled_from(MODES),
+    mode=st.sampled_from(INTEGER_MODES),
     count=st.integers(1, 30),
     n_padding=st.integers(0, 6),
     zero=st.sampled_from([0, 1, 128, 255]),
