@@ -274,6 +274,10 @@ def test_the_schema_of_the_lists() -> None:
         (TWO_BITS, "adc_model code_table needs adc_thresholds, and adc_levels one more, got 0 and"),
         ((*GIVEN, "converter.adc_levels=[0,1]"), "got 3 and 2; set both"),
         ((*GIVEN, "converter.adc_bits=1"), "adc_bits needs 2 to 16 for 4 adc_levels, got 1"),
+        (
+            (*TWO_BITS, "converter.adc_thresholds=[1,2,3,4]", "converter.adc_levels=[0,1,2,3,4]"),
+            "adc_bits needs 3 to 16 for 5 adc_levels, got 2; each level is a code",
+        ),
         ((*GIVEN, "converter.adc_range=given"), "adc_range needs maximal for adc_model code_table"),
         ((*GIVEN, "converter.adc_range=calibrated"), "adc_range needs maximal"),
         (["converter.adc_thresholds=[3,1]"], "adc_thresholds: need each threshold above the one"),

@@ -21,6 +21,7 @@ from tests.bitpim.machines.crossbar_runs import (
     calibrated_scales,
     check_naive,
     machine,
+    prune,
 )
 from tests.naive import crossbar as naive
 
@@ -101,6 +102,14 @@ def test_a_toy_with_a_range_takes_all_kinds_of_ranges(name: str) -> None:
     check_naive(machine(name, *lossy, *calibrated), NETWORK, scales)
 
 
+@pytest.mark.parametrize("model", ["ceiling", "logarithmic"])
+def test_blocks_read_as_whole_windows_keep_the_range_of_their_unit(model: str) -> None:
+    """Patterns of two rows lie in OUs of three; windows of up to nine rows are read at once."""
+    pruned = prune(NETWORK, 3, patterns=[0b1, 0b11, 0b101])
+    lossy = (*SMALL, "geometry.ou_rows=3", f"converter.adc_model={model}", "converter.adc_bits=2")
+    check_naive(machine("pattern_crossbar", *lossy), pruned)
+
+
 def test_settings_schema_and_messages_know_a_toy() -> None:
     model = json_schema("sre")["properties"]["converter"]["properties"]["adc_model"]
     assert model["properties"]["value"]["enum"] == list(adc_models())
@@ -120,6 +129,8 @@ def test_settings_schema_and_messages_know_a_toy() -> None:
             machine("dense_crossbar", *assigned)
     with pytest.raises(ConfigError, match="logarithmic has a range of its own, got full_scale 9"):
         Adc("logarithmic", 3, 9)
+    with pytest.raises(ConfigError, match="calibrate: need a model with a range, got logarithmic"):
+        calibrate(Adc("logarithmic", 3), np.ones(9, np.int64), 0)
 
 
 def test_a_name_belongs_to_one_model() -> None:
