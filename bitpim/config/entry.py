@@ -6,6 +6,7 @@ this module; bitpim's own machines come the same way. Nothing else lists machine
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any, NoReturn
@@ -75,8 +76,9 @@ class MachineEntry:
 
     @property
     def package(self) -> str:
-        """Name of the package that its settings, and so its presets, are from."""
-        return self.settings.__module__.partition(".")[0]
+        """Name of the package that makes it, and so brings its presets; settings may be shared."""
+        made_by = self.make.func if isinstance(self.make, partial) else self.make
+        return made_by.__module__.partition(".")[0]
 
     def _need_source(self, key: str, spec: FieldInfo) -> None:
         if not spec.is_required():

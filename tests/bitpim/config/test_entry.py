@@ -1,5 +1,6 @@
 """The record of a machine: what its settings and folders must be."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from bitpim.config import MachineEntry, Part, Settings, list_presets, toml_files
 from bitpim.errors import ConfigError
+from bitpim.sram.settings import CacheSettings
 from tests.bitpim.config.sample import SAMPLE, SampleSettings
 
 
@@ -15,7 +17,7 @@ def entry(**changed: Any) -> MachineEntry:
     given: dict[str, Any] = {
         "name": "m",
         "settings": SampleSettings,
-        "make": list,
+        "make": lambda settings: settings,
         "prices": "p",
         "wing": "w",
     }
@@ -33,6 +35,10 @@ def test_presets_and_prices_are_bitpims_own_unless_said_otherwise() -> None:
     assert {"neural_cache", "isaac"} <= set(toml_files(own.presets))
     assert {"yu2020", "isaac"} <= set(toml_files(own.price_tables))
     assert (own.package, list_presets(own)) == ("tests", ())
+    for make in (toml_files, partial(toml_files)):
+        assert (entry(make=make).package, entry(settings=CacheSettings).package) == (
+            *("bitpim", "tests"),
+        )
     assert list_presets(SAMPLE) == ("sample", "sample_large")
 
 
