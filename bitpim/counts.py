@@ -23,6 +23,7 @@ SRAM_EVENTS: Final[Mapping[str, str]] = {
     "dram_byte": "one byte from or to DRAM",
     "gather_row": "one row through the block that coalesces inputs",
     "masked_reduction": "one reduction of the lanes that a mask selects",
+    "mac_exec": "one multiply-accumulate of the network, executed in a lane",
 }
 """What compute SRAM and the cache around it count."""
 

@@ -1,6 +1,6 @@
 """The command `bitpim`: its commands, and what becomes of an error.
 
-Exit codes: 0 fine, 1 a bug in bitpim (with traceback), 2 the command line is wrong, 3 bad input (a
+Exit codes: 0 fine, 1 a bug (with traceback), 2 the command line is wrong, 3 bad input (a
 file, a setting, a disk), 4 a mismatch was found, 130 interrupted.
 """
 
@@ -97,9 +97,9 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(_os_line(error), EXIT_BAD_INPUT)
     except MemoryError:
         return _fail("out of memory; a smaller --batch needs less", EXIT_BAD_INPUT)
-    except Exception:
+    except Exception as error:
         traceback.print_exc()
-        return _fail("this is a bug in bitpim; please report the lines above", EXIT_BUG)
+        return _fail(f"this is a bug in {_owner(error)}; please report the lines above", EXIT_BUG)
     if outcome == EXIT_INTERRUPTED:
         return _fail("interrupted", EXIT_INTERRUPTED)
     return outcome if isinstance(outcome, int) else 0
@@ -118,6 +118,16 @@ def _fail(message: str, code: int) -> int:
     line = " ".join(message.split())
     sys.stderr.write(f"bitpim: {line}\n")
     return code
+
+
+def _owner(error: Exception) -> str:
+    """Name the package to which a bug belongs: bitpim, or one that registers a machine."""
+    from bitpim.machines.registry import machine_packages
+
+    frames = traceback.walk_tb(error.__traceback__)
+    packages = [str(f.f_globals.get("__name__", "")).partition(".")[0] for f, _ in frames]
+    known = machine_packages()
+    return next((name for name in reversed(packages) if name in known), "bitpim")
 
 
 def _os_line(error: OSError) -> str:

@@ -7,9 +7,8 @@ what moves and what the CPU computes.
 from collections.abc import Iterator, Sequence
 
 from bitpim.digital.layers import prepare_layer
-from bitpim.errors import ConfigError
 from bitpim.legend import Legend
-from bitpim.machines.machine import FIDELITIES, Codes, LayerRun
+from bitpim.machines.machine import Codes, Fidelity, LayerRun, checked_fidelity
 from bitpim.machines.schedule import run_layers
 from bitpim.sram.layers import BitLayer, prepare_bit_layer
 from bitpim.sram.network_mapping import plan_network
@@ -57,19 +56,15 @@ class CacheMachine:
 
     def prepare(self, trace: Trace, *, fidelity: str = "bit", jobs: int = 1) -> "PreparedCache":
         """Lay out the weights once; `jobs` threads share each batch."""
-        if fidelity not in FIDELITIES:
-            raise ConfigError(f"fidelity: need one of {', '.join(FIDELITIES)}, got {fidelity!r}")
-        if jobs < 1:
-            raise ConfigError(f"jobs: need at least 1, got {jobs}")
-        batch = self.settings.mapping.batch_size
-        return PreparedCache(trace, self.plan(trace), batch, fidelity, jobs)
+        held, batch = checked_fidelity(fidelity, jobs), self.settings.mapping.batch_size
+        return PreparedCache(trace, self.plan(trace), batch, held, jobs)
 
 
 class PreparedCache:
     """A network ready to run, layer by layer, on batches of samples."""
 
     def __init__(
-        self, trace: Trace, plan: CachePlan, batch_multiple: int, fidelity: str, jobs: int
+        self, trace: Trace, plan: CachePlan, batch_multiple: int, fidelity: Fidelity, jobs: int
     ) -> None:
         self.batch_multiple = batch_multiple
         self.plan = plan

@@ -1,7 +1,7 @@
 """The base of all machines on crossbars: settings, a layout, and what they make of a network."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, cast
+from typing import Any
 
 from bitpim.crossbar.adc import Adc, calibrate, models_for_differences
 from bitpim.crossbar.layers import CrossbarLayer
@@ -13,14 +13,13 @@ from bitpim.crossbar.settings import CrossbarSettings, converter_of, geometry_of
 from bitpim.digital.layers import PreparedLayer, prepare_layer
 from bitpim.errors import ConfigError
 from bitpim.legend import Legend
-from bitpim.machines.machine import FIDELITIES, Codes, LayerRun
+from bitpim.machines.machine import Codes, Fidelity, LayerRun, checked_fidelity
 from bitpim.machines.schedule import run_layers
 from bitpim.threads import use_threads
 from bitpim_traces.records import LayerRecord, Quantization, Trace
 
 __all__ = ["CrossbarMachine", "PreparedCrossbars"]
 
-Fidelity = Literal["bit", "integer"]
 PlanCheck = Callable[[Trace, CrossbarPlan], None]
 
 
@@ -76,11 +75,7 @@ class CrossbarMachine:
 
     def prepare(self, trace: Trace, *, fidelity: str = "bit", jobs: int = 1) -> "PreparedCrossbars":
         """Make a network ready to run; `jobs` threads share each batch."""
-        if fidelity not in FIDELITIES:
-            raise ConfigError(f"fidelity: need one of {', '.join(FIDELITIES)}, got {fidelity!r}")
-        if jobs < 1:
-            raise ConfigError(f"jobs: need at least 1, got {jobs}")
-        return PreparedCrossbars(self, trace, cast(Fidelity, fidelity), jobs)
+        return PreparedCrossbars(self, trace, checked_fidelity(fidelity, jobs), jobs)
 
     @property
     def legend(self) -> Legend:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from bitpim.errors import ConfigError
 from bitpim.legend import Legend
 from bitpim.placement import Placements
 from bitpim_traces.records import Trace
@@ -15,15 +16,35 @@ __all__ = [
     "FIDELITIES",
     "MEMBERS",
     "Codes",
+    "Fidelity",
     "LayerRun",
     "Machine",
     "NetworkPlan",
     "PhaseCounts",
     "PreparedNetwork",
+    "checked_fidelity",
 ]
 
 FIDELITIES = ("bit", "integer")
 """`bit` executes every array step on packed bits; `integer` does exact arithmetic."""
+
+Fidelity = Literal["bit", "integer"]
+
+
+def checked_fidelity(fidelity: str, jobs: int) -> Fidelity:
+    """Return the fidelity that a network is prepared for.
+
+    Raises
+    ------
+    ConfigError
+        It is none of `FIDELITIES`, or there are no threads to run on.
+    """
+    if fidelity not in FIDELITIES:
+        raise ConfigError(f"fidelity: need one of {', '.join(FIDELITIES)}, got {fidelity!r}")
+    if jobs < 1:
+        raise ConfigError(f"jobs: need at least 1, got {jobs}")
+    return cast(Fidelity, fidelity)
+
 
 Codes = npt.NDArray[np.integer[Any]]
 PhaseCounts = Mapping[str, Mapping[str, int]]

@@ -8,6 +8,7 @@ A package registers a machine in its pyproject.toml, and bitpim does the same:
 What is wrong with one machine is said when that machine is asked for, and leaves the others alone.
 """
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
@@ -31,6 +32,7 @@ __all__ = [
     "load_preset",
     "machine_names",
     "machine_of_preset",
+    "machine_packages",
     "make_machine",
     "parse_preset",
     "prices_for_result",
@@ -53,6 +55,12 @@ def _registered() -> dict[str, tuple[metadata.EntryPoint, ...]]:
 def machine_names() -> tuple[str, ...]:
     """Return the names of all registered machines, sorted."""
     return tuple(_registered())
+
+
+def machine_packages() -> frozenset[str]:
+    """Return the top-level packages that register machines."""
+    points = (point for points in _registered().values() for point in points)
+    return frozenset(map(_top_level, points))
 
 
 @cache
@@ -113,7 +121,12 @@ def _first_line(error: BaseException) -> str:
 
 
 def _package(point: metadata.EntryPoint) -> str:
-    return point.dist.name if point.dist is not None else point.module.partition(".")[0]
+    return point.dist.name if point.dist is not None else _top_level(point)
+
+
+def _top_level(point: metadata.EntryPoint) -> str:
+    """Return the package that a registration names, which may be misspelt."""
+    return re.split(r"[.:\s]", point.value.strip(), maxsplit=1)[0]
 
 
 def list_presets(machine: str | None = None) -> tuple[str, ...]:

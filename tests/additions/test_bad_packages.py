@@ -23,6 +23,7 @@ from pathlib import Path
 from pydantic import Field
 
 from bitpim.config import MachineEntry, Part, Settings
+from bitpim.legend import Legend
 
 
 class SizeSettings(Part):
@@ -48,6 +49,15 @@ class Unread(Misnamed):
     """Has no legend."""
 
     name = "NAME"
+
+
+class Failing(Misnamed):
+    """Has a bug."""
+
+    name, legend = "NAME", Legend()
+
+    def plan(self, trace):
+        return 1 // 0
 
 
 ENTRY = MachineEntry(
@@ -95,6 +105,7 @@ MODULES: dict[str, tuple[str, str, str]] = {
     "late": (MAKE, "lambda settings: __import__('no_such_library')", ""),
     "misnamed": (MAKE, "lambda settings: Misnamed()", ""),
     "unread": (MAKE, "lambda settings: Unread()", ""),
+    "failing": (MAKE, "lambda settings: Failing()", ""),
 }
 PRESETS: dict[str, tuple[str, str, str]] = {
     "sourceless": (
@@ -163,6 +174,13 @@ def test_what_makes_no_machine_is_said_before_it_runs(place: Path, tmp_path: Pat
     one_line(late, "package pkg_late: ", f"{IMPORT}ModuleNotFoundError: No module named", REMEDY)
     one_line(misnamed, "package pkg_misnamed: need a machine of that name, got one of 'sre'")
     one_line(unread, "package pkg_unread: need a bitpim.legend.Legend as its legend, got NoneType")
+
+
+def test_a_bug_of_a_package_is_not_called_one_of_bitpim(place: Path, tmp_path: Path) -> None:
+    write_trace(small_trace(3), tmp_path / "net.h5")
+    [ended] = run_commands([["plan", tmp_path / "net.h5", "-m", "failing"]], place)
+    assert (ended.code, "ZeroDivisionError" in ended.err) == (1, True)
+    assert ended.err.splitlines()[-1].startswith("bitpim: this is a bug in pkg_failing; please")
 
 
 def test_two_packages_of_one_machine_are_both_named(place: Path) -> None:
