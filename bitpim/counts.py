@@ -4,11 +4,12 @@ Source: the events Neural Cache and its successors charge.
 """
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from bitpim.errors import AccumulatorError, ConfigError
 
-__all__ = ["CROSSBAR_EVENTS", "EVENTS", "SRAM_EVENTS", "Counts"]
+__all__ = ["CROSSBAR_EVENTS", "EVENTS", "SRAM_EVENTS", "Counts", "define_events"]
 
 SRAM_EVENTS: Final[Mapping[str, str]] = {
     "cycles": "array cycles in lock step, whatever the number of arrays: time, not work",
@@ -45,10 +46,34 @@ CROSSBAR_EVENTS: Final[Mapping[str, str]] = {
 }
 """What crossbars and their converters count."""
 
-EVENTS: Final[Mapping[str, str]] = {**SRAM_EVENTS, **CROSSBAR_EVENTS}
+_EVENTS: dict[str, str] = {**SRAM_EVENTS, **CROSSBAR_EVENTS}
+
+EVENTS: Final[Mapping[str, str]] = MappingProxyType(_EVENTS)
 """Every event an array may count, and what one of it is."""
 
 _LIMIT = 2**63
+
+
+def define_events(events: Mapping[str, str]) -> None:
+    """Let arrays of another kind count their own events; each with what one of it is.
+
+    Raises
+    ------
+    ConfigError
+        A name is no word that may be counted by, or means something else already.
+    """
+    for name, meaning in events.items():
+        if not name.isidentifier() or not meaning:
+            raise ConfigError(
+                f"event {name!r}: need a word of letters, digits and _, and what one of it is, got "
+                f"{meaning!r}"
+            )
+        if _EVENTS.get(name, meaning) != meaning:
+            raise ConfigError(
+                f"event {name!r}: means {_EVENTS[name]!r} already, got {meaning!r}; choose another "
+                "name"
+            )
+    _EVENTS.update(events)
 
 
 class Counts(Mapping[str, int]):
@@ -70,7 +95,8 @@ class Counts(Mapping[str, int]):
         for event, count in by_event.items():
             if event not in EVENTS:
                 raise ConfigError(
-                    f"Counts: need one of {', '.join(EVENTS)}, got {event!r}; add it to EVENTS"
+                    f"Counts: need one of {', '.join(EVENTS)}, got {event!r}; name it with "
+                    "define_events"
                 )
             if count < 0:
                 raise ConfigError(f"Counts: {event} needs a count >= 0, got {count}")

@@ -1,6 +1,8 @@
+import re
+
 import pytest
 
-from bitpim.counts import EVENTS, Counts
+from bitpim.counts import EVENTS, Counts, define_events
 from bitpim.errors import AccumulatorError, ConfigError
 
 
@@ -32,3 +34,25 @@ def test_wrong_counts_are_refused() -> None:
         Counts(cycles=2**62) * 2
     with pytest.raises(TypeError):
         Counts() * 1.5  # type: ignore[operator]
+
+
+def test_arrays_of_another_kind_count_their_own_events() -> None:
+    define_events({"toy_spin": "one turn of a toy"})
+    define_events({"toy_spin": "one turn of a toy"})  # a module may be loaded again
+    assert EVENTS["toy_spin"] == "one turn of a toy"
+    assert (Counts(toy_spin=2) + Counts(toy_spin=1)).as_dict() == {"toy_spin": 3}
+
+
+@pytest.mark.parametrize(
+    ("name", "meaning", "words"),
+    [
+        ("tag_load", "another thing", "means 'a compute cycle that loads the tag latch' already"),
+        ("tag load", "two words", "need a word of letters, digits and _"),
+        ("toy_turn", "", "and what one of it is, got ''"),
+    ],
+)
+def test_an_event_has_one_meaning(name: str, meaning: str, words: str) -> None:
+    known = dict(EVENTS)
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        define_events({"toy_hop": "one hop", name: meaning})
+    assert dict(EVENTS) == known

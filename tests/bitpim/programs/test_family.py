@@ -5,7 +5,7 @@ one with latches, a predicate and steps that no other family has.
 """
 
 import re
-from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitpim import counts, programs
-from bitpim.counts import Counts
+from bitpim import programs
+from bitpim.counts import Counts, define_events
 from bitpim.errors import ConfigError, ProgramError
 from bitpim.programs.assembler import Assembler
 from bitpim.programs.family import FAMILIES, check_step
@@ -61,12 +61,7 @@ N_ROWS = 5
 WHOLE = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
-@pytest.fixture(autouse=True)
-def _magic_events(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Name the events that no array of bitpim has."""
-    more = {"magic_cycle": "a step of the toy", "magic_init": "a row set"}
-    monkeypatch.setattr(counts, "EVENTS", {**counts.EVENTS, **more})
-    yield
+define_events({"magic_cycle": "a step of the toy", "magic_init": "a row set"})
 
 
 def assembled(family: Family, seed: int, n_steps: int) -> Program:
@@ -298,7 +293,7 @@ def test_an_array_checks_every_latch_a_program_counts_on(latch: str) -> None:
         array.run(trusting)
 
 
-def test_an_event_nobody_named_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    with pytest.raises(ConfigError, match="got 'magic_init'; add it to EVENTS"):
-        xnor()
+def test_an_event_nobody_named_is_refused() -> None:
+    nameless = replace(MAGIC, step_event="nameless_cycle")
+    with pytest.raises(ConfigError, match="got 'nameless_cycle'; name it with define_events"):
+        Assembler("nothing", family=nameless).build()
