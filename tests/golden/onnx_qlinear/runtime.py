@@ -57,9 +57,13 @@ def _run(node: onnx.NodeProto, feeds: dict[str, Array], constants: dict[str, Arr
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    # Without it, processors that lack VNNI multiply u8 by s8 in saturating 16-bit pairs.
-    options.add_session_config_entry("session.x64quantprecision", "1")
+    levels = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_DISABLE_ALL
+    if feeds["x0"].dtype == np.uint8:
+        # Processors that lack VNNI multiply u8 by s8 in saturating 16-bit pairs. With this entry
+        # weights become u8 first; it is an optimization, so it needs these to be enabled.
+        options.add_session_config_entry("session.x64quantprecision", "1")
+        options.graph_optimization_level = levels.ORT_ENABLE_EXTENDED
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
