@@ -16,7 +16,7 @@ import numpy.typing as npt
 from numba import types
 from numba.extending import models, register_model
 
-from bitpim_kernels.ir import Lanes, address, instead_of
+from bitpim_kernels.ir import Lanes, address, instead_of, operator_of
 
 __all__ = [
     "CHUNK_WORDS",
@@ -89,17 +89,17 @@ class _ChunkModel(models.PrimitiveModel):  # type: ignore[misc]
         super().__init__(data_models, numba_type, _lanes().vector)
 
 
-@instead_of(operator.and_, ChunkType, ChunkType)
+@operator_of(operator.and_, ChunkType, ChunkType)
 def _and(x: Any, y: Any) -> Any:
     return _binary(x, y, lambda context, b, x, y: b.and_(x, y))
 
 
-@instead_of(operator.or_, ChunkType, ChunkType)
+@operator_of(operator.or_, ChunkType, ChunkType)
 def _or(x: Any, y: Any) -> Any:
     return _binary(x, y, lambda context, b, x, y: b.or_(x, y))
 
 
-@instead_of(operator.xor, ChunkType, ChunkType)
+@operator_of(operator.xor, ChunkType, ChunkType)
 def _xor(x: Any, y: Any) -> Any:
     return _binary(x, y, lambda context, b, x, y: b.xor(x, y))
 
@@ -108,7 +108,7 @@ def _binary(x: Any, y: Any, emit: Any) -> Any:
     return (_CHUNK(_CHUNK, _CHUNK), emit) if x == y == _CHUNK else None
 
 
-@instead_of(operator.invert, ChunkType)
+@operator_of(operator.invert, ChunkType)
 def _invert(x: Any) -> Any:
     if x != _CHUNK:
         return None

@@ -6,13 +6,13 @@ what the compiler puts in its place; `Lanes` and the functions here emit it.
 """
 
 from collections.abc import Callable
-from inspect import signature as parameters_of
+from inspect import Parameter, Signature, signature
 from typing import Any, TypeVar
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import lower_builtin, type_callable
+from numba.extending import intrinsic, lower_builtin, overload, type_callable
 
 __all__ = [
     "I64",
@@ -22,6 +22,7 @@ __all__ = [
     "index_or_last",
     "instead_of",
     "is_contiguous",
+    "operator_of",
     "shape_of",
 ]
 
@@ -32,30 +33,58 @@ _I32 = ir.IntType(32)  # LLVM counts lanes in 32 bits
 Rule = TypeVar("Rule", bound=Callable[..., Any])
 
 
-def instead_of(function: Callable[..., Any], *kinds: Any) -> Callable[[Rule], Rule]:
+def instead_of(function: Callable[..., Any]) -> Callable[[Rule], Rule]:
     """Let compiled kernels do what a rule emits in the place of a Python function.
 
     The rule is called with the Numba types of the arguments. It returns the signature and a
     function of Numba's context, an LLVM builder and the arguments, which emits the result; or None
-    where it has nothing for such types. `kinds` are the classes of the types, for a function that
-    has other forms beside.
+    where it has nothing for such types.
     """
+    names = list(signature(function).parameters)
 
     def decorate(rule: Rule) -> Rule:
-        def typed(*args: Any) -> Any:
-            found = rule(*args)
-            return None if found is None else found[0]
+        def form(typing_context: Any, *kinds: Any) -> Any:
+            found = rule(*kinds)
+            return None if found is None else (found[0], _emitter(rule))
 
-        def emitted(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            result = rule(*signature.args)[1](context, builder, *args)
-            return context.get_dummy_value() if result is None else result
-
-        typed.pysig = parameters_of(function)  # type: ignore[attr-defined]
-        type_callable(function)(lambda context: typed)
-        lower_builtin(function, *(kinds or (types.VarArg(types.Any),)))(emitted)
+        parameters = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in ("_", *names)]
+        form.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+        form.__name__ = function.__name__
+        # Numba takes parameters from the text of a function
+        listed = ", ".join(names)
+        scope = {"emitted": intrinsic(form), "rule": rule}
+        scope["call"] = eval(f"lambda {listed}: emitted({listed})", scope)  # noqa: S307
+        typed = eval(f"lambda {listed}: call if rule({listed}) else None", scope)  # noqa: S307
+        overload(function, strict=False)(typed)
         return rule
 
     return decorate
+
+
+def operator_of(operation: Callable[..., Any], *classes: type) -> Callable[[Rule], Rule]:
+    """Give operands of some classes of Numba types an operator; the rule is as in `instead_of`."""
+
+    def decorate(rule: Rule) -> Rule:
+        def typed(*kinds: Any) -> Any:
+            found = rule(*kinds)
+            return None if found is None else found[0]
+
+        typed.pysig = signature(operation)  # type: ignore[attr-defined]
+        type_callable(operation)(lambda context: typed)
+        lower_builtin(operation, *classes)(_emitter(rule))
+        return rule
+
+    return decorate
+
+
+def _emitter(rule: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what emits a rule's result, in the form Numba calls it."""
+
+    def emit(context: Any, builder: Any, kinds: Any, args: Any) -> Any:
+        result = rule(*kinds.args)[1](context, builder, *args)
+        return context.get_dummy_value() if result is None else result
+
+    return emit
 
 
 def is_contiguous(*arrays: Any) -> bool:
