@@ -5,7 +5,7 @@ at one output position) are summed by a tree. Linear layers are convolutions of 
 Source: Neural Cache, ISCA 2018; splitting, packing and power-of-two padding as preset keys.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +58,8 @@ class LaneLayout:
     """Which entry of its window every tap of every lane of one convolution multiplies.
 
     `source[lane, tap]` is channel * R*S + position within the window, or -1 where the tap is
-    empty. `n_lanes` is what a convolution occupies; the last `n_lanes - n_used` are idle.
+    empty. `n_lanes` is what a convolution occupies; the last `n_lanes - n_used` are idle. `entries`
+    are those of the window that have a tap, ascending.
 
     Raises
     ------
@@ -69,9 +70,11 @@ class LaneLayout:
 
     source: npt.NDArray[np.int64]
     n_lanes: int
+    entries: npt.NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
         held = self.source[self.source >= 0]
+        object.__setattr__(self, "entries", np.unique(held))  # once: counts ask often
         if self.entries.size < held.size:
             raise LayoutError("lanes: need each entry of a window in one tap, got some in several")
         if not 1 << self.n_levels < 2 * self.n_used <= 2 * self.n_lanes:
@@ -94,11 +97,6 @@ class LaneLayout:
     def n_levels(self) -> int:
         """Steps of the reduction tree."""
         return (self.n_lanes - 1).bit_length()
-
-    @property
-    def entries(self) -> npt.NDArray[np.int64]:
-        """The entries of a window that have a tap, ascending."""
-        return np.unique(self.source[self.source >= 0])
 
 
 def lay_lanes(
