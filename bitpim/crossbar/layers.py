@@ -8,11 +8,12 @@ import numpy.typing as npt
 
 from bitpim.crossbar.layout import CrossbarMatrix
 from bitpim.crossbar.pieces import ReadCounts
-from bitpim.digital.requantize import RequantizeSteps, code_dtype, raise_if_outside, steps_of
+from bitpim.digital.requantize import RequantizeSteps, raise_if_outside, steps_of
 from bitpim.digital.windows import window_of
 from bitpim.threads import share_out
 from bitpim_kernels.requantize import requantize_rows
 from bitpim_kernels.windows import gather_rows
+from bitpim_traces.numbers.affine import code_dtype
 from bitpim_traces.records import LayerRecord, Quantization
 
 __all__ = ["CrossbarLayer"]

@@ -13,19 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.digital.additions import prepare_add
-from bitpim.digital.requantize import (
-    code_dtype,
-    code_table,
-    layer_fault,
-    mode_of,
-    raise_if_outside,
-    steps_of,
-)
+from bitpim.digital.requantize import code_table, layer_fault, mode_of, raise_if_outside, steps_of
 from bitpim.digital.weighted import prepare_weighted
 from bitpim.digital.windows import window_counts, window_of
 from bitpim.errors import AccumulatorError
 from bitpim.threads import share_out
 from bitpim_kernels.integer import average_windows, look_up, maximum_windows
+from bitpim_traces.numbers.affine import code_dtype
 from bitpim_traces.records import Geometry, LayerRecord, Quantization
 
 __all__ = ["PreparedLayer", "prepare_layer"]

@@ -9,11 +9,11 @@ import numpy.typing as npt
 from bitpim.digital.modes import MODES, Mode
 from bitpim.errors import AccumulatorError, TraceDataError
 from bitpim_kernels.requantize import Steps, requantize_channels
+from bitpim_traces.numbers.affine import code_dtype
 from bitpim_traces.records import LayerRecord, Quantization, Requantize
 
 __all__ = [
     "RequantizeSteps",
-    "code_dtype",
     "code_table",
     "layer_fault",
     "mode_of",
@@ -31,12 +31,6 @@ class RequantizeSteps:
 
     kernel_steps: Steps
     check: bool
-
-
-def code_dtype(quantization: Quantization) -> np.dtype[Any]:
-    """Return the dtype that holds codes of this quantization in memory."""
-    width = 8 if quantization.bits <= 8 else 16
-    return np.dtype(f"{'int' if quantization.signed else 'uint'}{width}")
 
 
 def layer_fault(layer: LayerRecord, text: str) -> TraceDataError:

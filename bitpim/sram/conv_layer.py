@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitpim.digital.requantize import code_dtype, steps_of
+from bitpim.digital.requantize import steps_of
 from bitpim.digital.windows import window_of
 from bitpim.errors import LayoutError
 from bitpim.programs.program import Field
@@ -19,6 +19,7 @@ from bitpim.sram.filter_groups import FilterGroup, LaneSums
 from bitpim.sram.weighted_layer import WeightedLayer
 from bitpim.threads import run_all, thread_limit
 from bitpim_kernels.windows import Window
+from bitpim_traces.numbers.affine import code_dtype
 from bitpim_traces.records import LayerRecord, Quantization
 
 __all__ = ["ConvLayer"]

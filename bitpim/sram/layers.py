@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.digital.layers import prepare_layer
-from bitpim.digital.requantize import code_dtype
 from bitpim.digital.windows import window_counts, window_of
 from bitpim.sram.conv_layer import ConvLayer
 from bitpim.sram.conv_plan import ConvPlan
@@ -19,6 +18,7 @@ from bitpim.sram.plan import LayerPlan
 from bitpim.threads import run_all
 from bitpim_kernels.layout import to_planes
 from bitpim_kernels.windows import gather_window
+from bitpim_traces.numbers.affine import code_dtype
 from bitpim_traces.records import LayerRecord, Quantization
 
 __all__ = ["BitLayer", "prepare_bit_layer"]
