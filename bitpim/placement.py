@@ -131,11 +131,6 @@ class Placements:
         return int(self.heights @ self.widths)
 
     @property
-    def occupied_cells(self) -> int:
-        """Cells that hold a part of a weight, or are left empty beside one as padding."""
-        return int(self.heights @ (self.widths + self.padding))
-
-    @property
     def utilization(self) -> float:
         """Used cells over the cells of all crossbars in use."""
         cells = self.n_crossbars * self.geometry.rows * self.geometry.columns

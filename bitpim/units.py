@@ -1,7 +1,6 @@
 """Units: the few conversions between what is counted, what is priced and what is printed."""
 
 __all__ = [
-    "BITS_PER_BYTE",
     "HZ_PER_GHZ",
     "PJ_PER_J",
     "cycles_to_s",
@@ -10,7 +9,6 @@ __all__ = [
     "with_prefix",
 ]
 
-BITS_PER_BYTE = 8
 PJ_PER_J = 10**12
 HZ_PER_GHZ = 10**9
 _PREFIXES = (

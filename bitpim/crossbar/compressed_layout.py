@@ -26,7 +26,6 @@ from bitpim.crossbar.number_coding import NumberCoding, WeightMatrix
 from bitpim.crossbar.pieces import ReadPieces
 from bitpim.crossbar.ragged import edges_of, places_in, ranges
 from bitpim.crossbar.segments import Segments
-from bitpim.errors import ConfigError
 from bitpim.placement import Placements
 from bitpim_traces.records import LayerRecord
 
@@ -137,28 +136,6 @@ class CompressedMapping:
         sources = np.arange(len(self.groups))
         cells = heights * widths
         return ReadPieces(sources, segments.crossbars, reads, heights, reads * widths, cells)
-
-    def delta_index_bits(self, delta_bits: int) -> int:
-        """Return the bits when only the distance to the group's last kept row is stored.
-
-        An entry counts the rows skipped, 0 to 2^delta_bits - 2; the highest one says that so many
-        rows are skipped and no row follows yet.
-
-        Raises
-        ------
-        ConfigError
-            An entry is not of 1 to 32 bits.
-        """
-        if not 1 <= delta_bits <= 32:
-            raise ConfigError(f"delta index: need entries of 1 to 32 bits, got {delta_bits}")
-        order = np.lexsort((self.first_rows, self.groups))
-        heights, starts = self.segments.heights[order], self.segments.row_edges[:-1][order]
-        rows = self.segments.rows[ranges(starts, heights)]
-        group = np.repeat(self.groups[order], heights)
-        last = np.concatenate([[-1], rows[:-1]])
-        last[1:][group[1:] != group[:-1]] = -1
-        escapes = (rows - last - 1) // ((1 << delta_bits) - 1)
-        return int(delta_bits * (len(rows) + escapes.sum()))
 
     def placements(self) -> Placements:
         """Return where each segment lies; labels and blocks are column groups."""

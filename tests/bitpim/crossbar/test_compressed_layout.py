@@ -1,6 +1,5 @@
 import numpy as np
 import numpy.typing as npt
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,7 +7,6 @@ from bitpim.crossbar.array import CrossbarGeometry
 from bitpim.crossbar.compressed_layout import ColumnOrder, CompressedMapping, compress_rows
 from bitpim.crossbar.dense_layout import DenseMapping
 from bitpim.crossbar.encodings import encode_weights
-from bitpim.errors import ConfigError
 from tests.naive.crossbar_mapping import place_cells, unit_reads
 
 Ints = npt.NDArray[np.int64]
@@ -100,32 +98,11 @@ def test_orders_of_columns() -> None:
     assert by_slice.segments.rows.tolist() == [0, 1, 1, 1]
 
 
-def naive_delta_bits(cells: npt.NDArray[np.int16], n_bits: int) -> int:
-    """Entries of one group of columns, one after the other."""
-    n_entries, skipped = 0, 0
-    for row in cells:
-        if not row.any():
-            skipped += 1
-            continue
-        while skipped > (1 << n_bits) - 2:
-            skipped -= (1 << n_bits) - 1
-            n_entries += 1
-        n_entries, skipped = n_entries + 1, 0
-    return n_entries * n_bits
-
-
-@given(matrices(), st.integers(1, 4))
-def test_index_bits(matrix: tuple[Ints, CrossbarGeometry], n_bits: int) -> None:
+@given(matrices())
+def test_index_bits(matrix: tuple[Ints, CrossbarGeometry]) -> None:
     weights, geometry = matrix
     rows, cells = compressed(weights, geometry, True, "bit_slice")
     step = geometry.unit_columns
     groups = [cells[:, at : at + step] for at in range(0, cells.shape[1], step)]
     n_kept = sum(int(group.any(axis=1).sum()) for group in groups)
     assert rows.index_bits == n_kept * (len(cells) - 1).bit_length()
-    assert rows.delta_index_bits(n_bits) == sum(naive_delta_bits(g, n_bits) for g in groups)
-
-
-def test_a_delta_needs_a_bit() -> None:
-    rows, _ = compressed(sparse(0, 5, 3, 0.5), CrossbarGeometry(4, 4, 2, 2, 2), True, "weight")
-    with pytest.raises(ConfigError, match="1 to 32 bits, got 0"):
-        rows.delta_index_bits(0)
