@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 
 from bitpim.digital.layers import prepare_layer
+from bitpim.threads import thread_limit
 from bitpim_traces.records import Geometry, LayerRecord, Quantization, Requantize, TensorRecord
 
 torch = pytest.importorskip("torch", reason="the twin is PyTorch; install bitpim[torch]")
@@ -65,7 +65,7 @@ def test_convolution(ratio: Ratio, channels: int, size: int, mode: str) -> None:
     assert layer.weight is not None
     weight = torch.from_numpy(layer.weight.read().astype(np.float32))
     reals = torch.from_numpy(np.ascontiguousarray(codes).astype(np.float32))
-    torch.set_num_threads(numba.get_num_threads())
+    torch.set_num_threads(thread_limit())
 
     def twin() -> object:
         with torch.inference_mode():

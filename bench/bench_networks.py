@@ -4,11 +4,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numba
 import pytest
 
 from bitpim.machines.machine import Machine
 from bitpim.machines.registry import make_machine
+from bitpim.threads import thread_limit, use_threads
 from bitpim_traces.records import Trace
 from bitpim_traces.synthetic import synthetic_network
 
@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch", reason="the twin is PyTorch; install bitpim
 Ratio = Callable[[str, Callable[[], object], Callable[[], object]], float]
 
 N_BIT_IMAGES, N_INTEGER_IMAGES = 32, 256
-N_THREADS = sorted({1, numba.config.NUMBA_NUM_THREADS}, reverse=True)
+N_THREADS = sorted({1, thread_limit()}, reverse=True)
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +40,10 @@ def n_threads(request: pytest.FixtureRequest) -> Iterator[int]:
     """Threads for both sides."""
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
-    numba.set_num_threads(request.param)
+    use_threads(request.param)
     yield request.param
     torch.set_num_threads(before)
-    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    use_threads(N_THREADS[0])
 
 
 def both(

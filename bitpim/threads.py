@@ -1,25 +1,40 @@
-"""Work shared over threads; the kernels below release the GIL."""
+"""Work shared over threads; the kernels below release the GIL.
+
+Threads are plain ones. No kernel is parallel by itself, so Numba never starts threads of its own:
+its OpenMP layer spins where cores are taken, and a lock that it shares with forked processes stays
+locked for ever where one of them is killed.
+"""
 
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
-from threading import Lock
+from threading import Lock, local
 
 import numba
 
 __all__ = ["run_all", "share_out", "thread_limit", "use_threads"]
 
 
+class _Limit(local):
+    """Over how many threads each thread may share its work; all there are, unless it was told."""
+
+    def __init__(self) -> None:
+        self.n = int(numba.config.NUMBA_NUM_THREADS)
+
+
+_limit = _Limit()
+
+
 def use_threads(n: int) -> None:
-    """Let the calling thread share its work over up to n, as far as Numba was given them."""
-    numba.set_num_threads(max(1, min(n, numba.config.NUMBA_NUM_THREADS)))
+    """Let the calling thread share its work over up to n, no more than NUMBA_NUM_THREADS."""
+    _limit.n = max(1, min(n, int(numba.config.NUMBA_NUM_THREADS)))
 
 
 def thread_limit() -> int:
     """Return over how many threads the calling thread may share its work."""
-    return int(numba.get_num_threads())
+    return _limit.n
 
 
 @cache

@@ -1,5 +1,7 @@
 """Work shared over threads: all of it, once, on no more threads than allowed."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -112,3 +114,20 @@ def test_a_job_may_share_out_work_of_its_own() -> None:
 
     run_all(partial(job, i) for i in range(4))
     assert (seen == 1).all()
+
+
+def test_no_thread_of_numba_is_started() -> None:
+    """Its threads spin beside ours, and its lock outlives a forked process that is killed."""
+    code = (
+        "import numpy as np\n"
+        "from numba.np.ufunc import parallel\n"
+        "from bitpim.machines.registry import make_machine\n"
+        "from bitpim_traces.synthetic import synthetic_network\n"
+        "trace = synthetic_network('tiny')\n"
+        "for name in ('neural_cache', 'sre'):\n"
+        "    for fidelity in ('bit', 'integer'):\n"
+        "        prepared = make_machine(name).prepare(trace, fidelity=fidelity, jobs=2)\n"
+        "        list(prepared.run_batch(trace.samples.codes.read(0, 1)))\n"
+        "assert not parallel._is_initialized\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
