@@ -13,7 +13,6 @@ the write-back sources an assumed superset).
 from bitpim_kernels.family import ALWAYS, N_FIELDS, NO_ROW, Family, Latch, Opcode, Predicate
 
 __all__ = ["ALWAYS", "CARRY", "IF_TAG", "NO_ROW", "N_FIELDS", "SRAM", "TAG"]
-# and every opcode by its mnemonic
 
 CARRY, TAG = "C", "T"
 IF_TAG = 1  # write only where T
@@ -71,3 +70,5 @@ SRAM = Family(
     predicates=(Predicate(IF_TAG, "IF_TAG", where=TAG),),
     opcodes=tuple(_records),
 )
+
+__all__ += [opcode.mnemonic for opcode in SRAM.opcodes]  # each is a name above
