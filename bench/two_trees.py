@@ -35,18 +35,21 @@ print(json.dumps({name: tomllib.loads(text)["preset"]["machine"] for name, text 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """An installed bitpim, by the interpreter that finds it."""
+    """An installed bitpim, by the interpreter that finds it.
+
+    What lies in the folder we stand in is not looked at (-P), as that is a bitpim, too.
+    """
 
     python: str
 
     def run(self, *arguments: str) -> Run:
         """Run a command of it."""
-        return measure([self.python, "-m", "bitpim", *arguments], places=())
+        return measure([self.python, "-P", "-m", "bitpim", *arguments], places=())
 
     def presets(self) -> dict[str, str]:
         """Return its packaged presets, each with its machine."""
         done = subprocess.run(
-            [self.python, "-c", _LIST_PRESETS], capture_output=True, text=True, check=False
+            [self.python, "-P", "-c", _LIST_PRESETS], capture_output=True, text=True, check=False
         )
         if done.returncode:
             raise RuntimeError(f"{self.python}: has no bitpim that can be asked: {done.stderr}")

@@ -81,3 +81,13 @@ def test_presets_are_those_installed() -> None:
     assert presets["neural_cache_mve"] == "neural_cache"
     with pytest.raises(RuntimeError, match="has no bitpim"):
         Version("/bin/false").presets()
+
+
+def test_a_bitpim_in_the_folder_we_stand_in_is_not_the_one_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bitpim").mkdir()
+    (tmp_path / "bitpim" / "__init__.py").write_text("raise SystemExit(9)")
+    monkeypatch.chdir(tmp_path)
+    assert Version(sys.executable).run("--version").exit_code == 0
+    assert "isaac" in Version(sys.executable).presets()
