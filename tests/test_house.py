@@ -5,6 +5,7 @@ import importlib
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -283,9 +284,17 @@ def test_import_contracts_hold() -> None:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
 
 
+def test_the_contract_of_machines_names_every_machine() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    points = project["project"]["entry-points"]["bitpim.machines"]
+    contracts = project["tool"]["importlinter"]["contracts"]
+    independent = next(c["modules"] for c in contracts if c["name"].startswith("A machine knows"))
+    assert sorted(independent) == sorted(value.partition(":")[0] for value in points.values())
+    assert all(name == value.partition(":")[0].rpartition(".")[2] for name, value in points.items())
+
+
 NAMING = {
     "result_version_1_0.py": "what readers of old results knew of phases, kept for them alone",
-    "program.py": "the programs are those of one kind of array, and their steps its events",
 }
 ABOVE_MACHINES = [
     path

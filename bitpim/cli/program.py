@@ -1,6 +1,7 @@
 """`bitpim program`: the micro-programs of the arrays, step by step."""
 
 import json as json_text
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -114,11 +115,22 @@ def list_programs(
     if json:
         typer.echo(json_text.dumps(found))
         return
-    typer.echo(f"{'program':<28}{'cycles':>8}{'rows':>6}{'tag loads':>11}")
+    typer.echo("\n".join(_table(found)))
+
+
+def _table(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line a program, with a column for each event that some count and not others."""
+    counted = [row["counts"] for row in found if "counts" in row]
+    events = list(dict.fromkeys(event for counts in counted for event in counts))
+    events = [e for e in events if any(counts.get(e) != counts["cycles"] for counts in counted)]
+    heads = {event: event.replace("_", " ") + "s" for event in events}
+    lines = [
+        f"{'program':<28}{'cycles':>8}{'rows':>6}" + "".join(f"{h:>15}" for h in heads.values())
+    ]
     for row in found:
-        counts = row.get("counts")
-        if isinstance(counts, dict):
-            loads = counts.get("tag_load", 0)
-            typer.echo(f"{row['name']:<28}{row['cycles']:>8}{row['rows']:>6}{loads:>11}")
-        else:
-            typer.echo(f"{row['name']:<28}       -  {row['error']}")
+        if "error" in row:
+            lines.append(f"{row['name']:<28}{'-':>8}  {row['error']}")
+            continue
+        cells = "".join(f"{row['counts'].get(event, 0):>15}" for event in events)
+        lines.append(f"{row['name']:<28}{row['cycles']:>8}{row['rows']:>6}{cells}")
+    return lines

@@ -6,7 +6,7 @@ its own, whose factor is negative.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from bitpim.errors import ConfigError, MappingError
 __all__ = [
     "ENCODINGS",
     "Digit",
+    "Encoding",
     "StoredWeights",
     "columns_per_weight",
     "digits_of",
@@ -25,13 +26,10 @@ __all__ = [
 Ints = npt.NDArray[np.int64]
 Levels = npt.NDArray[np.int16]
 
-ENCODINGS: Final = (
-    "offset",
-    "differential",
-    "differential_paired",
-    "twos_complement",
-    "column_flip",
-)
+Encoding = Literal[
+    "offset", "differential", "differential_paired", "twos_complement", "column_flip"
+]
+ENCODINGS: Final[tuple[str, ...]] = get_args(Encoding)
 """offset: w + 2^(n-1) in the cells, 2^(n-1) times the inputs' sum subtracted digitally (ISAAC).
 differential: positive and negative magnitudes in columns of their own, both converted (PRIME).
 differential_paired: the same in pairs of bitlines whose currents are subtracted before conversion.

@@ -11,6 +11,7 @@ from bitpim.crossbar.adc.code_table import levels_of, thresholds_of
 from bitpim.crossbar.array import CrossbarGeometry
 from bitpim.crossbar.dense_layout import RowBlocks
 from bitpim.crossbar.dense_matrix import Skip
+from bitpim.crossbar.encodings import Encoding
 
 __all__ = [
     "ConverterSettings",
@@ -192,9 +193,7 @@ class NumberSettings(Part):
     input_bits: InputBits = Field(
         description='bits of an input that are driven; "trace" takes those of its code'
     )
-    encoding: Literal[
-        "offset", "differential", "differential_paired", "twos_complement", "column_flip"
-    ] = Field(description="how unsigned cells hold signed weights")
+    encoding: Encoding = Field(description="how unsigned cells hold signed weights")
     overflow: Literal["error", "saturate"] = Field(
         description="what a sum beyond the layer's declared accumulator does, as a lossy ADC may "
         "make of sums that fit"

@@ -13,7 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.digital.additions import prepare_add
-from bitpim.digital.requantize import code_table, layer_fault, mode_of, raise_if_outside, steps_of
+from bitpim.digital.requantize import (
+    layer_fault,
+    mode_of,
+    raise_if_outside,
+    steps_of,
+    table_of_codes,
+)
 from bitpim.digital.weighted import prepare_weighted
 from bitpim.digital.windows import window_counts, window_of
 from bitpim.errors import AccumulatorError
@@ -187,7 +193,7 @@ def _read_table(
 def _concat(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Rule:
     flat = len(layer.output_shape) == 1
     axis = 1 if flat else (3, 1, 2)[layer.concat_axis]  # of channels-last arrays
-    tables = [code_table(layer, q, i) for i, q in enumerate(quantizations)]
+    tables = [table_of_codes(layer, q, i) for i, q in enumerate(quantizations)]
 
     def rule(inputs: Sequence[Codes], out: Codes) -> None:
         n_rows = int(np.prod(out.shape[:axis], dtype=np.int64))
@@ -204,7 +210,7 @@ def _concat(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Rule:
 
 def _activation(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Rule:
     quantization = quantizations[0]
-    table, safe = code_table(layer, quantization, 0)
+    table, safe = table_of_codes(layer, quantization, 0)
     if layer.activation in ("sigmoid", "tanh"):
         if layer.table is None or layer.table.shape != table.shape:
             got = "none" if layer.table is None else f"shape {layer.table.shape}"

@@ -14,11 +14,11 @@ from bitpim_traces.records import LayerRecord, Quantization, Requantize
 
 __all__ = [
     "RequantizeSteps",
-    "code_table",
     "layer_fault",
     "mode_of",
     "raise_if_outside",
     "steps_of",
+    "table_of_codes",
 ]
 
 Codes = npt.NDArray[Any]
@@ -111,7 +111,7 @@ def raise_if_outside(layer: LayerRecord, steps: RequantizeSteps, fault: Int64) -
     )
 
 
-def code_table(
+def table_of_codes(
     layer: LayerRecord, quantization: Quantization, entry: int
 ) -> tuple[Codes, tuple[int, int]]:
     """Return the output code of every input code, for a layer that works code by code.

@@ -33,14 +33,14 @@ from bitpim.machines.cache_machine import CacheMachine
 from bitpim.sram.rules import OneGroup
 from bitpim.sram.settings import CacheSettings
 
-__all__ = ["ENTRY", "NeuralCacheSettings", "neural_cache"]
+__all__ = ["ENTRY", "NeuralCacheSettings", "make"]
 
 
 class NeuralCacheSettings(CacheSettings):
     """Settings of the machine `neural_cache`."""
 
 
-def neural_cache(settings: NeuralCacheSettings) -> CacheMachine:
+def make(settings: NeuralCacheSettings) -> CacheMachine:
     """Return the machine: all filters of a layer lie in lanes alike."""
     return CacheMachine(settings, OneGroup())
 
@@ -48,7 +48,7 @@ def neural_cache(settings: NeuralCacheSettings) -> CacheMachine:
 ENTRY = MachineEntry(
     name="neural_cache",
     settings=NeuralCacheSettings,
-    make=neural_cache,
+    make=make,
     prices="neural_cache_22nm",
     wing="bitpim.sram",
 )

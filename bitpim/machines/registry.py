@@ -80,7 +80,10 @@ def entry_of(name: str) -> MachineEntry:
             "before it had them; run pip install . in its folder"
         )
     if name not in registered:
-        raise ConfigError(f"unknown machine {name!r}{did_you_mean(name, registered)}")
+        hint = did_you_mean(name, registered)
+        if "known:" in hint:
+            hint += "; one that was added since its package was installed needs pip install again"
+        raise ConfigError(f"unknown machine {name!r}{hint}")
     points = registered[name]
     if len(points) > 1:
         sources = " and ".join(f"{_package(point)} ({point.value})" for point in points)

@@ -1,22 +1,17 @@
-"""The logic families programs are written in, and what a step must be to belong to one.
+"""What a step must be to belong to a logic family.
 
 The record of a family lies beside the kernels, in `bitpim_kernels.family`.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Sequence
 
 from bitpim.errors import ProgramError
 from bitpim_kernels.family import Family, Opcode
-from bitpim_kernels.opcodes import SRAM
 
-__all__ = ["FAMILIES", "check_step"]
-
-FAMILIES: Final[Mapping[str, Family]] = {family.name: family for family in (SRAM,)}
-"""The families bitpim has, by name."""
+__all__ = ["check_step"]
 
 
-def check_step(step: Sequence[int], n_rows: int, where: str, family: Family = SRAM) -> Opcode:
+def check_step(step: Sequence[int], n_rows: int, where: str, family: Family) -> Opcode:
     """Return the record of a step's opcode after checking the form of the step.
 
     Raises

@@ -17,7 +17,6 @@ import numpy.typing as npt
 from bitpim.counts import Counts
 from bitpim.errors import ProgramError
 from bitpim_kernels.family import ROWS, Family
-from bitpim_kernels.opcodes import SRAM
 
 __all__ = ["Field", "Program", "Row", "join", "need_family", "table_counts"]
 
@@ -171,7 +170,7 @@ def _with_rows(text: str, rows: tuple[str, str, str]) -> str:
     return re.sub(r"\w+", lambda found: names.get(found[0], found[0]), text)
 
 
-def table_counts(table: Table, family: Family = SRAM) -> Counts:
+def table_counts(table: Table, family: Family) -> Counts:
     """Return the events of one run of a table on one array."""
     events = Counter(event for code in table[:, 0] if (event := family.by_code[int(code)].event))
     events[family.step_event] += len(table)

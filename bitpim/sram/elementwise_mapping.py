@@ -9,7 +9,7 @@ from bitpim.digital.windows import window_counts
 from bitpim.sram.elementwise_plan import LanePlan, LaneWork
 from bitpim.sram.lane_codes import LaneCodes
 from bitpim.sram.lane_programs import (
-    Rule,
+    RequantizeRule,
     Term,
     average_program,
     clamp_program,
@@ -129,8 +129,8 @@ def _add(layer: LayerRecord, quantizations: Quantizations, settings: CacheSettin
     return _lane_plan(layer, settings, rows, [work], "add")
 
 
-def _with_shift(rule: Rule, shift: int) -> Rule:
-    return Rule(
+def _with_shift(rule: RequantizeRule, shift: int) -> RequantizeRule:
+    return RequantizeRule(
         rule.mode,
         rule.multiplier_bits,
         shift,

@@ -18,7 +18,7 @@ from bitpim.sram.lanes import LaneProgram
 from bitpim_kernels import opcodes as op
 
 __all__ = [
-    "Rule",
+    "RequantizeRule",
     "Term",
     "WindowCorrection",
     "average_program",
@@ -31,7 +31,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class RequantizeRule:
     """How a sum becomes a code: an integer requantize mode, with its numbers."""
 
     mode: Mode
@@ -74,7 +74,7 @@ class _Rows:
 
 
 def _requantize(
-    total: Field, multiplier: Field, rule: Rule, rows: _Rows, n_rows: int
+    total: Field, multiplier: Field, rule: RequantizeRule, rows: _Rows, n_rows: int
 ) -> tuple[Program, Field]:
     """Yield the program of a rule and the field of its code."""
     if rule.mode not in _RESCALINGS:
@@ -88,7 +88,7 @@ def _requantize(
 
 
 def _fixed_point(
-    total: Field, multiplier: Field, rule: Rule, rows: _Rows, n_rows: int
+    total: Field, multiplier: Field, rule: RequantizeRule, rows: _Rows, n_rows: int
 ) -> tuple[Program, Field]:
     product = rows.field("product", len(total) + len(multiplier))
     scaled = rows.field("scaled", scaled_width(len(total), len(multiplier), rule.shift))
@@ -99,7 +99,13 @@ def _fixed_point(
 
 
 def _shift(
-    total: Field, multiplier: Field, rule: Rule, rows: _Rows, n_rows: int, *, half_up: bool
+    total: Field,
+    multiplier: Field,
+    rule: RequantizeRule,
+    rows: _Rows,
+    n_rows: int,
+    *,
+    half_up: bool,
 ) -> tuple[Program, Field]:
     product = rows.field("product", len(total) + len(multiplier))
     left = max(1, len(product) - rule.shift)
@@ -109,7 +115,9 @@ def _shift(
     return program, result
 
 
-_RESCALINGS: dict[Mode, Callable[[Field, Field, Rule, _Rows, int], tuple[Program, Field]]] = {
+_RESCALINGS: dict[
+    Mode, Callable[[Field, Field, RequantizeRule, _Rows, int], tuple[Program, Field]]
+] = {
     FIXED_POINT_HALF_AWAY: _fixed_point,
     TRUNCATE_SHIFT: partial(_shift, half_up=False),
     HALF_UP_SHIFT: partial(_shift, half_up=True),
@@ -120,7 +128,7 @@ def epilogue_program(
     sum_bits: int,
     accumulator_bits: int,
     correction: WindowCorrection | None,
-    rule: Rule,
+    rule: RequantizeRule,
     n_rows: int,
 ) -> LaneProgram:
     """Correct a reduced sum and requantize it: ((sum + offset - zero * window) -> code).
@@ -163,7 +171,9 @@ def epilogue_program(
     return LaneProgram(program, tuple(inputs), code, rule.signed)
 
 
-def rescale_program(input_bits: int, zero_point: int, rule: Rule, n_rows: int) -> LaneProgram:
+def rescale_program(
+    input_bits: int, zero_point: int, rule: RequantizeRule, n_rows: int
+) -> LaneProgram:
     """Requantize one operand: ((x - zero) -> code). Caller's fields: `x`, `multiplier`."""
     rows = _Rows()
     x = rows.field("x", input_bits)
@@ -219,7 +229,7 @@ def _scale_term(
 
 
 def sum_program(
-    terms: Sequence[Term], left_shift: int, multiplier: int, rule: Rule, n_rows: int
+    terms: Sequence[Term], left_shift: int, multiplier: int, rule: RequantizeRule, n_rows: int
 ) -> LaneProgram:
     """Add operands of different scales. Caller's fields: `x0`, `x1`, ... the operands' codes.
 
@@ -272,7 +282,7 @@ def average_program(
     code_bits: int,
     n_taps: int,
     offset: int,
-    rule: Rule,
+    rule: RequantizeRule,
     count: int,
     n_rows: int,
 ) -> LaneProgram:

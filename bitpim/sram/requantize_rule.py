@@ -5,14 +5,16 @@ import numpy.typing as npt
 
 from bitpim.digital.requantize import mode_of
 from bitpim.errors import ConfigError
-from bitpim.sram.lane_programs import Rule
+from bitpim.sram.lane_programs import RequantizeRule
 from bitpim.sram.settings import CacheSettings
 from bitpim_traces.records import LayerRecord
 
 __all__ = ["need_host", "requantize_rule"]
 
 
-def requantize_rule(layer: LayerRecord, entry: int, *, multiplier_bits: int | None = None) -> Rule:
+def requantize_rule(
+    layer: LayerRecord, entry: int, *, multiplier_bits: int | None = None
+) -> RequantizeRule:
     """Yield the layer's requantize rule for one entry of its arrays.
 
     An average of a mode that divides has neither multiplier nor shift.
@@ -20,7 +22,7 @@ def requantize_rule(layer: LayerRecord, entry: int, *, multiplier_bits: int | No
     step = layer.requantize
     assert step is not None
     multiplier = _entry(step.multiplier, entry)
-    return Rule(
+    return RequantizeRule(
         mode=mode_of(layer),
         multiplier_bits=multiplier_bits or max(multiplier.bit_length(), 1),
         shift=_entry(step.shift, entry),

@@ -187,10 +187,10 @@ class Subarray:
         if where:
             raise ProgramError(f"step: need dst= and predicate= only, got {', '.join(where)}")
         numbers: Sequence[int] = (opcode, a, b, dst, predicate)
-        check_step(numbers, self.n_rows, "step")
+        check_step(numbers, self.n_rows, "step", op.SRAM)
         table = np.array([numbers], np.int32)
         self._run_table(table)
-        self.counts += table_counts(table).on_arrays(self.n_arrays)
+        self.counts += table_counts(table, op.SRAM).on_arrays(self.n_arrays)
 
     def run(self, program: Program) -> None:
         """Run a program on all columns.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench.networks import mobilenetv2, resnet8
-from bitpim.machines.neural_cache import neural_cache
+from bitpim.machines import neural_cache
 from bitpim.machines.registry import load_preset
 from bitpim.verify.side_by_side import verify_trace
 from bitpim_traces.records import Trace
@@ -42,7 +42,7 @@ CASES: dict[str, tuple[Maker, int, int, int]] = {
 def test_bit_and_integer_fidelity_and_the_referee_agree(name: str, real_data: Path) -> None:
     make, n_integer, n_right, n_bit = CASES[name]
     trace = make(real_data, n_samples=n_integer)
-    machine = neural_cache(load_preset("neural_cache"))
+    machine = neural_cache.make(load_preset("neural_cache"))
     integer = machine.prepare(trace, fidelity="integer", jobs=2)
     every: dict[int, Any] = {}
     for run in integer.run_batch(trace.samples.codes.read()):

@@ -17,6 +17,7 @@ __all__ = [
     "LAYER_KINDS",
     "NETWORK_INPUT",
     "REQUANTIZE_MODES",
+    "SHIFT_MODES",
     "Geometry",
     "LayerRecord",
     "Quantization",
@@ -47,6 +48,9 @@ REQUANTIZE_MODES = (
     "truncate_shift",
     "half_up_shift",
 )
+
+SHIFT_MODES = ("truncate_shift", "half_up_shift")
+"""Those that multiply and shift once, with one shift for all terms of an addition."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,12 @@ from bitpim.digital.modes import FIXED_POINT_HALF_AWAY, FLOAT_SCALE_HALF_EVEN, M
 from bitpim.digital.requantize import mode_of, steps_of
 from bitpim.errors import MappingError, TraceDataError
 from bitpim.machines.registry import make_machine
-from bitpim.sram.lane_programs import Rule, average_program, epilogue_program, rescale_program
+from bitpim.sram.lane_programs import (
+    RequantizeRule,
+    average_program,
+    epilogue_program,
+    rescale_program,
+)
 from bitpim_kernels.requantize import requantize_one
 from bitpim_traces.records import REQUANTIZE_MODES, LayerRecord, Requantize, Trace
 from tests.naive.requantize import requantize
@@ -58,7 +63,7 @@ def test_an_unknown_mode_is_refused_in_one_sentence(kind: str) -> None:
 
 @pytest.mark.parametrize("mode", [FLOAT_SCALE_HALF_EVEN, NEW])
 def test_lanes_refuse_a_mode_they_have_no_program_for(mode: Mode) -> None:
-    rule = Rule(mode, 7, 3, 0, (0, 255), 8, False)
+    rule = RequantizeRule(mode, 7, 3, 0, (0, 255), 8, False)
     need = f"need a mode of .*, got '{mode.name}'"
     with pytest.raises(MappingError, match=need):
         epilogue_program(16, 32, None, rule, 256)

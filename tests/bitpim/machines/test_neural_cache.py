@@ -14,7 +14,7 @@ from bitpim.config import override
 from bitpim.errors import AccumulatorError, ConfigError, MappingError
 from bitpim.machines.cache_machine import CacheMachine
 from bitpim.machines.machine import LayerRun
-from bitpim.machines.neural_cache import neural_cache
+from bitpim.machines.neural_cache import make
 from bitpim.machines.registry import load_preset
 from bitpim.verify.reference import run_network
 from bitpim_traces.records import REQUANTIZE_MODES, Geometry, Trace
@@ -31,7 +31,7 @@ Counts = Mapping[str, Mapping[str, int]]
 
 
 def machine(*assignments: str, preset: str = "neural_cache") -> CacheMachine:
-    return neural_cache(override(load_preset("neural_cache", preset), list(assignments)))
+    return make(override(load_preset("neural_cache", preset), list(assignments)))
 
 
 def check(

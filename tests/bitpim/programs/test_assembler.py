@@ -181,6 +181,6 @@ def test_listing_reads_row_by_row() -> None:
 
 def test_check_step_refuses_a_predicate_without_a_write() -> None:
     with pytest.raises(ProgramError, match="predicate"):
-        check_step((op.CARRY_RESET, -1, -1, -1, op.IF_TAG), 4, "here")
+        check_step((op.CARRY_RESET, -1, -1, -1, op.IF_TAG), 4, "here", op.SRAM)
     with pytest.raises(ProgramError, match="predicate"):
-        check_step((op.COPY, 0, -1, 1, 2), 4, "here")
+        check_step((op.COPY, 0, -1, 1, 2), 4, "here", op.SRAM)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bitpim.digital.modes import MODES
 from bitpim.errors import ProgramError
 from bitpim.sram.lane_programs import (
-    Rule,
+    RequantizeRule,
     Term,
     WindowCorrection,
     average_program,
@@ -32,12 +32,14 @@ N = 70
 Codes = npt.NDArray[np.int64]
 
 
-def rule(mode: str, shift: int, multiplier_bits: int = 7, signed: bool = True) -> Rule:
+def rule(mode: str, shift: int, multiplier_bits: int = 7, signed: bool = True) -> RequantizeRule:
     clamp = (-120, 125) if signed else (3, 250)
-    return Rule(MODES[mode], multiplier_bits, shift, -5 if signed else 130, clamp, 8, signed)
+    return RequantizeRule(
+        MODES[mode], multiplier_bits, shift, -5 if signed else 130, clamp, 8, signed
+    )
 
 
-def rescaled(mode: str, acc: int, multiplier: int, rule: Rule) -> int:
+def rescaled(mode: str, acc: int, multiplier: int, rule: RequantizeRule) -> int:
     rules = {
         "truncate_shift": naive.truncate_shift,
         "half_up_shift": naive.half_up_shift,

@@ -234,3 +234,15 @@ def test_choices_of_range_and_multiplier_compose() -> None:
         got = ((acc + (1 << (shift - 1))) >> shift) + int(output.zero_point[0])
         back = float(output.scale[0]) * (got - int(output.zero_point[0]))
         assert abs(back - real) <= 0.501 * float(output.scale[0])
+
+
+def test_no_unknown_mode_is_taken_for_a_shift() -> None:
+    quantization = choose_quantization(-1.0, 1.0, bits=8)
+    two, scales = [quantization, quantization], np.ones(2)
+    refused = pytest.raises(TraceDataError, match=r"need a mode of .*, got 'nonsense'")
+    with refused:
+        add_requantize("nonsense", two, quantization)
+    with refused:
+        dot_requantize("nonsense", 1.0, scales, 1.0)
+    with refused:
+        average_requantize("nonsense", 1.0, 1.0, 4)

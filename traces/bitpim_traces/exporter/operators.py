@@ -307,7 +307,7 @@ def _table(kind: str) -> Callable[[Call], Draft]:
 
 
 def read_softmax(call: Call) -> Draft:
-    """Read a softmax over classes, which `fuse` drops at the very end of the network."""
+    """Read a softmax over classes, which `rewrites` drops at the very end of the network."""
     source = _first(call)
     axis = int(call.arguments["dim"]) % (len(source.shape) + 1)
     if axis != 1:
@@ -326,7 +326,7 @@ def read_unchanged(call: Call) -> Value:
 
 
 def read_reshape(call: Call) -> Draft:
-    """Read whatever keeps the elements and their order; `fuse` decides whether it is a flatten."""
+    """Read whatever keeps elements and their order; `rewrites` decides whether it is a flatten."""
     return call.draft("reshape", _first(call))
 
 

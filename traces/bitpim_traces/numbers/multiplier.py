@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim_traces.errors import TraceDataError
-from bitpim_traces.records import Quantization, Requantize
+from bitpim_traces.records import REQUANTIZE_MODES, SHIFT_MODES, Quantization, Requantize
 
 __all__ = [
     "ADD_LEFT_SHIFT",
@@ -169,6 +169,7 @@ def add_requantize(
         return Requantize(mode, scale=scales.astype(np.float32) / np.float32(output_scale))
     if mode == "fixed_point_half_away":
         return _add_fixed_point(inputs, scales, output_scale)
+    _need_shift_mode(mode)
     head_room = accumulator_bits - 1 - max(_span_bits(q) for q in inputs)
     width = min(multiplier_bits, head_room - math.ceil(math.log2(len(inputs))))
     if width < 1:
@@ -215,6 +216,7 @@ def _integer_steps(
     if mode == "fixed_point_half_away":
         steps = [fixed_point_multiplier(float(f)) for f in factors]
     else:
+        _need_shift_mode(mode)
         steps = [
             shift_multiplier(
                 float(f), multiplier_bits=multiplier_bits, accumulator_bits=accumulator_bits
@@ -226,6 +228,13 @@ def _integer_steps(
         multiplier=np.array([m for m, _ in steps], np.int32),
         shift=np.array([s for _, s in steps], np.int32),
     )
+
+
+def _need_shift_mode(mode: str) -> None:
+    if mode not in SHIFT_MODES:
+        raise TraceDataError(
+            f"requantize: need a mode of {', '.join(REQUANTIZE_MODES)}, got {mode!r}; name another"
+        )
 
 
 def _need_factor(factor: float, where: str) -> None:
