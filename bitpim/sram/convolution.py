@@ -36,6 +36,7 @@ Words = npt.NDArray[np.uint64]
 Job = Callable[[], None]
 
 _BLOCK_GROUP_WORDS = 512  # words of sums requantized in one call: fewer calls, less Python
+_NO_WINDOW = -1  # of a filter that needs no window sum
 _WINDOW_BYTES = 4_000_000  # packed windows of one part
 _FEWEST_FILTERS = 16  # of a part, so that packing its windows is little work beside them
 _SIDE_BY_SIDE_LIMIT = 1024  # positions from which on they always lie side by side
@@ -85,9 +86,10 @@ class HeldFilters:
 
     def entries_of(self, run: range, n_taps: int) -> Int64:
         """Channel and tap of each entry, (n_entries, 2), for filters of one conv group."""
-        channels, taps = np.divmod(self.entries, n_taps)
-        first = self.conv_groups[run.start] * self.in_channels
-        return np.stack([first + channels, taps], axis=1)
+        entries = np.empty((self.entries.size, 2), np.int64)
+        np.divmod(self.entries, n_taps, out=(entries[:, 0], entries[:, 1]))
+        entries[:, 0] += self.conv_groups[run.start] * self.in_channels
+        return entries
 
 
 class LaneConvolution:
@@ -211,7 +213,7 @@ class LaneConvolution:
             weights = self.held.weights[mine.start : mine.stop]
             sums[at] = sum_planes(kernels[0], self.dots, scratch, planes, weights)
             which = self.window_of[mine.start : mine.stop]
-            for i in np.unique(which[which >= 0]).tolist():
+            for i in sorted({*which.tolist()} - {_NO_WINDOW}):
                 beside[at][which == i] = len(windows)
                 windows.append(_window_sum(kernels[1][i], self.windows[i], planes))
         self._finish_positions(sums, np.array(windows), beside, part, out)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from bitpim.programs.program import Field
 from bitpim_kernels.bitserial import dot_products_kernel, tree_order
 from bitpim_kernels.layout import to_planes
-from bitpim_kernels.windows import Window, gather_window, pack_windows
+from bitpim_kernels.windows import Window, gather_entries, pack_windows
 
 __all__ = ["LaneArithmetic", "SumScratch", "filter_planes", "position_planes", "sum_planes"]
 
@@ -128,6 +128,5 @@ def window_codes(
 ) -> Codes:
     """Yield the windows themselves, (n_positions, n_entries); entries as in `position_planes`."""
     out = np.empty((entries.shape[0], n_positions), images.dtype)
-    for lanes, (channel, tap) in zip(out, entries.tolist(), strict=True):
-        gather_window(images, channel, tap, window, pad_code, 0, lanes)
+    gather_entries(images, entries, window, pad_code, out)
     return np.ascontiguousarray(out.T)

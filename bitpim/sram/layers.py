@@ -17,7 +17,7 @@ from bitpim.sram.lanes import LaneBlock, LaneProgram, Operand, everywhere, outer
 from bitpim.sram.plan import LayerPlan
 from bitpim.threads import run_all
 from bitpim_kernels.layout import to_planes
-from bitpim_kernels.windows import gather_window
+from bitpim_kernels.windows import gather_entries
 from bitpim_traces.numbers.affine import code_dtype
 from bitpim_traces.records import LayerRecord, Quantization
 
@@ -148,9 +148,10 @@ def _pooled(
         mine = np.tile((counts == work.key).reshape(-1), n_samples)
     taps = []
     lanes = np.empty((n_channels, n_positions), images.dtype)
-    for tap in range(geometry.kernel[0] * geometry.kernel[1]):
-        for channel in range(n_channels):
-            gather_window(images, channel, tap, window, pad, 0, lanes[channel])
+    entries = np.stack([np.arange(n_channels), np.zeros(n_channels, np.int64)], axis=1)
+    for tap in range(window.n_taps):
+        entries[:, 1] = tap
+        gather_entries(images, entries, window, pad, lanes)
         taps.append(lanes[:, mine].reshape(-1))
 
     def place(out: Codes, codes: Codes) -> None:

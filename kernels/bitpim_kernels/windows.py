@@ -13,6 +13,7 @@ __all__ = [
     "fill_chosen_rows",
     "fill_outer_rows",
     "fill_vector_rows",
+    "gather_entries",
     "gather_rows",
     "gather_window",
     "pack_windows",
@@ -101,6 +102,23 @@ def gather_window(
             )
             lanes[lane + inside : lane + n] = pad_code
         lane += n
+
+
+@kernel()
+def gather_entries(images: Codes, entries: Any, window: Window, pad_code: int, out: Codes) -> None:
+    """Write the codes that each entry meets at the output positions, from the first on.
+
+    Shapes
+    ------
+    images
+        (N, channels, height, width)
+    entries
+        (n_entries, 2): channel and tap of each.
+    out
+        (n_entries, n_positions)
+    """
+    for e in range(entries.shape[0]):
+        gather_window(images, entries[e, 0], entries[e, 1], window, pad_code, 0, out[e])
 
 
 @kernel()

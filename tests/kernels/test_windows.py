@@ -93,6 +93,21 @@ def test_all_taps_of_a_window(case: str, form: Form, monkeypatch: pytest.MonkeyP
         assert np.array_equal(lanes, naive(images, 0, tap, geometry, -9, range(n + 1))), tap
 
 
+def test_entries_are_gathered_one_by_one(form: Form, monkeypatch: pytest.MonkeyPatch) -> None:
+    if form(kernels.gather_entries) is not kernels.gather_entries:
+        for name in ("_copy_strided", "gather_window"):
+            monkeypatch.setattr(kernels, name, form(getattr(kernels, name)))
+    geometry, shape = CASES["asymmetric"]
+    images = np.random.default_rng(4).integers(0, 256, (2, 3, *shape)).astype(np.uint8)
+    window = window_of(geometry, (3, *shape))
+    entries = np.array([[2, 5], [0, 0], [1, 3], [2, 5]])
+    n = 2 * window.rows * window.cols
+    out = np.empty((4, n), np.uint8)
+    form(kernels.gather_entries)(images, entries, window, 7, out)
+    for row, (channel, tap) in zip(out, entries.tolist(), strict=True):
+        assert np.array_equal(row, naive(images, channel, tap, geometry, 7, range(n)))
+
+
 @pytest.mark.parametrize(("dtype", "bits"), [(np.uint8, 8), (np.uint8, 3), (np.uint16, 16)])
 def test_packed_windows_are_the_windows(dtype: Any, bits: int) -> None:
     geometry = Geometry((3, 2), (2, 1), (1, 1, 0, 1), (1, 2))
