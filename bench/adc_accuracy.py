@@ -29,9 +29,9 @@ from bench.real_networks import Network, make_trace
 from bitpim.crossbar.adc import adc_models
 from bitpim.digital.layers import prepare_layer
 from bitpim.errors import BitpimError, ConfigError
-from bitpim.machines.machine import Machine
-from bitpim.machines.registry import make_machine
-from bitpim.machines.schedule import run_layers
+from bitpim.machine.machine import Machine
+from bitpim.machine.registry import make_machine
+from bitpim.machine.schedule import run_layers
 from bitpim.report.figure_file import FORMATS, write_figure
 from bitpim.threads import use_threads
 from bitpim_traces import open_trace

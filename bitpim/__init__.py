@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         TraceTooNew,
         TraceTooOld,
     )
-    from bitpim.machines.registry import list_presets, load_preset
+    from bitpim.machine.registry import list_presets, load_preset
     from bitpim.report.result_file import compare_results, open_result
 
 try:
@@ -49,7 +49,7 @@ _HOMES = {
         "TraceTooNew",
         "TraceTooOld",
     ),
-    "bitpim.machines.registry": ("list_presets", "load_preset"),
+    "bitpim.machine.registry": ("list_presets", "load_preset"),
     "bitpim.report.result_file": ("compare_results", "open_result"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

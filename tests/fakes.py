@@ -9,11 +9,11 @@ import numpy as np
 
 from bitpim.errors import ConfigError
 from bitpim.legend import Legend
-from bitpim.machines.machine import Codes, LayerRun, PhaseCounts
-from bitpim.machines.registry import load_preset
+from bitpim.machine.machine import Codes, LayerRun, PhaseCounts
+from bitpim.machine.registry import load_preset
 from bitpim.placement import Placements
 from bitpim.sram.plan import STREAMING
-from bitpim.verify.reference import iter_network
+from bitpim.proof.reference import iter_network
 from bitpim_traces.records import Trace
 
 __all__ = ["RefereeMachine", "RefereeNetwork", "RefereePlan"]

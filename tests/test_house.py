@@ -14,7 +14,7 @@ import pytest
 
 from bitpim.cost.model import CYCLES
 from bitpim.counts import EVENTS
-from bitpim.machines.registry import machine_names, make_machine
+from bitpim.machine.registry import machine_names, make_machine
 from bitpim_traces.quantize import Settings
 from bitpim_traces.records import LAYER_KINDS, REQUANTIZE_MODES, LayerRecord
 from bitpim_traces.synthetic import synthetic_network
@@ -298,7 +298,7 @@ NAMING = {
 }
 ABOVE_MACHINES = [
     path
-    for room in ("report/*", "verify/*", "cli/*", "cost/*", "replay")
+    for room in ("report/*", "proof/*", "cli/*", "cost/*", "run", "face")
     for path in sorted((ROOT / "bitpim").glob(f"{room}.py"))
     if path.name not in NAMING
 ]

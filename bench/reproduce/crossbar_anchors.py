@@ -13,8 +13,8 @@ from bench.reproduce.crossbar_ratios import laid_out, use_of_plan
 from bench.reproduce.outlines import conv_shapes, outline
 from bitpim.crossbar.adc import lossless_bits
 from bitpim.crossbar.encodings import encode_weights
-from bitpim.machines.isaac import IsaacSettings
-from bitpim.machines.registry import load_preset
+from bitpim.machine.isaac import IsaacSettings
+from bitpim.machine.registry import load_preset
 from bitpim_traces.records import Trace
 
 __all__ = ["Anchor", "EdgeRow", "Quote", "anchors", "edge_rows", "isaac_peak", "quotes"]

@@ -19,8 +19,8 @@ from bitpim.crossbar.pattern_layout import PatternMapping
 from bitpim.crossbar.pieces import ReadCounts
 from bitpim.crossbar.plan import CrossbarPlan, WeightedPlan
 from bitpim.errors import ConfigError
-from bitpim.machines.machine import PhaseCounts
-from bitpim.machines.registry import make_machine
+from bitpim.machine.machine import PhaseCounts
+from bitpim.machine.registry import make_machine
 from bitpim_traces.records import Trace
 
 __all__ = [

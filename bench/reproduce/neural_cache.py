@@ -15,8 +15,8 @@ from typing import Any
 
 from bench.reproduce.inception import CODES, Shape, inception_v3, record
 from bitpim.config import override
-from bitpim.machines.neural_cache import NeuralCacheSettings
-from bitpim.machines.registry import load_preset
+from bitpim.machine.neural_cache import NeuralCacheSettings
+from bitpim.machine.registry import load_preset
 from bitpim.sram.network_mapping import plan_layer
 from bitpim.sram.plan import LayerPlan, Phases, scale_phases
 from bitpim.sram.rules import OneGroup

@@ -23,8 +23,8 @@ from bench.reproduce.crossbar_ratios import (
 from bench.reproduce.sparse_rows import BASELINE
 from bitpim.cost.tables import PriceTable
 from bitpim.counts import Counts
-from bitpim.machines.machine import PhaseCounts
-from bitpim.machines.registry import make_machine
+from bitpim.machine.machine import PhaseCounts
+from bitpim.machine.registry import make_machine
 from bitpim_traces import open_trace
 from bitpim_traces.masks import masks_of
 from bitpim_traces.records import NETWORK_INPUT, Trace

@@ -122,7 +122,7 @@ def _fail(message: str, code: int) -> int:
 
 def _owner(error: Exception) -> str:
     """Name the package to which a bug belongs: bitpim, or one that registers a machine."""
-    from bitpim.machines.registry import machine_packages
+    from bitpim.machine.registry import machine_packages
 
     frames = traceback.walk_tb(error.__traceback__)
     packages = [str(f.f_globals.get("__name__", "")).partition(".")[0] for f, _ in frames]

@@ -6,7 +6,7 @@ import typer
 
 from bitpim.cli.options import Assignments, Json, Preset
 from bitpim.cli.text import as_json
-from bitpim.machines import DEFAULT_MACHINE
+from bitpim.machine import DEFAULT_MACHINE
 
 __all__ = ["app"]
 
@@ -20,7 +20,7 @@ Machine = Annotated[
 @app.command()
 def default(machine: Machine = DEFAULT_MACHINE, json: Json = False) -> None:
     """Print the default preset as a TOML file to start from."""
-    from bitpim.machines.registry import default_text
+    from bitpim.machine.registry import default_text
 
     text = default_text(machine)
     typer.echo(as_json({"machine": machine, "preset": text}) if json else text, nl=json)
@@ -29,7 +29,7 @@ def default(machine: Machine = DEFAULT_MACHINE, json: Json = False) -> None:
 @app.command()
 def schema(machine: Machine = DEFAULT_MACHINE, json: Json = False) -> None:
     """Print the JSON schema of a machine's presets (always JSON)."""
-    from bitpim.machines.registry import json_schema
+    from bitpim.machine.registry import json_schema
 
     typer.echo(as_json(json_schema(machine)))
 
@@ -43,7 +43,7 @@ def show(
 ) -> None:
     """Show every setting with its value, source, confidence and meaning."""
     from bitpim.config import describe, override, setting_rows
-    from bitpim.machines.registry import list_presets, load_preset
+    from bitpim.machine.registry import list_presets, load_preset
 
     settings = override(load_preset(machine, preset), assignments or [])
     if json:

@@ -33,7 +33,7 @@ def cost(
     from bitpim.cost.model import sensitivity as vary
     from bitpim.cost.tables import parse_prices
     from bitpim.errors import ConfigError
-    from bitpim.machines.registry import prices_for_result
+    from bitpim.machine.registry import prices_for_result
     from bitpim.report.result_file import open_result
 
     opened = open_result(result)

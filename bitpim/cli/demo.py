@@ -13,7 +13,7 @@ from bitpim.cli.progress import say_when_compiling, watched
 from bitpim.cli.summary import result_lines, summary
 from bitpim.cli.text import as_json, share
 from bitpim.cli.verify import verified_result
-from bitpim.machines import DEFAULT_MACHINE
+from bitpim.machine import DEFAULT_MACHINE
 
 __all__ = ["HELP", "demo", "sample_path"]
 
@@ -56,8 +56,8 @@ def demo(
     json: Json = False,
 ) -> None:
     """Replay the shipped network on the default machine, bit by bit, and verify it."""
-    from bitpim.machines.registry import make_machine, prices_of
-    from bitpim.replay import replay
+    from bitpim.machine.registry import make_machine, prices_of
+    from bitpim.run import replay
     from bitpim.report.result_file import open_result
 
     began = time.monotonic()

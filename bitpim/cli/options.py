@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bitpim.machines import DEFAULT_MACHINE
+from bitpim.machine import DEFAULT_MACHINE
 
 if TYPE_CHECKING:
     from bitpim_traces.records import Trace

@@ -11,7 +11,7 @@ from bitpim.cli.text import as_json, columns
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bitpim.machines.machine import NetworkPlan
+    from bitpim.machine.machine import NetworkPlan
     from bitpim_traces.records import Trace
 
 __all__ = ["plan"]
@@ -41,7 +41,7 @@ def plan(
     ] = None,
 ) -> None:
     """Show the arrays, passes, utilization and cycles of each layer, and where its weights lie."""
-    from bitpim.machines.registry import make_machine
+    from bitpim.machine.registry import make_machine
 
     if layer is not None and plot is None:
         raise typer.BadParameter(
@@ -67,7 +67,7 @@ def plan(
 def _chosen(trace: "Trace", rows: list[dict[str, Any]], layer: str | None) -> int:
     """Return the index of the layer to draw."""
     from bitpim.errors import ConfigError
-    from bitpim.replay import parse_layers
+    from bitpim.run import parse_layers
 
     if layer is None:
         return int(max(rows, key=lambda row: (row["arrays"], row["utilization"]))["index"])

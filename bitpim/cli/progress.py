@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bitpim.replay import Progress
+    from bitpim.run import Progress
 
 __all__ = ["say_when_compiling", "time_left", "watched"]
 

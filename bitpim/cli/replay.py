@@ -50,9 +50,9 @@ def replay(
     json: Json = False,
 ) -> None:
     """Run a trace on a machine and write what came out and what it took."""
-    from bitpim.machines.registry import make_machine, prices_of
-    from bitpim.replay import parse_layers, parse_samples
-    from bitpim.replay import replay as run
+    from bitpim.machine.registry import make_machine, prices_of
+    from bitpim.run import parse_layers, parse_samples
+    from bitpim.run import replay as run
     from bitpim.report.result_file import open_result
 
     maker = make_machine(machine, preset, assignments or [])

@@ -22,12 +22,12 @@ from bitpim.cli.progress import say_when_compiling, watched
 from bitpim.cli.text import as_json, columns, share, with_commas
 
 if TYPE_CHECKING:
-    from bitpim.machines.machine import Machine
+    from bitpim.machine.machine import Machine
     from bitpim.report.figures import ErrorFigures
     from bitpim.report.result_file import Result
-    from bitpim.verify.compare import LayerComparison
-    from bitpim.verify.digests import DigestComparison, DigestReport
-    from bitpim.verify.side_by_side import VerifyReport
+    from bitpim.proof.compare import LayerComparison
+    from bitpim.proof.digests import DigestComparison, DigestReport
+    from bitpim.proof.side_by_side import VerifyReport
     from bitpim_traces.records import Trace
 
 __all__ = ["verified_result", "verify"]
@@ -55,7 +55,7 @@ def verify(
     Exit code 4 if a code differs; the first one is named. Where a machine's settings may lose
     something of the exact sums codes do differ, and the last line says so.
     """
-    from bitpim.machines.registry import make_machine
+    from bitpim.machine.registry import make_machine
 
     if (result is None) == (machine is None):
         raise typer.BadParameter("need either a result file or --machine", param_hint="RESULT")
@@ -99,7 +99,7 @@ def _verdict(report: "VerifyReport | DigestReport", lossy: str | None) -> list[s
 def _lossy_run(found: "Result") -> str | None:
     """Describe what is lossy in a run's settings; None where this version cannot read them."""
     from bitpim.errors import ConfigError
-    from bitpim.machines.registry import machine_of_preset
+    from bitpim.machine.registry import machine_of_preset
 
     try:
         return machine_of_preset(found.header.preset).losses()
@@ -115,8 +115,8 @@ def _verified_machine(
     jobs: int,
 ) -> "VerifyReport":
     """Run a machine beside the referee."""
-    from bitpim.replay import batch_size, parse_samples, sample_range
-    from bitpim.verify.side_by_side import verify_trace
+    from bitpim.run import batch_size, parse_samples, sample_range
+    from bitpim.proof.side_by_side import verify_trace
 
     wanted = sample_range(trace, parse_samples(samples))
     say_when_compiling()
@@ -133,8 +133,8 @@ def _verified_machine(
 
 def verified_result(trace: "Trace", result: Any) -> "DigestReport":
     """Compare what a result kept with the referee."""
-    from bitpim.replay import batch_size
-    from bitpim.verify.digests import verify_result
+    from bitpim.run import batch_size
+    from bitpim.proof.digests import verify_result
 
     with _reported(f"verifying {trace.name}", result.header.start) as progress:
         batch = batch_size(trace, "integer")
@@ -144,7 +144,7 @@ def verified_result(trace: "Trace", result: Any) -> "DigestReport":
 @contextlib.contextmanager
 def _reported(title: str, start: int) -> Iterator[Report | None]:
     """Yield what a verification reports to."""
-    from bitpim.replay import Progress
+    from bitpim.run import Progress
 
     with watched(title) as report:
         if report is None:

@@ -8,7 +8,7 @@ rest.
 
 The models of the settings are the machines' own, `Settings` with a `Part` for each table. A
 `MachineEntry` says which model, and which folder of presets, belongs to a machine. This room knows
-no machine by name; `bitpim.machines.registry` does.
+no machine by name; `bitpim.machine.registry` does.
 """
 
 from bitpim.config.entry import MachineEntry

@@ -11,7 +11,7 @@ import pytest
 from bench import adc_accuracy
 from bench.adc_accuracy import Journal, Point, Wanted, accuracies, baseline, measure, plain, table
 from bitpim.errors import ConfigError
-from bitpim.verify.reference import run_network
+from bitpim.proof.reference import run_network
 from bitpim_traces import open_trace, write_trace
 from bitpim_traces.records import Trace
 from bitpim_traces.synthetic import synthetic_network

@@ -13,7 +13,7 @@ from bench.networks import mobilenetv2, resnet8
 from bench.networks.program import build
 from bench.networks.pruned import with_pruned_weights
 from bitpim.digital.layers import prepare_layer
-from bitpim.verify.reference import run_network
+from bitpim.proof.reference import run_network
 from bitpim_traces import open_trace
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.masks import PATTERNS, PRUNING_MASK, LayerMask, masks_of

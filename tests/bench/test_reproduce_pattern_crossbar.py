@@ -26,7 +26,7 @@ from bench.reproduce.outlines import conv_shapes, outline, pattern_masks, random
 from bench.reproduce.pattern_points import BASE, Pruning, grid, sensitivity
 from bench.reproduce.pattern_text import text, verdict
 from bench.reproduce.sparse_rows import BASELINE, packed_reads, sparse_rows, structured_network
-from bitpim.machines.crossbar_machine import PreparedCrossbars
+from bitpim.machine.crossbar_machine import PreparedCrossbars
 from bitpim_traces import write_trace
 from bitpim_traces.masks import mask_codes
 from bitpim_traces.quantize.pattern import PatternPruning

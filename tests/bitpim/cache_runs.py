@@ -6,8 +6,8 @@ A process forked from one that has imported this starts at once, warm.
 import tempfile
 from pathlib import Path
 
-from bitpim.machines.registry import make_machine, prices_of
-from bitpim.replay import replay
+from bitpim.machine.registry import make_machine, prices_of
+from bitpim.run import replay
 from bitpim_traces.synthetic import synthetic_network
 
 __all__ = ["run_bit_by_bit"]

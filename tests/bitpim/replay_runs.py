@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from bitpim.errors import ResultError
-from bitpim.replay import replay
+from bitpim.run import replay
 from bitpim_traces.records import Trace
 from tests.fakes import RefereeMachine
 from tests.strategies import small_trace

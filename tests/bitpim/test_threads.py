@@ -121,7 +121,7 @@ def test_no_thread_of_numba_is_started() -> None:
     code = (
         "import numpy as np\n"
         "from numba.np.ufunc import parallel\n"
-        "from bitpim.machines.registry import make_machine\n"
+        "from bitpim.machine.registry import make_machine\n"
         "from bitpim_traces.synthetic import synthetic_network\n"
         "trace = synthetic_network('tiny')\n"
         "for name in ('neural_cache', 'sre'):\n"

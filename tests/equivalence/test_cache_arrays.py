@@ -8,14 +8,14 @@ import pytest
 
 from bitpim.config import override
 from bitpim.counts import Counts
-from bitpim.machines.cache_machine import CacheMachine
-from bitpim.machines.neural_cache import NeuralCacheSettings
-from bitpim.machines.registry import load_preset
+from bitpim.machine.cache_machine import CacheMachine
+from bitpim.machine.neural_cache import NeuralCacheSettings
+from bitpim.machine.registry import load_preset
 from bitpim.sram.conv_plan import ConvPlan, GroupPlan
 from bitpim.sram.lane_codes import LaneCodes
 from bitpim.sram.network_mapping import plan_layer
 from bitpim.sram.rules import ConvRule, OneGroup
-from bitpim.verify.reference import run_network
+from bitpim.proof.reference import run_network
 from bitpim_traces.records import Geometry, Trace
 from tests.naive.cache_arrays import PhaseCounts, add_counts, run_lane_program, run_lanes
 from tests.one_layer import one_layer, quantization

@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 
 from bitpim.cli.app import run as command
-from bitpim.machines.machine import Codes, LayerRun
-from bitpim.machines.registry import make_machine, prices_of
-from bitpim.replay import replay
+from bitpim.machine.machine import Codes, LayerRun
+from bitpim.machine.registry import make_machine, prices_of
+from bitpim.run import replay
 from bitpim.report.result_file import open_result
-from bitpim.verify.reference import run_network
+from bitpim.proof.reference import run_network
 from bitpim_traces import write_trace
 from bitpim_traces.records import Geometry, TensorRecord, Trace
 from bitpim_traces.synthetic import synthetic_network
-from tests.bitpim.machines.crossbar_runs import check_lossless, check_naive, machine, prune, run
+from tests.bitpim.machine.crossbar_runs import check_lossless, check_naive, machine, prune, run
 from tests.one_layer import one_layer, quantization
 
 MACHINES = ("dense_crossbar", "isaac", "pattern_crossbar", "sre")

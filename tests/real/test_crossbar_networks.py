@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bitpim.machines.registry import make_machine
-from bitpim.verify.reference import iter_network
+from bitpim.machine.registry import make_machine
+from bitpim.proof.reference import iter_network
 from bitpim_traces.records import Trace
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]

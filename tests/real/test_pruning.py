@@ -27,7 +27,7 @@ def test_the_patterns_of_a_pruned_network_are_found_again(real_data: Path) -> No
 def test_fine_tuning_wins_back_what_pattern_pruning_costs(real_data: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="fine-tuning needs PyTorch")
     from bench.networks.vgg16q import MEAN, STD, load, vgg16q
-    from bitpim.verify.reference import run_network
+    from bitpim.proof.reference import run_network
     from bitpim_traces import check_trace, write_trace
     from bitpim_traces.exporter import (
         Pixels,

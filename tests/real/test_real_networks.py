@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from bench.networks import mobilenetv2, resnet8
-from bitpim.machines import neural_cache
-from bitpim.machines.registry import load_preset
-from bitpim.verify.side_by_side import verify_trace
+from bitpim.machine import neural_cache
+from bitpim.machine.registry import load_preset
+from bitpim.proof.side_by_side import verify_trace
 from bitpim_traces.records import Trace
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]

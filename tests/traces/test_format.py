@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from bitpim.verify.reference import requantize, run_network
+from bitpim.proof.reference import requantize, run_network
 from bitpim_traces import open_trace, write_trace
 from bitpim_traces.errors import TraceError, TraceFormatError, TraceTooNew, TraceTooOld
 from bitpim_traces.records import REQUANTIZE_MODES, TensorRecord

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from bitpim.verify.reference import run_network
+from bitpim.proof.reference import run_network
 from bitpim_traces import check_trace, open_trace, write_trace
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.masks import (

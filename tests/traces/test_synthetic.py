@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitpim.verify.reference import run_network
+from bitpim.proof.reference import run_network
 from bitpim_traces import open_trace, write_trace
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.numbers.affine import decode

@@ -25,8 +25,8 @@ from bitpim.config import Count, MachineEntry, Part, Settings
 from bitpim.digital.layers import prepare_layer
 from bitpim.errors import ConfigError
 from bitpim.legend import Headline, Legend
-from bitpim.machines.machine import Codes, LayerRun
-from bitpim.machines.schedule import run_layers
+from bitpim.machine.machine import Codes, LayerRun
+from bitpim.machine.schedule import run_layers
 from bitpim_traces.records import LayerRecord, Trace
 
 HERE = Path(__file__).parent

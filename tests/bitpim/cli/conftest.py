@@ -10,7 +10,7 @@ import pytest
 
 from bitpim.cli.app import run
 from bitpim.config import MachineEntry
-from bitpim.machines import registry
+from bitpim.machine import registry
 from bitpim_traces import write_trace
 from tests import fakes
 from tests.strategies import small_trace

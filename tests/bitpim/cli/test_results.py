@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from bitpim.cli import compare, config, cost, report
 from bitpim.errors import ConfigError, ResultError
-from bitpim.machines.registry import parse_preset
+from bitpim.machine.registry import parse_preset
 from tests.bitpim.report.small_run import PRICES, run
 
 app = typer.Typer()

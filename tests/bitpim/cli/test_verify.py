@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import pytest
 
-from bitpim.verify.reference import run_network
+from bitpim.proof.reference import run_network
 from bitpim_traces import open_trace, write_trace
 from tests.bitpim.cli.conftest import Referee, Run
 from tests.strategies import small_trace

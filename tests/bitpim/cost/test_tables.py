@@ -9,7 +9,7 @@ from bitpim.cost.model import CYCLES
 from bitpim.cost.tables import list_price_tables, load_prices, parse_prices
 from bitpim.counts import SRAM_EVENTS
 from bitpim.errors import ConfigError
-from bitpim.machines.registry import list_presets, load_preset
+from bitpim.machine.registry import list_presets, load_preset
 
 HEAD = '[table]\nname = "t"\ntechnology = "22 nm"\n'
 REST = 'per = "one"\ntechnology = "22 nm"\nsource = "me"\nconfidence = "assumed"\n'

@@ -20,10 +20,10 @@ from bitpim.crossbar.input_slices import InputCoding
 from bitpim.crossbar.row_lists import InputRows, ListReader
 from bitpim.crossbar.settings import converter_of
 from bitpim.errors import ConfigError
-from bitpim.machines.registry import json_schema, load_preset, make_machine, parse_preset
-from bitpim.replay import replay
+from bitpim.machine.registry import json_schema, load_preset, make_machine, parse_preset
+from bitpim.run import replay
 from bitpim.report.result_file import open_result
-from tests.bitpim.machines.crossbar_runs import (
+from tests.bitpim.machine.crossbar_runs import (
     NETWORK,
     PRESETS,
     check_lossless,

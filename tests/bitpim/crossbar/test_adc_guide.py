@@ -11,7 +11,7 @@ import pytest
 
 from bitpim.crossbar.adc import Adc, CodeTable, adc_models, lossless_bits
 from bitpim.errors import ConfigError
-from bitpim.machines.registry import list_presets, make_machine
+from bitpim.machine.registry import list_presets, make_machine
 
 GUIDE = Path(__file__).parents[3] / "bitpim" / "crossbar" / "ADC.md"
 TEXT = GUIDE.read_text("utf-8")

@@ -14,8 +14,8 @@ from bitpim.crossbar.adc import model as registry
 from bitpim.crossbar.adc.model import Ints
 from bitpim.crossbar.adc.ranged import RangedModel
 from bitpim.errors import ConfigError
-from bitpim.machines.registry import json_schema
-from tests.bitpim.machines.crossbar_runs import (
+from bitpim.machine.registry import json_schema
+from tests.bitpim.machine.crossbar_runs import (
     NETWORK,
     PRESETS,
     calibrated_scales,
@@ -166,7 +166,7 @@ def test_a_model_lies_in_one_file_and_no_list_names_it() -> None:
     defined = [node for path in own.glob("*.py") for node in words(path)]
     names = {name for name in adc_models() if name not in ("ceiling", "logarithmic")}
     assert names <= set(defined)
-    wing = [*(root / "crossbar").rglob("*.py"), *(root / "machines").glob("*.py")]
+    wing = [*(root / "crossbar").rglob("*.py"), *(root / "machine").glob("*.py")]
     elsewhere = {(path.name, word) for path in wing if path.parent != own for word in words(path)}
     bench = root.parent / "bench" / "adc_accuracy.py"
     elsewhere |= {(bench.name, word) for word in words(bench) if word != "clip"}  # what it measures

@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import event, given, settings
 
-from bitpim.machines.registry import make_machine
-from tests.bitpim.machines.crossbar_runs import PRESETS, Case, cases, machine, run
+from bitpim.machine.registry import make_machine
+from tests.bitpim.machine.crossbar_runs import PRESETS, Case, cases, machine, run
 
 
 @pytest.mark.parametrize("name", ["neural_cache", *PRESETS])

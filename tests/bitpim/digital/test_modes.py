@@ -12,7 +12,7 @@ from bitpim.digital.layers import prepare_layer
 from bitpim.digital.modes import FIXED_POINT_HALF_AWAY, FLOAT_SCALE_HALF_EVEN, MODES, Mode
 from bitpim.digital.requantize import mode_of, steps_of
 from bitpim.errors import MappingError, TraceDataError
-from bitpim.machines.registry import make_machine
+from bitpim.machine.registry import make_machine
 from bitpim.sram.lane_programs import (
     RequantizeRule,
     average_program,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from bitpim import programs
 from bitpim.errors import ProgramError
 from bitpim.programs.program import Program
-from bitpim.verify.reference import requantize
+from bitpim.proof.reference import requantize
 from tests.array_programs import Rows, draw, run
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bitpim.config import override, to_toml
 from bitpim.errors import ResultError
 from bitpim.legend import Legend
-from bitpim.machines.registry import default_text, load_preset
+from bitpim.machine.registry import default_text, load_preset
 from bitpim.report.result_file import Result, open_result
 from bitpim.report.result_version_1_0 import legend_of_preset
 from bitpim.report.seal import SEAL_BYTES, seal_of

@@ -5,7 +5,7 @@ import pytest
 from bitpim import programs
 from bitpim.config import override
 from bitpim.errors import ConfigError
-from bitpim.machines.registry import load_preset
+from bitpim.machine.registry import load_preset
 from bitpim.programs.program import Field
 from bitpim.sram.costs import StepCosts, step_costs
 

@@ -8,8 +8,8 @@ import pytest
 
 from bitpim.config import override
 from bitpim.errors import AccumulatorError, ConfigError, MappingError
-from bitpim.machines.neural_cache import NeuralCacheSettings
-from bitpim.machines.registry import load_preset
+from bitpim.machine.neural_cache import NeuralCacheSettings
+from bitpim.machine.registry import load_preset
 from bitpim.sram.conv_plan import ConvPlan
 from bitpim.sram.elementwise_plan import LanePlan
 from bitpim.sram.network_mapping import plan_layer, plan_network

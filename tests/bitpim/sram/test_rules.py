@@ -9,8 +9,8 @@ import pytest
 
 from bitpim.config import override
 from bitpim.errors import LayoutError, MappingError
-from bitpim.machines.cache_machine import CacheMachine
-from bitpim.machines.registry import load_preset
+from bitpim.machine.cache_machine import CacheMachine
+from bitpim.machine.registry import load_preset
 from bitpim.programs.program import Field
 from bitpim.sram.conv_plan import ConvPlan
 from bitpim.sram.filter_groups import ExtraSteps, FilterGroup, HeldWeights, multiply_group
@@ -18,7 +18,7 @@ from bitpim.sram.plan import scale_phases
 from bitpim.sram.rules import ConvRule, OneGroup
 from bitpim.sram.transposed import lay_lanes
 from bitpim.sram.weighted_layer import WeightedLayer
-from bitpim.verify.reference import run_network
+from bitpim.proof.reference import run_network
 from bitpim_traces.records import REQUANTIZE_MODES, Geometry, Quantization, Trace
 from tests.one_layer import one_layer, quantization
 from tests.toy_rules import (

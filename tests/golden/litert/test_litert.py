@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from bitpim.verify.reference import run_layer
+from bitpim.proof.reference import run_layer
 from bitpim_traces.records import Geometry, Requantize, TensorRecord
 from tests.golden.cases import (
     FIXED,

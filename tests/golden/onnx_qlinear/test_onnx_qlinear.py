@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from bitpim.verify.reference import run_layer
+from bitpim.proof.reference import run_layer
 from bitpim_traces.records import Geometry, TensorRecord
 from tests.golden.cases import FLOAT, Case, add_case, avg_pool_case, linear_case, load_cases
 from tests.golden.onnx_qlinear.make import VECTORS, make_cases

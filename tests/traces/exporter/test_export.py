@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 import torch
 from torch import nn
 
-from bitpim.verify.reference import run_network
+from bitpim.proof.reference import run_network
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.exporter import Pixels, export, load_weights
 from bitpim_traces.quantize import LayerBits, Settings

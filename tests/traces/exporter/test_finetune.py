@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bitpim.verify.reference import run_network
+from bitpim.proof.reference import run_network
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.exporter import (
     Pixels,

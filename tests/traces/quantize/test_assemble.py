@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from bitpim.verify.reference import run_network
+from bitpim.proof.reference import run_network
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.network import FloatLayer, FloatNetwork
 from bitpim_traces.numbers.affine import decode, same_quantization

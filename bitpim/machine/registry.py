@@ -3,7 +3,7 @@
 A package registers a machine in its pyproject.toml, and bitpim does the same:
 
     [project.entry-points."bitpim.machines"]
-    neural_cache = "bitpim.machines.neural_cache:ENTRY"
+    neural_cache = "bitpim.machine.neural_cache:ENTRY"
 
 What is wrong with one machine is said when that machine is asked for, and leaves the others alone.
 """
@@ -21,7 +21,7 @@ from bitpim.config import MachineEntry, did_you_mean, machine_of, override
 from bitpim.cost.tables import PriceTable, load_prices
 from bitpim.errors import ConfigError
 from bitpim.legend import Legend
-from bitpim.machines.machine import MEMBERS, Machine
+from bitpim.machine.machine import MEMBERS, Machine
 
 __all__ = [
     "GROUP",
@@ -234,7 +234,7 @@ def _made(entry: MachineEntry, settings: Any) -> Machine:
     lacking = [member for member in MEMBERS if not hasattr(machine, member)]
     if lacking:
         raise ConfigError(
-            f"{where}: need the members of bitpim.machines.machine.Machine, got "
+            f"{where}: need the members of bitpim.machine.machine.Machine, got "
             f"{type(machine).__name__} without {', '.join(lacking)}; give it those, or mend what "
             "makes it"
         )

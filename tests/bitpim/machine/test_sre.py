@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 
 from bitpim.errors import ConfigError, MappingError
-from bitpim.machines.registry import make_machine
+from bitpim.machine.registry import make_machine
 from bitpim_traces.records import Geometry, Requantize, TensorRecord, Trace
-from tests.bitpim.machines.crossbar_runs import (
+from tests.bitpim.machine.crossbar_runs import (
     NETWORK,
     Case,
     calibrated_scales,

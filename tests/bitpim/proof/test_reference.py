@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitpim.errors import AccumulatorError, TraceDataError
-from bitpim.verify import reference
-from bitpim.verify.reference import code_dtype, iter_network, requantize, run_layer, run_network
+from bitpim.proof import reference
+from bitpim.proof.reference import code_dtype, iter_network, requantize, run_layer, run_network
 from bitpim_traces.records import (
     Geometry,
     LayerRecord,

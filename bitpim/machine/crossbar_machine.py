@@ -13,8 +13,8 @@ from bitpim.crossbar.settings import CrossbarSettings, converter_of, geometry_of
 from bitpim.digital.layers import PreparedLayer, prepare_layer
 from bitpim.errors import ConfigError
 from bitpim.legend import Legend
-from bitpim.machines.machine import Codes, Fidelity, LayerRun, checked_fidelity
-from bitpim.machines.schedule import run_layers
+from bitpim.machine.machine import Codes, Fidelity, LayerRun, checked_fidelity
+from bitpim.machine.schedule import run_layers
 from bitpim.threads import use_threads
 from bitpim_traces.records import LayerRecord, Quantization, Trace
 

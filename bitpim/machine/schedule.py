@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from bitpim.machines.machine import Codes
+from bitpim.machine.machine import Codes
 from bitpim_traces.records import NETWORK_INPUT, LayerRecord
 
 __all__ = ["run_layers"]

@@ -6,7 +6,7 @@ import pytest
 
 from bitpim.cost.tables import list_price_tables
 from bitpim.errors import ConfigError
-from bitpim.machines import DEFAULT_MACHINE, registry
+from bitpim.machine import DEFAULT_MACHINE, registry
 from tests.fakes import RefereeMachine
 
 

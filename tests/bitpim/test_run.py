@@ -16,12 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import bitpim.replay as module
+import bitpim.run as module
 from bitpim.cost.tables import PriceTable, parse_prices
 from bitpim.errors import ConfigError, MismatchError, ResultError
-from bitpim.machines.machine import Codes, LayerRun
-from bitpim.machines.registry import make_machine
-from bitpim.replay import (
+from bitpim.machine.machine import Codes, LayerRun
+from bitpim.machine.registry import make_machine
+from bitpim.run import (
     BATCH_LIMIT,
     Progress,
     batch_size,
@@ -33,7 +33,7 @@ from bitpim.replay import (
 )
 from bitpim.report.figures import error_rows, network_figures
 from bitpim.report.result_file import digest_samples, open_result
-from bitpim.verify.reference import run_network
+from bitpim.proof.reference import run_network
 from bitpim_traces.records import Trace
 from bitpim_traces.synthetic import synthetic_network
 from tests.bitpim import replay_runs as runs

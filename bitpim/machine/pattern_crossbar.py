@@ -12,7 +12,7 @@ What is emulated
 What is left out
     What `dense_crossbar` leaves out; time of gathering and scattering, which is thought hidden.
 How it is verified
-    `tests/bitpim/machines/test_pattern_crossbar.py`: with a lossless ADC both fidelities equal the
+    `tests/bitpim/machine/test_pattern_crossbar.py`: with a lossless ADC both fidelities equal the
     referee for random masks; with a lossy one the machine equals a naive model block by block, and
     differs from `dense_crossbar` where their operation units differ.
 Known differences and assumptions
@@ -27,7 +27,7 @@ from pydantic import Field
 from bitpim.config import MachineEntry
 from bitpim.crossbar.pattern_layout import OtherKernels, PatternLayout
 from bitpim.crossbar.settings import CrossbarMappingSettings, CrossbarSettings
-from bitpim.machines.crossbar_machine import CrossbarMachine
+from bitpim.machine.crossbar_machine import CrossbarMachine
 
 __all__ = ["ENTRY", "PatternCrossbarSettings", "PatternMappingSettings", "make"]
 

@@ -12,7 +12,7 @@ What is left out
     figures of the chip are not used for time or energy; a network that needs more crossbars than
     the chip has is refused.
 How it is verified
-    `tests/bitpim/machines/test_isaac.py`: lossless at 8 bits on random networks and equal to the
+    `tests/bitpim/machine/test_isaac.py`: lossless at 8 bits on random networks and equal to the
     referee at both fidelities; peak rate against the paper's in `bench/reproduce`.
 Known differences and assumptions
     Sums of inputs, which offset and flip corrections need, are made digitally; the paper has a unit
@@ -28,7 +28,7 @@ from bitpim.crossbar.dense_layout import DenseLayout
 from bitpim.crossbar.plan import CrossbarPlan
 from bitpim.crossbar.settings import CrossbarMappingSettings, CrossbarSettings
 from bitpim.errors import MappingError
-from bitpim.machines.crossbar_machine import CrossbarMachine
+from bitpim.machine.crossbar_machine import CrossbarMachine
 from bitpim_traces.records import Trace
 
 __all__ = ["ENTRY", "ChipSettings", "IsaacSettings", "make"]

@@ -12,11 +12,11 @@ import pytest
 
 from bitpim.config import override
 from bitpim.errors import AccumulatorError, ConfigError, MappingError
-from bitpim.machines.cache_machine import CacheMachine
-from bitpim.machines.machine import LayerRun
-from bitpim.machines.neural_cache import make
-from bitpim.machines.registry import load_preset
-from bitpim.verify.reference import run_network
+from bitpim.machine.cache_machine import CacheMachine
+from bitpim.machine.machine import LayerRun
+from bitpim.machine.neural_cache import make
+from bitpim.machine.registry import load_preset
+from bitpim.proof.reference import run_network
 from bitpim_traces.records import REQUANTIZE_MODES, Geometry, Trace
 from tests.one_layer import one_layer, quantization
 from tests.strategies import small_trace

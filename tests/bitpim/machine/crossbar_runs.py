@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
 
-from bitpim.machines.machine import LayerRun
-from bitpim.machines.registry import make_machine
-from bitpim.verify.reference import run_network
+from bitpim.machine.machine import LayerRun
+from bitpim.machine.registry import make_machine
+from bitpim.proof.reference import run_network
 from bitpim_traces.masks import LayerMask, masks_from_codes, with_masks
 from bitpim_traces.records import Geometry, LayerRecord, TensorRecord, Trace
 from tests.naive import crossbar as plain

@@ -14,7 +14,7 @@ What is left out
     activations run in exact integer logic beside the arrays; of these only buffer accesses are
     counted. Time: layers follow each other, crossbars of a layer work side by side.
 How it is verified
-    `tests/bitpim/machines/test_dense_crossbar.py`: with a lossless ADC both fidelities equal the
+    `tests/bitpim/machine/test_dense_crossbar.py`: with a lossless ADC both fidelities equal the
     referee; with a lossy one the machine equals a naive model of the same ADC, OU by OU.
 Known differences and assumptions
     The sums of inputs that corrections need are made digitally and cost no event (ISAAC uses a unit
@@ -26,7 +26,7 @@ Known differences and assumptions
 from bitpim.config import MachineEntry
 from bitpim.crossbar.dense_layout import DenseLayout
 from bitpim.crossbar.settings import CrossbarMappingSettings, CrossbarSettings
-from bitpim.machines.crossbar_machine import CrossbarMachine
+from bitpim.machine.crossbar_machine import CrossbarMachine
 
 __all__ = ["ENTRY", "DenseCrossbarSettings", "make"]
 

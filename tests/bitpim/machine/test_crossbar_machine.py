@@ -18,11 +18,11 @@ from bitpim.crossbar.input_slices import InputCoding
 from bitpim.crossbar.number_coding import NumberCoding, WeightMatrix
 from bitpim.crossbar.pieces import ReadCounts, ReadPieces
 from bitpim.errors import ConfigError, MappingError
-from bitpim.machines.crossbar_machine import CrossbarMachine
-from bitpim.machines.registry import load_preset
+from bitpim.machine.crossbar_machine import CrossbarMachine
+from bitpim.machine.registry import load_preset
 from bitpim.placement import Placements
 from bitpim_traces.records import Geometry, LayerRecord, TensorRecord, Trace
-from tests.bitpim.machines.crossbar_runs import NETWORK, check_lossless, machine, run
+from tests.bitpim.machine.crossbar_runs import NETWORK, check_lossless, machine, run
 from tests.naive.crossbar_mapping import place_cells
 from tests.one_layer import one_layer
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from bitpim.digital.layers import prepare_layer
 from bitpim.legend import Legend
-from bitpim.machines.machine import Codes, Fidelity, LayerRun, checked_fidelity
-from bitpim.machines.schedule import run_layers
+from bitpim.machine.machine import Codes, Fidelity, LayerRun, checked_fidelity
+from bitpim.machine.schedule import run_layers
 from bitpim.sram.layers import BitLayer, prepare_bit_layer
 from bitpim.sram.network_mapping import plan_network
 from bitpim.sram.plan import STREAMING, CachePlan

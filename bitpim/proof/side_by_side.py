@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from bitpim.errors import ConfigError, MismatchError
 from bitpim.report.figures import ErrorFigures, error_rows, network_figures
-from bitpim.verify.compare import LayerComparison, Mismatch
-from bitpim.verify.reference import iter_network
+from bitpim.proof.compare import LayerComparison, Mismatch
+from bitpim.proof.reference import iter_network
 from bitpim_traces.records import Trace
 
 __all__ = ["Progress", "RunBatch", "VerifyReport", "verify_trace"]

@@ -11,7 +11,7 @@ What is emulated
 What is left out
     What `dense_crossbar` leaves out; the index decoder, but for the bits it reads.
 How it is verified
-    `tests/bitpim/machines/test_sre.py`: with a lossless ADC both fidelities equal the referee; with
+    `tests/bitpim/machine/test_sre.py`: with a lossless ADC both fidelities equal the referee; with
     a lossy one the machine equals a naive model that packs row by row.
 Known differences and assumptions
     The encoding must keep zero weights as zero cells, hence `numbers.encoding = "differential"`
@@ -24,7 +24,7 @@ from pydantic import Field
 from bitpim.config import MachineEntry, Part
 from bitpim.crossbar.compressed_layout import ColumnOrder, CompressedLayout
 from bitpim.crossbar.settings import CrossbarSettings
-from bitpim.machines.crossbar_machine import CrossbarMachine
+from bitpim.machine.crossbar_machine import CrossbarMachine
 
 __all__ = ["ENTRY", "SreMappingSettings", "SreSettings", "make"]
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bitpim.machines.schedule import run_layers
-from bitpim.verify.reference import run_layer, run_network
+from bitpim.machine.schedule import run_layers
+from bitpim.proof.reference import run_layer, run_network
 from bitpim_traces.records import LayerRecord
 from tests.strategies import small_trace
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bitpim.config import CONFIDENCES, describe, override, setting_rows, to_toml
 from bitpim.crossbar.adc import lossless_bits
 from bitpim.errors import ConfigError
-from bitpim.machines.registry import (
+from bitpim.machine.registry import (
     default_text,
     entry_of,
     json_schema,

@@ -8,7 +8,7 @@ import numpy as np
 
 from bitpim.errors import MismatchError, ResultError
 from bitpim.report.result_file import Result, digest_samples
-from bitpim.verify.reference import iter_network
+from bitpim.proof.reference import iter_network
 from bitpim_traces.records import Trace
 
 __all__ = ["DigestComparison", "DigestReport", "verify_result"]

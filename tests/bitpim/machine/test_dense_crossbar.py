@@ -10,9 +10,9 @@ from hypothesis import given, settings
 
 from bitpim.crossbar import layers as crossbar_layers
 from bitpim.errors import AccumulatorError, ConfigError, MappingError
-from bitpim.machines.registry import make_machine
+from bitpim.machine.registry import make_machine
 from bitpim_traces.records import REQUANTIZE_MODES, Geometry, Samples, TensorRecord, Trace
-from tests.bitpim.machines.crossbar_runs import (
+from tests.bitpim.machine.crossbar_runs import (
     NETWORK,
     Case,
     calibrated_scales,

@@ -23,7 +23,7 @@ from bitpim.config import did_you_mean, to_toml
 from bitpim.cost.model import CYCLES
 from bitpim.cost.tables import PriceTable
 from bitpim.errors import ConfigError, MismatchError
-from bitpim.machines.machine import FIDELITIES, Machine, PreparedNetwork
+from bitpim.machine.machine import FIDELITIES, Machine, PreparedNetwork
 from bitpim.report.figures import error_rows, network_figures
 from bitpim.report.result_file import LayerBatch, ResultWriter, RunHeader, digest_samples
 from bitpim_traces.records import NETWORK_INPUT, LayerRecord, Trace

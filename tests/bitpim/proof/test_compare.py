@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitpim.errors import MismatchError
-from bitpim.verify.compare import LayerComparison, Mismatch, first_mismatch
+from bitpim.proof.compare import LayerComparison, Mismatch, first_mismatch
 
 Array = npt.NDArray[Any]
 

@@ -14,7 +14,7 @@ What is left out
     tables run on the CPU and cost bus bytes. The search for a layer's least and greatest value:
     ranges are the trace's.
 How it is verified
-    `tests/bitpim/machines/test_neural_cache.py`: both fidelities equal the referee on random
+    `tests/bitpim/machine/test_neural_cache.py`: both fidelities equal the referee on random
     networks of every layer kind. `tests/equivalence/test_cache_arrays.py`: a layer executed array
     by array, row by row, column move by column move gives the same codes and the plan's counts.
 Known differences and assumptions
@@ -29,7 +29,7 @@ Known differences and assumptions
 """
 
 from bitpim.config import MachineEntry
-from bitpim.machines.cache_machine import CacheMachine
+from bitpim.machine.cache_machine import CacheMachine
 from bitpim.sram.rules import OneGroup
 from bitpim.sram.settings import CacheSettings
 

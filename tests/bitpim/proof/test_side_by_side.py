@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pytest
 
 from bitpim.errors import ConfigError, MismatchError
-from bitpim.verify.reference import iter_network
-from bitpim.verify.side_by_side import RunBatch, verify_trace
+from bitpim.proof.reference import iter_network
+from bitpim.proof.side_by_side import RunBatch, verify_trace
 from bitpim_traces.records import Trace
 from tests.naive import network as naive_network
 from tests.strategies import small_trace
