@@ -17,9 +17,9 @@ from functools import partial
 from pathlib import Path
 
 from bench.whole_command import Run, bitpim, measure
+from bitpim.proof.digests import verify_result
 from bitpim.report.compare_results import compare_results
 from bitpim.report.result_file import Result, open_result
-from bitpim.proof.digests import verify_result
 from bitpim_traces import open_trace
 
 __all__ = ["NETWORKS", "PEAK_LIMIT_BYTES", "Network", "Row", "examine", "make_trace"]

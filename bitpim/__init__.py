@@ -1,11 +1,16 @@
 """Bit-level functional emulator of processing-in-memory accelerators for neural networks.
 
+    import bitpim
+    result = bitpim.replay("net.h5", "isaac", adc_bits=6)
+    bitpim.compare(result, bitpim.replay("net.h5", "neural_cache"))
+
 Importing this package loads neither Numba nor h5py: the names below come when they are first used.
 """
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
+
+from bitpim.version import __version__
 
 if TYPE_CHECKING:
     from bitpim.errors import (
@@ -24,13 +29,18 @@ if TYPE_CHECKING:
         TraceTooNew,
         TraceTooOld,
     )
-    from bitpim.machine.registry import list_presets, load_preset
-    from bitpim.report.result_file import compare_results, open_result
-
-try:
-    __version__ = version("bitpim")
-except PackageNotFoundError:  # run from a tree that was never installed
-    __version__ = "0.0.0"
+    from bitpim.face import (
+        compare,
+        machines,
+        make_machine,
+        open_result,
+        open_trace,
+        plan,
+        presets,
+        prices,
+        replay,
+        verify,
+    )
 
 _HOMES = {
     "bitpim.errors": (
@@ -49,8 +59,18 @@ _HOMES = {
         "TraceTooNew",
         "TraceTooOld",
     ),
-    "bitpim.machine.registry": ("list_presets", "load_preset"),
-    "bitpim.report.result_file": ("compare_results", "open_result"),
+    "bitpim.face": (
+        "compare",
+        "machines",
+        "make_machine",
+        "open_result",
+        "open_trace",
+        "plan",
+        "presets",
+        "prices",
+        "replay",
+        "verify",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -70,10 +90,16 @@ __all__ = [
     "TraceTooNew",
     "TraceTooOld",
     "__version__",
-    "compare_results",
-    "list_presets",
-    "load_preset",
+    "compare",
+    "machines",
+    "make_machine",
     "open_result",
+    "open_trace",
+    "plan",
+    "presets",
+    "prices",
+    "replay",
+    "verify",
 ]
 
 

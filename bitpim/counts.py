@@ -147,6 +147,6 @@ class Counts(Mapping[str, int]):
         by_event = {event: count * n_arrays for event, count in self._by_event.items()}
         return Counts(**(by_event | {"cycles": self["cycles"]}))
 
-    def as_dict(self) -> dict[str, int]:
+    def to_dict(self) -> dict[str, int]:
         """Return the events that happened, in the order of `EVENTS`."""
         return {event: self[event] for event in EVENTS if self[event]}

@@ -121,13 +121,13 @@ class Legend:
         """Return the headline figures of some counts by name."""
         return {headline.name: headline.value(counts) for headline in self.headlines}
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Legend":
-        """Return the legend that `as_dict` made plain values of; names it does not know are left.
+        """Return the legend that `to_dict` made plain values of; names it does not know are left.
 
         Raises
         ------

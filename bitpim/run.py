@@ -8,8 +8,7 @@ start at fixed samples, and nothing that is kept depends on which batch a sample
 import hashlib
 import os
 import platform
-import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,25 +17,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitpim import __version__
-from bitpim.config import did_you_mean, to_toml
+from bitpim.config import to_toml
 from bitpim.cost.model import CYCLES
 from bitpim.cost.tables import PriceTable
 from bitpim.errors import ConfigError, MismatchError
 from bitpim.machine.machine import FIDELITIES, Machine, PreparedNetwork
 from bitpim.report.figures import error_rows, network_figures
 from bitpim.report.result_file import LayerBatch, ResultWriter, RunHeader, digest_samples
+from bitpim.selection import Layers, Samples, chosen_layers, sample_range
+from bitpim.version import __version__
 from bitpim_traces.records import NETWORK_INPUT, LayerRecord, Trace
 
 __all__ = [
     "MEMORY_BUDGET",
     "Progress",
     "batch_size",
-    "parse_layers",
-    "parse_samples",
     "replay",
     "sample_bytes",
-    "sample_range",
 ]
 
 Codes = npt.NDArray[Any]
@@ -64,75 +61,6 @@ class Progress:
     stop: int
     share: float
     share_before: float = 0.0
-
-
-def parse_samples(text: str) -> slice:
-    """Read samples as a user writes them: '0:16', ':16', '16:', '7' (one sample) or ':' (all).
-
-    Raises
-    ------
-    ConfigError
-        Anything else.
-    """
-    match = re.fullmatch(r"\s*([0-9]*)\s*(:?)\s*([0-9]*)\s*", text)
-    if match is None or not (match[1] or match[2]):
-        raise ConfigError(f"samples {text!r}: need START:STOP, such as 0:16, or one number")
-    start = int(match[1]) if match[1] else None
-    if not match[2]:
-        return slice(start, int(match[1]) + 1)
-    return slice(start, int(match[3]) if match[3] else None)
-
-
-def parse_layers(trace: Trace, text: str) -> tuple[int, ...]:
-    """Read layers as a user writes them: 'conv1,3,5:8' is names, indices and ranges of indices.
-
-    Raises
-    ------
-    ConfigError
-        A name or index the trace does not have, or a number that is both for different layers.
-    """
-    by_name = {layer.name: layer.index for layer in trace.layers}
-    n_layers = len(trace.layers)
-    chosen: set[int] = set()
-    for word in (piece.strip() for piece in text.split(",")):
-        is_index = re.fullmatch(r"[0-9]+", word) and int(word) < n_layers
-        if is_index and by_name.get(word, int(word)) != int(word):
-            raise ConfigError(
-                f"layers: {word!r} is the name of layer {by_name[word]} and the index of another; "
-                f"write {by_name[word]}:{by_name[word] + 1} or {word}:{int(word) + 1}"
-            )
-        if word in by_name:
-            chosen.add(by_name[word])
-        elif match := re.fullmatch(r"([0-9]*):([0-9]*)", word):
-            chosen.update(range(n_layers)[int(match[1] or 0) : int(match[2] or n_layers)])
-        elif is_index:
-            chosen.add(int(word))
-        else:
-            raise ConfigError(
-                f"layers: trace {trace.name!r} has layers 0 to {n_layers - 1}, not {word!r}"
-                f"{did_you_mean(word, by_name)}"
-            )
-    if not chosen:
-        raise ConfigError(f"layers {text!r}: no layer chosen of 0 to {n_layers - 1}")
-    return tuple(sorted(chosen))
-
-
-def sample_range(trace: Trace, samples: slice) -> range:
-    """Return the samples of a trace that a slice names; a stop beyond the last one is an error.
-
-    Raises
-    ------
-    ConfigError
-        A step, a negative number, an empty range, or samples the trace does not have.
-    """
-    start = 0 if samples.start is None else samples.start
-    stop = trace.n_samples if samples.stop is None else samples.stop
-    if samples.step not in (None, 1) or not 0 <= start < stop <= trace.n_samples:
-        raise ConfigError(
-            f"samples {start}:{stop}: need 0 <= start < stop <= {trace.n_samples}, the samples "
-            f"of trace {trace.name!r}"
-        )
-    return range(start, stop)
 
 
 def sample_bytes(trace: Trace, last: int | None = None) -> int:
@@ -186,10 +114,11 @@ def replay(
     out: str | os.PathLike[str],
     *,
     fidelity: str = "bit",
-    samples: slice = slice(None),
-    layers: Collection[int] | None = None,
+    samples: Samples = ":",
+    layers: Layers | None = None,
     jobs: int = 1,
     resume: bool = False,
+    overwrite: bool = False,
     batch: int | None = None,
     prices: PriceTable | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -203,6 +132,8 @@ def replay(
         them do not run, so without the last layer of the network there are no predictions.
     resume
         Go on with a run that was killed; the file is the one an uninterrupted run gives.
+    overwrite
+        Start anew, whatever an earlier run left; without it and `resume` nothing is replaced.
     batch
         Samples that run together, a multiple of the machine's own batch; chosen to fit
         MEMORY_BUDGET when None.
@@ -216,9 +147,10 @@ def replay(
     MappingError
         A layer does not fit the machine.
     ResultError
-        The result cannot be written, or the run to resume was another one.
+        The result cannot be written, an earlier run left something there, or the run to resume
+        was another one.
     """
-    kept = _kept_layers(trace, layers)
+    kept = chosen_layers(trace, layers)
     wanted = sample_range(trace, samples)
     if fidelity not in FIDELITIES:
         raise ConfigError(f"fidelity: need one of {', '.join(FIDELITIES)}, got {fidelity!r}")
@@ -229,7 +161,7 @@ def replay(
                 {e for phase in plan.counts(index, 1).values() for e in phase} - {CYCLES}
             )
     header = _header(trace, machine, fidelity, wanted, _options(trace, kept, prices))
-    with ResultWriter(Path(out), header, resume=resume) as writer:
+    with ResultWriter(out, header, resume=resume, overwrite=overwrite) as writer:
         if not writer.is_finished:
             prepared = machine.prepare(trace, fidelity=fidelity, jobs=jobs)
             size = _batch(trace, fidelity, prepared.batch_multiple, batch, kept[-1])
@@ -244,20 +176,6 @@ def replay(
             outputs = writer.final_codes()
             figures = network_figures(trace, writer.error_rows(), wanted.start, outputs)
         return writer.finish(plan.table(), prices, figures, machine.legend)
-
-
-def _kept_layers(trace: Trace, layers: Collection[int] | None) -> tuple[int, ...]:
-    """Check which layers are kept; all when None."""
-    n_layers = len(trace.layers)
-    if layers is None:
-        return tuple(range(n_layers))
-    kept = tuple(sorted(set(layers)))
-    if not kept or not 0 <= kept[0] <= kept[-1] < n_layers:
-        raise ConfigError(
-            f"layers: need some of 0 to {n_layers - 1}, the layers of trace {trace.name!r}, got "
-            f"{sorted(layers)}"
-        )
-    return kept
 
 
 def _options(trace: Trace, kept: tuple[int, ...], prices: PriceTable | None) -> dict[str, str]:

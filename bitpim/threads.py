@@ -14,7 +14,7 @@ from threading import Lock, local
 
 import numba
 
-__all__ = ["run_all", "share_out", "thread_limit", "use_threads"]
+__all__ = ["available_threads", "run_all", "share_out", "thread_limit", "use_threads"]
 
 
 class _Limit(local):
@@ -25,6 +25,13 @@ class _Limit(local):
 
 
 _limit = _Limit()
+
+
+def available_threads() -> int:
+    """Return on how many processors this process may run."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def use_threads(n: int) -> None:

@@ -12,8 +12,8 @@ from bitpim.legend import Legend
 from bitpim.machine.machine import Codes, LayerRun, PhaseCounts
 from bitpim.machine.registry import load_preset
 from bitpim.placement import Placements
-from bitpim.sram.plan import STREAMING
 from bitpim.proof.reference import iter_network
+from bitpim.sram.plan import STREAMING
 from bitpim_traces.records import Trace
 
 __all__ = ["RefereeMachine", "RefereeNetwork", "RefereePlan"]

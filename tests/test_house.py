@@ -304,6 +304,12 @@ ABOVE_MACHINES = [
 ]
 
 
+def docstrings(tree: ast.Module) -> list[ast.expr]:
+    """The docstrings of a module and of its functions."""
+    firsts = [node.body[0] for node in [tree, *functions(tree)] if ast.get_docstring(node)]
+    return [first.value for first in firsts if isinstance(first, ast.Expr)]
+
+
 def names_below() -> tuple[set[str], set[str]]:
     """Names of machines, events and phases: those that no prose has, and those that are words.
 
@@ -334,8 +340,10 @@ def test_nothing_above_the_machines_names_a_machine_event_or_phase() -> None:
     faults = [
         f"{name_of(path)}:{node.lineno}: {node.value.strip()[:60]!r}"
         for path in ABOVE_MACHINES
-        for node in ast.walk(tree_of(path))
+        for tree in [tree_of(path)]
+        for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if not (path.name == "face.py" and node in docstrings(tree))  # examples name machines
         if node.value in words or named.search(node.value)
     ]
     report(faults)

@@ -111,7 +111,7 @@ def use_of(
         for phase in counts[layer.index].values():
             cycles += phase[CYCLES]
             events += Counts(**{name: n for name, n in phase.items() if name != CYCLES})
-    named = events.as_dict()
+    named = events.to_dict()
     return Use(
         sum(layer.n_crossbars for layer in layers),
         events["ou_activation"],

@@ -90,7 +90,7 @@ def _ran(
             for phase, events in run.counts.items():
                 before[phase] = before.get(phase, Counts()) + Counts(**events)
     return {
-        index: {phase: {"cycles": 0, **counts.as_dict()} for phase, counts in phases.items()}
+        index: {phase: {"cycles": 0, **counts.to_dict()} for phase, counts in phases.items()}
         for index, phases in found.items()
     }
 

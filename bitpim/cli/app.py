@@ -13,6 +13,7 @@ import typer
 
 from bitpim.cli import (
     cache,
+    catalogue,
     compare,
     config,
     cost,
@@ -56,6 +57,9 @@ app.add_typer(program.app, name="program")
 app.command()(cost.cost)
 app.command()(compare.compare)
 app.command()(report.report)
+app.command()(catalogue.machines)
+app.command()(catalogue.presets)
+app.command()(catalogue.prices)
 app.add_typer(config.app, name="config")
 app.command()(cache.cache)
 

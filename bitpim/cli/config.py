@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from bitpim.cli.options import Assignments, Json, Preset
-from bitpim.cli.text import as_json
 from bitpim.machine import DEFAULT_MACHINE
+from bitpim.report.text import as_json
 
 __all__ = ["app"]
 
@@ -23,7 +23,7 @@ def default(machine: Machine = DEFAULT_MACHINE, json: Json = False) -> None:
     from bitpim.machine.registry import default_text
 
     text = default_text(machine)
-    typer.echo(as_json({"machine": machine, "preset": text}) if json else text, nl=json)
+    typer.echo(as_json({"machine": machine, "text": text}) if json else text, nl=json)
 
 
 @app.command()
@@ -42,14 +42,15 @@ def show(
     json: Json = False,
 ) -> None:
     """Show every setting with its value, source, confidence and meaning."""
-    from bitpim.config import describe, override, setting_rows
+    from bitpim.config import PresetLabel, describe, override, setting_rows
     from bitpim.machine.registry import list_presets, load_preset
 
     settings = override(load_preset(machine, preset), assignments or [])
+    label = PresetLabel.of(settings)
     if json:
         rows = [row._asdict() for row in setting_rows(settings)]
-        names = {"machine": machine, "preset": settings.name, "title": settings.title}
-        typer.echo(as_json({**names, "presets": list_presets(machine), "settings": rows}))
+        names = {"machine": machine, **label.to_dict(), "title": settings.title}
+        typer.echo(as_json({**names, "presets": list_presets(machine), "rows": rows}))
         return
-    typer.echo(describe(settings))
+    typer.echo(f"{machine}, {label}: {settings.title}\n{describe(settings)}")
     typer.echo(f"presets of {machine}: {', '.join(list_presets(machine))}")

@@ -7,7 +7,7 @@ import typer
 
 from bitpim.cli.options import Json
 from bitpim.cli.report import ResultPath
-from bitpim.cli.text import as_json, columns
+from bitpim.report.text import as_json, columns
 
 if TYPE_CHECKING:
     from bitpim.cost.model import Energy, Sensitivity
@@ -35,6 +35,8 @@ def cost(
     from bitpim.errors import ConfigError
     from bitpim.machine.registry import prices_for_result
     from bitpim.report.result_file import open_result
+    from bitpim.report.rows import label_of
+    from bitpim.report.summary import title
 
     opened = open_result(result)
     if prices is not None:
@@ -56,9 +58,12 @@ def cost(
             }
             for event, value in found.by_event_pj.items()
         ]
-        content = {"prices": table.name, "total_pj": found.total_pj, "events": rows}
+        run = {"trace": opened.header.trace_name, "machine": opened.header.machine}
+        run |= label_of(opened).to_dict()
+        content = {**run, "prices": table.name, "total_pj": found.total_pj, "events": rows}
         typer.echo(as_json({**content, "sensitivity": [asdict(row) for row in varied]}))
         return
+    typer.echo(title(opened))
     typer.echo(_energy_text(found, counts, table, opened.header.n_samples))
     if sensitivity:
         typer.echo(_sensitivity_text(varied, factor))

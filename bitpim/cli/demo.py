@@ -1,6 +1,5 @@
 """`bitpim demo`: the shipped network on a machine, bit by bit, verified."""
 
-import tempfile
 import time
 from importlib import metadata
 from pathlib import Path
@@ -8,12 +7,10 @@ from typing import Annotated
 
 import typer
 
-from bitpim.cli.options import Jobs, Json, n_jobs, opened_trace
+from bitpim.cli.options import Jobs, Json, opened_trace
 from bitpim.cli.progress import say_when_compiling, watched
-from bitpim.cli.summary import result_lines, summary
-from bitpim.cli.text import as_json, share
-from bitpim.cli.verify import verified_result
 from bitpim.machine import DEFAULT_MACHINE
+from bitpim.report.text import as_json, share
 
 __all__ = ["HELP", "demo", "sample_path"]
 
@@ -56,27 +53,19 @@ def demo(
     json: Json = False,
 ) -> None:
     """Replay the shipped network on the default machine, bit by bit, and verify it."""
-    from bitpim.machine.registry import make_machine, prices_of
-    from bitpim.run import replay
-    from bitpim.report.result_file import open_result
+    from bitpim import face
+    from bitpim.report.summary import result_lines
 
     began = time.monotonic()
     name = str(sample_path()) if trace is None else trace
     say_when_compiling()
-    with opened_trace(name) as opened, tempfile.TemporaryDirectory(prefix="bitpim-") as folder:
+    with opened_trace(name) as opened:
         with watched(f"{opened.name} on {DEFAULT_MACHINE}") as progress:
-            out = replay(
-                opened,
-                make_machine(DEFAULT_MACHINE),
-                Path(folder) / "demo.h5",
-                jobs=n_jobs(jobs),
-                prices=prices_of(DEFAULT_MACHINE),
-                progress=progress,
-            )
-        result = open_result(out)
-        report = verified_result(opened, result)
+            result = face.replay(opened, DEFAULT_MACHINE, jobs=jobs, progress=progress)
+        with watched(f"verifying {opened.name}") as progress:
+            report = face.verify(opened, result, progress=progress)
     if json:
-        typer.echo(as_json({**summary(result), "verified": report.as_dict()}))
+        typer.echo(as_json({**result.to_dict(), "verified": report.to_dict()}))
         report.require_equal()
         return
     n_equal = sum(layer.equal for layer in report.layers)

@@ -1,7 +1,6 @@
 """Arguments and options that several commands share, and the traces they name."""
 
 import contextlib
-import os
 import shutil
 import sys
 import tempfile
@@ -28,7 +27,6 @@ __all__ = [
     "Preset",
     "SampleRange",
     "TraceName",
-    "n_jobs",
     "opened_trace",
 ]
 
@@ -67,15 +65,6 @@ Layers = Annotated[
 ]
 Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Threads; all by default.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-def n_jobs(jobs: int | None) -> int:
-    """Return the number of threads wanted: those this process may use unless one is named."""
-    if jobs is not None:
-        return jobs
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextlib.contextmanager

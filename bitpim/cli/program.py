@@ -60,7 +60,7 @@ def show(
         "name": program.name,
         "family": family.name,
         "cycles": program.n_steps,
-        "counts": program.counts.as_dict(),
+        "counts": program.counts.to_dict(),
         "entry": list(program.entry),
         "fields": [
             {"name": field.name, "start": field.start, "width": field.width}
@@ -109,7 +109,7 @@ def list_programs(
                     "name": name,
                     "cycles": program.n_steps,
                     "rows": program.n_rows,
-                    "counts": program.counts.as_dict(),
+                    "counts": program.counts.to_dict(),
                 }
             )
     if json:

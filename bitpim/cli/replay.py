@@ -17,12 +17,10 @@ from bitpim.cli.options import (
     Preset,
     SampleRange,
     TraceName,
-    n_jobs,
     opened_trace,
 )
 from bitpim.cli.progress import say_when_compiling, watched
-from bitpim.cli.summary import result_lines, summary, title
-from bitpim.cli.text import as_json
+from bitpim.report.text import as_json
 
 __all__ = ["Prices", "replay"]
 
@@ -47,41 +45,39 @@ def replay(
     jobs: Jobs = None,
     prices: Prices = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that died.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start anew, whatever an earlier run left.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Run a trace on a machine and write what came out and what it took."""
-    from bitpim.machine.registry import make_machine, prices_of
-    from bitpim.run import parse_layers, parse_samples
-    from bitpim.run import replay as run
-    from bitpim.report.result_file import open_result
+    from bitpim import face
 
-    maker = make_machine(machine, preset, assignments or [])
-    table = None if prices == "none" else prices_of(machine, prices)
-    wanted = parse_samples(samples)
     with opened_trace(trace) as opened:
-        kept = None if layers is None else parse_layers(opened, layers)
         say_when_compiling()
         try:
             with watched(f"{opened.name} on {machine}") as progress:
-                run(
+                result = face.replay(
                     opened,
-                    maker,
+                    machine,
                     output,
+                    preset=preset,
+                    settings=assignments or [],
                     fidelity=fidelity.value,
-                    samples=wanted,
-                    layers=kept,
-                    jobs=n_jobs(jobs),
-                    resume=resume,
+                    samples=samples,
+                    layers=layers,
+                    jobs=jobs,
                     batch=batch,
-                    prices=table,
+                    prices=prices,
+                    resume=resume,
+                    overwrite=overwrite,
                     progress=progress,
                 )
         except KeyboardInterrupt:
             note = f"{output}.part keeps what was finished, --resume goes on"
             sys.stderr.write(f"bitpim: interrupted; {note}\n")
             raise SystemExit(130) from None
-    result = open_result(output)
     if json:
-        typer.echo(as_json({"result": str(output), **summary(result)}))
+        typer.echo(as_json({"result": str(output), **result.to_dict()}))
     else:
-        typer.echo("\n".join([f"{output}: {title(result)}", *result_lines(result)]))
+        typer.echo(f"{output}: {result}")

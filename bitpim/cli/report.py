@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bitpim.cli.options import Json
-from bitpim.cli.text import as_json
+from bitpim.report.text import as_json
 
 __all__ = ["ResultPath", "report"]
 
@@ -24,7 +24,7 @@ def report(
 ) -> None:
     """Show cycles, energy, utilization and error figures of each layer."""
     from bitpim.report.result_file import open_result
-    from bitpim.report.tables import as_csv, as_dict, as_text
+    from bitpim.report.tables import as_csv, as_text
 
     if csv and json:
         raise typer.BadParameter("choose one of --csv and --json", param_hint="--csv")
@@ -36,7 +36,7 @@ def report(
 
         plot_result(opened, plot)
     if json:
-        typer.echo(as_json(as_dict(opened)))
+        typer.echo(as_json(opened.to_dict()))
     elif csv:
         typer.echo(as_csv(opened), nl=False)
     else:

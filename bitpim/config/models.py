@@ -10,6 +10,7 @@ from bitpim.errors import ConfigError
 
 __all__ = [
     "CONFIDENCES",
+    "SET_BY_HAND",
     "Confidence",
     "Count",
     "Origin",
@@ -20,6 +21,9 @@ __all__ = [
 
 Confidence = Literal["found", "recalled", "derived", "assumed"]
 CONFIDENCES: tuple[str, ...] = get_args(Confidence)
+SET_BY_HAND = "set by hand"
+"""Source of a value that was changed for one run, beside the preset."""
+
 STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]

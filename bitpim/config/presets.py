@@ -1,15 +1,16 @@
 """Presets: TOML read into settings, settings written as TOML, text and JSON schema."""
 
+import difflib
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from bitpim.config.entry import MachineEntry, parts_of
-from bitpim.config.models import CONFIDENCES, Origin, Settings, did_you_mean
+from bitpim.config.models import CONFIDENCES, SET_BY_HAND, Origin, Settings, did_you_mean
 from bitpim.config.packaged import toml_files
 from bitpim.errors import ConfigError
 
@@ -17,19 +18,20 @@ __all__ = [
     "SettingRow",
     "default_text",
     "describe",
+    "is_file_name",
     "json_schema",
     "list_presets",
     "load_preset",
     "machine_of",
     "override",
     "parse_preset",
+    "preset_text",
     "setting_rows",
     "to_toml",
     "toml_text",
 ]
 
 _HEAD = ("machine", "name", "title")
-_DEPTH_LIMIT = 8  # presets that extend presets
 _WIDEST = 40  # of a column when settings are described; a long list goes beyond
 Values = dict[str, dict[str, Any]]
 Origins = dict[str, tuple[Any, Any]]
@@ -75,17 +77,45 @@ def load_preset(entry: MachineEntry, name_or_path: str | Path | None = None) -> 
     Raises
     ------
     ConfigError
-        Unknown preset, unreadable file, preset of another machine, or a value that is missing,
-        unknown, of the wrong type, out of range or without a source.
+        Unknown preset, unreadable file, preset of another machine, a value that is missing,
+        unknown, of the wrong type, out of range or without a source, or a file whose preset bears
+        the name of a packaged one and is another.
     """
     name = str(entry.name if name_or_path is None else name_or_path)
-    if not (name.endswith(".toml") or "/" in name or "\\" in name):
+    if not is_file_name(name):
         return parse_preset(_packaged_text(name, entry), entry, where=_place(name, entry))
+    path = Path(name)
+    text = preset_text(path)
+    settings = _parsed(text, entry, name, (path.resolve(),))
+    if settings.name in _packaged(entry):
+        packaged = load_preset(entry, settings.name)
+        _need_own_name(settings, packaged, f"preset file {name}")
+    return settings
+
+
+def _need_own_name(settings: Settings, packaged: Settings, where: str) -> None:
+    """Refuse a preset that would pass for another in every header."""
+    mine, theirs = _values(settings), _values(packaged)
+    apart = [f"{p}.{k}" for p in mine for k in mine[p] if mine[p][k] != theirs[p][k]]
+    if apart:
+        raise ConfigError(
+            f"{where}: bears the name of the packaged preset {settings.name!r} and has another "
+            f"{apart[0]}{f' (and {len(apart) - 1} more)' if len(apart) > 1 else ''}; give it a "
+            "name of its own in [preset]"
+        )
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a preset is named by its file: the name ends in .toml, or has a path separator."""
+    return name.endswith(".toml") or "/" in name or "\\" in name
+
+
+def preset_text(path: Path) -> str:
+    """Return the text of a preset file, or raise ConfigError."""
     try:
-        text = Path(name).read_text("utf-8")
+        return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise ConfigError(f"preset file {name}: cannot be read ({error})") from error
-    return parse_preset(text, entry, where=name)
+        raise ConfigError(f"preset file {path}: cannot be read ({error})") from error
 
 
 def _packaged_text(name: str, entry: MachineEntry) -> str:
@@ -120,13 +150,18 @@ def parse_preset(text: str, entry: MachineEntry, *, where: str = "preset") -> Se
     ConfigError
         As `load_preset`.
     """
+    return _parsed(text, entry, where, ())
+
+
+def _parsed(text: str, entry: MachineEntry, where: str, files: tuple[Path, ...]) -> Settings:
+    """Read a preset; `files` are the file it is in, and before it those that extend it."""
     machine = machine_of(text, where=where)
     if machine != entry.name:
         raise ConfigError(
             f"{where}: is for machine {machine!r}, need one for {entry.name!r}; "
             f"known: {', '.join(list_presets(entry))}"
         )
-    head, values, origins = _read_layers(text, entry, where, _DEPTH_LIMIT)
+    head, values, origins = _read_layers(text, entry, where, files)
     return _validate(entry.settings, {**head, **values}, origins, where)
 
 
@@ -145,9 +180,9 @@ def _head_of(tables: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def _read_layers(
-    text: str, entry: MachineEntry, where: str, depth: int
+    text: str, entry: MachineEntry, where: str, chain: tuple[Path | str, ...]
 ) -> tuple[dict[str, Any], Values, Origins]:
-    """Read a preset and, first, the one it extends."""
+    """Read a preset and, first, the one it extends; `chain` holds those that extend it, and it."""
     tables = _tables_of(text, where)
     head = _head_of(tables, where)
     del tables["preset"]
@@ -158,10 +193,14 @@ def _read_layers(
     values: Values = {}
     origins: Origins = {}
     if base is not None:
-        if depth == 0 or not isinstance(base, str):
-            raise ConfigError(f"{where}: extends must name a packaged preset, got {base!r}")
-        below = _packaged_text(base, entry)
-        _, values, origins = _read_layers(below, entry, _place(base, entry), depth - 1)
+        if not isinstance(base, str):
+            raise ConfigError(f"{where}: extends must name a preset, got {base!r}")
+        below, place, link = _base_of(base, entry, where, chain)
+        if link in chain:
+            raise ConfigError(
+                f"{where}: extends {base!r}, which extends it; a preset needs a first"
+            )
+        _, values, origins = _read_layers(below, entry, place, (*chain, link))
     for part, table in tables.items():
         if not isinstance(table, dict):
             raise ConfigError(f"{where}: {part} must be a table of values, got {table!r}")
@@ -170,6 +209,29 @@ def _read_layers(
                 setting, f"{where}: {part}.{key}"
             )
     return head, values, origins
+
+
+def _base_of(
+    base: str, entry: MachineEntry, where: str, chain: tuple[Path | str, ...]
+) -> tuple[str, str, Path | str]:
+    """Return text, place and link in the chain of the preset that another extends.
+
+    A file name is meant from the folder of the file that says it; what is no file, such as the
+    preset that a result keeps, extends packaged presets only.
+    """
+    if not is_file_name(base):
+        return _packaged_text(base, entry), _place(base, entry), base
+    extending = chain[-1] if chain else None
+    if not isinstance(extending, Path):
+        raise ConfigError(f"{where}: extends must name a packaged preset, got {base!r}")
+    path = extending.parent / base
+    text = preset_text(path)
+    machine = machine_of(text, where=str(path))
+    if machine != entry.name:
+        raise ConfigError(
+            f"{path}: is for machine {machine!r}; {where}, which extends it, for {entry.name!r}"
+        )
+    return text, str(path), path.resolve()
 
 
 def _split(setting: Any, where: str) -> tuple[Any, tuple[Any, Any]]:
@@ -223,28 +285,55 @@ def _first_fault(error: ValidationError) -> str:
     return f"{key}{': ' if key else ''}{fault['msg'].removeprefix('Value error, ')}{got}{more}"
 
 
-def override(settings: S, assignments: Sequence[str]) -> S:
-    """Return new settings with `part.key=value` assignments applied and checked.
+def override(settings: S, changes: Mapping[str, Any] | Sequence[str]) -> S:
+    """Return new settings with some values changed and checked.
 
-    A value is read as TOML; a bare word is a string. The origin of a changed value becomes
-    'set by hand', assumed.
+    Changes are values by key, or `key=value` texts whose value is read as TOML, a bare word as a
+    string. A key is `part.key`, or the bare `key` where only one part has it. The origin of a
+    changed value becomes 'set by hand', assumed.
+
+    Raises
+    ------
+    ConfigError
+        Unknown or ambiguous key, or a value out of range.
     """
-    leaves = _leaf_types(type(settings))
     values = _values(settings)
     origins: Origins = {o.key: (o.source, o.confidence) for o in settings.origins}
-    for assignment in assignments:
+    for where, key, value in _changes(changes):
+        part, _, leaf = _whole_key(settings, key, where).partition(".")
+        values[part][leaf] = value
+        origins[f"{part}.{leaf}"] = (SET_BY_HAND, "assumed")
+    head = {"machine": settings.machine, "name": settings.name, "title": settings.title}
+    return _validate(type(settings), {**head, **values}, origins, "--set")
+
+
+def _whole_key(settings: Settings, key: str, where: str) -> str:
+    """Return the whole key, `part.key`, that a whole or bare key of a machine's settings means."""
+    leaves = _leaf_types(type(settings))
+    if key in leaves:
+        return key
+    meant = [leaf for leaf in leaves if leaf.rpartition(".")[2] == key]
+    if len(meant) == 1:
+        return meant[0]
+    bare = {leaf.rpartition(".")[2]: leaf for leaf in leaves}
+    close = difflib.get_close_matches(key, bare, n=1)
+    meant = meant or [bare[name] for name in close]
+    hint = f"; did you mean {' or '.join(map(repr, meant))}?" if meant else ""
+    hint = hint or did_you_mean(key, leaves)
+    raise ConfigError(f"{where}: unknown key {key!r}{hint}")
+
+
+def _changes(changes: Mapping[str, Any] | Sequence[str]) -> Iterator[tuple[str, str, Any]]:
+    """Yield of each change the place an error names, its key and its value."""
+    if isinstance(changes, Mapping):
+        for key, value in changes.items():
+            yield f"setting {key}", key, value.item() if hasattr(value, "item") else value
+        return
+    for assignment in [changes] if isinstance(changes, str) else changes:
         key, equals, text = (piece.strip() for piece in assignment.partition("="))
         if not equals or not text:
             raise ConfigError(f"--set {assignment!r}: need part.key=value")
-        if key not in leaves:
-            raise ConfigError(
-                f"--set {assignment!r}: unknown key {key!r}{did_you_mean(key, leaves)}"
-            )
-        part, _, leaf = key.partition(".")
-        values[part][leaf] = _toml_value(text)
-        origins[key] = ("set by hand", "assumed")
-    head = {"machine": settings.machine, "name": settings.name, "title": settings.title}
-    return _validate(type(settings), {**head, **values}, origins, "--set")
+        yield f"--set {assignment!r}", key, _toml_value(text)
 
 
 def _toml_value(text: str) -> Any:
@@ -287,8 +376,7 @@ def describe(settings: Settings) -> str:
     """Return a text a person reads: every key with value, confidence, source and meaning."""
     rows = setting_rows(settings)
     wide = [max(min(len(row[i]), _WIDEST) for row in rows) for i in (0, 1, 3)]
-    lines = [f"{settings.machine}, preset {settings.name}: {settings.title}"]
-    lines += [
+    lines = [
         f"{row.key:<{wide[0]}}  {row.value:<{wide[1]}}  {row.confidence:<{wide[2]}}  "
         f"{row.meaning} [{row.source}]"
         for row in rows

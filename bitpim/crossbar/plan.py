@@ -110,7 +110,7 @@ class WeightedPlan:
         """Return reads, with what happens whatever the inputs, and buffer accesses."""
         fixed = sum((part.position_events for part in self.maps), start=Counts())
         events = reads.events + fixed * (n_samples * self.n_positions)
-        read = {"cycles": int(reads.cycles.sum()), **events.as_dict()}
+        read = {"cycles": int(reads.cycles.sum()), **events.to_dict()}
         return {"read": read} | buffer_phase(n_samples * self.buffer_accesses)
 
     def row(self) -> dict[str, Any]:

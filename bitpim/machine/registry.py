@@ -9,7 +9,7 @@ What is wrong with one machine is said when that machine is asked for, and leave
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import metadata
@@ -17,14 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from bitpim import config
-from bitpim.config import MachineEntry, did_you_mean, machine_of, override
-from bitpim.cost.tables import PriceTable, load_prices
+from bitpim.config import MachineEntry, PresetLabel, Settings, did_you_mean, machine_of, override
+from bitpim.cost.tables import PriceTable, list_price_tables, load_prices
 from bitpim.errors import ConfigError
 from bitpim.legend import Legend
 from bitpim.machine.machine import MEMBERS, Machine
 
 __all__ = [
     "GROUP",
+    "any_preset",
+    "any_prices",
     "default_text",
     "entry_of",
     "json_schema",
@@ -35,6 +37,8 @@ __all__ = [
     "machine_packages",
     "make_machine",
     "parse_preset",
+    "presets_of",
+    "price_tables",
     "prices_for_result",
     "prices_of",
 ]
@@ -133,14 +137,71 @@ def _top_level(point: metadata.EntryPoint) -> str:
 
 
 def list_presets(machine: str | None = None) -> tuple[str, ...]:
-    """Return the names of the packaged presets of a machine, or of all that are sound."""
+    """Return the names of the packaged presets of a machine, or of all that are sound, sorted."""
     if machine is not None:
         return config.list_presets(entry_of(machine))
-    presets: list[str] = []
+    return tuple(sorted({preset for presets in presets_of().values() for preset in presets}))
+
+
+def presets_of() -> dict[str, tuple[str, ...]]:
+    """Return the packaged presets of each machine that is sound."""
+    return {entry.name: config.list_presets(entry) for entry in _sound()}
+
+
+def _sound() -> Iterator[MachineEntry]:
+    """Yield the machines whose record and presets can be read."""
     for name in machine_names():
         with suppress(ConfigError):
-            presets += config.list_presets(entry_of(name))
-    return tuple(sorted(presets))
+            entry = entry_of(name)
+            config.list_presets(entry)
+            yield entry
+
+
+def price_tables() -> tuple[str, ...]:
+    """Return the names of all packaged price tables, sorted."""
+    return list_price_tables(*(entry.price_tables for entry in _sound()))
+
+
+def any_prices(name_or_path: str | Path) -> PriceTable:
+    """Return a price table by name, whichever machine's package brings it, or from a file.
+
+    Raises
+    ------
+    ConfigError
+        As `bitpim.cost.tables.load_prices`.
+    """
+    return load_prices(name_or_path, *(entry.price_tables for entry in _sound()))
+
+
+def any_preset(name_or_path: str | Path, machine: str | None = None) -> Settings:
+    """Return the settings of a packaged preset by name, or of a file, whatever machine it is for.
+
+    Raises
+    ------
+    ConfigError
+        Unknown preset, presets of several machines bear the name, or as `load_preset`.
+    """
+    name = str(name_or_path)
+    if machine is None:
+        machine = _machine_of(name)
+    return config.load_preset(entry_of(machine), name_or_path)
+
+
+def _machine_of(name: str) -> str:
+    """Return the machine that a preset is for, by the preset's name or file name."""
+    if config.is_file_name(name):
+        return machine_of(config.preset_text(Path(name)), where=f"preset file {name}")
+    known = presets_of()
+    owners = [machine for machine, presets in known.items() if name in presets]
+    if len(owners) == 1:
+        return owners[0]
+    if owners:
+        raise ConfigError(
+            f"preset {name!r}: need one of that name, got one of each machine "
+            f"{' and '.join(owners)}; say which by --machine"
+        )
+    names = (preset for presets in known.values() for preset in presets)
+    raise ConfigError(f"unknown preset {name!r}{did_you_mean(name, names)} (a file ends in .toml)")
 
 
 def load_preset(machine: str, name_or_path: str | Path | None = None) -> Any:
@@ -202,9 +263,13 @@ def prices_for_result(machine: str, name_or_path: str | Path) -> PriceTable:
 
 
 def make_machine(
-    name: str, preset: str | Path | None = None, assignments: Sequence[str] = ()
+    name: str,
+    preset: str | Path | None = None,
+    changes: Mapping[str, Any] | Sequence[str] = (),
 ) -> Machine:
-    """Make a machine from a packaged preset or a preset file, then `part.key=value` assignments.
+    """Make a machine from a packaged preset or a preset file, with some settings changed.
+
+    `changes` are as those of `bitpim.config.override`.
 
     Raises
     ------
@@ -213,10 +278,10 @@ def make_machine(
         what the entry makes is no machine of its name.
     """
     settings = load_preset(name, preset)
-    if assignments:
-        settings = override(settings, assignments)
+    if changes:
+        settings = override(settings, changes)
     unused = settings.unused()
-    for key in (assignment.partition("=")[0].strip() for assignment in assignments):
+    for key in PresetLabel.of(settings).changed if changes else ():
         if key in unused:
             raise ConfigError(f"{key}: nothing uses it but {unused[key]}; set that too")
     return _made(entry_of(name), settings)

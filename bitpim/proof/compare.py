@@ -46,7 +46,7 @@ class Mismatch:
             f" {self.expected}, got {self.got} ({self.n_mismatches} of {self.n_codes} codes differ)"
         )
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
         return asdict(self) | {"coordinate": list(self.coordinate)}
 
@@ -137,7 +137,7 @@ class LayerComparison:
         place = first.layer, first.name, first.sample, first.coordinate
         return Mismatch(*place, first.expected, first.got, self.n_mismatches, self.n_codes)
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
         return {
             "index": self.index,
@@ -146,7 +146,7 @@ class LayerComparison:
             "n_codes": self.n_codes,
             "n_mismatches": self.n_mismatches,
             "equal": self.equal,
-            "first_mismatch": None if self.first is None else self.first.as_dict(),
+            "first_mismatch": None if self.first is None else self.first.to_dict(),
         }
 
 

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from bitpim.errors import MismatchError, ResultError
-from bitpim.report.result_file import Result, digest_samples
 from bitpim.proof.reference import iter_network
+from bitpim.proof.verification import Verification
+from bitpim.report.result_file import Result, digest_samples
+from bitpim.report.rows import label_of
 from bitpim_traces.records import Trace
 
 __all__ = ["DigestComparison", "DigestReport", "verify_result"]
@@ -32,29 +34,16 @@ class DigestComparison:
         """Whether something was compared and no sample differed."""
         return self.n_samples > 0 and self.n_mismatches == 0
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
         return asdict(self) | {"equal": self.equal}
 
 
-@dataclass(frozen=True, slots=True)
-class DigestReport:
-    """What was compared of a result file and what came out."""
+@dataclass(frozen=True, repr=False)
+class DigestReport(Verification):
+    """What was compared of a result file and what came out; its figures are the file's."""
 
-    trace_name: str
-    start: int
-    stop: int
     layers: tuple[DigestComparison, ...]
-
-    @property
-    def equal(self) -> bool:
-        """Whether every sample of every layer kept is equal."""
-        return all(layer.equal for layer in self.layers)
-
-    @property
-    def exactness(self) -> str:
-        """L0: equal to the integer referee in every layer. L2: known by its error figures only."""
-        return "L0" if self.equal else "L2"
 
     def require_equal(self) -> None:
         """Raise MismatchError, naming the first layer and sample that differ, unless all agree."""
@@ -65,16 +54,6 @@ class DigestReport:
                     f"{layer.first_sample}: the digest is not the referee's ({layer.n_mismatches} "
                     f"of {layer.n_samples} samples differ); verify with --machine names the code"
                 )
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values, ready for JSON."""
-        return {
-            "trace": self.trace_name,
-            "samples": [self.start, self.stop],
-            "equal": self.equal,
-            "exactness": self.exactness,
-            "layers": [layer.as_dict() for layer in self.layers],
-        }
 
 
 def verify_result(
@@ -107,7 +86,9 @@ def verify_result(
                 progress(done - header.start, header.n_samples, trace.layers[index].name)
             if index >= max(layers):
                 break
-    return DigestReport(trace.name, header.start, header.stop, tuple(found.values()))
+    what = f"{header.machine}, {label_of(result)}, {header.fidelity} fidelity"
+    place = trace.name, trace.digest, header.start, header.stop
+    return DigestReport(*place, tuple(found.values()), result.figures, what)
 
 
 def _compare(layer: DigestComparison, differs: np.ndarray[Any, Any], start: int) -> None:

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.errors import ConfigError, MismatchError
-from bitpim.report.figures import ErrorFigures, error_rows, network_figures
 from bitpim.proof.compare import LayerComparison, Mismatch
 from bitpim.proof.reference import iter_network
+from bitpim.proof.verification import Verification
+from bitpim.report.figures import error_rows, network_figures
 from bitpim_traces.records import Trace
 
 __all__ = ["Progress", "RunBatch", "VerifyReport", "verify_trace"]
@@ -26,25 +27,15 @@ Progress = Callable[[int, int, str], None]
 """Told (samples finished, samples in all, layer just compared or "" at the end of a batch)."""
 
 
-@dataclass(frozen=True, slots=True)
-class VerifyReport:
-    """What was compared and what came out.
+@dataclass(frozen=True, repr=False)
+class VerifyReport(Verification):
+    """What was compared of a machine and what came out.
 
     `layers` has one entry for every layer of the trace; one that the machine did not yield has
-    compared no samples. `figures` measures the machine's outputs against the float network.
+    compared no samples.
     """
 
-    trace_name: str
-    trace_digest: str
-    start: int
-    stop: int
     layers: tuple[LayerComparison, ...]
-    figures: ErrorFigures
-
-    @property
-    def equal(self) -> bool:
-        """Whether every layer was compared and equal in every code."""
-        return all(layer.equal for layer in self.layers)
 
     @property
     def missing(self) -> tuple[int, ...]:
@@ -56,11 +47,6 @@ class VerifyReport:
         """First mismatch of the earliest layer that has one; later ones may only follow from it."""
         return next((layer.first for layer in self.layers if layer.first is not None), None)
 
-    @property
-    def exactness(self) -> str:
-        """L0: equal to the integer referee in every layer. L2: known by its error figures only."""
-        return "L0" if self.equal else "L2"
-
     def require_equal(self) -> None:
         """Raise MismatchError, naming the first mismatch, unless every layer is equal."""
         if self.first_mismatch is not None:
@@ -71,19 +57,12 @@ class VerifyReport:
                 f" none of layers {', '.join(map(str, self.missing))}"
             )
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
         first = self.first_mismatch
-        return {
-            "trace": self.trace_name,
-            "digest": self.trace_digest,
-            "samples": [self.start, self.stop],
-            "equal": self.equal,
-            "exactness": self.exactness,
-            "first_mismatch": None if first is None else first.as_dict(),
+        return super().to_dict() | {
+            "first_mismatch": None if first is None else first.to_dict(),
             "missing": list(self.missing),
-            "layers": [layer.as_dict() for layer in self.layers],
-            "figures": self.figures.as_dict(),
         }
 
 

@@ -1,15 +1,18 @@
 """Where two results differ: outputs by digest, counts, cycles, figures."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
+from bitpim.report.html import as_html
 from bitpim.report.result_records import LayerResult, Result
+from bitpim.report.rows import label_of
+from bitpim.report.text import columns, share
 
-__all__ = ["Comparison", "Difference", "compare_results"]
+__all__ = ["Comparison", "Difference", "Total", "compare_results"]
 
 _DECIDING = ("trace_digest", "start", "stop")
 _NOTED = ("trace_name", "machine", "preset", "fidelity", "software", "options")
@@ -29,26 +32,84 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Total:
+    """What two runs of the same work took in all; `ratio` is the first over the second."""
+
+    name: str
+    first: int
+    second: int
+
+    @property
+    def ratio(self) -> float | None:
+        """The first over the second; None where that is nothing."""
+        return self.first / self.second if self.second else None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
     """The differences of two results, and how the runs differed without that being a fault.
 
-    `differences` holds the first ones, at most the limit asked for; `notes` tell of other machines,
-    presets, fidelities or software, between which equal outputs may well be expected.
+    `differences` holds the first ones, at most the limit asked for, and `has_more` tells of others;
+    `notes` tell of other machines, settings, fidelities or software, between which equal outputs
+    may well be expected. Of two runs of the same layers on the same samples `totals` holds what
+    both took, and `n_equal` of `n_layers` layers have equal outputs.
     """
 
     differences: tuple[Difference, ...]
     notes: tuple[str, ...]
+    has_more: bool = False
+    totals: tuple[Total, ...] = ()
+    n_equal: int = 0
+    n_layers: int = 0
 
     @property
     def is_equal(self) -> bool:
         """Whether nothing differs."""
         return not self.differences
 
+    def lines(self, first: str = "first", second: str = "second") -> list[str]:
+        """Return what a person reads: notes, differences, and totals side by side."""
+        told = [f"note: {note}" for note in self.notes]
+        told += [f"{difference.kind}: {difference}" for difference in self.differences]
+        if self.has_more:
+            told.append(f"and more; --limit {2 * len(self.differences)} shows further ones")
+        if self.totals and (self.notes or self.differences):
+            rows = [[row.name, row.first, row.second, row.ratio] for row in self.totals]
+            told += ["", columns(["in all", first, second, "ratio"], rows)]
+            told.append(f"outputs equal in {share(self.n_equal, self.n_layers)} layers")
+        if self.is_equal:
+            told.append("equal in outputs, counts, cycles and error figures")
+        return told
+
+    def __repr__(self) -> str:
+        return "\n".join(self.lines())
+
+    def _repr_html_(self) -> str:
+        told = [f"note: {note}" for note in self.notes]
+        told += [f"{difference.kind}: {difference}" for difference in self.differences]
+        return as_html(told or self.lines(), self.table())
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return one record for each total of both runs: name, first, second, ratio."""
+        return [asdict(row) | {"ratio": row.ratio} for row in self.totals]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON."""
+        return {
+            "equal": self.is_equal,
+            "differences": [asdict(difference) for difference in self.differences],
+            "more": self.has_more,
+            "notes": list(self.notes),
+            "totals": self.table(),
+            "equal_layers": self.n_equal,
+            "layers": self.n_layers,
+        }
+
 
 def compare_results(a: Result, b: Result, *, limit: int = 20) -> Comparison:
     """Compare what two runs gave: samples, outputs layer by layer, counts, cycles, figures.
 
-    Different machines, presets and fidelities are noted, not counted: they are often the point of
+    Different machines, settings and fidelities are noted, not counted: they are often the point of
     the comparison. Energies follow from counts and prices and are not compared; other prices are
     noted.
     """
@@ -61,13 +122,47 @@ def compare_results(a: Result, b: Result, *, limit: int = 20) -> Comparison:
         if name in _DECIDING:
             found.append(Difference("run", name, str(mine), str(theirs)))
         elif name == "preset":
-            notes += [n for n in a.header.differences(b.header) if n.startswith("preset ")]
+            notes += [_settings_apart(a, b)]
         else:
             notes.append(f"{name} {mine!r} and {theirs!r}")
     if a.prices_text != b.prices_text:
         notes.append(f"prices {a.prices_name!r} and {b.prices_name!r}")
-    found += islice(_contents(a, b), max(limit - len(found), 0))
-    return Comparison(tuple(found), tuple(notes))
+    found += islice(_contents(a, b), max(limit + 1 - len(found), 0))
+    shown, has_more = tuple(found[:limit]), len(found) > limit
+    if not _is_same_work(a, b):
+        return Comparison(shown, tuple(notes), has_more)
+    pairs = zip(a.layers, b.layers, strict=True)
+    n_equal = sum(bool((one.digests == other.digests).all()) for one, other in pairs)
+    return Comparison(shown, tuple(notes), has_more, _totals(a, b), n_equal, len(a.layers))
+
+
+def _settings_apart(a: Result, b: Result) -> str:
+    """Say what the settings of both are called, and where they first differ by another way."""
+    mine, theirs = label_of(a), label_of(b)
+    if str(mine) != str(theirs):
+        return f"{mine} and {theirs}"
+    return next(n for n in a.header.differences(b.header) if n.startswith("preset "))
+
+
+def _is_same_work(a: Result, b: Result) -> bool:
+    """Tell whether both ran the same layers of the same network on the same samples."""
+    runs = [
+        (r.header.trace_digest, r.header.start, r.header.stop, [layer.index for layer in r.layers])
+        for r in (a, b)
+    ]
+    return runs[0] == runs[1]
+
+
+def _totals(a: Result, b: Result) -> tuple[Total, ...]:
+    rows = [Total("cycles", a.elapsed_cycles, b.elapsed_cycles)]
+    if a.prices_name and b.prices_name:
+        rows.append(Total("energy pJ", round(a.total_energy_pj), round(b.total_energy_pj)))
+    events = a.events(), b.events()
+    rows += [
+        Total(event, *(of.get(event, 0) for of in events))
+        for event in sorted({*events[0], *events[1]})
+    ]
+    return tuple(rows)
 
 
 def _contents(a: Result, b: Result) -> Iterator[Difference]:

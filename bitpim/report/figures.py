@@ -61,7 +61,7 @@ class ErrorFigures:
     n_labelled: int = 0
     accuracy: float | None = None
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
         return asdict(self)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from bitpim.report.figure_file import COLOURS, FORMATS, literal, write_figure
 from bitpim.report.result_records import Result
-from bitpim.report.tables import Row, layer_rows
+from bitpim.report.rows import Row, layer_rows
 from bitpim.units import pj_to_j, prefix_of
 
 __all__ = ["FORMATS", "plot_result"]

@@ -125,14 +125,14 @@ class _Image:
         file.attrs["samples"] = np.array([header.start, header.stop], "<i8")
         file.attrs["options"] = json.dumps(dict(header.options), sort_keys=True)
         file.attrs["provenance"] = json.dumps(dict(header.provenance), sort_keys=True)
-        file.attrs["legend"] = json.dumps(self.legend.as_dict(), sort_keys=True)
+        file.attrs["legend"] = json.dumps(self.legend.to_dict(), sort_keys=True)
         if self.prices is not None:
             group = file.create_group("prices")
             group.attrs["name"] = self.prices.name
             group.attrs["table"] = self.prices.to_toml()
         if self.figures is not None:
             group = file.create_group("figures")
-            group.attrs["figures"] = json.dumps(self.figures.as_dict(), sort_keys=True)
+            group.attrs["figures"] = json.dumps(self.figures.to_dict(), sort_keys=True)
 
     def _write_layer(self, group: Any, index: int, digests: Array, errors: Rows) -> None:
         row = self.rows[index]

@@ -13,6 +13,9 @@ from bitpim.cost.model import CYCLES
 from bitpim.errors import ResultError
 from bitpim.legend import Legend
 from bitpim.report.figures import ErrorFigures
+from bitpim.report.html import as_html
+from bitpim.report.rows import flat_rows, layer_rows, values
+from bitpim.report.summary import result_lines, title
 
 __all__ = [
     "CYCLES",
@@ -29,6 +32,10 @@ __all__ = [
 FORMAT_NAME = "bitpim.result"
 FORMAT_VERSION = (1, 1)
 DIGEST_BYTES = 16
+_HTML_COLUMNS = (
+    *("index", "name", "kind", "arrays", "utilization", "cycles", "time_s", "energy_pj"),
+    *("n_references", "max_abs", "relative_l2", "sqnr_db"),
+)
 PhaseCounts = Mapping[str, Mapping[str, int]]
 
 
@@ -81,7 +88,7 @@ def _first_line_apart(a: str, b: str) -> tuple[str, str]:
     return "".join(mine[shared : shared + 1]), "".join(theirs[shared : shared + 1])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class LayerResult:
     """One layer of a run: what came out, by digest, and what it took.
 
@@ -103,6 +110,9 @@ class LayerResult:
     plan: Mapping[str, int | float | str | bool]
     error_rows: npt.NDArray[np.float64]
 
+    def __repr__(self) -> str:
+        return f"<layer {self.index} {self.name!r} ({self.kind}), {self.n_cycles:,} cycles>"
+
     @property
     def n_cycles(self) -> int:
         """Cycles of all phases."""
@@ -122,9 +132,9 @@ class LayerResult:
         return out
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Result:
-    """A whole run as read from its file.
+    """A whole run as read from its file; `table` and `to_dict` hand it on, `print` tells of it.
 
     `final_codes` (samples first) and `predictions` (int64) are None where the run kept none.
     `prices_name` and `prices_text` are the price table used, empty in a run without prices.
@@ -140,6 +150,29 @@ class Result:
     prices_name: str = ""
     prices_text: str = ""
     legend: Legend = field(default_factory=Legend)
+
+    def __repr__(self) -> str:
+        return "\n".join([title(self), *result_lines(self)])
+
+    def _repr_html_(self) -> str:
+        rows = layer_rows(self)
+        columns = [key for key in _HTML_COLUMNS if any(row[key] is not None for row in rows)]
+        shown = [{key: row[key] for key in columns} for row in rows]
+        return as_html([title(self), *result_lines(self)], shown)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the whole report as plain values: the run, totals, phases, layers, figures.
+
+        Floats may be nan or infinite; `bitpim report --json` writes the same.
+        """
+        return values(self)
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return one flat record a layer, for `pandas.DataFrame` or `polars.DataFrame`.
+
+        Each bears the run it is of: machine, preset, changed settings, fidelity, samples, prices.
+        """
+        return flat_rows(self)
 
     @property
     def n_cycles(self) -> int:

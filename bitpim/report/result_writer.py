@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.cost.tables import PriceTable
-from bitpim.errors import ResultError
+from bitpim.errors import ConfigError, ResultError
 from bitpim.legend import Legend
 from bitpim.report.figures import ERROR_COLUMNS, ErrorFigures
 from bitpim.report.journal import Journal, pack_record, unpack_record
@@ -52,17 +52,30 @@ class ResultWriter:
     """Collects the batches of one run; use it in a `with` statement.
 
     With `resume`, batches that the journal of the same run holds are `completed`. A run that was
-    already finished is complete from the start, and `finish` then only names its file.
+    already finished is complete from the start, and `finish` then only names its file. With
+    `overwrite` whatever an earlier run left is replaced: its journal at once, its file at the end.
 
     Raises
     ------
     ResultError
         The folder cannot be written, the name belongs to a file that is no result, another process
-        writes the same result, or `resume` meets the journal or the file of another run; the
-        message says what differs.
+        writes the same result, an earlier run left a result or finished batches and neither
+        `resume` nor `overwrite` says what is to become of them, or `resume` meets the journal or
+        the file of another run; the message says what differs.
+    ConfigError
+        Both `resume` and `overwrite`.
     """
 
-    def __init__(self, path: str | Path, header: RunHeader, *, resume: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        header: RunHeader,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+    ) -> None:
+        if resume and overwrite:
+            raise ConfigError("resume and overwrite: need one of them, got both")
         self.path = Path(path)
         self.part = self.path.with_name(self.path.name + ".part")
         self.header = header
@@ -78,12 +91,32 @@ class ResultWriter:
             self._compare_header(open_result(self.path).header, self.path)
             self._is_finished = True
             return
+        if not resume and not overwrite:
+            self._refuse_to_discard()
         self._journal = Journal(self.part, resume=resume)
         try:
             self._batches = self._read_journal()
         except BaseException:
             self._journal.close()
             raise
+
+    def _refuse_to_discard(self) -> None:
+        """Raise ResultError where an earlier run left a result, or batches of one."""
+        if self.path.exists() and self.path.stat().st_size:
+            raise ResultError(
+                f"{self.path}: holds a result already; --overwrite replaces it, or choose another "
+                "output"
+            )
+        if not self.part.exists():
+            return
+        with Journal(self.part, resume=True) as journal:
+            n_batches = max(len(journal) - 1, 0)  # the first record is the header
+        if n_batches:
+            raise ResultError(
+                f"{self.part}: an unfinished run left {n_batches} finished batch"
+                f"{'es' if n_batches > 1 else ''}; --resume goes on with it, --overwrite starts "
+                "anew"
+            )
 
     def _read_journal(self) -> dict[range, int]:
         """Read which batches are done, starting the journal where it is new."""
@@ -106,15 +139,15 @@ class ResultWriter:
             return RunHeader(**fields["header"])
         except (KeyError, TypeError) as error:
             raise ResultError(
-                f"{self.part}: another version of bitpim began it; run without --resume"
+                f"{self.part}: another version of bitpim began it; --overwrite starts anew"
             ) from error
 
     def _compare_header(self, found: RunHeader, where: Path) -> None:
         apart = found.differences(self.header)
         if apart:
             raise ResultError(
-                f"{where}: belongs to another run, there and here: {'; '.join(apart)}; run without "
-                "--resume to start anew, or choose another output"
+                f"{where}: belongs to another run, there and here: {'; '.join(apart)}; --overwrite "
+                "starts anew, or choose another output"
             )
 
     @property

@@ -1,135 +1,22 @@
-"""A result as rows, text, CSV and JSON values: cycles by phase, energy, utilization, errors."""
+"""A result as text and CSV: cycles by phase, energy, utilization, errors."""
 
 import csv
 import io
-import tomllib
-from dataclasses import asdict
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from bitpim.report.result_records import Result
-from bitpim.units import cycles_to_s, pj_to_j, with_prefix
+from bitpim.report.rows import ERRORS, Row, flat_rows, layer_rows, phase_rows
+from bitpim.report.summary import result_lines, title
+from bitpim.units import pj_to_j, with_prefix
 
-__all__ = ["as_csv", "as_dict", "as_text", "layer_rows", "phase_rows", "preset_name"]
-
-_PLAN = ("arrays", "lanes", "passes", "utilization")
-_ERRORS = ("max_abs", "relative_l2", "sqnr_db")
-Row = dict[str, Any]
-
-
-def preset_name(result: Result) -> str:
-    """Return the name of the preset a run used, or "unknown" where its text states none."""
-    try:
-        head = tomllib.loads(result.header.preset).get("preset")
-    except (tomllib.TOMLDecodeError, RecursionError):
-        head = None
-    name = head.get("name") if isinstance(head, dict) else None
-    return name if isinstance(name, str) else "unknown"
-
-
-def layer_rows(result: Result) -> list[Row]:
-    """Return one row a layer; what is not known is None.
-
-    `cycles_by_phase` and `energy_pj_by_phase` are by phase, `events` by event and `headlines` by
-    name, over all samples.
-    """
-    legend = result.legend
-    errors = {} if result.figures is None else {f.index: f for f in result.figures.layers}
-    rows = []
-    for layer in result.layers:
-        figures = errors.get(layer.index)
-        cycles, events = legend.elapsed(layer.cycles), layer.events()
-        rows.append(
-            {
-                "index": layer.index,
-                "name": layer.name,
-                "kind": layer.kind,
-                **{key: layer.plan.get(key) for key in _PLAN},
-                "cycles": cycles,
-                "time_s": _seconds(result, cycles),
-                "energy_pj": layer.total_energy_pj if result.prices_name else None,
-                "n_references": figures.n_samples if figures else 0,
-                **{key: getattr(figures, key, None) for key in _ERRORS},
-                "cycles_by_phase": dict(layer.cycles),
-                "energy_pj_by_phase": dict(layer.energy_pj),
-                "events": events,
-                "headlines": legend.figures(events),
-            }
-        )
-    return rows
-
-
-def _seconds(result: Result, cycles: int) -> float | None:
-    clock = result.legend.clock_ghz
-    return None if clock is None else cycles_to_s(cycles, clock)
-
-
-def phase_rows(result: Result) -> list[Row]:
-    """Return one row a phase, over all layers: cycles, energy, and their shares (0 to 1)."""
-    cycles = result.cycles_by_phase
-    energy = {p: sum(la.energy_pj.get(p, 0.0) for la in result.layers) for p in result.phases}
-    all_cycles, all_energy = sum(cycles.values()), sum(energy.values())
-    return [
-        {
-            "phase": phase,
-            "cycles": cycles[phase],
-            "cycles_share": cycles[phase] / all_cycles if all_cycles else 0.0,
-            "energy_pj": energy[phase] if result.prices_name else None,
-            "energy_share": energy[phase] / all_energy if all_energy else 0.0,
-        }
-        for phase in result.phases
-    ]
-
-
-def _totals(result: Result) -> Row:
-    events = result.events()
-    return {
-        "samples": result.header.n_samples,
-        "cycles": result.elapsed_cycles,
-        "time_s": _seconds(result, result.elapsed_cycles),
-        "energy_pj": result.total_energy_pj if result.prices_name else None,
-        "events": events,
-        "headlines": result.legend.figures(events),
-    }
-
-
-def as_dict(result: Result) -> Row:
-    """Return the whole report as plain values (floats may be nan or infinite)."""
-    header = result.header
-    return {
-        "trace": header.trace_name,
-        "trace_digest": header.trace_digest,
-        "machine": header.machine,
-        "fidelity": header.fidelity,
-        "samples": [header.start, header.stop],
-        "software": header.software,
-        "options": dict(header.options),
-        "provenance": dict(header.provenance),
-        "prices": result.prices_name or None,
-        "preset": header.preset,
-        "legend": result.legend.as_dict(),
-        "totals": _totals(result),
-        "phases": phase_rows(result),
-        "layers": layer_rows(result),
-        "figures": None if result.figures is None else asdict(result.figures),
-    }
+__all__ = ["as_csv", "as_text"]
 
 
 def as_csv(result: Result) -> str:
-    """Return one line a layer, phases as columns `cycles.PHASE` and `energy_pj.PHASE`."""
-    rows = layer_rows(result)
-    events = sorted(result.events())
-    flat = []
-    for row in rows:
-        plain = {key: value for key, value in row.items() if not isinstance(value, dict)}
-        for phase in result.phases:
-            plain[f"cycles.{phase}"] = row["cycles_by_phase"].get(phase, 0)
-            if result.prices_name:
-                plain[f"energy_pj.{phase}"] = row["energy_pj_by_phase"].get(phase, 0.0)
-        plain |= {f"events.{event}": row["events"].get(event, 0) for event in events}
-        flat.append(plain)
+    """Return one line a layer, the columns those of `Result.table`."""
+    flat = flat_rows(result)
     out = io.StringIO()
     writer = csv.DictWriter(out, list(flat[0]) if flat else [], lineterminator="\n")
     writer.writeheader()
@@ -144,54 +31,19 @@ def as_text(result: Result) -> str:
     """
     rows = layer_rows(result)
     console = Console(file=io.StringIO(), width=1000, color_system=None, highlight=False)
-    for line in _head_lines(result):
+    for line in (title(result), *result_lines(result)):
         console.print(line, markup=False)
     by_headline, by_phase = _headline_table(result, rows), _cycle_table(result, rows)
     for table in (_layer_table(result, rows), by_headline, by_phase, _phase_table(result)):
         if table.row_count:
-            title, table.title = table.title, None  # which a narrow table would wrap
-            console.print(f"\n{title}")
+            name, table.title = table.title, None  # which a narrow table would wrap
+            console.print(f"\n{name}")
             console.print(table)
     out = console.file.getvalue()  # type: ignore[attr-defined]
     return (
         "\n".join(line.rstrip() for line in out.splitlines()).replace("\n\n\n", "\n\n").rstrip()
         + "\n"
     )
-
-
-def _head_lines(result: Result) -> list[str]:
-    header, totals = result.header, _totals(result)
-    time_s, energy_pj = totals["time_s"], totals["energy_pj"]
-    lines = [
-        f"{header.trace_name} on {header.machine}, preset {preset_name(result)}, "
-        f"{header.fidelity} fidelity, samples {header.start}:{header.stop} ({header.n_samples})",
-        f"cycles {totals['cycles']:,}"
-        + ("" if time_s is None else f" = {with_prefix(time_s, 's')}")
-        + f", {_per_sample(totals['cycles'], header.n_samples)} a sample"
-        + (" (streaming beside computing)" if result.legend.overlaps else ""),
-    ]
-    if energy_pj is not None:
-        energy_j = pj_to_j(energy_pj)
-        lines.append(
-            f"energy {with_prefix(energy_j, 'J')}, "
-            f"{with_prefix(energy_j / header.n_samples, 'J')} a sample "
-            f"(price table {result.prices_name})"
-        )
-    figures = result.figures
-    if figures is not None and figures.accuracy is not None:
-        lines.append(
-            f"accuracy {figures.accuracy:.4f} over {figures.n_labelled:,} labelled samples"
-        )
-    if figures is not None and figures.top1_agreement is not None:
-        lines.append(
-            f"top-1 agreement with the float network {figures.top1_agreement:.4f} over "
-            f"{figures.n_compared:,} samples"
-        )
-    return lines
-
-
-def _per_sample(total: int, n_samples: int) -> str:
-    return f"{total / n_samples:,.0f}"
 
 
 def _table(title: str, words: int, *names: str) -> Table:
@@ -224,7 +76,7 @@ def _layer_table(result: Result, rows: list[Row]) -> Table:
     names += ["utilization", "cycles", "share", "time"]
     names += ["energy"] * bool(result.prices_name)
     has_errors = any(row["n_references"] for row in rows)
-    names += ["max abs error", "relative L2", "SQNR dB"] * has_errors
+    names += ["references", "max abs error", "relative L2", "SQNR dB"] * has_errors
     table = _table("Layers", 2, "#", *names)
     table.columns[0].justify = "right"
     table.columns[2].justify = "left"
@@ -238,7 +90,7 @@ def _layer_table(result: Result, rows: list[Row]) -> Table:
         if result.prices_name:
             cells.append(_scaled(pj_to_j(row["energy_pj"]), "J"))
         if has_errors:
-            cells += [_number(row[key]) for key in _ERRORS]
+            cells += [_number(row[key]) for key in ("n_references", *ERRORS)]
         table.add_row(*cells)
     return table
 

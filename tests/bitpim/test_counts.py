@@ -18,7 +18,7 @@ def test_counts_add_repeat_and_compare() -> None:
     assert hash(one + two) == hash(two + one)
     assert one["carry_store"] == 0
     assert list(one) == list(EVENTS)
-    assert one.as_dict() == {"cycles": 2, "tag_load": 1}
+    assert one.to_dict() == {"cycles": 2, "tag_load": 1}
     assert repr(one) == "Counts(cycles=2, tag_load=1)"
 
 
@@ -40,7 +40,7 @@ def test_arrays_of_another_kind_count_their_own_events() -> None:
     define_events({"toy_spin": "one turn of a toy"})
     define_events({"toy_spin": "one turn of a toy"})  # a module may be loaded again
     assert EVENTS["toy_spin"] == "one turn of a toy"
-    assert (Counts(toy_spin=2) + Counts(toy_spin=1)).as_dict() == {"toy_spin": 3}
+    assert (Counts(toy_spin=2) + Counts(toy_spin=1)).to_dict() == {"toy_spin": 3}
 
 
 @pytest.mark.parametrize(

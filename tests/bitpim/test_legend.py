@@ -91,7 +91,7 @@ LEGENDS = st.builds(
 
 @given(LEGENDS, st.dictionaries(st.text(), st.integers(0, 2**63 - 1)))
 def test_a_legend_survives_json(legend: Legend, counts: dict[str, int]) -> None:
-    plain = json.loads(json.dumps(legend.as_dict()))
+    plain = json.loads(json.dumps(legend.to_dict()))
     again = Legend.from_dict(plain | {"new in a later version": 3})
     assert again == legend
     assert again.figures(counts) == legend.figures(counts)
@@ -108,7 +108,7 @@ PLACES = st.sampled_from(
     [("clock_ghz",), ("streaming",), ("overlaps",), ("headlines",), ("headlines", 0)]
     + [("headlines", 0, key) for key in ("name", "events", "of", "form")]
 )
-PLAIN = Legend(2.5, ("load",), True, (Headline("a", ("b",), ("c",), "share"),)).as_dict()
+PLAIN = Legend(2.5, ("load",), True, (Headline("a", ("b",), ("c",), "share"),)).to_dict()
 
 
 @given(PLACES, JSON)
@@ -123,8 +123,8 @@ def test_any_json_in_a_legend_is_one_or_a_config_error(place: tuple[Any, ...], v
     except ConfigError as error:
         assert "\n" not in str(error)
     else:
-        json.dumps(legend.as_dict(), allow_nan=False)
-        assert Legend.from_dict(legend.as_dict()) == legend
+        json.dumps(legend.to_dict(), allow_nan=False)
+        assert Legend.from_dict(legend.to_dict()) == legend
 
 
 @given(JSON)

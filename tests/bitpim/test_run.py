@@ -7,7 +7,6 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +20,16 @@ from bitpim.cost.tables import PriceTable, parse_prices
 from bitpim.errors import ConfigError, MismatchError, ResultError
 from bitpim.machine.machine import Codes, LayerRun
 from bitpim.machine.registry import make_machine
+from bitpim.proof.reference import run_network
+from bitpim.report.figures import error_rows, network_figures
+from bitpim.report.result_file import digest_samples, open_result
 from bitpim.run import (
     BATCH_LIMIT,
     Progress,
     batch_size,
-    parse_layers,
-    parse_samples,
     replay,
     sample_bytes,
-    sample_range,
 )
-from bitpim.report.figures import error_rows, network_figures
-from bitpim.report.result_file import digest_samples, open_result
-from bitpim.proof.reference import run_network
 from bitpim_traces.records import Trace
 from bitpim_traces.synthetic import synthetic_network
 from tests.bitpim import replay_runs as runs
@@ -187,56 +183,6 @@ def test_progress_grows_to_one(tmp_path: Path) -> None:
     assert shares == sorted(shares) and shares[-1] == pytest.approx(1.0)
     assert len(seen) == 3 * len(trace.layers)
     assert (seen[0].layer, seen[-1].start, seen[-1].stop) == (trace.layers[0].name, 4, 5)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("0:16", slice(0, 16)),
-        (":4", slice(None, 4)),
-        ("3:", slice(3, None)),
-        (":", slice(None, None)),
-        ("7", slice(7, 8)),
-        (" 1 : 2 ", slice(1, 2)),
-    ],
-)
-def test_samples_as_a_user_writes_them(text: str, expected: slice) -> None:
-    assert parse_samples(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", " ", "a", "1:2:3", "-1:2", "1,2", "٣:4", "1-2"])
-def test_samples_that_are_none(text: str) -> None:
-    with pytest.raises(ConfigError, match="START:STOP"):
-        parse_samples(text)
-
-
-@pytest.mark.parametrize(
-    "samples", [slice(0, 0), slice(3, 2), slice(0, 9), slice(8, None), slice(0, 4, 2), slice(-2, 3)]
-)
-def test_samples_the_trace_lacks(samples: slice) -> None:
-    with pytest.raises(ConfigError, match="need 0 <= start < stop <= 8"):
-        sample_range(small_trace(1, n_samples=8), samples)
-
-
-def test_layers_as_a_user_writes_them() -> None:
-    trace = small_trace(1, n_layers=6)
-    name = trace.layers[2].name
-    assert parse_layers(trace, f"{name},0,4:") == (0, 2, 4, 5)
-    assert parse_layers(trace, ":2") == (0, 1)
-    for wrong in ("", "6", "9:", "-1", f"{name}x"):
-        with pytest.raises(ConfigError):
-            parse_layers(trace, wrong)
-    with pytest.raises(ConfigError, match=f"did you mean '{name}'"):
-        parse_layers(trace, f"{name}x")
-
-
-def test_a_number_that_names_one_layer_and_counts_another_is_refused() -> None:
-    trace = small_trace(1, n_layers=4)  # torch.nn.Sequential names its layers by numbers
-    layers = tuple(replace(layer, name=str(layer.index + 1)) for layer in trace.layers)
-    trace = replace(trace, layers=layers)
-    with pytest.raises(ConfigError, match=r"'2' is the name of layer 1 .* write 1:2 or 2:3"):
-        parse_layers(trace, "2")
-    assert parse_layers(trace, "1:2,4") == (1, 3)
 
 
 def test_a_batch_fits_the_memory_it_may_take(monkeypatch: pytest.MonkeyPatch) -> None:

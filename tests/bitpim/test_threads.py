@@ -11,7 +11,7 @@ import numba
 import numpy as np
 import pytest
 
-from bitpim.threads import run_all, share_out, thread_limit, use_threads
+from bitpim.threads import available_threads, run_all, share_out, thread_limit, use_threads
 
 
 @pytest.fixture(autouse=True, params=[1, 2])
@@ -131,3 +131,7 @@ def test_no_thread_of_numba_is_started() -> None:
         "assert not parallel._is_initialized\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_threads_there_are_include_the_one_that_asks() -> None:
+    assert available_threads() >= 1

@@ -11,11 +11,11 @@ from bitpim.counts import Counts
 from bitpim.machine.cache_machine import CacheMachine
 from bitpim.machine.neural_cache import NeuralCacheSettings
 from bitpim.machine.registry import load_preset
+from bitpim.proof.reference import run_network
 from bitpim.sram.conv_plan import ConvPlan, GroupPlan
 from bitpim.sram.lane_codes import LaneCodes
 from bitpim.sram.network_mapping import plan_layer
 from bitpim.sram.rules import ConvRule, OneGroup
-from bitpim.proof.reference import run_network
 from bitpim_traces.records import Geometry, Trace
 from tests.naive.cache_arrays import PhaseCounts, add_counts, run_lane_program, run_lanes
 from tests.one_layer import one_layer, quantization

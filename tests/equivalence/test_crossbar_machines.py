@@ -16,9 +16,9 @@ import pytest
 from bitpim.cli.app import run as command
 from bitpim.machine.machine import Codes, LayerRun
 from bitpim.machine.registry import make_machine, prices_of
-from bitpim.run import replay
-from bitpim.report.result_file import open_result
 from bitpim.proof.reference import run_network
+from bitpim.report.result_file import open_result
+from bitpim.run import replay
 from bitpim_traces import write_trace
 from bitpim_traces.records import Geometry, TensorRecord, Trace
 from bitpim_traces.synthetic import synthetic_network

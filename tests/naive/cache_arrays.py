@@ -61,7 +61,7 @@ def _add_pass(counts: PhaseCounts, parts: list[PhaseCounts]) -> None:
     """Add the work of all arrays, and the cycles of one: they work in lock step."""
     for phase in {phase: None for part in parts for phase in part}:
         each = [part[phase] for part in parts if phase in part]
-        work = sum(each, Counts()).as_dict()
+        work = sum(each, Counts()).to_dict()
         work["cycles"] = max(one["cycles"] for one in each)
         add_counts(counts, {phase: Counts(**work)})
 

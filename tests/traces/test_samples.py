@@ -12,9 +12,9 @@ import pytest
 
 from bitpim.cli.demo import SAMPLE
 from bitpim.machine.registry import make_machine
-from bitpim.report.figures import n_references
 from bitpim.proof.reference import iter_network
 from bitpim.proof.side_by_side import VerifyReport, verify_trace
+from bitpim.report.figures import n_references
 from bitpim_traces import check_trace, open_trace, write_trace
 from bitpim_traces.records import TensorRecord, Trace
 
@@ -62,6 +62,7 @@ def test_a_sample_is_equal_to_the_referee_and_near_to_its_floats(path: Path, fid
     report.require_equal()
     assert [layer.n_samples for layer in report.layers] == [trace.n_samples] * len(trace.layers)
     figures = report.figures
+    assert figures is not None
     assert [layer.n_samples for layer in figures.layers] == [trace.n_samples] * len(trace.layers)
     assert min(layer.sqnr_db for layer in figures.layers) > 30, figures.layers
     assert figures.n_compared == figures.n_labelled == trace.n_samples

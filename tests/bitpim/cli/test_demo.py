@@ -34,7 +34,7 @@ def test_json(bitpim_json: Any, tiny: Path) -> None:
     found = bitpim_json("demo", tiny)
     assert found["verified"]["equal"] is True
     assert found["fidelity"] == "bit" and found["prices"] == "neural_cache_22nm"
-    assert found["cycles"] > 0 and found["energy_pj"] > 0
+    assert found["totals"]["cycles"] > 0 and found["totals"]["energy_pj"] > 0
 
 
 def test_the_sample_beside_the_sources_is_taken(

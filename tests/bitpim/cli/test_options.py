@@ -5,17 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from bitpim.cli.options import n_jobs, opened_trace
+from bitpim.cli.options import opened_trace
 from bitpim.cli.progress import time_left, watched
 from bitpim.errors import TraceError
 from bitpim_traces import write_trace
 from tests.bitpim.report.small_run import run
 from tests.strategies import small_trace
-
-
-def test_n_jobs_is_what_was_asked_for_or_at_least_one() -> None:
-    assert n_jobs(3) == 3
-    assert n_jobs(None) >= 1
 
 
 class Stdin:

@@ -65,7 +65,7 @@ def test_compare_ends_with_4_where_results_differ(path: Path, tmp_path: Path) ->
     found = values("compare", path, other)
     assert found["equal"] and len(found["notes"]) == 2
     assert "note: fidelity 'bit' and 'integer'" in say("compare", path, other)
-    run(other, trace_digest="ff")
+    run(other, trace_digest="ff", overwrite=True)
     assert "run: trace_digest: 00ff and ff" in say("compare", path, other, code=4)
     assert values("compare", path, other, code=4)["differences"][0]["where"] == "trace_digest"
 
@@ -108,18 +108,18 @@ def test_cost(path: Path, tmp_path: Path) -> None:
     assert "free by assumption: act" in say("cost", path, "--prices", free)
     with pytest.raises(ConfigError, match="no price for event 'act'"):
         say("cost", path, "--prices", "neural_cache_22nm")
-    run(path, priced=False)
+    run(path, priced=False, overwrite=True)
     with pytest.raises(ConfigError, match="name a table by --prices"):
         say("cost", path)
 
 
 def test_config() -> None:
     assert parse_preset(say("config", "default")).name == "neural_cache"
-    assert parse_preset(values("config", "default")["preset"]).name == "neural_cache"
+    assert parse_preset(values("config", "default")["text"]).name == "neural_cache"
     assert json.loads(say("config", "schema"))["type"] == "object"
     text = say("config", "show", "-p", "neural_cache_mve", "--set", "mapping.batch_size=4")
     assert "set by hand" in text and "presets of neural_cache" in text
-    rows = {row["key"]: row for row in values("config", "show")["settings"]}
+    rows = {row["key"]: row for row in values("config", "show")["rows"]}
     assert rows["timing.mac_cycles_calibrated"]["value"] == "236"
     with pytest.raises(ConfigError, match="did you mean 'neural_cache'"):
         say("config", "show", "neural_cach")

@@ -1,15 +1,19 @@
 """Presets read, changed, shown and written, and what is refused: on a machine of settings only."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from bitpim.config import (
     CONFIDENCES,
+    Part,
+    PresetLabel,
     default_text,
     describe,
     json_schema,
@@ -58,6 +62,34 @@ def test_settings_are_frozen() -> None:
     assert hash(settings) == hash(load_preset())
 
 
+def test_a_bare_key_and_plain_values_do() -> None:
+    typed = override(load_preset(), ["rows=32", "timing.mode=fast"])
+    assert override(load_preset(), {"rows": np.int64(32), "timing.mode": "fast"}) == typed
+    assert typed.sizes.rows == 32 and type(typed.sizes.rows) is int
+    with pytest.raises(ConfigError, match=r"setting rowz: .*did you mean 'sizes\.rows'"):
+        override(load_preset(), {"rowz": 32})
+    with pytest.raises(ConfigError, match="integer, got '32'"):
+        override(load_preset(), {"rows": "32"})  # a value is what it is; only texts are read
+
+
+def test_a_bare_key_of_two_parts_is_refused() -> None:
+    class OtherSizes(Part):
+        """More sizes."""
+
+        rows: int = Field(description="other rows")
+
+    class Two(SampleSettings):
+        """Both."""
+
+        other: OtherSizes
+
+    text = default_text(SAMPLE) + f"[other]\nrows = {{ value = 1, {ORIGIN} }}\n"
+    two = parse_any(text, dataclasses.replace(SAMPLE, settings=Two))
+    with pytest.raises(ConfigError, match=r"'rows'; did you mean 'sizes\.rows' or 'other\.rows'"):
+        override(two, ["rows=3"])
+    assert setting_rows(override(two, ["other.rows=3"]))[-1].value == "3"
+
+
 def test_override_changes_value_and_origin_only_there() -> None:
     before = load_preset()
     after = override(before, ["sizes.rows = 32", "timing.mode=fast"])
@@ -73,7 +105,7 @@ def test_override_changes_value_and_origin_only_there() -> None:
     ("assignment", "said"),
     [
         ("sizes.row=32", "did you mean 'sizes.rows'"),
-        ("rows=32", "did you mean 'sizes.rows'"),
+        ("row=32", "did you mean 'sizes.rows'"),
         ("sizes.rows", "need part.key=value"),
         ("sizes.rows=", "need part.key=value"),
         ("sizes.rows=big", "integer, got 'big'"),
@@ -164,6 +196,75 @@ def test_a_preset_file_may_extend_a_packaged_one(tmp_path: Path) -> None:
         load_preset(path)
 
 
+def write(folder: Path, name: str, base: str, rows: int | None = None) -> Path:
+    """Write a preset file that extends another and may change a value."""
+    path = folder / f"{name}.toml"
+    head = HEAD.replace("mine", name).replace('extends = "sample"', f'extends = "{base}"')
+    changed = "" if rows is None else ROWS + f"{{ value = {rows}, {ORIGIN} }}"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(head + changed, "utf-8")
+    return path
+
+
+def test_preset_files_extend_one_another_from_where_they_lie(tmp_path: Path) -> None:
+    write(tmp_path / "deep", "first", "sample_large", 100)
+    write(tmp_path / "deep", "second", "first.toml")
+    third = write(tmp_path, "third", "deep/second.toml")
+    settings = load_preset(third)
+    assert (settings.name, settings.sizes.rows) == ("third", 100)
+    assert parse_preset(to_toml(settings)) == settings  # what a result keeps needs no file
+    write(tmp_path, "third", "deep/second.toml", 50)
+    assert load_preset(third).sizes.rows == 50
+
+
+def test_a_ring_of_presets_is_found(tmp_path: Path) -> None:
+    one, two = write(tmp_path, "one", "two.toml"), write(tmp_path, "two", "./one.toml")
+    for path in (one, two, write(tmp_path, "self", "self.toml")):
+        with pytest.raises(ConfigError, match=r"extends '.*\.toml', which extends it"):
+            load_preset(path)
+
+
+def test_what_is_no_file_extends_no_file_and_another_machines_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "mine", "sample")
+    with pytest.raises(ConfigError, match="extends must name a packaged preset"):
+        parse_preset(HEAD.replace('extends = "sample"', 'extends = "mine.toml"'))
+    text = path.read_text("utf-8").replace('machine = "sample"', 'machine = "other"')
+    (tmp_path / "other.toml").write_text(text, "utf-8")
+    with pytest.raises(ConfigError, match=r"other.toml: is for machine 'other'"):
+        load_preset(write(tmp_path, "mine", "other.toml"))
+    with pytest.raises(ConfigError, match=r"gone.toml: cannot be read"):
+        load_preset(write(tmp_path, "mine", "gone.toml"))
+
+
+def test_another_preset_may_not_bear_the_name_of_a_packaged_one(tmp_path: Path) -> None:
+    path = tmp_path / "copy.toml"
+    path.write_text(default_text(SAMPLE), "utf-8")
+    assert load_preset(path) == load_preset()
+    path.write_text(to_toml(override(load_preset(), ["rows=32", "bits=7"])), "utf-8")
+    with pytest.raises(ConfigError, match=r"packaged preset 'sample' .*sizes.rows \(and 1 more\)"):
+        load_preset(path)
+
+
+def test_a_label_names_the_preset_and_what_was_changed() -> None:
+    plain, changed = load_preset(), override(load_preset(), ["rows=32", "mode=fast"])
+    assert str(PresetLabel.of(plain)) == "preset sample"
+    label = PresetLabel.of(changed)
+    assert str(label) == "preset sample with sizes.rows=32 timing.mode=fast"
+    assert label == PresetLabel.of_text(to_toml(changed))
+    assert label.digest != PresetLabel.of(plain).digest
+    assert override(plain, label.assignments.split(" ")) == changed
+    assert label.to_dict() == {
+        "preset": "sample",
+        "settings": {"sizes.rows": 32, "timing.mode": "fast"},
+        "settings_digest": label.digest,
+    }
+
+
+@given(st.text(max_size=300))
+def test_any_text_has_a_label(text: str) -> None:
+    assert isinstance(str(PresetLabel.of_text(text)), str)
+
+
 def test_unknown_origin() -> None:
     with pytest.raises(ConfigError, match=r"did you mean 'timing\.mode'"):
         load_preset().origin("timing.mod")
@@ -192,7 +293,7 @@ def test_what_is_shown_is_all_there_is() -> None:
     ]
     assert rows[3] == ("timing.mode", '"slow"', "by hand", "assumed", "what it hurries by")
     text = describe(load_preset())
-    assert text.startswith("sample, preset sample: small\n")
+    assert len(text.splitlines()) == len(rows)
     assert all(row.key in text and row.meaning in text for row in rows)
 
 

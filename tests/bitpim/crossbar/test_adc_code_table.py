@@ -21,8 +21,8 @@ from bitpim.crossbar.row_lists import InputRows, ListReader
 from bitpim.crossbar.settings import converter_of
 from bitpim.errors import ConfigError
 from bitpim.machine.registry import json_schema, load_preset, make_machine, parse_preset
-from bitpim.run import replay
 from bitpim.report.result_file import open_result
+from bitpim.run import replay
 from tests.bitpim.machine.crossbar_runs import (
     NETWORK,
     PRESETS,

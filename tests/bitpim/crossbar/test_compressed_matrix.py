@@ -228,7 +228,7 @@ def test_packed_reads_are_those_of_a_crossbar() -> None:
         readings = array.read_packed(x, range(40), range(6))
         assert np.array_equal(row, readings[:3] - readings[3:])
         assert cycles == -(-int(x.sum()) // 3)
-    expected = {event: n for event, n in array.counts.as_dict().items() if event != "ou_skipped"}
+    expected = {event: n for event, n in array.counts.to_dict().items() if event != "ou_skipped"}
     expected["shift_add"] = expected["adc_conv_2"]
     expected["ou_skipped"] = 5 * 14 - expected["ou_activation"]
     expected["ou_cells"] = 6 * expected["ou_rows"]

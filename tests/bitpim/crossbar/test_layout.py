@@ -61,7 +61,7 @@ def test_reads_cells_and_placements_agree(name: str) -> None:
 def test_a_dense_matrix_has_all_cells_and_no_index() -> None:
     mapped = dense()
     assert (mapped.used_cells, mapped.index_bits) == (18 * 12, 0)
-    assert mapped.position_events.as_dict() == {}
+    assert mapped.position_events.to_dict() == {}
     assert {p.label for p in mapped.placements()} == {0, 1}  # input channels
 
 
@@ -70,7 +70,7 @@ def test_pattern_blocks_scatter_each_stored_kernel() -> None:
     mapped = patterns()
     assert mapped.used_cells == (3 + 3 + 2 + 1 + 1 + 2) * N_COLUMNS
     assert mapped.index_bits == 6 * 2 + 4 * (2 + 1 + 3)
-    assert mapped.position_events.as_dict() == {"accum_scatter": 6, "index_read_bit": 36}
+    assert mapped.position_events.to_dict() == {"accum_scatter": 6, "index_read_bit": 36}
     assert {p.label for p in mapped.placements()} == {0b111, 0b101, 0b010, 0b110}
 
 
@@ -82,7 +82,7 @@ def test_compressed_rows_read_their_numbers() -> None:
     mapped = compressed()
     assert mapped.used_cells == 4 * 3 + 2 * 3
     assert mapped.index_bits == (4 + 2) * 3
-    assert mapped.position_events.as_dict() == {"index_read_bit": 18}
+    assert mapped.position_events.to_dict() == {"index_read_bit": 18}
     assert mapped.pieces.reads.tolist() == [1, 1]
 
 

@@ -36,7 +36,7 @@ def test_the_first_mismatch_names_its_place() -> None:
     assert str(found) == (
         "layer 4 'conv', sample 11, channel 1 y 2 x 3: need 0, got 7 (3 of 120 codes differ)"
     )
-    assert found.as_dict()["coordinate"] == [1, 2, 3]
+    assert found.to_dict()["coordinate"] == [1, 2, 3]
 
 
 def test_vectors_have_features() -> None:
@@ -76,7 +76,7 @@ def test_batches_in_any_order_give_what_one_batch_gives(seed: int, step: int, me
     if whole.first is not None:
         sample, *place = np.argwhere(hit)[0].tolist()
         assert (whole.first.sample, list(whole.first.coordinate)) == (100 + sample, place)
-    assert whole.as_dict()["n_mismatches"] == hit.sum()
+    assert whole.to_dict()["n_mismatches"] == hit.sum()
 
 
 def test_nothing_compared_is_not_equal() -> None:

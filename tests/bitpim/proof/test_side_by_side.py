@@ -126,7 +126,7 @@ def test_samples_must_be_in_the_trace(samples: range) -> None:
 def test_figures_and_accuracy_do_not_depend_on_the_batch() -> None:
     trace = small_trace(7, n_samples=6, float_noise=True, kinds=["conv2d", "flatten", "linear"])
     reports = [
-        verify_trace(trace, _naive_machine(trace), range(1, 6), batch=batch).as_dict()
+        verify_trace(trace, _naive_machine(trace), range(1, 6), batch=batch).to_dict()
         for batch in (1, 2, 5)
     ]
     assert reports[0] == reports[1] == reports[2]

@@ -89,12 +89,13 @@ def run(
     cuts: Iterable[tuple[int, int]] = CUTS,
     *,
     resume: bool = False,
+    overwrite: bool = False,
     priced: bool = True,
     **changed: Any,
 ) -> bytes:
     """Make the whole result and return the bytes of its file."""
     header = replace(HEADER, **changed)
-    with ResultWriter(path, header, resume=resume) as writer:
+    with ResultWriter(path, header, resume=resume, overwrite=overwrite) as writer:
         if not writer.is_finished:
             add_missing(writer, cuts)
         writer.finish(TABLE, PRICES if priced else None, FIGURES, LEGEND)

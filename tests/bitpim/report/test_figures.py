@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitpim.report.figures import error_rows, network_figures, summarize, top1
 from bitpim.proof.reference import run_network
+from bitpim.report.figures import error_rows, network_figures, summarize, top1
 from bitpim_traces.records import LayerRecord, Quantization, Samples, TensorRecord, Trace
 from tests.strategies import small_trace
 

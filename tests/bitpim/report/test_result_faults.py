@@ -230,7 +230,7 @@ def test_nothing_changed_nothing_refused(path: Path, whole: bytes) -> None:
     ],
 )
 def test_a_legend_that_is_none_is_refused(path: Path, whole: bytes, key: str, value: Any) -> None:
-    legend = small_run.LEGEND.as_dict()
+    legend = small_run.LEGEND.to_dict()
     opened(path, whole, set_attribute("/", "legend", json.dumps(legend | {"later": 1})))
     with pytest.raises(ResultError, match=r"/ legend: need JSON as in RESULT\.md") as error:
         opened(path, whole, set_attribute("/", "legend", json.dumps(legend | {key: value})))

@@ -201,7 +201,7 @@ def test_other_machines_are_noted_not_counted(path: Path) -> None:
     assert found.is_equal
     assert len(found.notes) == 3
     assert any("fidelity 'bit' and 'integer'" in note for note in found.notes)
-    assert any("name = 'p'" in note and "name = 'q'" in note for note in found.notes)
+    assert "preset p and preset q" in found.notes
 
 
 def test_each_kind_of_difference_is_found(path: Path) -> None:
@@ -289,7 +289,7 @@ def test_batches_must_agree(path: Path) -> None:
         (layers, FINAL[2:4].astype(np.int16), "differ in shape or dtype"),
         (layers, None, "differ in shape or dtype"),
     ):
-        with ResultWriter(path, replace(HEADER, stop=6)) as writer:
+        with ResultWriter(path, replace(HEADER, stop=6), overwrite=True) as writer:
             writer.add_batch(2, 4, layers, FINAL[2:4])
             writer.add_batch(4, 6, second, final)
             with pytest.raises(ResultError, match=said):
@@ -339,12 +339,15 @@ def test_a_file_that_is_no_result_is_never_replaced(path: Path, resume: bool) ->
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
-def test_a_result_and_an_empty_file_may_be_replaced(path: Path) -> None:
+def test_an_empty_file_may_be_replaced_and_a_result_where_one_says_so(path: Path) -> None:
     path.touch()
     run(path)
-    again = path.read_bytes()
-    run(path)
-    assert path.read_bytes() == again
+    first = path.read_bytes()
+    with pytest.raises(ResultError, match=r"net\.h5: holds a result already; --overwrite replaces"):
+        run(path, fidelity="integer")
+    assert path.read_bytes() == first and not path.with_name("net.h5.part").exists()
+    assert run(path, overwrite=True, fidelity="integer") != first
+    assert run(path, overwrite=True) == first
 
 
 def test_the_worked_example_of_the_specification() -> None:

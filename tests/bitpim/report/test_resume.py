@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bitpim.errors import ResultError
+from bitpim.errors import ConfigError, ResultError
 from bitpim.report import journal
 from bitpim.report.journal import pack_record
 from bitpim.report.result_file import ResultWriter, open_result
@@ -182,11 +182,18 @@ def test_provenance_may_differ_and_the_first_one_stays(path: Path, whole: bytes)
     assert run(path, resume=True, provenance={"python": "4"}) == whole
 
 
-def test_without_resume_a_run_starts_anew(path: Path) -> None:
-    journal_of(path)
-    with ResultWriter(path, replace(HEADER, fidelity="integer")) as writer:
+def test_nothing_unfinished_is_discarded_unless_one_says_so(path: Path) -> None:
+    part, _ = journal_of(path)
+    left = part.read_bytes()
+    for header in (HEADER, replace(HEADER, fidelity="integer")):
+        with pytest.raises(ResultError, match=r"3 finished batches; --resume .* --overwrite"):
+            ResultWriter(path, header)
+        assert part.read_bytes() == left
+    with pytest.raises(ConfigError, match="need one of them, got both"):
+        ResultWriter(path, HEADER, resume=True, overwrite=True)
+    with ResultWriter(path, replace(HEADER, fidelity="integer"), overwrite=True) as writer:
         assert not writer.completed
-    run(path)
+    run(path)  # a run that had finished nothing is nothing to lose
     assert open_result(path).header == HEADER
 
 
@@ -203,7 +210,7 @@ def test_a_finished_run_is_not_run_again(path: Path, whole: bytes) -> None:
 
 def test_an_old_result_stays_until_the_new_one_is_whole(path: Path, whole: bytes) -> None:
     old = run(path, fidelity="integer")
-    with ResultWriter(path, HEADER) as writer:
+    with ResultWriter(path, HEADER, overwrite=True) as writer:
         add_missing(writer)
         assert path.read_bytes() == old
     assert run(path, resume=True) == whole
@@ -258,7 +265,7 @@ LIMITED = """
 import json, resource, sys
 from pathlib import Path
 from tests.bitpim.report.small_run import run
-from bitpim.errors import ResultError
+from bitpim.errors import ConfigError, ResultError
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 try:
     run(Path(sys.argv[1]))

@@ -12,13 +12,13 @@ from bitpim.errors import LayoutError, MappingError
 from bitpim.machine.cache_machine import CacheMachine
 from bitpim.machine.registry import load_preset
 from bitpim.programs.program import Field
+from bitpim.proof.reference import run_network
 from bitpim.sram.conv_plan import ConvPlan
 from bitpim.sram.filter_groups import ExtraSteps, FilterGroup, HeldWeights, multiply_group
 from bitpim.sram.plan import scale_phases
 from bitpim.sram.rules import ConvRule, OneGroup
 from bitpim.sram.transposed import lay_lanes
 from bitpim.sram.weighted_layer import WeightedLayer
-from bitpim.proof.reference import run_network
 from bitpim_traces.records import REQUANTIZE_MODES, Geometry, Quantization, Trace
 from tests.one_layer import one_layer, quantization
 from tests.toy_rules import (

@@ -1,45 +1,26 @@
-"""A result in a few lines, or in plain values."""
+"""A result in a few lines."""
 
 from typing import TYPE_CHECKING
 
-from bitpim.cli.text import bar, share, with_commas
+from bitpim.cost.model import energy
+from bitpim.cost.tables import parse_prices
+from bitpim.report.rows import label_of
+from bitpim.report.text import bar, share, with_commas
+from bitpim.units import HZ_PER_GHZ, cycles_to_s, pj_to_j, with_prefix
 
 if TYPE_CHECKING:
-    from bitpim.report.result_file import Result
+    from bitpim.report.result_records import Result
 
-__all__ = ["result_lines", "summary", "title"]
+__all__ = ["result_lines", "title"]
 
 
 def title(result: "Result") -> str:
-    """Say what ran."""
-    from bitpim.report.tables import preset_name
-
+    """Say what ran, with every setting that was changed by hand."""
     header = result.header
     return (
-        f"{header.trace_name} on {header.machine}, preset {preset_name(result)}, "
-        f"{header.fidelity} fidelity, "
+        f"{header.trace_name} on {header.machine}, {label_of(result)}, {header.fidelity} fidelity, "
         f"samples {header.start}:{header.stop}"
     )
-
-
-def summary(result: "Result") -> dict[str, object]:
-    """Describe a result in plain values."""
-    header, events = result.header, result.events()
-    return {
-        "trace": header.trace_name,
-        "trace_digest": header.trace_digest,
-        "machine": header.machine,
-        "fidelity": header.fidelity,
-        "samples": [header.start, header.stop],
-        "layers": [layer.name for layer in result.layers],
-        "cycles": result.elapsed_cycles,
-        "cycles_by_phase": result.cycles_by_phase,
-        "events": events,
-        "headlines": result.legend.figures(events),
-        "energy_pj": result.total_energy_pj if result.prices_name else None,
-        "prices": result.prices_name or None,
-        "figures": None if result.figures is None else result.figures.as_dict(),
-    }
 
 
 def result_lines(result: "Result") -> list[str]:
@@ -55,6 +36,7 @@ def result_lines(result: "Result") -> list[str]:
     n_cycles = result.elapsed_cycles
     lines.append(
         f"cycles      {with_commas(n_cycles)}{_seconds(result, n_cycles)}{_each(result, n_cycles)}"
+        + (" (streaming beside computing)" if result.legend.overlaps else "")
     )
     if result.prices_name:
         lines.append(f"energy      {_energy(result)}")
@@ -78,8 +60,6 @@ def _headlines(result: "Result") -> list[str]:
 
 def _seconds(result: "Result", n_cycles: int) -> str:
     """Say the time, where the clock of the cycles is known."""
-    from bitpim.units import HZ_PER_GHZ, cycles_to_s, with_prefix
-
     clock = result.legend.clock_ghz
     if clock is None:
         return ""
@@ -96,10 +76,6 @@ def _each(result: "Result", n_cycles: int) -> str:
 
 def _energy(result: "Result") -> str:
     """Say the energy, the price table, and how sure its prices are, by share of the energy."""
-    from bitpim.cost.model import energy
-    from bitpim.cost.tables import parse_prices
-    from bitpim.units import pj_to_j, with_prefix
-
     table = parse_prices(result.prices_text)
     by_event = energy(result.events(), table).by_event_pj
     total = sum(by_event.values())

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitpim.cli.text import as_json, bar, columns
+from bitpim.report.text import as_json, bar, columns
 
 
 def test_numbers_stand_right_and_words_left() -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["as_json", "bar", "columns", "share", "with_commas"]
+__all__ = ["Cell", "as_json", "bar", "cell_text", "columns", "share", "with_commas"]
 
 _SHADES = "█▓▒░·"
 _SHADES_ASCII = "#=+-."
@@ -18,7 +18,7 @@ def columns(head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
 
     None is a dash; a float has four significant digits, an integer commas.
     """
-    texts = [[_cell(value) for value in row] for row in rows]
+    texts = [[cell_text(value) for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(head, *texts, strict=True)]
     right = [
         bool(rows) and not any(isinstance(row[i], str) and row[i] for row in rows)
@@ -33,7 +33,8 @@ def columns(head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     )
 
 
-def _cell(value: Cell) -> str:
+def cell_text(value: Cell) -> str:
+    """Write a value for a reader: None is a dash, a float has four significant digits."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
     if isinstance(value, bool):

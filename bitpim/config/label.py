@@ -1,0 +1,74 @@
+"""What settings are called: the preset's name, and what was changed by hand beside it."""
+
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bitpim.config.models import SET_BY_HAND, Settings
+from bitpim.config.presets import to_toml, toml_text
+
+__all__ = ["PresetLabel"]
+
+_DIGEST_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class PresetLabel:
+    """The name of a preset, each setting changed beside it, and a digest of all settings.
+
+    Two runs with equal labels ran on equal settings; the digest tells apart what two people call
+    by one name. It is empty where the settings cannot be read.
+    """
+
+    name: str
+    changed: Mapping[str, Any] = field(default_factory=dict)
+    digest: str = ""
+
+    @classmethod
+    def of(cls, settings: Settings) -> "PresetLabel":
+        """Return the label of settings."""
+        return cls.of_text(to_toml(settings))
+
+    @classmethod
+    def of_text(cls, text: str) -> "PresetLabel":
+        """Return the label of a whole preset as TOML, such as a result keeps; of any machine."""
+        try:
+            tables = tomllib.loads(text)
+        except (tomllib.TOMLDecodeError, RecursionError, ValueError):
+            return cls("unknown")
+        head = tables.pop("preset", None)
+        name = head.get("name") if isinstance(head, dict) else None
+        changed = {
+            f"{part}.{key}": setting.get("value")
+            for part, table in tables.items()
+            if isinstance(table, dict)
+            for key, setting in table.items()
+            if isinstance(setting, dict) and setting.get("source") == SET_BY_HAND
+        }
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        shown = name if isinstance(name, str) else "unknown"
+        return cls(shown, changed, digest[:_DIGEST_DIGITS])
+
+    @property
+    def assignments(self) -> str:
+        """The changed settings as they are typed: ``converter.adc_bits=6 array.rows=64``."""
+        return " ".join(f"{key}={_typed(value)}" for key, value in self.changed.items())
+
+    def __str__(self) -> str:
+        return f"preset {self.name}" + (f" with {self.assignments}" if self.changed else "")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON: `preset`, `settings`, `settings_digest`."""
+        return {
+            "preset": self.name,
+            "settings": dict(self.changed),
+            "settings_digest": self.digest,
+        }
+
+
+def _typed(value: Any) -> str:
+    """Return a value as one types it after the equals sign."""
+    is_bare = isinstance(value, str) and value.replace("_", "").isalnum()
+    return str(value) if is_bare else toml_text(value)

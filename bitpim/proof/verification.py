@@ -1,0 +1,134 @@
+"""What every verification states: which layers equal the referee, and how far from float it is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bitpim.report.figures import ErrorFigures
+from bitpim.report.html import as_html
+from bitpim.report.text import columns, share, with_commas
+
+__all__ = ["Verification"]
+
+Row = dict[str, Any]
+_NAMES = {
+    "name": "layer",
+    "n_samples": "samples",
+    "equal": "equal",
+    "n_references": "references",
+    "max_abs": "max abs error",
+    "relative_l2": "relative L2",
+    "sqnr_db": "SQNR dB",
+}
+
+
+@dataclass(frozen=True, repr=False)
+class Verification:
+    """What was compared with the referee and what came out.
+
+    `what` says what was compared: a machine with its settings, or a result file. `layers` has one
+    entry a layer, each with index, name, n_samples and equal. `figures` measures the outputs
+    against the float network. `lossy` says what the machine's settings may lose of the exact sums;
+    None where they lose nothing, or where it is not known.
+    """
+
+    trace_name: str
+    trace_digest: str
+    start: int
+    stop: int
+    layers: Sequence[Any]
+    figures: ErrorFigures | None = None
+    what: str = ""
+    lossy: str | None = None
+
+    @property
+    def equal(self) -> bool:
+        """Whether every layer was compared and equal in every code."""
+        return all(layer.equal for layer in self.layers)
+
+    @property
+    def exactness(self) -> str:
+        """L0: equal to the integer referee in every layer. L2: known by its error figures only."""
+        return "L0" if self.equal else "L2"
+
+    def require_equal(self) -> None:
+        """Raise MismatchError, naming where, unless every layer is equal."""
+        raise NotImplementedError
+
+    def table(self) -> list[Row]:
+        """Return one flat record a layer: what was compared, and its error figures."""
+        known = {} if self.figures is None else {row.index: row for row in self.figures.layers}
+        rows = []
+        for layer in self.layers:
+            near = known.get(layer.index)
+            rows.append(
+                {
+                    "trace": self.trace_name,
+                    "run": self.what,
+                    "index": layer.index,
+                    "name": layer.name,
+                    "n_samples": layer.n_samples,
+                    "equal": layer.equal,
+                    "n_references": near.n_samples if near else 0,
+                    "max_abs": near.max_abs if near else None,
+                    "relative_l2": near.relative_l2 if near else None,
+                    "sqnr_db": near.sqnr_db if near else None,
+                }
+            )
+        return rows
+
+    def to_dict(self) -> Row:
+        """Return plain values, ready for JSON."""
+        return {
+            "trace": self.trace_name,
+            "trace_digest": self.trace_digest,
+            "run": self.what,
+            "samples": [self.start, self.stop],
+            "equal": self.equal,
+            "exactness": self.exactness,
+            "lossy": self.lossy,
+            "layers": [layer.to_dict() for layer in self.layers],
+            "figures": None if self.figures is None else self.figures.to_dict(),
+        }
+
+    def lines(self) -> list[str]:
+        """Return a heading, one row a layer, what is known of the answers, and the verdict."""
+        rows = [[row[key] for key in _NAMES] for row in self._shown()]
+        table = columns(list(_NAMES.values()), rows).splitlines()
+        return [self._heading(), "", *table, "", *self._closing()]
+
+    def __repr__(self) -> str:
+        return "\n".join(self.lines())
+
+    def _repr_html_(self) -> str:
+        rows = [{_NAMES[key]: row[key] for key in _NAMES} for row in self._shown()]
+        return as_html([self._heading(), *self._closing()], rows)
+
+    def _shown(self) -> list[Row]:
+        return [row | {"equal": "yes" if row["equal"] else "NO"} for row in self.table()]
+
+    def _heading(self) -> str:
+        return f"{self.trace_name} on {self.what}, samples {self.start}:{self.stop}"
+
+    def _closing(self) -> list[str]:
+        figures, lines = self.figures, []
+        if figures is not None and figures.top1_agreement is not None:
+            lines.append(
+                f"top-1 agreement with the float network {figures.top1_agreement:.4f} "
+                f"({with_commas(figures.n_compared)} samples)"
+            )
+        if figures is not None and figures.accuracy is not None:
+            lines.append(
+                f"accuracy {figures.accuracy:.4f} ({with_commas(figures.n_labelled)} samples)"
+            )
+        if self.equal:
+            return [*lines, "L0: every code of every layer compared equals the referee's"]
+        n_equal = sum(layer.equal for layer in self.layers)
+        found = f"{self.exactness}: {share(n_equal, len(self.layers))} layers equal the referee"
+        if self.lossy is None:
+            return [*lines, found]
+        return [
+            *lines,
+            f"{found}; the others differ as the settings have it: {self.lossy}; the referee "
+            "loses nothing",
+        ]
