@@ -26,15 +26,14 @@ import numpy.typing as npt
 from bench.adc_figure import draw_accuracy
 from bench.networks import NETWORKS
 from bench.real_networks import Network, make_trace
+from bitpim import make_machine, open_trace
 from bitpim.crossbar.adc import adc_models
 from bitpim.digital.layers import prepare_layer
 from bitpim.errors import BitpimError, ConfigError
 from bitpim.machine.machine import Machine
-from bitpim.machine.registry import make_machine
 from bitpim.machine.schedule import run_layers
 from bitpim.report.figure_file import FORMATS, write_figure
 from bitpim.threads import use_threads
-from bitpim_traces import open_trace
 from bitpim_traces.records import Trace
 
 __all__ = ["Baseline", "Journal", "Point", "Wanted", "accuracies", "baseline", "measure", "table"]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from bitpim import make_machine
 from bitpim.machine.machine import Machine
-from bitpim.machine.registry import make_machine
 from bitpim.threads import thread_limit, use_threads
 from bitpim_traces.records import Trace
 from bitpim_traces.synthetic import synthetic_network

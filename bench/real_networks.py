@@ -17,10 +17,8 @@ from functools import partial
 from pathlib import Path
 
 from bench.whole_command import Run, bitpim, measure
-from bitpim.proof.digests import verify_result
-from bitpim.report.compare_results import compare_results
-from bitpim.report.result_file import Result, open_result
-from bitpim_traces import open_trace
+from bitpim import compare, open_result, verify
+from bitpim.report.result_file import Result
 
 __all__ = ["NETWORKS", "PEAK_LIMIT_BYTES", "Network", "Row", "examine", "make_trace"]
 
@@ -126,8 +124,8 @@ def examine(network: Network, trace: Path, folder: Path, *, n_images: int | None
     every, whole = run(folder / "integer.h5", "integer", images)
     few_integer, _ = run(folder / "few.h5", "integer", few)
     bit, bit_run = run(folder / "bit.h5", "bit", few)
-    report = verify_result(open_trace(trace), bit)
-    apart = compare_results(bit, few_integer, limit=10_000).differences
+    report = verify(trace, bit)
+    apart = compare(bit, few_integer, limit=10_000).differences
     outputs = {d.where for d in apart if d.kind == "outputs"}
     figures = every.figures
     accuracy = None if figures is None or network.share is None else figures.accuracy

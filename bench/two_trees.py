@@ -18,8 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.whole_command import Run, measure
-from bitpim.report.compare_results import compare_results
-from bitpim.report.result_file import open_result
+from bitpim import compare, open_result
 
 __all__ = ["Case", "Found", "Version", "cases_of", "examine"]
 
@@ -124,7 +123,7 @@ def examine(case: Case, before: Version, after: Version, folder: Path, n_pairs: 
         if n:
             seconds.append((runs[0].seconds, runs[1].seconds))
     results = [open_result(file) for file in files]
-    found = compare_results(*results, limit=1000)
+    found = compare(*results, limit=1000)
     differences += [f"{d.kind}: {d}" for d in found.differences]
     for file in files:
         file.unlink()

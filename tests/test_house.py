@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import pkgutil
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -347,6 +349,36 @@ def test_nothing_above_the_machines_names_a_machine_event_or_phase() -> None:
         if node.value in words or named.search(node.value)
     ]
     report(faults)
+
+
+SCRIPTS = sorted(
+    path for room in ("bench", "traces/samples") for path in (ROOT / room).rglob("*.py")
+)
+
+
+def test_scripts_take_public_names_and_the_face_where_it_has_them() -> None:
+    """Benchmarks and makers of samples are users: what they need, every user may have."""
+    face = set(importlib.import_module("bitpim").__all__)
+    faults = []
+    for path in SCRIPTS:
+        for node in ast.walk(tree_of(path)):
+            where = f"{name_of(path)}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bitpim"):
+                module = importlib.import_module(node.module or "")
+                names = {alias.name for alias in node.names}
+                public = {*getattr(module, "__all__", ()), *submodules(module)}
+                faults += [f"{where}: {node.module} offers no {name}" for name in names - public]
+                if node.module != "bitpim" and not (node.module or "").endswith(".errors"):
+                    faults += [f"{where}: {name} is in bitpim itself" for name in names & face]
+            if isinstance(node, ast.Attribute) and re.match(r"_[a-z]", node.attr):
+                own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+                faults += [] if own else [f"{where}: reaches for {ast.unparse(node)}"]
+    assert len(SCRIPTS) > 20
+    report(faults)
+
+
+def submodules(module: ModuleType) -> set[str]:
+    return {found.name for found in pkgutil.iter_modules(getattr(module, "__path__", ()))}
 
 
 def test_every_document_named_is_in_the_tree() -> None:

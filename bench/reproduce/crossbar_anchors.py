@@ -11,10 +11,10 @@ import numpy as np
 
 from bench.reproduce.crossbar_ratios import laid_out, use_of_plan
 from bench.reproduce.outlines import conv_shapes, outline
+from bitpim import make_machine
 from bitpim.crossbar.adc import lossless_bits
 from bitpim.crossbar.encodings import encode_weights
 from bitpim.machine.isaac import IsaacSettings
-from bitpim.machine.registry import load_preset
 from bitpim_traces.records import Trace
 
 __all__ = ["Anchor", "EdgeRow", "Quote", "anchors", "edge_rows", "isaac_peak", "quotes"]
@@ -132,7 +132,7 @@ def edge_rows() -> list[EdgeRow]:
 
 def isaac_peak() -> dict[str, float]:
     """Return what ISAAC's chip computes when all its crossbars read."""
-    settings = load_preset("isaac")
+    settings = make_machine("isaac").settings
     assert isinstance(settings, IsaacSettings)
     sizes, numbers, chip = settings.geometry, settings.numbers, settings.chip
     cells = int(numbers.weight_bits) // sizes.cell_bits

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bitpim import make_machine
 from bitpim.cost.model import CYCLES, energy
 from bitpim.cost.tables import PriceTable, list_price_tables, load_prices
 from bitpim.counts import Counts
@@ -20,7 +21,6 @@ from bitpim.crossbar.pieces import ReadCounts
 from bitpim.crossbar.plan import CrossbarPlan, WeightedPlan
 from bitpim.errors import ConfigError
 from bitpim.machine.machine import PhaseCounts
-from bitpim.machine.registry import make_machine
 from bitpim_traces.records import Trace
 
 __all__ = [

@@ -14,9 +14,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.reproduce.inception import CODES, Shape, inception_v3, record
-from bitpim.config import override
+from bitpim import make_machine
 from bitpim.machine.neural_cache import NeuralCacheSettings
-from bitpim.machine.registry import load_preset
 from bitpim.sram.network_mapping import plan_layer
 from bitpim.sram.plan import LayerPlan, Phases, scale_phases
 from bitpim.sram.rules import OneGroup
@@ -82,9 +81,9 @@ class Sensitivity:
 
 def settings_of(preset: str, *assignments: str) -> NeuralCacheSettings:
     """Load a preset with some values changed."""
-    settings = load_preset("neural_cache", preset)
+    settings = make_machine("neural_cache", preset, assignments).settings
     assert isinstance(settings, NeuralCacheSettings)
-    return override(settings, assignments) if assignments else settings
+    return settings
 
 
 def plans_of(shapes: Sequence[Shape], settings: NeuralCacheSettings) -> list[LayerPlan]:

@@ -21,11 +21,10 @@ from bench.reproduce.crossbar_ratios import (
     use_of_plan,
 )
 from bench.reproduce.sparse_rows import BASELINE
+from bitpim import make_machine, open_trace
 from bitpim.cost.tables import PriceTable
 from bitpim.counts import Counts
 from bitpim.machine.machine import PhaseCounts
-from bitpim.machine.registry import make_machine
-from bitpim_traces import open_trace
 from bitpim_traces.masks import masks_of
 from bitpim_traces.records import NETWORK_INPUT, Trace
 

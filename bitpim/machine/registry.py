@@ -313,6 +313,11 @@ def _made(entry: MachineEntry, settings: Any) -> Machine:
             f"{where}: need a bitpim.legend.Legend as its legend, got "
             f"{type(machine.legend).__name__}; results keep it to be read by"
         )
+    if machine.settings != settings:
+        raise ConfigError(
+            f"{where}: need the settings it was made of as its settings, got "
+            f"{type(machine.settings).__name__}; every header names them"
+        )
     return machine
 
 

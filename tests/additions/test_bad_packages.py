@@ -56,6 +56,9 @@ class Failing(Misnamed):
 
     name, legend = "NAME", Legend()
 
+    def __init__(self, settings):
+        self.settings = settings
+
     def plan(self, trace):
         return 1 // 0
 
@@ -105,7 +108,8 @@ MODULES: dict[str, tuple[str, str, str]] = {
     "late": (MAKE, "lambda settings: __import__('no_such_library')", ""),
     "misnamed": (MAKE, "lambda settings: Misnamed()", ""),
     "unread": (MAKE, "lambda settings: Unread()", ""),
-    "failing": (MAKE, "lambda settings: Failing()", ""),
+    "unset": (MAKE, "lambda settings: Failing(None)", ""),
+    "failing": (MAKE, "lambda settings: Failing(settings)", ""),
 }
 PRESETS: dict[str, tuple[str, str, str]] = {
     "sourceless": (
@@ -167,13 +171,14 @@ def test_each_is_one_clear_line(place: Path) -> None:
 
 def test_what_makes_no_machine_is_said_before_it_runs(place: Path, tmp_path: Path) -> None:
     write_trace(small_trace(3), tmp_path / "net.h5")
-    names = ("objectless", "late", "misnamed", "unread")
+    names = ("objectless", "late", "misnamed", "unread", "unset")
     lines = [["plan", tmp_path / "net.h5", "-m", name] for name in names]
-    objectless, late, misnamed, unread = run_commands(lines, place)
+    objectless, late, misnamed, unread, unset = run_commands(lines, place)
     one_line(objectless, "package pkg_objectless: need the members of", "got object without name, ")
     one_line(late, "package pkg_late: ", f"{IMPORT}ModuleNotFoundError: No module named", REMEDY)
     one_line(misnamed, "package pkg_misnamed: need a machine of that name, got one of 'sre'")
     one_line(unread, "package pkg_unread: need a bitpim.legend.Legend as its legend, got NoneType")
+    one_line(unset, "package pkg_unset: need the settings it was made of as its settings, got None")
 
 
 def test_a_bug_of_a_package_is_not_called_one_of_bitpim(place: Path, tmp_path: Path) -> None:
@@ -215,7 +220,7 @@ def test_help_loads_none_of_them(place: Path) -> None:
 
 
 def test_the_presets_of_all_sound_machines_are_listed(place: Path) -> None:
-    code = "import bitpim; print(*bitpim.list_presets())"
+    code = "import bitpim; print(*bitpim.presets())"
     done = subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": str(place)}, capture_output=True,
         text=True, check=True,

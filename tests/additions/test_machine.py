@@ -147,7 +147,7 @@ def test_the_result_keeps_events_phases_and_legend(
 
 def test_it_is_reported(ended: dict[str, Ended], trace: Trace) -> None:
     text = said(ended["report"])
-    assert "(streaming beside computing)" in text and "price table toy" in text
+    assert "(streaming beside computing)" in text and "by toy (prices" in text
     table = rows(text.split("Headlines\n")[1].split("\n\n")[0])
     assert table[0] == ["layer", "look-ups", "look-ups", "an", "entry", "writes"]
     assert [row[0] for row in table[1:]] == [*(layer.name for layer in trace.layers), "all"]
@@ -172,7 +172,10 @@ def test_it_is_priced_by_its_own_tables(ended: dict[str, Ended], trace: Trace) -
     cheap = json.loads(said(ended["cost by another"]))
     assert (cheap["prices"], cheap["total_pj"]) == ("toy_cheap", 0.5 * n_looks + n_writes)
     large = json.loads(said(ended["replay by another"]))
-    assert (large["prices"], large["energy_pj"]) == ("toy_cheap", 0.5 * n_looks + 4 * n_writes)
+    assert (large["prices"], large["totals"]["energy_pj"]) == (
+        "toy_cheap",
+        0.5 * n_looks + 4 * n_writes,
+    )
     code, out, err = ended["unused name"]
     assert (code, out) == (3, "") and "did you mean 'toy_cheap'?" in err
 

@@ -22,7 +22,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bitpim.machine.registry import make_machine
+from bitpim import make_machine
 from bitpim_traces import write_trace
 from bitpim_traces.exporter import Pixels, accuracy_of, export
 from bitpim_traces.records import Trace
