@@ -11,7 +11,7 @@ from bitpim.errors import ConfigError
 from bitpim.machine.machine import Machine, NetworkPlan, PhaseCounts
 from bitpim.placement import Placements
 from bitpim.report.html import as_html
-from bitpim.report.text import Cell, columns
+from bitpim.report.text import Cell, columns, printable
 from bitpim.selection import parse_layers
 from bitpim_traces.records import Trace
 
@@ -43,7 +43,7 @@ class Plan:
     @property
     def title(self) -> str:
         """What lies where."""
-        return f"{self.trace.name} on {self.machine}, {self.label}"
+        return printable(f"{self.trace.name} on {self.machine}, {self.label}")
 
     def counts(self, layer: int, n_samples: int = 1) -> PhaseCounts:
         """Return the closed-form counts of a layer by phase, of inputs that skip nothing."""
@@ -92,7 +92,7 @@ class Plan:
         The last row holds the sums that mean something.
         """
         head, *rows = self._cells()
-        return [self._heading(), "", *columns(list(map(str, head)), rows).splitlines()]
+        return [self._heading(), "", *columns(list(map(str, head)), rows, n_keys=2).splitlines()]
 
     def _heading(self) -> str:
         sample = f"one sample {self.network.assumes}".rstrip()

@@ -6,7 +6,7 @@ from typing import Any
 
 from bitpim.report.figures import ErrorFigures
 from bitpim.report.html import as_html
-from bitpim.report.text import columns, share, with_commas
+from bitpim.report.text import columns, printable, share, with_commas
 
 __all__ = ["Verification"]
 
@@ -108,7 +108,7 @@ class Verification:
         return [row | {"equal": "yes" if row["equal"] else "NO"} for row in self.table()]
 
     def _heading(self) -> str:
-        return f"{self.trace_name} on {self.what}, samples {self.start}:{self.stop}"
+        return printable(f"{self.trace_name} on {self.what}, samples {self.start}:{self.stop}")
 
     def _closing(self) -> list[str]:
         figures, lines = self.figures, []

@@ -10,7 +10,7 @@ import numpy as np
 from bitpim.report.html import as_html
 from bitpim.report.result_records import LayerResult, Result
 from bitpim.report.rows import label_of
-from bitpim.report.text import columns, share
+from bitpim.report.text import columns, printable, share
 
 __all__ = ["Comparison", "Difference", "Total", "compare_results"]
 
@@ -69,8 +69,7 @@ class Comparison:
 
     def lines(self, first: str = "first", second: str = "second") -> list[str]:
         """Return what a person reads: notes, differences, and totals side by side."""
-        told = [f"note: {note}" for note in self.notes]
-        told += [f"{difference.kind}: {difference}" for difference in self.differences]
+        told = self._facts()
         if self.has_more:
             told.append(f"and more; --limit {2 * len(self.differences)} shows further ones")
         if self.totals and (self.notes or self.differences):
@@ -85,9 +84,11 @@ class Comparison:
         return "\n".join(self.lines())
 
     def _repr_html_(self) -> str:
-        told = [f"note: {note}" for note in self.notes]
-        told += [f"{difference.kind}: {difference}" for difference in self.differences]
-        return as_html(told or self.lines(), self.table())
+        return as_html(self._facts() or self.lines(), self.table())
+
+    def _facts(self) -> list[str]:
+        notes = [f"note: {note}" for note in self.notes]
+        return list(map(printable, [*notes, *(f"{d.kind}: {d}" for d in self.differences)]))
 
     def table(self) -> list[dict[str, Any]]:
         """Return one record for each total of both runs: name, first, second, ratio."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bitpim.errors import ConfigError, ResultError
+from bitpim.report.text import printable
 
 __all__ = ["COLOURS", "FORMATS", "literal", "write_figure"]
 
@@ -69,5 +70,6 @@ def write_figure(path: str | Path, draw: Callable[[], Any]) -> Path:
 
 
 def literal(text: str) -> str:
-    """Keep dollar signs from being read as mathematics."""
-    return text.replace("$", r"\$")
+    """Keep dollar signs from being read as mathematics, and escape what cannot be printed."""
+    lines = (printable(line) for line in text.split("\n"))
+    return "\n".join(lines).replace("$", r"\$")

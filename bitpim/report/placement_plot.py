@@ -4,6 +4,7 @@ Cells are coloured by what lies there: a pattern, with its mask as a glyph in th
 channel, or a group of columns. Cells left empty between blocks are grey, unused ones blank.
 """
 
+import textwrap
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,11 +73,13 @@ def _draw(placements: Placements, title: str, kernel: tuple[int, int]) -> Any:
         _draw_glyphs(legend, shown, kernel)
     else:
         _draw_scale(figure, legend, placements, scale)
-    figure.suptitle(literal(f"{title}\n{_summary(placements)}"), fontsize=10)
+    lines = [title, *_summary(placements)]
+    fitting = "\n".join(textwrap.fill(line, int(12 * size[0])) for line in lines)
+    figure.suptitle(literal(fitting), fontsize=10)
     return figure
 
 
-def _summary(placements: Placements) -> str:
+def _summary(placements: Placements) -> list[str]:
     """Say what is drawn and what is not."""
     geometry, n = placements.geometry, placements.n_crossbars
     lines = [
@@ -86,7 +89,7 @@ def _summary(placements: Placements) -> str:
     ]
     if n > N_SHOWN:
         lines.append(f"the first {N_SHOWN} crossbars are shown, {n - N_SHOWN:,} more are not")
-    return "\n".join(lines)
+    return lines
 
 
 def _share_on(placements: Placements, crossbar: int) -> float:

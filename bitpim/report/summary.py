@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from bitpim.cost.model import energy
 from bitpim.cost.tables import parse_prices
 from bitpim.report.rows import label_of
-from bitpim.report.text import bar, share, with_commas
+from bitpim.report.text import bar, printable, share, with_commas
 from bitpim.units import HZ_PER_GHZ, cycles_to_s, pj_to_j, with_prefix
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ __all__ = ["result_lines", "title"]
 def title(result: "Result") -> str:
     """Say what ran, with every setting that was changed by hand."""
     header = result.header
-    return (
+    return printable(
         f"{header.trace_name} on {header.machine}, {label_of(result)}, {header.fidelity} fidelity, "
         f"samples {header.start}:{header.stop}"
     )
@@ -55,7 +55,7 @@ def _headlines(result: "Result") -> list[str]:
         for headline in result.legend.headlines
         if headline.value(events)
     ]
-    return [f"events      {', '.join(told)}"] if told else []
+    return [printable(f"events      {', '.join(told)}")] if told else []
 
 
 def _seconds(result: "Result", n_cycles: int) -> str:
@@ -88,7 +88,7 @@ def _energy(result: "Result") -> str:
         for confidence, part in sorted(by_confidence.items(), key=lambda item: -item[1])
         if part
     )
-    return (
+    return printable(
         f"{with_prefix(pj_to_j(result.total_energy_pj), 'J')} by {result.prices_name}"
         f"{f' (prices {shares})' if shares else ''}"
     )

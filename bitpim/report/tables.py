@@ -2,16 +2,18 @@
 
 import csv
 import io
-
-from rich.console import Console
-from rich.table import Table
+from collections.abc import Sequence
 
 from bitpim.report.result_records import Result
 from bitpim.report.rows import ERRORS, Row, flat_rows, layer_rows, phase_rows
 from bitpim.report.summary import result_lines, title
+from bitpim.report.text import Cell, columns, printable
 from bitpim.units import pj_to_j, with_prefix
 
 __all__ = ["as_csv", "as_text"]
+
+Table = tuple[list[str], list[list[Cell]], int]
+"""Head, rows, and how many first columns name a row."""
 
 
 def as_csv(result: Result) -> str:
@@ -20,8 +22,12 @@ def as_csv(result: Result) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, list(flat[0]) if flat else [], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(flat)
+    writer.writerows({key: _csv_cell(value) for key, value in row.items()} for row in flat)
     return out.getvalue()
+
+
+def _csv_cell(value: object) -> object:
+    return printable(value) if isinstance(value, str) else value
 
 
 def as_text(result: Result) -> str:
@@ -30,40 +36,21 @@ def as_text(result: Result) -> str:
     Headlines are shown where the machine has some, cycles by phase where several phases take any.
     """
     rows = layer_rows(result)
-    console = Console(file=io.StringIO(), width=1000, color_system=None, highlight=False)
-    for line in (title(result), *result_lines(result)):
-        console.print(line, markup=False)
-    by_headline, by_phase = _headline_table(result, rows), _cycle_table(result, rows)
-    for table in (_layer_table(result, rows), by_headline, by_phase, _phase_table(result)):
-        if table.row_count:
-            name, table.title = table.title, None  # which a narrow table would wrap
-            console.print(f"\n{name}")
-            console.print(table)
-    out = console.file.getvalue()  # type: ignore[attr-defined]
-    return (
-        "\n".join(line.rstrip() for line in out.splitlines()).replace("\n\n\n", "\n\n").rstrip()
-        + "\n"
-    )
-
-
-def _table(title: str, words: int, *names: str) -> Table:
-    """Start a table whose first columns hold words, the others numbers."""
-    table = Table(
-        title=title, title_justify="left", title_style="", box=None, pad_edge=False, padding=(0, 1)
-    )
-    for position, name in enumerate(names):
-        table.add_column(name, justify="left" if position < words else "right", no_wrap=True)
-    return table
+    tables = {
+        "Layers": _layer_table(result, rows),
+        "Headlines": _headline_table(result, rows),
+        "Cycles by phase": _cycle_table(result, rows),
+        "Phases": _phase_table(result),
+    }
+    pieces = ["\n".join([title(result), *result_lines(result)])]
+    for name, (head, cells, n_keys) in tables.items():
+        if cells:
+            pieces.append(f"{name}\n{columns(head, cells, n_keys=n_keys)}")
+    return "\n\n".join(pieces) + "\n"
 
 
 def _share(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
-
-
-def _number(value: float | None) -> str:
-    if value is None or value != value:  # nan
-        return "-"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
 def _scaled(value: float | None, unit: str) -> str:
@@ -72,64 +59,63 @@ def _scaled(value: float | None, unit: str) -> str:
 
 def _layer_table(result: Result, rows: list[Row]) -> Table:
     has_passes = any(row["passes"] is not None for row in rows)
-    names = ["layer", "kind", "arrays", *["passes"] * has_passes]
-    names += ["utilization", "cycles", "share", "time"]
-    names += ["energy"] * bool(result.prices_name)
     has_errors = any(row["n_references"] for row in rows)
-    names += ["references", "max abs error", "relative L2", "SQNR dB"] * has_errors
-    table = _table("Layers", 2, "#", *names)
-    table.columns[0].justify = "right"
-    table.columns[2].justify = "left"
     total = sum(row["cycles"] for row in rows)
+    table = []
     for row in rows:
-        cells = [str(row["index"]), _plain(row["name"]), _plain(row["kind"])]
-        cells += [_number(row["arrays"]), *[_number(row["passes"])] * has_passes]
-        cells.append(_share(row["utilization"]))
-        cells += [_number(row["cycles"]), _share(row["cycles"] / total if total else 0.0)]
-        cells.append(_scaled(row["time_s"], "s"))
+        cells: dict[str, Cell] = {"#": row["index"], "layer": row["name"], "kind": row["kind"]}
+        cells["arrays"] = row["arrays"]
+        if has_passes:
+            cells["passes"] = row["passes"]
+        cells["utilization"] = _share(row["utilization"])
+        cells["cycles"] = row["cycles"]
+        cells["share"] = _share(row["cycles"] / total if total else 0.0)
+        cells["time"] = _scaled(row["time_s"], "s")
         if result.prices_name:
-            cells.append(_scaled(pj_to_j(row["energy_pj"]), "J"))
+            cells["energy"] = _scaled(pj_to_j(row["energy_pj"]), "J")
         if has_errors:
-            cells += [_number(row[key]) for key in ("n_references", *ERRORS)]
-        table.add_row(*cells)
-    return table
+            cells["references"] = row["n_references"]
+            errors = (row[key] for key in ERRORS)
+            cells |= dict(zip(("max abs error", "relative L2", "SQNR dB"), errors, strict=True))
+        table.append(cells)
+    return _table(table, 2)
 
 
 def _cycle_table(result: Result, rows: list[Row]) -> Table:
     phases = [phase for phase, n in result.cycles_by_phase.items() if n]
-    table = _table("Cycles by phase", 1, "layer", *map(_plain, phases))
-    for row in rows if len(phases) > 1 else []:
-        by_phase = row["cycles_by_phase"]
-        cells = (_number(by_phase[p]) if p in by_phase else "-" for p in phases)
-        table.add_row(_plain(row["name"]), *cells)
-    return table
+    table = [
+        {"layer": row["name"], **{phase: row["cycles_by_phase"].get(phase) for phase in phases}}
+        for row in (rows if len(phases) > 1 else [])
+    ]
+    return _table(table)
 
 
 def _headline_table(result: Result, rows: list[Row]) -> Table:
     """Tell the headlines of each layer that has any, the sum last."""
     headlines = result.legend.headlines
-    table = _table("Headlines", 1, "layer", *(_plain(headline.name) for headline in headlines))
     told = [
         (row["name"], row["events"])
         for row in rows
         if any(headline.occurs(row["events"]) for headline in headlines)
     ]
-    for name, events in [*told, *([("all", result.events())] if told else [])]:
-        table.add_row(_plain(name), *(headline.text(events) for headline in headlines))
-    return table
+    told += [("all", result.events())] if told else []
+    return _table(
+        [{"layer": name, **{h.name: h.text(events) for h in headlines}} for name, events in told]
+    )
 
 
 def _phase_table(result: Result) -> Table:
-    priced = bool(result.prices_name)
-    table = _table("Phases", 1, "phase", "cycles", "share", *["energy", "share"] * priced)
+    table = []
     for row in phase_rows(result):
-        cells = [_plain(row["phase"]), _number(row["cycles"]), _share(row["cycles_share"])]
-        if priced:
-            cells += [_scaled(pj_to_j(row["energy_pj"]), "J"), _share(row["energy_share"])]
-        table.add_row(*cells)
-    return table
+        cells: dict[str, Cell] = {"phase": row["phase"], "cycles": row["cycles"]}
+        cells["share"] = _share(row["cycles_share"])
+        if result.prices_name:
+            cells["energy"] = _scaled(pj_to_j(row["energy_pj"]), "J")
+            cells["share of it"] = _share(row["energy_share"])
+        table.append(cells)
+    return _table(table)
 
 
-def _plain(text: str) -> str:
-    """Keep names from being read as markup, and on one line."""
-    return " ".join(text.split()).replace("[", "\\[")
+def _table(rows: Sequence[dict[str, Cell]], n_keys: int = 1) -> Table:
+    """Return rows that share their columns as a table."""
+    return (list(rows[0]) if rows else []), [list(row.values()) for row in rows], n_keys
