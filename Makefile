@@ -13,13 +13,14 @@ CORE := $(VENV)/.core-installed
 DEV := $(VENV)/.dev-installed
 SUPPLIES := pyproject.toml constraints.txt
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check hooks bench clean
 .SILENT:
 
 help:
 	echo "make demo    replay the shipped network on neural_cache, bit by bit, and verify it"
 	echo "make test    install the development tools and run all tests"
 	echo "make check   style, types, import contracts, spelling"
+	echo "make hooks   run the checks at each commit"
 	echo "make bench   run the benchmarks"
 	echo "make clean   remove the environment $(VENV)"
 
@@ -35,6 +36,9 @@ check: $(DEV)
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell .
+
+hooks: $(DEV)
+	$(BIN)/pre-commit install
 
 bench: $(DEV)
 	$(BIN)/python -m pytest bench $(PYTEST_ARGS)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         replay,
         verify,
     )
+    from bitpim.sample import sample_path
 
 _HOMES = {
     "bitpim.errors": (
@@ -71,6 +72,7 @@ _HOMES = {
         "replay",
         "verify",
     ),
+    "bitpim.sample": ("sample_path",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -99,6 +101,7 @@ __all__ = [
     "presets",
     "prices",
     "replay",
+    "sample_path",
     "verify",
 ]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import bitpim
-from bitpim.cli.demo import sample_path
+from bitpim.sample import sample_path
 from tests.test_house import PACKAGES, ROOT, SOURCES
 
 PAGE = ROOT / "bitpim" / "PYTHON.md"

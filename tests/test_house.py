@@ -217,7 +217,8 @@ def test_no_path_of_one_machine_is_written_down() -> None:
 
 def test_only_the_house_stands_at_the_top() -> None:
     rooms = {"pyproject.toml", "bitpim", "kernels", "traces", "bench", "tests", "README.md"}
-    beside = {"LICENSE", "Makefile", "constraints.txt"}
+    beside = {"LICENSE", "Makefile", "constraints.txt", "CHANGELOG.md", "CONTRIBUTING.md"}
+    beside |= {"CITATION.cff"}
     tops = {path.relative_to(ROOT).parts[0] for path in tracked_texts()}
     assert {top for top in tops if not top.startswith(".")} <= rooms | beside
 

@@ -1,8 +1,6 @@
 """`bitpim demo`: the shipped network on a machine, bit by bit, verified."""
 
 import time
-from importlib import metadata
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,37 +10,9 @@ from bitpim.cli.progress import say_when_compiling, watched
 from bitpim.machine import DEFAULT_MACHINE
 from bitpim.report.text import as_json, share
 
-__all__ = ["HELP", "demo", "sample_path"]
+__all__ = ["HELP", "demo"]
 
-SAMPLE = "samples/v1.0/mnist_cnn.h5"
 HELP = f"Replay the shipped network on {DEFAULT_MACHINE}, bit by bit, and verify it."
-
-
-def sample_path() -> Path:
-    """Return the shipped trace: in the checkout, or where the wheel put it.
-
-    Raises
-    ------
-    ConfigError
-        It is in neither place.
-    """
-    import bitpim_traces
-    from bitpim.errors import ConfigError
-
-    packages = Path(bitpim_traces.__file__).parents[1]
-    places = [packages / SAMPLE, packages / "share" / "bitpim" / SAMPLE]
-    try:
-        shipped = metadata.files("bitpim") or []
-    except metadata.PackageNotFoundError:
-        shipped = []
-    places += [Path(str(f.locate())) for f in shipped if f.as_posix().endswith(SAMPLE)]
-    for place in places:
-        if place.exists():
-            return place.resolve()
-    raise ConfigError(
-        f"the shipped trace {SAMPLE} is neither in a checkout nor installed: install bitpim anew, "
-        "or name a trace: bitpim demo TRACE"
-    )
 
 
 def demo(
@@ -55,6 +25,7 @@ def demo(
     """Replay the shipped network on the default machine, bit by bit, and verify it."""
     from bitpim import face
     from bitpim.report.summary import result_lines
+    from bitpim.sample import sample_path
 
     began = time.monotonic()
     name = str(sample_path()) if trace is None else trace

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from bitpim.cli.demo import SAMPLE
 from bitpim.machine.registry import make_machine
 from bitpim.proof.reference import iter_network
 from bitpim.proof.side_by_side import VerifyReport, verify_trace
 from bitpim.report.figures import n_references
+from bitpim.sample import SAMPLE
 from bitpim_traces import check_trace, open_trace, write_trace
 from bitpim_traces.records import TensorRecord, Trace
 
