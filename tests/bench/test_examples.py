@@ -9,11 +9,13 @@ NOTEBOOKS = sorted((Path(__file__).parents[2] / "bench" / "examples").glob("*.ip
 
 
 def texts(notebook: Any) -> list[str]:
-    """What each cell prints and shows as text; pictures differ with the fonts of a machine."""
+    """What each cell prints and shows as text, in whatever pieces; pictures differ with fonts."""
     return [
-        str(output.get("text") or output.get("data", {}).get("text/plain"))
+        "".join(
+            str(output.get("text") or output.get("data", {}).get("text/plain"))
+            for output in cell.get("outputs", [])
+        )
         for cell in notebook.cells
-        for output in cell.get("outputs", [])
     ]
 
 
@@ -30,4 +32,4 @@ def test_a_notebook_prints_what_is_kept_in_it(path: Path) -> None:
     nbclient.NotebookClient(
         fresh, timeout=None, kernel_name="python3", resources={"metadata": {"path": path.parent}}
     ).execute()
-    assert texts(fresh) == texts(kept) and len(texts(kept)) > 3
+    assert texts(fresh) == texts(kept) and sum(map(bool, texts(kept))) > 3
