@@ -71,20 +71,20 @@ def added(parts: Sequence[Counts]) -> Counts:
 def test_samples_one_by_one_count_what_they_count_together(
     tmp_path: Path, name: str, fidelity: str
 ) -> None:
-    """Samples 1 to 5 in batches of 2, the last of them partial; and each alone."""
+    """Samples 1 to 3 in batches of 2, the last of them partial; and each alone."""
     alone = [
-        counts_of(ran(tmp_path / f"{i}.h5", name, str(i), fidelity=fidelity)) for i in range(1, 6)
+        counts_of(ran(tmp_path / f"{i}.h5", name, str(i), fidelity=fidelity)) for i in range(1, 4)
     ]
     expected = added(alone)
     assert set(expected) == set(range(len(TRACE.layers)))
-    for batch in (1, 2, 5, 32):
+    for batch in (2, 32):
         path = tmp_path / f"all{batch}.h5"
-        together = ran(path, name, "1:6", batch=batch, fidelity=fidelity)
+        together = ran(path, name, "1:4", batch=batch, fidelity=fidelity)
         assert counts_of(together) == expected, batch
-        assert (together.header.n_samples, len(together.layers[0].digests)) == (5, 5)
+        assert (together.header.n_samples, len(together.layers[0].digests)) == (3, 3)
     halves = [
         counts_of(ran(tmp_path / f"{part[0]}.h5", name, part, fidelity=fidelity))
-        for part in ("1:3", "3:6")
+        for part in ("1:2", "2:4")
     ]
     assert added(halves) == expected
 

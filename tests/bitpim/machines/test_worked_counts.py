@@ -23,7 +23,7 @@ import pytest
 
 from bitpim.machines.registry import make_machine
 from bitpim_traces.masks import LayerMask, masks_from_codes, with_masks
-from bitpim_traces.records import Geometry, Requantize, TensorRecord, Trace
+from bitpim_traces.records import Geometry, LayerRecord, Requantize, TensorRecord, Trace
 from tests.one_layer import one_layer, quantization
 
 Phases = dict[str, dict[str, int]]
@@ -334,6 +334,9 @@ def test_sre_groups_columns_and_goes_on_where_an_array_is_full() -> None:
     assert read["index_read_bit"] == 210 * 8
     row = plan.row()
     assert (row["arrays"], row["utilization"]) == (2, (200 * 16 + 10 * 8) / (2 * 128**2))
+    (placed,) = plan.maps
+    found = [(p.crossbar, p.column, p.height, p.width, p.padding) for p in placed.placements()]
+    assert found == [(0, 0, 128, 16, 0), (0, 16, 10, 8, 8), (1, 0, 72, 16, 0)]
 
 
 # pattern_crossbar
@@ -440,6 +443,30 @@ def test_pattern_crossbar_8bit_pads_blocks_to_whole_units() -> None:
     )
     found = [(p.column, p.width, p.padding) for p in loose.maps[0].placements()]
     assert found == [(0, 4, 0), (0, 10, 0), (10, 16, 0)]
+
+
+# whole networks
+
+
+def test_totals_add_crossbars_reads_and_index_bits() -> None:
+    """Two layers one behind the other: conv to 8 x 2 x 2 codes, then 32 rows to 3 outputs.
+
+    The conv: 1 crossbar, 64 x 8 reads, 63 index bits, as above. The linear layer lies dense: 4
+    units of 9, 9, 9 and 5 rows by 12 columns in 2 units, 16 slices: 128 reads.
+    """
+    (first,) = patterned().layers
+    flat = LayerRecord(
+        1, "flat", "flatten", (0,), ((8, 2, 2),), (32,), first.output, clamp=first.clamp
+    )
+    (last,) = ones(np.ones((3, 32), np.int8), np.zeros((1, 32), np.uint8), "linear").layers
+    last = replace(last, index=2, name="last", inputs=(1,))
+    trace = replace(patterned(), layers=(first, flat, last))
+    plan = make_machine("pattern_crossbar", "pattern_crossbar", ()).plan(trace)
+    assert plan.totals() == {"arrays": 2, "ou_reads": 512 + 128, "index_bits": 63}
+    assert [row["arrays"] for row in plan.table()] == [1, 0, 1]
+    assert [row["cycles"].get("read") for row in plan.table()] == [512, None, 128]
+    # flattening reads 32 codes of 8 bits and writes them: 1 access each
+    assert plan.counts(1, 2) == {"buffer": {"cycles": 0, "edram_access_256b": 4}}
 
 
 # the buffer between layers

@@ -94,6 +94,8 @@ def test_the_toy_cache_is_what_is_drawn() -> None:
     geometry = override(load_preset("neural_cache", "neural_cache"), list(TOY)).geometry
     assert (geometry.n_arrays, geometry.n_compute_arrays, geometry.n_io_arrays) == (20, 8, 4)
     assert (geometry.n_lanes, geometry.n_compute_lanes) == (640, 256)
+    two_io = override(load_preset("neural_cache", "neural_cache"), [*TOY, "geometry.io_ways=2"])
+    assert two_io.geometry.n_compute_arrays == 4 and two_io.geometry.n_io_arrays == 8
 
 
 # convolutions that fit, pass by pass, refilled, spilled
