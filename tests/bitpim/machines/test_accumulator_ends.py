@@ -15,7 +15,7 @@ import pytest
 from bitpim.errors import AccumulatorError
 from bitpim.machines.registry import make_machine
 from bitpim.verify.reference import run_network
-from bitpim_traces.records import REQUANTIZE_MODES, TensorRecord, Trace
+from bitpim_traces.records import REQUANTIZE_MODES, Requantize, TensorRecord, Trace
 from tests.one_layer import one_layer, quantization
 
 MACHINES = ("neural_cache", "dense_crossbar", "isaac", "sre", "pattern_crossbar")
@@ -58,3 +58,29 @@ def test_the_last_sum_that_fits_and_the_first_that_does_not(
             assert np.array_equal(run.codes, expected), (weights, fidelity)
             with pytest.raises(AccumulatorError, match=rf"-2048\.\.2047 .* got {total} in channel"):
                 list(network.run_batch(bad))
+
+
+def test_readings_of_a_column_that_no_longer_fit_32_bits() -> None:
+    """243 units of 9 rows, all cells at 15 and all inputs at 65,535: the most that can be read.
+
+    A read gives 9 x 15 = 135, a column 243 x 135 = 32,805 a slice, and all 16 slices together
+    32,805 x 65,535 = 2,149,875,675: beyond 2^31 - 1, which the highest slice alone is not.
+    """
+    n = 243 * 9
+    trace = one_layer(
+        0,
+        (n,),
+        1,
+        inputs=quantization(16),
+        weights=quantization(16, signed=True),
+        accumulator_bits=48,
+        bias=False,
+    )
+    (layer,) = trace.layers
+    most = TensorRecord.of(np.full((1, n), 2**15 - 1, np.int16), axes="OI", role="weight")
+    step = Requantize("truncate_shift", np.ones(1, np.int32), np.full(1, 36, np.int32))
+    trace = replace(trace, layers=(replace(layer, weight=most, requantize=step),))
+    codes = np.full((1, n), 2**16 - 1, np.uint16)
+    assert n * (2**15 - 1) * (2**16 - 1) >> 36 == 68  # far from where codes are clipped
+    (run,) = make_machine("dense_crossbar").prepare(trace).run_batch(codes)
+    assert run.codes.tolist() == run_network(trace, codes)[0].tolist() == [[68 + 7]]

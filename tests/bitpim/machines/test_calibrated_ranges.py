@@ -91,6 +91,35 @@ def test_a_share_of_all_partial_sums_is_held(coverage: float, full_scale: int) -
     assert outputs("dense_crossbar", counting(), *asked) == expected
 
 
+@pytest.mark.parametrize(
+    ("machine", "assigned"),
+    [
+        ("dense_crossbar", ()),
+        ("pattern_crossbar", ("mapping.zero_skip=none",)),
+        ("sre", ("mapping.pack_active_rows=false",)),
+    ],
+)
+def test_slices_that_drive_nothing_are_reads_of_zero(
+    machine: str, assigned: tuple[str, ...]
+) -> None:
+    """Codes of one bit driven as four: three slices of zeros, for both columns and every unit.
+
+    Units of 5 rows: rows 0..4 and 5..8. Plus columns see
+
+        ones         2     5     3     7     9
+        rows 0..4    2     5     3     5     5        and 0 or n - 5 in rows 5..8: 0 0 0 2 4
+        rows 5..8    0     0     0     2     4
+
+    5 samples x 4 slices x 2 units x 2 columns are 80 sums; 7 are not 0: 2 2 3 4 5 5 5. So 73 of 80
+    (91.25 %) are 0, 75 (93.75 %) at most 2, 76 (95 %) at most 3, 77 (96.25 %) at most 4.
+    """
+    wide = ("numbers.input_bits=4", "geometry.ou_rows=5", "converter.calibration_samples=5")
+    for coverage, full_scale in ((0.9, 1), (0.92, 2), (0.9375, 2), (0.94, 3), (0.96, 4), (0.97, 5)):
+        held = f"converter.calibration_coverage={coverage}"
+        expected = [min(n, 5, full_scale) + min(max(n - 5, 0), full_scale) for n in ONES]
+        assert outputs(machine, counting(), *wide, *assigned, held) == expected, coverage
+
+
 def test_packed_reads_have_no_sum_without_an_input() -> None:
     """Where reads of zeros are not made, no sum of theirs is seen: of `sre` a sample of no ones.
 

@@ -31,7 +31,8 @@ ONE = Requantize("truncate_shift", np.ones(1, np.int32), np.zeros(1, np.int32))
 
 
 def plan_of(machine: str, preset: str, trace: Trace, *assigned: str) -> Any:
-    (plan,) = make_machine(machine, preset, assigned).plan(trace).layers
+    planned: Any = make_machine(machine, preset, assigned).plan(trace)
+    (plan,) = planned.layers
     return plan
 
 
@@ -441,8 +442,8 @@ def test_pattern_crossbar_8bit_pads_blocks_to_whole_units() -> None:
     loose = plan_of(
         "pattern_crossbar", "pattern_crossbar_8bit", patterned(), "mapping.pad_ou_columns=false"
     )
-    found = [(p.column, p.width, p.padding) for p in loose.maps[0].placements()]
-    assert found == [(0, 4, 0), (0, 10, 0), (10, 16, 0)]
+    close = [(p.column, p.width, p.padding) for p in loose.maps[0].placements()]
+    assert close == [(0, 4, 0), (0, 10, 0), (10, 16, 0)]
 
 
 # whole networks
