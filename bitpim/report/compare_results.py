@@ -127,7 +127,7 @@ def compare_results(a: Result, b: Result, *, limit: int = 20) -> Comparison:
         else:
             notes.append(f"{name} {mine!r} and {theirs!r}")
     if a.prices_text != b.prices_text:
-        notes.append(f"prices {a.prices_name!r} and {b.prices_name!r}")
+        notes.append(_other_prices(a.prices_name, b.prices_name))
     found += islice(_contents(a, b), max(limit + 1 - len(found), 0))
     shown, has_more = tuple(found[:limit]), len(found) > limit
     if not _is_same_work(a, b):
@@ -164,6 +164,12 @@ def _totals(a: Result, b: Result) -> tuple[Total, ...]:
         for event in sorted({*events[0], *events[1]})
     ]
     return tuple(rows)
+
+
+def _other_prices(mine: str, theirs: str) -> str:
+    if mine == theirs:  # somebody's own table may bear the name of a packaged one
+        return f"price tables named {mine!r} both, but of other prices"
+    return f"prices {mine!r} and {theirs!r}"
 
 
 def _contents(a: Result, b: Result) -> Iterator[Difference]:

@@ -88,7 +88,9 @@ def _energy(result: "Result") -> str:
         for confidence, part in sorted(by_confidence.items(), key=lambda item: -item[1])
         if part
     )
+    energy_j, n_samples = pj_to_j(result.total_energy_pj), result.header.n_samples
+    each = f", {with_prefix(energy_j / n_samples, 'J')} a sample," if n_samples > 1 else ""
     return printable(
-        f"{with_prefix(pj_to_j(result.total_energy_pj), 'J')} by {result.prices_name}"
+        f"{with_prefix(energy_j, 'J')}{each} by {result.prices_name}"
         f"{f' (prices {shares})' if shares else ''}"
     )

@@ -42,6 +42,16 @@ def test_parts_are_joined_on_crossbars_of_their_own() -> None:
     assert joined.utilization == TWO.utilization
 
 
+def test_parts_number_blocks_and_crossbars_each_on_its_own() -> None:
+    """Three blocks on one crossbar, then two blocks on two: 3 + 2 blocks, 1 + 2 crossbars."""
+    stacked = of(*((0, 2 * i, 0, 2, 3, 0, 5, i, 0, 0) for i in range(3)))
+    joined = Placements.joined([stacked, TWO, stacked])
+    assert joined.crossbars.tolist() == [0, 0, 0, 1, 2, 3, 3, 3]
+    assert joined.blocks.tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert (joined.n_crossbars, joined.used_cells) == (4, 18 + 22 + 18)
+    assert joined.utilization == 58 / (4 * 8 * 16)
+
+
 def test_what_does_not_go_together_is_refused() -> None:
     with pytest.raises(LayoutError, match="one geometry and kind"):
         Placements.joined([TWO, of(kind="channel")])

@@ -58,6 +58,19 @@ def test_shares_of_patterns_add_up_and_rare_ones_are_joined(tmp_path: Path) -> N
     assert shares[:11] == sorted(shares[:11], reverse=True)
 
 
+def test_shares_are_those_of_cells(tmp_path: Path) -> None:
+    """A crossbar of 16 x 24 = 384 cells; two columns a weight.
+
+    Four kernels have a mask of 1 position, 1 x 8 cells; two one of 4 positions, 4 x 4 cells: 24
+    cells in all, 6.2 % of the crossbar, of which a third and two thirds.
+    """
+    codes = np.array([[1]] * 4 + [[15]] * 2, np.uint64)
+    blocks = group_by_pattern(codes, 9, 2)
+    text = svg(lay_blocks(blocks, 2, GEOMETRY, pad_ou_columns=True).placed, tmp_path)
+    assert "crossbar 0: 6.2%" in text and "6.2% hold weights" in text
+    assert re.findall(r">([\d.]+)%<", text) == ["66.7", "33.3"]
+
+
 def test_glyphs_draw_one_cell_a_position(tmp_path: Path) -> None:
     one = lay_blocks(
         group_by_pattern(np.array([[0b10110]], np.uint64), 6, 1), 2, GEOMETRY, pad_ou_columns=True
