@@ -16,7 +16,10 @@ CYCLES = "cycles"
 
 @dataclass(frozen=True, slots=True)
 class Energy:
-    """Energy by event, by the prices of one table."""
+    """Energy by event, by the prices of one table.
+
+    Energies are not added: two tables may bear one name. Add counts, and price their sum.
+    """
 
     table: str
     by_event_pj: Mapping[str, float]
@@ -25,18 +28,6 @@ class Energy:
     def total_pj(self) -> float:
         """Energy of all events."""
         return fsum(self.by_event_pj.values())
-
-    def __add__(self, other: "Energy") -> "Energy":
-        if self.table != other.table:
-            raise ConfigError(
-                f"energies by price tables {self.table!r} and {other.table!r} cannot be added; "
-                "price both with one table"
-            )
-        events = sorted({*self.by_event_pj, *other.by_event_pj})
-        return Energy(
-            self.table,
-            {e: self.by_event_pj.get(e, 0.0) + other.by_event_pj.get(e, 0.0) for e in events},
-        )
 
 
 @dataclass(frozen=True, slots=True)

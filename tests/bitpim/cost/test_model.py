@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitpim.cost.model import CYCLES, Energy, energy, phase_energy_pj, seconds, sensitivity
+from bitpim.cost.model import CYCLES, energy, phase_energy_pj, seconds, sensitivity
 from bitpim.cost.tables import Price, PriceTable
 from bitpim.errors import ConfigError
 
@@ -41,11 +41,12 @@ def test_missing_price_and_negative_count() -> None:
         energy({"act": -1}, table_of({"act": 1.0}))
 
 
-def test_energies_of_two_tables_are_never_mixed() -> None:
-    a, b = Energy("t", {"act": 1.0}), Energy("t", {"act": 2.0, "move": 4.0})
-    assert (a + b).by_event_pj == {"act": 3.0, "move": 4.0}
-    with pytest.raises(ConfigError, match="'t' and 'u'"):
-        a + Energy("u", {})
+def test_energies_are_never_mixed_whatever_their_tables_are_called() -> None:
+    """Three acts at 1 pJ and three at 2 pJ, both by a table `t`: their sum means nothing."""
+    cheap, dear = (energy({"act": 3}, table_of({"act": price})) for price in (1.0, 2.0))
+    assert (cheap.table, cheap.total_pj) == ("t", 3.0) and (dear.table, dear.total_pj) == ("t", 6.0)
+    with pytest.raises(TypeError):
+        cheap + dear  # type: ignore[operator]
 
 
 counts_and_prices = st.dictionaries(

@@ -99,6 +99,20 @@ def test_agreement_and_accuracy_count_only_what_is_known() -> None:
     assert (later.n_labelled, later.accuracy) == (0, None)
 
 
+def test_a_run_that_begins_later_is_compared_with_its_own_samples() -> None:
+    """Four references choose 0 2 1 2, labels are 2 0 1 2. From sample 1 on the run chooses 2 1 1.
+
+    So it agrees with the references 2 and 1, not with 2; and with the label 1, not with 0 and 2.
+    """
+    reference = np.eye(3)[[0, 2, 1, 2]]
+    trace = classifier([2, 0, 1, 2], reference)
+    final = np.eye(3, dtype=np.int8)[[2, 1, 1]]
+    figures = network_figures(trace, {}, 1, final)
+    assert (figures.n_compared, figures.n_labelled) == (3, 3)
+    assert figures.top1_agreement == pytest.approx(2 / 3)
+    assert figures.accuracy == pytest.approx(1 / 3)
+
+
 def test_an_image_has_no_top1() -> None:
     trace = classifier([0], np.array([[9.0, 0, 0]]))
     image = dataclasses.replace(trace.layers[0], output_shape=(3, 2, 2))
