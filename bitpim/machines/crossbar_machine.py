@@ -140,7 +140,7 @@ class PreparedCrossbars:
         if self._converters is None:
             calibrates = self._machine.settings.converter.adc_range == "calibrated"
             self._converters = self._calibrated() if calibrates else {}
-        for layer, out in run_layers(self._trace.layers, codes, run):
+        for layer, out in run_layers(self._trace, codes, run):
             yield LayerRun(layer.index, out, counts.pop(layer.index))
 
     def _layer(self, layer: LayerRecord) -> CrossbarLayer | PreparedLayer:
@@ -196,6 +196,6 @@ class PreparedCrossbars:
             return prepare_layer(layer, quantizations).run(inputs)
 
         use_threads(self._jobs)
-        for _ in run_layers(trace.layers, trace.samples.codes.read(0, n_samples), run):
+        for _ in run_layers(trace, trace.samples.codes.read(0, n_samples), run):
             pass
         return converters

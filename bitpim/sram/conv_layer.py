@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitpim.digital.bounds import reach_of
 from bitpim.digital.requantize import steps_of
 from bitpim.digital.windows import window_of
 from bitpim.errors import LayoutError
@@ -108,7 +109,7 @@ def _offsets(layer: WeightedLayer, codes: Codes) -> Int64:
     return offsets
 
 
-def _limits(layer: WeightedLayer, codes: Codes) -> tuple[Int64, Int64]:
+def _limits(layer: WeightedLayer, codes: Codes) -> tuple[Codes, Codes]:
     """Least and greatest accumulator of each filter, over all inputs."""
     zero, zeros = int(layer.inputs.zero_point[0]), layer.zeros
     low, high = min(0, -zero), max(0, layer.inputs.code_max - zero)
@@ -117,13 +118,13 @@ def _limits(layer: WeightedLayer, codes: Codes) -> tuple[Int64, Int64]:
     for m, row in enumerate(codes):
         above[m] = np.maximum(row, zeros[m]).sum(dtype=np.int64)
     above -= codes.shape[1] * zeros
-    below, bias = total - above, _bias(layer)
-    return above * low + below * high + bias, above * high + below * low + bias
+    return reach_of(layer.where, above, total - above, _bias(layer), (low, high))
 
 
-def _bias(layer: WeightedLayer) -> Int64 | int:
+def _bias(layer: WeightedLayer) -> Int64:
     bias = layer.record.bias
-    return bias.read().astype(np.int64) if bias else 0
+    n_filters = layer.shape.out_channels
+    return bias.read().astype(np.int64) if bias else np.zeros(n_filters, np.int64)
 
 
 def _lane_convolution(
