@@ -44,6 +44,7 @@ def _flat(inputs: Sequence[Codes]) -> tuple[Codes, ...]:
     return tuple(codes.astype(dtype, copy=False).reshape(codes.size) for codes in inputs)
 
 
+@np.errstate(over="ignore")  # infinities saturate
 def _prepare_float(
     layer: LayerRecord, rule: Requantize, quantizations: Sequence[Quantization]
 ) -> tuple[Rule, bool]:

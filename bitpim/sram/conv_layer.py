@@ -169,8 +169,9 @@ def _epilogues(part: GroupPlan, layer: LayerRecord, accumulators: Accumulators) 
     for one in part.epilogue:
         assert step is not None and step.multiplier is not None
         multiplier = np.broadcast_to(step.multiplier.astype(np.int64), accumulators.offsets.shape)
+        bits = layer.accumulator_bits  # lanes add modulo 2^bits, int64 modulo 2^64
         known = {
-            "total": accumulators.offsets,
+            "total": accumulators.offsets & (-1 if bits == 64 else (1 << bits) - 1),
             "multiplier": multiplier,
             "weight_zero": accumulators.zeros,
         }

@@ -10,8 +10,7 @@ Memory. Samples are taken in blocks of about BLOCK_ELEMENTS elements, and never 
 image, so the peak follows the layer and not the batch.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from functools import reduce
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -32,6 +31,7 @@ __all__ = ["code_dtype", "iter_network", "requantize", "run_layer", "run_network
 Codes = npt.NDArray[Any]
 Int64 = npt.NDArray[np.int64]
 
+_NOTHING = np.zeros((), np.int64)  # what sums of arrays begin with
 BLOCK_ELEMENTS = 1 << 22
 """Elements (8 bytes each) of a layer's input plus output that are worked on at once."""
 
@@ -157,8 +157,8 @@ def _finish_channels(layer: LayerRecord, acc: Int64) -> Int64:
         if layer.bias.shape != (n_out,):
             raise _fault(layer, f"need a bias of shape {(n_out,)}, got {layer.bias.shape}")
         bias = layer.bias.read().astype(np.int64)
-        for o, added in enumerate(bias):  # before the addition, which could wrap
-            _need_bits(acc[:, o], layer.accumulator_bits, _where(layer), int(added))
+        for o in range(n_out):  # before the addition, which could wrap
+            _need_bits(acc[:, o], layer.accumulator_bits, _where(layer), int(bias[o]))
         acc = acc + bias.reshape(per_channel)
     else:
         _need_bits(acc, layer.accumulator_bits, _where(layer))
@@ -180,7 +180,7 @@ def _avg_pool2d(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quanti
     geometry, zero = _geometry(layer), _zero_point(quants[0])
     rule = _requantize_of(layer)
     centred = inputs[0] - zero
-    acc = _total(seen for _, seen in _taps(geometry, centred, fill=0))
+    acc = sum((seen for _, seen in _taps(geometry, centred, fill=0)), start=_NOTHING)
     count = _window_counts(geometry, *centred.shape[2:])
     if count.size and count.min() < 1:
         raise _fault(layer, "need windows that see at least one element, got one that sees none")
@@ -202,16 +202,16 @@ def _add(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]
     centred = [codes - _zero_point(quant) for codes, quant in zip(inputs, quants, strict=True)]
     multiplier, shift = entries["multiplier"], entries["shift"]
     if rule.mode == "fixed_point_half_away":
-        acc = _total(
-            requantize(term << rule.left_shift, rule.mode, multiplier[i], shift[i], where=where)
-            for i, term in enumerate(centred)
-        )
+        acc = _NOTHING
+        for term, m, s in zip(centred, multiplier, shift, strict=True):
+            acc = acc + requantize(term << rule.left_shift, rule.mode, m, s, where=where)
         last = np.array(rule.output_multiplier), np.array(rule.output_shift)
         return _clamp(layer, requantize(acc, rule.mode, *last, where=where))
-    acc = _total(term * int(multiplier[i]) for i, term in enumerate(centred))
+    acc = sum((q * int(m) for q, m in zip(centred, multiplier, strict=True)), start=_NOTHING)
     return _clamp(layer, requantize(acc, rule.mode, np.array(1), shift[0], where=where))
 
 
+@np.errstate(over="ignore")  # infinities saturate
 def _add_float(
     scales: npt.NDArray[Any], inputs: list[Int64], quants: Sequence[Quantization], zero_out: int
 ) -> Int64:
@@ -354,10 +354,6 @@ def _exact_matmul(a: Int64, b: Int64) -> Int64:
     return product
 
 
-def _total(terms: Iterable[Int64]) -> Int64:
-    return reduce(np.add, terms)
-
-
 def _taps(geometry: Geometry, image: Int64, fill: int) -> Iterator[tuple[tuple[int, int], Int64]]:
     """Yield, for each element (r, s) of the window, what all window positions see there."""
     n, channels, height, width = image.shape
@@ -491,8 +487,8 @@ def _need_products(layer: LayerRecord, centred: Int64, weight: Int64) -> None:
     largest = int(np.abs(centred).max(initial=0)) * int(np.abs(weight).max(initial=0))
     if largest * weight[0].size >= 1 << 62:
         raise AccumulatorError(
-            f"{_where(layer)}: need products that add up to less than 2**62, got {weight[0].size}"
-            f" of up to {largest}; use narrower codes or smaller filters"
+            f"{_where(layer)}: need products below 2**62 in sum, got {weight[0].size} of {largest}"
+            " at most; use narrower codes or smaller filters"
         )
 
 
