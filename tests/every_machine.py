@@ -37,18 +37,24 @@ def remedies(error: BitpimError) -> list[str]:
     return re.findall(r"`--set ([^\s`]+)`", str(error))
 
 
-def settled(name: str, preset: str, trace: Trace) -> tuple[Machine, list[str]]:
-    """Follow what refusals say until the machine plans the trace; return it and what was set."""
+def settled(
+    name: str, preset: str, trace: Trace, given: tuple[str, ...] = ()
+) -> tuple[Machine, list[str]]:
+    """Follow what refusals say until the machine plans the trace; return it and what was set.
+
+    `given` is set before, and what refusals say replaces it.
+    """
     assignments: list[str] = []
     for _ in range(_MOST_REMEDIES):
-        machine = make_machine(name, preset, assignments)
+        machine = make_machine(name, preset, (*given, *assignments))
         try:
             machine.plan(trace)
         except BitpimError as error:
             found = remedies(error)
             assert found, f"{name} {preset}: no setting that works in: {error}"
             assert found[0] not in assignments, f"{name} {preset}: did not help: {error}"
-            assert re.match(r"layer \d+ '", str(error)), f"names no layer: {error}"
+            named = re.match(rf"layer \d+ '|{name}: .* for '", str(error))
+            assert named, f"names neither layer nor network: {error}"
             assignments.append(found[0])
         else:
             return machine, assignments

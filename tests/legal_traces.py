@@ -52,7 +52,8 @@ def legal_trace(seed: int, *, widths: Sequence[int] = (1, 2, 4, 8), n_layers: in
     codes = TensorRecord.of(
         draw.codes(source, (n_samples, *shape)), axes="NCHW"[: len(shape) + 1], role="codes"
     )
-    trace = Trace("legal", (), Samples(codes, source, dataset="drawn"), {"seed": seed})
+    dataset = str(rng.choice(["", "drawn"]))
+    trace = Trace("legal", (), Samples(codes, source, dataset=dataset), {"seed": seed})
     for _ in range(int(rng.integers(1, n_layers + 1))):
         trace = _with_layer(draw, trace, kind)
         kind = str(rng.choice(LAYER_KINDS))
@@ -191,7 +192,12 @@ def _layer(
         tuple(node[1] for node in nodes),
         parts.pop("shape"),
         output,
-        **{"accumulator_bits": 2 + draw.below(63), **draw.fused(kind, output), **parts},
+        **{
+            "accumulator_bits": 2 + draw.below(63),
+            "pad_code": draw.below(1000) - 500,
+            **draw.fused(kind, output),
+            **parts,
+        },
     )
     if layer.activation in ("sigmoid", "tanh"):
         layer = _with_table(draw, layer, nodes[0][2])

@@ -94,7 +94,7 @@ class CrossbarMachine:
             raise ConfigError(
                 f"{self.name}: converter.adc_model {model} reads no partial sums below 0, which "
                 "numbers.encoding differential_paired gives; use "
-                f"`--set converter.adc_model=M` with {models_for_differences()} for M"
+                f"`--set converter.adc_model=clip`, or another of {models_for_differences()}"
             )
         calibrated = self.settings.converter.adc_range == "calibrated"  # then its range is to come
         least, unless = -most if paired else 0, self.layout.skips_unless
