@@ -174,7 +174,7 @@ def baseline(trace: Trace, n_images: int) -> Baseline:
     exact = []
     for start in range(0, n_images, BATCH):
         codes = trace.samples.codes.read(start, min(start + BATCH, n_images))
-        layers = run_layers(trace.layers, codes, lambda x, inputs: prepared[x.index].run(inputs))
+        layers = run_layers(trace, codes, lambda x, inputs: prepared[x.index].run(inputs))
         *_, (_, out) = layers
         exact.append(choices(out))
     floats = trace.layers[-1].output_float

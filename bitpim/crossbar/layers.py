@@ -8,7 +8,8 @@ import numpy.typing as npt
 
 from bitpim.crossbar.layout import CrossbarMatrix
 from bitpim.crossbar.pieces import ReadCounts
-from bitpim.digital.requantize import RequantizeSteps, raise_if_outside, steps_of
+from bitpim.digital.bounds import outside, wrapped
+from bitpim.digital.requantize import RequantizeSteps, steps_of
 from bitpim.digital.windows import window_of
 from bitpim.threads import share_out
 from bitpim_kernels.requantize import requantize_rows
@@ -44,7 +45,10 @@ class CrossbarLayer:
         self.n_positions = self._window.rows * self._window.cols
         self._dtype = code_dtype(quantization)
         self._constants = _constants(layer, int(quantization.zero_point[0]))
-        self._steps = _checked_steps(layer, self._constants)
+        self._steps = _checked_steps(layer, len(self._constants))
+        low, high = self._steps.bounds.less(self._constants)
+        self._sum_steps = self._steps.kernel_steps._replace(low=low, high=high)
+        self._added = wrapped(self._constants)
 
     def run(self, inputs: Codes) -> tuple[Codes, ReadCounts]:
         """Return output codes (N, *output_shape) of input codes, and what happened."""
@@ -98,14 +102,16 @@ class CrossbarLayer:
         return ReadCounts.side_by_side(of_groups)
 
     def _requantize(self, sums: Ints, first: int, out: Codes) -> None:
-        constants = self._constants[first : first + sums.shape[1]]
-        steps = self._steps.kernel_steps
+        constants, steps = self._added[first : first + sums.shape[1]], self._sum_steps
 
         def requantize(start: int, stop: int) -> None:
             fault = np.zeros(3, np.int64)
             part = sums[start:stop]
             requantize_rows(part, constants, steps, first, self.saturate, fault, out[start:stop])
-            raise_if_outside(self.layer, self._steps, fault)
+            if fault[0]:
+                channel = int(fault[1])
+                found = int(fault[2]) + int(self._constants[channel])
+                raise outside(self.layer, self._steps.bounds, found, channel)
 
         share_out(len(sums), requantize)
 
@@ -116,21 +122,24 @@ class CrossbarLayer:
         return max(1, _WORK_BYTES // max(1, per_position * self.n_positions))
 
 
-def _constants(layer: LayerRecord, input_zero: int) -> Ints:
-    """Return what is added to a product of raw input codes: the bias and the zero point's share."""
+def _constants(layer: LayerRecord, input_zero: int) -> npt.NDArray[np.object_]:
+    """Return what is added to a product of raw input codes: the bias and the zero point's share.
+
+    Python integers, since int64 does not hold all of them.
+    """
     assert layer.weight is not None and layer.weight_quantization is not None
     codes = layer.weight.read().reshape(layer.weight.shape[0], -1)
     totals = codes.sum(axis=1, dtype=np.int64)
     totals = totals - codes.shape[1] * layer.weight_quantization.zero_point
     bias = np.zeros(len(codes), np.int64) if layer.bias is None else layer.bias.read()
-    constants: Ints = bias.astype(np.int64) - input_zero * totals
+    constants: npt.NDArray[np.object_] = bias.astype(object) - input_zero * totals.astype(object)
     return constants
 
 
-def _checked_steps(layer: LayerRecord, constants: Ints) -> RequantizeSteps:
+def _checked_steps(layer: LayerRecord, n: int) -> RequantizeSteps:
     """Return the requantize step; what a lossy converter can make of a sum has no closer bound."""
-    reach = np.full(len(constants), (1 << 62), np.int64)
-    return steps_of(layer, len(constants), -reach, reach)
+    reach = np.full(n, (1 << 62), np.int64)
+    return steps_of(layer, n, -reach, reach)
 
 
 def _channels_last(codes: Codes, dtype: np.dtype[Any]) -> Codes:

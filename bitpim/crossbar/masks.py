@@ -68,7 +68,7 @@ def layer_masks(layer: LayerRecord) -> LayerMasks:
     if window[0] * window[1] > MAX_POSITIONS:
         raise MappingError(
             f"{where}: need a window of at most {MAX_POSITIONS} positions for masks, got "
-            f"{window[0]} x {window[1]}; map it densely"
+            f"{window[0]} x {window[1]}; use `--set mapping.other_kernels=dense`"
         )
     advice = "mend the weights, the mask or the patterns that disagree before the trace is written"
     report = raising_report(where, advice)

@@ -14,12 +14,14 @@ from bitpim.crossbar.array import CrossbarGeometry
 from bitpim.crossbar.encodings import StoredWeights, columns_per_weight, encode_weights
 from bitpim.crossbar.input_slices import InputCoding
 from bitpim.errors import MappingError
-from bitpim_traces.records import LayerRecord, Quantization
+from bitpim_traces.records import LayerRecord, Quantization, Trace
 
 __all__ = ["NumberCoding", "WeightMatrix"]
 
 Ints = npt.NDArray[np.int64]
 Bits = int | Literal["trace"]
+
+_MOST_BITS = 16  # of a number in cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,8 @@ class NumberCoding:
     ----------
     geometry : sizes of the crossbars
     encoding : one of `encodings.ENCODINGS`
-    weight_bits, input_bits : of every number; "trace" takes those of a layer's codes
+    weight_bits, input_bits : of every number; "trace" takes those of a layer's codes, of a weight 2
+        at least
     """
 
     geometry: CrossbarGeometry
@@ -59,14 +62,32 @@ class NumberCoding:
         return not self.encoding.startswith("differential")
 
     def columns_per_weight(self, layer: LayerRecord) -> int:
-        """Return the bitlines that hold one weight of a layer.
+        """Return the bitlines that hold one weight of a layer."""
+        return columns_per_weight(self._given_bits(layer), self.encoding, self.geometry.cell_bits)
+
+    def check(self, trace: Trace) -> None:
+        """Raise unless cells hold all weights of a network, and its inputs can be driven.
+
+        Plans and runs ask it. Weights are read only where the encoding lacks the lowest number.
 
         Raises
         ------
         MappingError
-            The codes have more bits than the weights.
+            The first layer that does not fit, with the setting that serves all layers.
         """
-        return columns_per_weight(self._width(layer), self.encoding, self.geometry.cell_bits)
+        weighted = [layer for layer in trace.layers if layer.weight is not None]
+        needs = [(layer, self._needed_bits(layer), self._given_bits(layer)) for layer in weighted]
+        for layer, need, given in needs:
+            if need > given:
+                raise _too_narrow(layer, self.encoding, max(n for _, n, _ in needs), given)
+        drawn = [(layer, trace.input_quantizations(layer)[0].bits) for layer in weighted]
+        for layer, bits in drawn:
+            if self.input_bits != "trace" and bits > self.input_bits:
+                most = max(bits for _, bits in drawn)
+                raise MappingError(
+                    f"{_where(layer)}: need inputs of at most {self.input_bits} bits, got {bits}; "
+                    f"use `--set numbers.input_bits={most}`"
+                )
 
     def weights(self, layer: LayerRecord) -> list[WeightMatrix]:
         """Return the numbers that cells hold, conv group by conv group.
@@ -79,29 +100,51 @@ class NumberCoding:
         MappingError
             The codes have more bits than the weights, or are more than the encoding holds.
         """
-        assert layer.weight is not None
-        quantization = layer.weight_quantization
-        assert quantization is not None
-        width = self._width(layer)
+        width = self._given_bits(layer)
+        need = self._needed_bits(layer)
+        if need > width:
+            raise _too_narrow(layer, self.encoding, need, width)
+        numbers, zeros = self._numbers(layer, width)
         n_groups = layer.geometry.groups if layer.geometry else 1
+        parts = zip(np.split(numbers, n_groups), np.split(zeros, n_groups), strict=True)
+        return [WeightMatrix(part.T, zero, width) for part, zero in parts]
+
+    def _numbers(self, layer: LayerRecord, width: int) -> tuple[npt.NDArray[np.int32], Ints]:
+        """Return what cells of so many bits are to hold, one row a filter, and its zero points."""
+        assert layer.weight is not None and layer.weight_quantization is not None
+        quantization = layer.weight_quantization
         codes = layer.weight.read().astype(np.int32).reshape(layer.weight.shape[0], -1)
         zeros = np.broadcast_to(quantization.zero_point, codes.shape[:1]).astype(np.int64)
-        high = (1 << (width - 1)) - 1
-        low = -high - self.holds_lowest
+        low, high = self._ends(width)
         least, most = codes.min(axis=1) - zeros, codes.max(axis=1) - zeros
         half = 0 if quantization.signed else 1 << (quantization.bits - 1)
         fits = low <= least.min() and most.max() <= high
         taken = zeros if fits else np.full_like(zeros, half)
         codes -= taken.astype(np.int32)[:, None]
-        zeros = zeros - taken
-        if codes.min() < low or codes.max() > high:
-            raise MappingError(
-                f"{_where(layer)}: need weights within {low}..{high}, what the encoding holds in "
-                f"{width} bits, got {codes.min()}..{codes.max()}; set numbers.weight_bits or "
-                "numbers.encoding"
-            )
-        parts = zip(np.split(codes, n_groups), np.split(zeros, n_groups), strict=True)
-        return [WeightMatrix(part.T, zero, width) for part, zero in parts]
+        return codes, zeros - taken
+
+    def _ends(self, width: int) -> tuple[int, int]:
+        """Return the lowest and the highest number that cells of so many bits hold."""
+        high = (1 << (width - 1)) - 1
+        return -high - self.holds_lowest, high
+
+    def _given_bits(self, layer: LayerRecord) -> int:
+        """Return the bits that settings give a layer's weights; a signed number has 2 at least."""
+        assert layer.weight_quantization is not None
+        if self.weight_bits == "trace":
+            return max(2, layer.weight_quantization.bits)
+        return self.weight_bits
+
+    def _needed_bits(self, layer: LayerRecord) -> int:
+        """Return the bits that hold a layer's weights: those of its codes, or one more.
+
+        One more where the encoding lacks the lowest number, and a weight is that.
+        """
+        assert layer.weight_quantization is not None
+        bits = max(2, layer.weight_quantization.bits)
+        if self.holds_lowest or self._given_bits(layer) != bits:
+            return bits
+        return bits + int(self._numbers(layer, bits)[0].min() < self._ends(bits)[0])
 
     def encoded(
         self, weights: WeightMatrix, array_rows: int, kept: npt.NDArray[np.bool_] | None = None
@@ -124,32 +167,17 @@ class NumberCoding:
         )
 
     def inputs(self, layer: LayerRecord, quantization: Quantization) -> InputCoding:
-        """Return how a layer's input codes are cut into slices.
-
-        Raises
-        ------
-        MappingError
-            The codes have more bits than what is driven.
-        """
+        """Return how a layer's input codes are cut into slices."""
         width = quantization.bits if self.input_bits == "trace" else self.input_bits
-        if quantization.bits > width:
-            raise MappingError(
-                f"{_where(layer)}: need inputs of at most {width} bits, got {quantization.bits}; "
-                "set numbers.input_bits"
-            )
         return InputCoding(width, quantization.signed, quantization.bits)
 
-    def _width(self, layer: LayerRecord) -> int:
-        """Return the bits of a layer's weights in cells."""
-        assert layer.weight_quantization is not None
-        code_bits = layer.weight_quantization.bits
-        width = code_bits if self.weight_bits == "trace" else self.weight_bits
-        if code_bits > width:
-            raise MappingError(
-                f"{_where(layer)}: need weights of at most {width} bits, got {code_bits}; set "
-                "numbers.weight_bits"
-            )
-        return width
+
+def _too_narrow(layer: LayerRecord, encoding: str, need: int, given: int) -> MappingError:
+    remedy = f"numbers.weight_bits={need}" if need <= _MOST_BITS else "numbers.encoding=offset"
+    return MappingError(
+        f"{_where(layer)}: need {need} bits for weights in encoding {encoding}, got {given}; use "
+        f"`--set {remedy}`"
+    )
 
 
 def _where(layer: LayerRecord) -> str:

@@ -181,6 +181,7 @@ def plan_network(
     MappingError
         A layer does not fit the crossbars, or has codes wider than the numbers of the coding.
     """
+    coding.check(trace)
     layers = tuple(_plan_layer(trace, layer, layout, coding, adc_width) for layer in trace.layers)
     return CrossbarPlan(layers, skips=layout.skips_unless is not None)
 
@@ -192,8 +193,6 @@ def _plan_layer(
     accesses = buffer_accesses(layer, quantizations)
     if layer.weight is None:
         return BufferPlan(layer.index, layer.name, layer.kind, accesses)
-    if not coding.holds_lowest:
-        coding.weights(layer)  # raises here and not when the layer's turn comes
     geometry = coding.geometry
     maps = layout.lay(layer, coding)
     slices = coding.inputs(layer, quantizations[0]).digits(geometry.dac_bits)

@@ -188,7 +188,7 @@ class NumberSettings(Part):
     """Widths of weights and inputs as the crossbars hold them, and how signed weights lie."""
 
     weight_bits: WeightBits = Field(
-        description='bits of a weight in cells; "trace" takes those of its code'
+        description='bits of a weight in cells; "trace" takes those of its code, 2 at least'
     )
     input_bits: InputBits = Field(
         description='bits of an input that are driven; "trace" takes those of its code'

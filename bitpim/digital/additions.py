@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitpim.digital.requantize import layer_fault, mode_of, raise_if_outside, steps_of
+from bitpim.digital.bounds import outside
+from bitpim.digital.modes import FIXED_POINT_HALF_AWAY
+from bitpim.digital.requantize import RequantizeSteps, layer_fault, mode_of, steps_of
 from bitpim.errors import AccumulatorError
 from bitpim_kernels.integer import ADD_BLOCK, add_float, add_integer
+from bitpim_kernels.requantize import fixed_point
 from bitpim_traces.records import LayerRecord, Quantization, Requantize
 
 __all__ = ["prepare_add"]
@@ -17,8 +20,10 @@ Codes = npt.NDArray[Any]
 Rule = Callable[[Sequence[Codes], Codes], None]
 
 
-def prepare_add(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Rule:
+def prepare_add(layer: LayerRecord, quantizations: Sequence[Quantization]) -> tuple[Rule, bool]:
     """Return what writes the sum of codes, all of one shape and contiguous.
+
+    With it whether some input could leave the bounds of sums.
 
     Raises
     ------
@@ -39,9 +44,10 @@ def _flat(inputs: Sequence[Codes]) -> tuple[Codes, ...]:
     return tuple(codes.astype(dtype, copy=False).reshape(codes.size) for codes in inputs)
 
 
+@np.errstate(over="ignore")  # infinities saturate
 def _prepare_float(
     layer: LayerRecord, rule: Requantize, quantizations: Sequence[Quantization]
-) -> Rule:
+) -> tuple[Rule, bool]:
     if rule.scale is None or rule.scale.shape != (len(quantizations),):
         raise layer_fault(layer, f"need {len(quantizations)} scales, got {rule.scale}")
     scales = rule.scale.astype(np.float64)
@@ -55,12 +61,12 @@ def _prepare_float(
         total = np.empty(ADD_BLOCK, np.float32)
         add_float(_flat(inputs), scales, start, clamp, total, out.reshape(out.size))
 
-    return add
+    return add, False
 
 
 def _prepare_integer(
     layer: LayerRecord, rule: Requantize, quantizations: Sequence[Quantization]
-) -> Rule:
+) -> tuple[Rule, bool]:
     n = len(quantizations)
     rounds_terms = mode_of(layer).rounds_terms
     if not rounds_terms and rule.shift is not None and rule.shift.shape != (1,):
@@ -76,17 +82,12 @@ def _prepare_integer(
             multiplier=np.array([rule.output_multiplier], np.int32),
             shift=np.array([rule.output_shift], np.int32),
         )
-        reach = np.full(ADD_BLOCK, n << 31)  # each term is an int32
-        bounds = -reach, reach
     else:
         one = np.ones(1, np.int32)
         last = Requantize(rule.mode, multiplier=one, shift=rule.shift)
-        factors = terms.kernel_steps.multiplier.astype(np.int64)
-        bounds = (
-            np.full(ADD_BLOCK, (factors * least).sum()),
-            np.full(ADD_BLOCK, (factors * most).sum()),
-        )
-    steps = steps_of(layer, ADD_BLOCK, *bounds, last, 64)
+    ends = (_sum_of_terms(terms, end << left) for end in (least, most))
+    lowest, highest = (np.full(ADD_BLOCK, end) for end in ends)
+    steps = steps_of(layer, ADD_BLOCK, lowest, highest, last, 64)
 
     def add(inputs: Sequence[Codes], out: Codes) -> None:
         if terms.check:
@@ -105,9 +106,20 @@ def _prepare_integer(
             out.reshape(out.size),
             fault,
         )
-        raise_if_outside(layer, steps, fault)
+        if fault.any():
+            raise outside(layer, steps.bounds, int(fault[2]))
 
-    return add
+    return add, terms.check or steps.check
+
+
+def _sum_of_terms(terms: RequantizeSteps, codes: npt.NDArray[np.int64]) -> int:
+    """Return the sum of scaled codes; no larger code of any input makes it smaller."""
+    steps = terms.kernel_steps
+    if steps.mode != FIXED_POINT_HALF_AWAY.kernel_code:
+        return int(codes @ steps.multiplier.astype(np.int64))
+    held = np.clip(codes, steps.low, steps.high)  # those beyond are refused
+    triples = zip(held, steps.multiplier, steps.shift, strict=True)
+    return sum(int(fixed_point(code, multiplier, shift)) for code, multiplier, shift in triples)
 
 
 def _check_terms(

@@ -13,13 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.digital.additions import prepare_add
-from bitpim.digital.requantize import (
-    layer_fault,
-    mode_of,
-    raise_if_outside,
-    steps_of,
-    table_of_codes,
-)
+from bitpim.digital.bounds import outside
+from bitpim.digital.requantize import layer_fault, mode_of, steps_of, table_of_codes
 from bitpim.digital.weighted import prepare_weighted
 from bitpim.digital.windows import window_counts, window_of
 from bitpim.errors import AccumulatorError
@@ -32,15 +27,20 @@ __all__ = ["PreparedLayer", "prepare_layer"]
 
 Codes = npt.NDArray[Any]
 Rule = Callable[[Sequence[Codes], Codes], None]  # channels-last codes in, written to out
+Prepared = tuple[Rule, bool]  # with it whether some input could leave the bounds of sums
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedLayer:
-    """A layer with its weights packed and its arithmetic chosen; holds no state between runs."""
+    """A layer with its weights packed and its arithmetic chosen; holds no state between runs.
+
+    `may_overflow` tells whether some input could make `run` raise AccumulatorError.
+    """
 
     layer: LayerRecord
     input_quantizations: tuple[Quantization, ...]
     rule: Rule
+    may_overflow: bool
 
     def run(self, inputs: Sequence[Codes]) -> Codes:
         """Return the output codes of a batch.
@@ -90,7 +90,7 @@ def prepare_layer(layer: LayerRecord, input_quantizations: Sequence[Quantization
         need, got = max(1, len(layer.inputs)), len(input_quantizations)
         raise layer_fault(layer, f"need quantizations of {need} inputs, got {got}")
     quantizations = tuple(input_quantizations)
-    return PreparedLayer(layer, quantizations, prepare(layer, quantizations))
+    return PreparedLayer(layer, quantizations, *prepare(layer, quantizations))
 
 
 # --- memory order
@@ -125,11 +125,10 @@ def _as_codes(layer: LayerRecord, codes: Codes, quantization: Quantization) -> C
 # --- kinds: what to do with channels-last codes, decided once
 
 
-def _weighted(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Rule:
+def _weighted(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Prepared:
     prepared = prepare_weighted(layer, quantizations[0])
-    if layer.kind == "conv2d":
-        return lambda inputs, out: prepared.run(inputs[0], out)
-    return lambda inputs, out: prepared.run_rows(inputs[0], out)
+    run = prepared.run if layer.kind == "conv2d" else prepared.run_rows
+    return lambda inputs, out: run(inputs[0], out), prepared.steps.check
 
 
 def _geometry(layer: LayerRecord) -> Geometry:
@@ -138,17 +137,17 @@ def _geometry(layer: LayerRecord) -> Geometry:
     return layer.geometry
 
 
-def _max_pool2d(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Rule:
+def _max_pool2d(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Prepared:
     window = window_of(_geometry(layer), layer.input_shapes[0])
     lowest = quantizations[0].code_min
 
     def rule(inputs: Sequence[Codes], out: Codes) -> None:
         maximum_windows(inputs[0], window, lowest, out)
 
-    return rule
+    return rule, False
 
 
-def _avg_pool2d(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Rule:
+def _avg_pool2d(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Prepared:
     geometry = _geometry(layer)
     window = window_of(geometry, layer.input_shapes[0])
     counts = window_counts(geometry, layer.input_shapes[0])
@@ -163,7 +162,7 @@ def _avg_pool2d(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Ru
         assert layer.requantize is not None
         one = np.ones(1, np.int32)  # the mean itself needs no multiplier
         rule_of_mean = replace(layer.requantize, multiplier=one, shift=0 * one)
-        steps = steps_of(layer, n, -reach, reach, rule_of_mean)
+        steps = steps_of(layer, n, -reach, reach, rule_of_mean, scales=False)
     else:
         steps = steps_of(layer, n, -reach, reach)
 
@@ -171,16 +170,21 @@ def _avg_pool2d(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Ru
         acc = np.empty(out.shape[3], np.int64)
         fault = np.zeros(3, np.int64)
         average_windows(inputs[0], window, counts, zero, steps.kernel_steps, acc, out, fault)
-        raise_if_outside(layer, steps, fault)
+        if fault[0]:
+            raise outside(layer, steps.bounds, int(fault[2]), int(fault[1]))
 
-    return rule
+    return rule, steps.check
+
+
+def _leaves(safe: tuple[int, int], lowest: int, highest: int) -> bool:
+    return lowest < safe[0] or highest > safe[1]
 
 
 def _read_table(
     layer: LayerRecord, codes: Codes, lowest: int, table: Codes, safe: tuple[int, int]
 ) -> Callable[[Codes, int], None]:
     """Return a function that writes codes, by table, into columns of a matrix."""
-    if lowest < safe[0] or lowest + table.size - 1 > safe[1]:
+    if _leaves(safe, lowest, lowest + table.size - 1):
         least, most = int(codes.min(initial=safe[0])), int(codes.max(initial=safe[0]))
         if least < safe[0] or most > safe[1]:
             raise AccumulatorError(
@@ -190,7 +194,7 @@ def _read_table(
     return lambda out, at: look_up(codes, lowest, table, at, out)
 
 
-def _concat(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Rule:
+def _concat(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Prepared:
     flat = len(layer.output_shape) == 1
     axis = 1 if flat else (3, 1, 2)[layer.concat_axis]  # of channels-last arrays
     tables = [table_of_codes(layer, q, i) for i, q in enumerate(quantizations)]
@@ -205,10 +209,11 @@ def _concat(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Rule:
             _read_table(layer, rows, quantization.code_min, table, safe)(matrix, at)
             at += width
 
-    return rule
+    pairs = zip(quantizations, tables, strict=True)
+    return rule, any(_leaves(safe, q.code_min, q.code_max) for q, (_, safe) in pairs)
 
 
-def _activation(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Rule:
+def _activation(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Prepared:
     quantization = quantizations[0]
     table, safe = table_of_codes(layer, quantization, 0)
     if layer.activation in ("sigmoid", "tanh"):
@@ -225,18 +230,18 @@ def _activation(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Ru
         rows = codes.reshape(n_rows, width)
         _read_table(layer, rows, quantization.code_min, table, safe)(out.reshape(n_rows, width), 0)
 
-    return rule
+    return rule, _leaves(safe, quantization.code_min, quantization.code_max)
 
 
-def _flatten(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Rule:
+def _flatten(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Prepared:
     def rule(inputs: Sequence[Codes], out: Codes) -> None:
         codes = _channels_first(inputs[0])
         out.reshape(codes.shape)[...] = codes
 
-    return rule
+    return rule, False
 
 
-def _pad(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Rule:
+def _pad(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Prepared:
     front, _, top, _, left, _ = layer.pads
     zero = int(quantizations[0].zero_point[0])
 
@@ -245,10 +250,10 @@ def _pad(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Rule:
         out[...] = zero
         out[:, top : top + height, left : left + width, front : front + depth] = inputs[0]
 
-    return rule
+    return rule, False
 
 
-_KINDS: dict[str, Callable[[LayerRecord, Sequence[Quantization]], Rule]] = {
+_KINDS: dict[str, Callable[[LayerRecord, Sequence[Quantization]], Prepared]] = {
     "conv2d": _weighted,
     "linear": _weighted,
     "max_pool2d": _max_pool2d,

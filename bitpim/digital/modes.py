@@ -25,7 +25,7 @@ Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
 _INT32_MAX = (1 << 31) - 1
-_INT64_MAX = (1 << 63) - 1
+_INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,7 @@ class Mode:
 
 
 def _any_accumulator(multiplier: Int32, shift: Int32) -> tuple[Int64, Int64]:
-    limit = np.full(multiplier.shape, _INT64_MAX)
-    return -limit, limit
+    return np.full(multiplier.shape, _INT64_MIN), np.full(multiplier.shape, _INT64_MAX)
 
 
 def _fits_int32_when_shifted(multiplier: Int32, shift: Int32) -> tuple[Int64, Int64]:
@@ -66,9 +65,9 @@ def _fits_int32_when_shifted(multiplier: Int32, shift: Int32) -> tuple[Int64, In
 
 
 def _product_fits_62_bits(multiplier: Int32, shift: Int32) -> tuple[Int64, Int64]:
-    product = ((1 << 62) - 1) // np.maximum(multiplier, 1).astype(np.int64)
-    limit = np.where(multiplier > 0, product, _INT64_MAX)
-    return -limit, limit
+    limit = ((1 << 62) - 1) // np.maximum(multiplier, 1).astype(np.int64)
+    times_zero = multiplier == 0
+    return np.where(times_zero, _INT64_MIN, -limit), np.where(times_zero, _INT64_MAX, limit)
 
 
 FLOAT_SCALE_HALF_EVEN = Mode(

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitpim.digital.modes import MODES, Mode
-from bitpim.errors import AccumulatorError, TraceDataError
+from bitpim.digital.bounds import Bounds, outside
+from bitpim.digital.modes import FLOAT_SCALE_HALF_EVEN, MODES, Mode
+from bitpim.errors import TraceDataError
 from bitpim_kernels.requantize import Steps, requantize_channels
 from bitpim_traces.numbers.affine import code_dtype
 from bitpim_traces.records import LayerRecord, Quantization, Requantize
@@ -27,10 +28,15 @@ Int64 = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class RequantizeSteps:
-    """Steps as a kernel takes them; `check` is false when no input can leave their bounds."""
+    """Steps as a kernel takes them, and what its sums may be."""
 
     kernel_steps: Steps
-    check: bool
+    bounds: Bounds
+
+    @property
+    def check(self) -> bool:
+        """False when no input can leave the bounds."""
+        return self.bounds.can_be_left
 
 
 def layer_fault(layer: LayerRecord, text: str) -> TraceDataError:
@@ -57,15 +63,19 @@ def mode_of(layer: LayerRecord, step: Requantize | None = None) -> Mode:
 def steps_of(
     layer: LayerRecord,
     n: int,
-    lowest: Int64,
-    highest: Int64,
+    lowest: Codes,
+    highest: Codes,
     rule: Requantize | None = None,
     accumulator_bits: int | None = None,
+    *,
+    scales: bool = True,
 ) -> RequantizeSteps:
     """Spread the layer's requantize step over n entries; bound the accumulators of each.
 
-    `lowest` and `highest` are what the accumulators can reach, proven from the weights. `rule`
-    replaces the layer's own, `accumulator_bits` its declared width.
+    `lowest` and `highest` are what the accumulators can reach, proven from the weights: int64, or
+    Python integers where int64 may not hold them. `rule` replaces the layer's own,
+    `accumulator_bits` its declared width. Without `scales` sums are only divided, which is exact
+    for all of them.
 
     Raises
     ------
@@ -84,31 +94,27 @@ def steps_of(
         multiplier = _spread(layer, "multiplier", rule.multiplier, n, np.dtype(np.int32))
         shift = _spread(layer, "shift", rule.shift, n, np.dtype(np.int32))
         scale = zeros.astype(np.float32)
-    low, high = mode.exact(multiplier, shift)
+    exact = mode.exact if scales else FLOAT_SCALE_HALF_EVEN.exact
+    low, high = exact(multiplier, shift)
     low, high = np.maximum(low, -(1 << (bits - 1))), np.minimum(high, (1 << (bits - 1)) - 1)
-    check = bool(np.any(lowest < low) or np.any(highest > high))
+    bounds = Bounds(low, high, lowest, highest)
     zero = int(layer.output.zero_point[0])
     clamp = (int(layer.clamp[0]), int(layer.clamp[1]))
-    steps = Steps(mode.kernel_code, multiplier, shift, scale, zero, *clamp, low, high)
-    return RequantizeSteps(steps, check)
+    steps = Steps(mode.kernel_code, multiplier, shift, scale, zero, *clamp, *bounds.wrapped)
+    return RequantizeSteps(steps, bounds)
 
 
 def raise_if_outside(layer: LayerRecord, steps: RequantizeSteps, fault: Int64) -> None:
-    """Raise where a kernel noted an accumulator out of bounds.
+    """Raise where a kernel noted an accumulator of a channel out of bounds.
 
     Raises
     ------
     AccumulatorError
         A sum left the declared accumulator, or the range its requantize step is exact in.
     """
-    if not fault.any():
-        return
-    low, high = int(steps.kernel_steps.low.max()), int(steps.kernel_steps.high.min())
-    raise AccumulatorError(
-        f"layer {layer.index} {layer.name!r} ({layer.kind}): need sums within {low}..{high}"
-        f" ({layer.accumulator_bits} bits and the requantize step), got {fault[2]} in channel"
-        f" {fault[1]}; widen the accumulator or narrow the codes"
-    )
+    if fault.any():
+        channel = int(fault[1])
+        raise outside(layer, steps.bounds, steps.bounds.unwrapped(channel, int(fault[2])), channel)
 
 
 def table_of_codes(

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from bitpim.digital.bounds import reach_of
 from bitpim.digital.requantize import RequantizeSteps, layer_fault, raise_if_outside, steps_of
 from bitpim.digital.windows import padded, window_of
 from bitpim_kernels.integer import (
@@ -149,9 +150,8 @@ def prepare_weighted(layer: LayerRecord, quantization: Quantization) -> Prepared
         bias += layer.bias.read().astype(np.int64)
     reach = (min(quantization.code_min - zero, 0), max(quantization.code_max - zero, 0))
     positive, negative = _signed_sums(weight)
-    lowest = positive * reach[0] + negative * reach[1] + bias
-    highest = positive * reach[1] + negative * reach[0] + bias
-    steps = steps_of(layer, n_filters, lowest, highest)
+    where = f"layer {layer.index} {layer.name!r} ({layer.kind})"
+    steps = steps_of(layer, n_filters, *reach_of(where, positive, negative, bias, reach))
 
     weight_reach = max(int(weight.max(initial=0)), -int(weight.min(initial=0)))
     narrow = sums_fit_int32(positive - negative, bias, max(-reach[0], reach[1]), weight_reach)

@@ -78,7 +78,7 @@ class PreparedCache:
 
         A layer's weights are laid out when it first runs.
         """
-        for layer, out in run_layers(self._trace.layers, codes, self._run_layer):
+        for layer, out in run_layers(self._trace, codes, self._run_layer):
             yield LayerRun(layer.index, out, self.plan.counts(layer.index, codes.shape[0]))
 
     def _run_layer(self, layer: LayerRecord, inputs: Sequence[Codes]) -> Codes:

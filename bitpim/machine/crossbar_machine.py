@@ -11,7 +11,7 @@ from bitpim.crossbar.number_coding import NumberCoding
 from bitpim.crossbar.plan import HEADLINES, CrossbarPlan, WeightedPlan, plan_network
 from bitpim.crossbar.settings import CrossbarSettings, converter_of, geometry_of
 from bitpim.digital.layers import PreparedLayer, prepare_layer
-from bitpim.errors import ConfigError
+from bitpim.errors import AccumulatorError, ConfigError, MappingError
 from bitpim.legend import Legend
 from bitpim.machine.machine import Codes, Fidelity, LayerRun, checked_fidelity
 from bitpim.machine.schedule import run_layers
@@ -49,7 +49,7 @@ class CrossbarMachine:
         if numbers.encoding == "column_flip" and not layout.keeps_columns_whole:
             raise ConfigError(
                 f"{self.name}: numbers.encoding column_flip needs columns with all their rows, "
-                "which this machine does not keep together; use another encoding"
+                "which this machine does not keep together; use `--set numbers.encoding=offset`"
             )
         geometry = geometry_of(settings)
         self.coding = NumberCoding(
@@ -93,15 +93,15 @@ class CrossbarMachine:
         if paired and not self.adc.reads_below_zero:
             raise ConfigError(
                 f"{self.name}: converter.adc_model {model} reads no partial sums below 0, which "
-                "numbers.encoding differential_paired gives; set converter.adc_model to "
-                f"{models_for_differences()}"
+                "numbers.encoding differential_paired gives; use "
+                f"`--set converter.adc_model=clip`, or another of {models_for_differences()}"
             )
         calibrated = self.settings.converter.adc_range == "calibrated"  # then its range is to come
         least, unless = -most if paired else 0, self.layout.skips_unless
         if unless and not calibrated and self.adc.table(least, most)[-least] != 0:
             raise ConfigError(
                 f"{self.name}: converter.adc_model {model} does not read 0 as 0, so no read of "
-                f"zero inputs can be left out; set mapping.{unless}"
+                f"zero inputs can be left out; use `--set mapping.{unless}`"
             )
 
 
@@ -140,7 +140,7 @@ class PreparedCrossbars:
         if self._converters is None:
             calibrates = self._machine.settings.converter.adc_range == "calibrated"
             self._converters = self._calibrated() if calibrates else {}
-        for layer, out in run_layers(self._trace.layers, codes, run):
+        for layer, out in run_layers(self._trace, codes, run):
             yield LayerRun(layer.index, out, counts.pop(layer.index))
 
     def _layer(self, layer: LayerRecord) -> CrossbarLayer | PreparedLayer:
@@ -160,12 +160,17 @@ class PreparedCrossbars:
         coding = machine.coding
         inputs = coding.inputs(layer, quantization)
         pairs = zip(coding.weights(layer), plan.maps, strict=True)
-        matrices = [mapping.matrix(weights, coding, adc, inputs) for weights, mapping in pairs]
+        try:
+            matrices = [mapping.matrix(weights, coding, adc, inputs) for weights, mapping in pairs]
+        except (ConfigError, MappingError, AccumulatorError) as error:
+            where = f"layer {layer.index} {layer.name!r} ({layer.kind})"
+            raise type(error)(f"{where}: {error}") from error
         if self._fidelity == "integer" and not all(matrix.is_lossless for matrix in matrices):
             raise ConfigError(
                 f"layer {layer.index} {layer.name!r} ({layer.kind}): fidelity integer needs a "
                 f"lossless ADC, got {adc.model} of {adc.bits} bits for OUs of "
-                f"{coding.geometry.unit_rows} rows; use fidelity bit, or more converter.adc_bits"
+                f"{coding.geometry.unit_rows} rows; use `--fidelity bit`, or "
+                "`--set converter.adc_model=exact` with `--prices none`"
             )
         saturate = machine.settings.numbers.overflow == "saturate"
         return CrossbarLayer(layer, quantization, matrices, self._fidelity, saturate=saturate)
@@ -181,7 +186,7 @@ class PreparedCrossbars:
         if n_samples == 0:
             raise ConfigError(
                 "converter.adc_range calibrated: need samples in the trace to calibrate with, got "
-                "none; use maximal or given"
+                "none; use `--set converter.adc_range=maximal`"
             )
         converters = {}
 
@@ -196,6 +201,6 @@ class PreparedCrossbars:
             return prepare_layer(layer, quantizations).run(inputs)
 
         use_threads(self._jobs)
-        for _ in run_layers(trace.layers, trace.samples.codes.read(0, n_samples), run):
+        for _ in run_layers(trace, trace.samples.codes.read(0, n_samples), run):
             pass
         return converters

@@ -64,9 +64,10 @@ def make(settings: IsaacSettings) -> CrossbarMachine:
 
     def check(trace: Trace, plan: CrossbarPlan) -> None:
         if plan.n_crossbars > n_crossbars:
+            n_tiles = -(-plan.n_crossbars // (n_crossbars // settings.chip.tiles))
             raise MappingError(
                 f"isaac: need at most {n_crossbars} crossbars, what the chip has, got "
-                f"{plan.n_crossbars} for {trace.name!r}; set chip.tiles to use more chips"
+                f"{plan.n_crossbars} for {trace.name!r}; use `--set chip.tiles={n_tiles}`"
             )
 
     layout = DenseLayout(row_blocks=mapping.row_blocks, zero_skip=mapping.zero_skip)

@@ -10,8 +10,7 @@ Memory. Samples are taken in blocks of about BLOCK_ELEMENTS elements, and never 
 image, so the peak follows the layer and not the batch.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from functools import reduce
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -32,6 +31,7 @@ __all__ = ["code_dtype", "iter_network", "requantize", "run_layer", "run_network
 Codes = npt.NDArray[Any]
 Int64 = npt.NDArray[np.int64]
 
+_NOTHING = np.zeros((), np.int64)  # what sums of arrays begin with
 BLOCK_ELEMENTS = 1 << 22
 """Elements (8 bytes each) of a layer's input plus output that are worked on at once."""
 
@@ -65,6 +65,7 @@ def iter_network(trace: Trace, codes: Codes) -> Iterator[tuple[int, Codes]]:
 
     An output is forgotten here as soon as its last reader has run.
     """
+    trace.samples.codes.check(codes)
     last_reader = {source: layer.index for layer in trace.layers for source in layer.inputs}
     alive: dict[int, Codes] = {NETWORK_INPUT: codes}
     for layer in trace.layers:
@@ -126,6 +127,7 @@ def _conv2d(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantizati
     if weight.shape[2:] != geometry.kernel or per_group * groups != centred.shape[1]:
         raise _fault(layer, f"weight {weight.shape} does not fit {geometry}")
     height, width = geometry.output_size(*centred.shape[2:])
+    _need_products(layer, centred, weight)
     acc = np.zeros((n, groups, n_out // groups, height * width), dtype=np.int64)
     for (r, s), seen in _taps(geometry, centred, fill=0):
         tap = weight[:, :, r, s].reshape(groups, n_out // groups, per_group)
@@ -143,6 +145,7 @@ def _linear(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantizati
     step = max(1, BLOCK_ELEMENTS // max(1, n_in))
     for start in range(0, n_out, step):
         rows = _weight(layer, start, min(start + step, n_out))
+        _need_products(layer, centred, rows)
         acc[:, start : start + step] = _exact_matmul(centred, rows.T)
     return _finish_channels(layer, acc)
 
@@ -153,8 +156,12 @@ def _finish_channels(layer: LayerRecord, acc: Int64) -> Int64:
     if layer.bias is not None:
         if layer.bias.shape != (n_out,):
             raise _fault(layer, f"need a bias of shape {(n_out,)}, got {layer.bias.shape}")
-        acc = acc + layer.bias.read().astype(np.int64).reshape(per_channel)
-    _need_fit(layer, acc, layer.accumulator_bits)
+        bias = layer.bias.read().astype(np.int64)
+        for o in range(n_out):  # before the addition, which could wrap
+            _need_bits(acc[:, o], layer.accumulator_bits, _where(layer), int(bias[o]))
+        acc = acc + bias.reshape(per_channel)
+    else:
+        _need_bits(acc, layer.accumulator_bits, _where(layer))
     entries = {name: v.reshape(per_channel) for name, v in _entries(layer, n_out).items()}
     return _scaled(layer, acc, entries)
 
@@ -173,14 +180,15 @@ def _avg_pool2d(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quanti
     geometry, zero = _geometry(layer), _zero_point(quants[0])
     rule = _requantize_of(layer)
     centred = inputs[0] - zero
-    acc = _total(seen for _, seen in _taps(geometry, centred, fill=0))
+    acc = sum((seen for _, seen in _taps(geometry, centred, fill=0)), start=_NOTHING)
     count = _window_counts(geometry, *centred.shape[2:])
     if count.size and count.min() < 1:
         raise _fault(layer, "need windows that see at least one element, got one that sees none")
     if rule.mode == "fixed_point_half_away":  # TFLite divides the sum of raw codes
-        _need_fit(layer, acc + zero * count, layer.accumulator_bits)
-        return np.clip(_divide_half_away(acc + zero * count, count), *layer.clamp)
-    _need_fit(layer, acc, layer.accumulator_bits)
+        acc += zero * count
+        _need_bits(acc, layer.accumulator_bits, _where(layer))
+        return np.clip(_divide_half_away(acc, count), *layer.clamp)
+    _need_bits(acc, layer.accumulator_bits, _where(layer))
     n_window = geometry.kernel[0] * geometry.kernel[1]
     entries = {name: v[count - 1] for name, v in _entries(layer, n_window).items()}
     return _scaled(layer, acc, entries)
@@ -194,16 +202,16 @@ def _add(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]
     centred = [codes - _zero_point(quant) for codes, quant in zip(inputs, quants, strict=True)]
     multiplier, shift = entries["multiplier"], entries["shift"]
     if rule.mode == "fixed_point_half_away":
-        acc = _total(
-            requantize(term << rule.left_shift, rule.mode, multiplier[i], shift[i], where=where)
-            for i, term in enumerate(centred)
-        )
+        acc = _NOTHING
+        for term, m, s in zip(centred, multiplier, shift, strict=True):
+            acc = acc + requantize(term << rule.left_shift, rule.mode, m, s, where=where)
         last = np.array(rule.output_multiplier), np.array(rule.output_shift)
         return _clamp(layer, requantize(acc, rule.mode, *last, where=where))
-    acc = _total(term * int(multiplier[i]) for i, term in enumerate(centred))
+    acc = sum((q * int(m) for q, m in zip(centred, multiplier, strict=True)), start=_NOTHING)
     return _clamp(layer, requantize(acc, rule.mode, np.array(1), shift[0], where=where))
 
 
+@np.errstate(over="ignore")  # infinities saturate
 def _add_float(
     scales: npt.NDArray[Any], inputs: list[Int64], quants: Sequence[Quantization], zero_out: int
 ) -> Int64:
@@ -302,7 +310,7 @@ def requantize(
     multiplier, shift = multiplier.astype(np.int64), shift.astype(np.int64)
     _need_range("multiplier", multiplier, 0, (1 << 31) - 1, where)
     if mode == "fixed_point_half_away":
-        _need_range("shift", shift, -62, 31, where)
+        _need_range("shift", shift, -31, 30, where)
         _need_bits(acc, 32, where)
         x = acc << np.maximum(shift, 0)
         _need_bits(x, 32, where)
@@ -344,10 +352,6 @@ def _exact_matmul(a: Int64, b: Int64) -> Int64:
     else:
         product = a @ b
     return product
-
-
-def _total(terms: Iterable[Int64]) -> Int64:
-    return reduce(np.add, terms)
 
 
 def _taps(geometry: Geometry, image: Int64, fill: int) -> Iterator[tuple[tuple[int, int], Int64]]:
@@ -449,10 +453,6 @@ def _need_pad_code(layer: LayerRecord, need: int) -> None:
         raise _fault(layer, f"need pad_code {need}, got {layer.pad_code}")
 
 
-def _need_fit(layer: LayerRecord, acc: Int64, bits: int) -> None:
-    _need_bits(acc, bits, _where(layer))
-
-
 def _need_range(name: str, values: Int64, low: int, high: int, where: str) -> None:
     if values.size and not low <= int(values.min()) <= int(values.max()) <= high:
         raise TraceDataError(
@@ -461,10 +461,9 @@ def _need_range(name: str, values: Int64, low: int, high: int, where: str) -> No
         )
 
 
-def _need_bits(acc: Int64, bits: int, where: str) -> None:
-    if not acc.size:
-        return
-    lowest, highest = int(acc.min()), int(acc.max())
+def _need_bits(acc: Int64, bits: int, where: str, added: int = 0) -> None:
+    """Raise unless sums fit signed bits; `added` is still to be added to them."""
+    lowest, highest = (int(end) + added for end in (acc.min(), acc.max())) if acc.size else (0, 0)
     if lowest < -(1 << (bits - 1)) or highest > (1 << (bits - 1)) - 1:
         raise AccumulatorError(
             f"{where}: need sums within signed {bits} bits, got {lowest}..{highest};"
@@ -473,11 +472,23 @@ def _need_bits(acc: Int64, bits: int, where: str) -> None:
 
 
 def _need_product(acc: Int64, multiplier: Int64, where: str) -> None:
-    if acc.size and int(np.abs(acc).max()) * int(np.abs(multiplier).max()) >= 1 << 62:
+    limit = ((1 << 62) - 1) // np.maximum(multiplier, 1)
+    wrong = (multiplier > 0) & ((acc > limit) | (acc < -limit))
+    if wrong.any():
+        got = int(np.broadcast_to(acc, wrong.shape)[wrong][0])
         raise AccumulatorError(
-            f"{where}: need accumulator times multiplier below 2**62, got"
-            f" {int(np.abs(acc).max())} times {int(np.abs(multiplier).max())};"
+            f"{where}: need accumulator times multiplier below 2**62, got an accumulator of {got};"
             " use a smaller multiplier and shift"
+        )
+
+
+def _need_products(layer: LayerRecord, centred: Int64, weight: Int64) -> None:
+    """Raise unless any sum of these products lies below 2**62, so that int64 never wraps."""
+    largest = int(np.abs(centred).max(initial=0)) * int(np.abs(weight).max(initial=0))
+    if largest * weight[0].size >= 1 << 62:
+        raise AccumulatorError(
+            f"{_where(layer)}: need products below 2**62 in sum, got {weight[0].size} of {largest}"
+            " at most; use narrower codes or smaller filters"
         )
 
 

@@ -47,6 +47,7 @@ class Accumulators:
             raise_if_outside(self.layer, self.steps, np.array([1, filters[row], out[row, lane]]))
         return out
 
+    @np.errstate(over="ignore")  # infinities saturate
     def host_codes(self, totals: Int64, filters: Int64) -> Int64:
         """Requantize by float32 scales, half to even, as the CPU does."""
         steps = self.steps.kernel_steps

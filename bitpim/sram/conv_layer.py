@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitpim.digital.bounds import reach_of
 from bitpim.digital.requantize import steps_of
 from bitpim.digital.windows import window_of
 from bitpim.errors import LayoutError
@@ -108,7 +109,7 @@ def _offsets(layer: WeightedLayer, codes: Codes) -> Int64:
     return offsets
 
 
-def _limits(layer: WeightedLayer, codes: Codes) -> tuple[Int64, Int64]:
+def _limits(layer: WeightedLayer, codes: Codes) -> tuple[Codes, Codes]:
     """Least and greatest accumulator of each filter, over all inputs."""
     zero, zeros = int(layer.inputs.zero_point[0]), layer.zeros
     low, high = min(0, -zero), max(0, layer.inputs.code_max - zero)
@@ -117,13 +118,13 @@ def _limits(layer: WeightedLayer, codes: Codes) -> tuple[Int64, Int64]:
     for m, row in enumerate(codes):
         above[m] = np.maximum(row, zeros[m]).sum(dtype=np.int64)
     above -= codes.shape[1] * zeros
-    below, bias = total - above, _bias(layer)
-    return above * low + below * high + bias, above * high + below * low + bias
+    return reach_of(layer.where, above, total - above, _bias(layer), (low, high))
 
 
-def _bias(layer: WeightedLayer) -> Int64 | int:
+def _bias(layer: WeightedLayer) -> Int64:
     bias = layer.record.bias
-    return bias.read().astype(np.int64) if bias else 0
+    n_filters = layer.shape.out_channels
+    return bias.read().astype(np.int64) if bias else np.zeros(n_filters, np.int64)
 
 
 def _lane_convolution(
@@ -168,8 +169,9 @@ def _epilogues(part: GroupPlan, layer: LayerRecord, accumulators: Accumulators) 
     for one in part.epilogue:
         assert step is not None and step.multiplier is not None
         multiplier = np.broadcast_to(step.multiplier.astype(np.int64), accumulators.offsets.shape)
+        bits = layer.accumulator_bits  # lanes add modulo 2^bits, int64 modulo 2^64
         known = {
-            "total": accumulators.offsets,
+            "total": accumulators.offsets & (-1 if bits == 64 else (1 << bits) - 1),
             "multiplier": multiplier,
             "weight_zero": accumulators.zeros,
         }

@@ -51,8 +51,8 @@ def step_costs(
     if timing.cost_mode == "nc_paper_calibrated":
         if (input_bits, weight_bits) != (8, 8):
             raise ConfigError(
-                f"timing.cost_mode nc_paper_calibrated: known for 8 x 8 bits, got {input_bits} x "
-                f"{weight_bits}; use nc_formula"
+                f"need operands of 8 x 8 bits, whose cycles timing.cost_mode nc_paper_calibrated "
+                f"knows, got {input_bits} x {weight_bits}; use `--set timing.cost_mode=nc_formula`"
             )
         tree = timing.reduction_step_cycles_calibrated * len(level_bits)
         mac = timing.mac_cycles_calibrated

@@ -142,19 +142,31 @@ def _with_shift(rule: RequantizeRule, shift: int) -> RequantizeRule:
 
 
 def _concat(layer: LayerRecord, quantizations: Quantizations, settings: CacheSettings) -> LayerPlan:
-    if layer.requantize is None:
+    if layer.requantize is not None:
+        return _code_by_code(layer, quantizations, settings, "requantize")
+    if layer.clamp == (layer.output.code_min, layer.output.code_max):
         return _move(layer, quantizations, settings)
-    if mode_of(layer).is_float:
+    return _code_by_code(layer, quantizations, settings, "activation")
+
+
+def _code_by_code(
+    layer: LayerRecord, quantizations: Quantizations, settings: CacheSettings, phase: str
+) -> LayerPlan:
+    """Requantize the codes of each input, or clamp them where the layer has no such step."""
+    if layer.requantize is not None and mode_of(layer).is_float:
         return _host(layer, quantizations, settings)
-    work = []
+    work, n_rows = [], settings.geometry.array_rows
     for i, quantization in enumerate(quantizations):
-        zero = int(LaneCodes.of(quantization).zero_point[0])
-        program = rescale_program(
-            quantization.bits, zero, requantize_rule(layer, i), settings.geometry.array_rows
-        )
+        encoding = LaneCodes.of(quantization)
+        if layer.requantize is None:
+            bounds = (layer.clamp[0] + encoding.offset, layer.clamp[1] + encoding.offset)
+            program = clamp_program(encoding.bits, bounds, n_rows)
+        else:
+            zero, rule = int(encoding.zero_point[0]), requantize_rule(layer, i)
+            program = rescale_program(encoding.bits, zero, rule, n_rows)
         work.append(LaneWork(i, int(np.prod(layer.input_shapes[i])), program))
     rows = max(q.bits for q in quantizations)
-    return _lane_plan(layer, settings, rows, work, "requantize")
+    return _lane_plan(layer, settings, rows, work, phase)
 
 
 def _activation(
@@ -162,11 +174,7 @@ def _activation(
 ) -> LayerPlan:
     if layer.table is not None:
         return _host(layer, quantizations, settings)
-    encoding = LaneCodes.of(quantizations[0])
-    bounds = (layer.clamp[0] + encoding.offset, layer.clamp[1] + encoding.offset)
-    program = clamp_program(encoding.bits, bounds, settings.geometry.array_rows)
-    work = LaneWork(0, int(np.prod(layer.output_shape)), program)
-    return _lane_plan(layer, settings, encoding.bits, [work], "activation")
+    return _code_by_code(layer, quantizations, settings, "activation")
 
 
 ELEMENTWISE: Mapping[str, Callable[[LayerRecord, Quantizations, CacheSettings], LayerPlan]] = {

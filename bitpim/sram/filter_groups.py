@@ -230,6 +230,6 @@ def need_bits(where: str, largest: int, bits: int, key: str) -> None:
     """Raise AccumulatorError where a sum may exceed the bits that a setting gives it."""
     if largest.bit_length() > bits:
         raise AccumulatorError(
-            f"{where}: sums in the lanes reach {largest}, which needs {largest.bit_length()} bits, "
-            f"{key} gives {bits}; raise it or use narrower codes"
+            f"{where}: need rows for sums in the lanes of up to {largest}, got {bits} of {key}; "
+            f"use `--set {key}={largest.bit_length()}` or narrower codes"
         )

@@ -71,9 +71,12 @@ class _Elementwise:
         self._work = plan.work
         self._dtype = code_dtype(layer.output)
         self._operands = _OPERANDS[layer.kind]
+        self._exact = prepare_layer(layer, tuple(quantizations))
 
     def run(self, inputs: Sequence[Codes]) -> Codes:
         layer = self._layer
+        if self._exact.may_overflow:
+            self._exact.run(inputs)  # raises where integer fidelity does
         n_samples = inputs[0].shape[0]
         encoded = [e.encode(codes) for e, codes in zip(self._lane_codes, inputs, strict=True)]
         out = np.zeros((n_samples, *layer.output_shape), self._dtype)
@@ -129,6 +132,11 @@ def _multiplier_of(layer: LayerRecord, work: LaneWork) -> dict[str, int]:
     return {"multiplier": int(values[min(entry, values.size - 1)])}
 
 
+def _offset(layer: LayerRecord, codes: LaneCodes) -> int:
+    """What is still to be taken off a program's codes: nothing once they are requantized."""
+    return codes.offset if layer.requantize is None else 0
+
+
 def _pooled(
     layer: LayerRecord, lane_codes: list[LaneCodes], inputs: list[Codes], work: LaneWork
 ) -> Gathered:
@@ -156,7 +164,7 @@ def _pooled(
 
     def place(out: Codes, codes: Codes) -> None:
         by_channel = out.transpose(1, 0, 2, 3).reshape(n_channels, n_positions).copy()
-        offset = codes_in.offset if layer.kind == "max_pool2d" else 0
+        offset = _offset(layer, codes_in)
         by_channel[:, mine] = codes.reshape(n_channels, -1).astype(np.int32) - offset
         out[:] = by_channel.reshape(n_channels, n_samples, *size).transpose(1, 0, 2, 3)
 
@@ -171,7 +179,7 @@ def _operand_codes(
     flat = {name: np.ascontiguousarray(codes).reshape(-1) for name, codes in named.items()}
 
     def place(out: Codes, codes: Codes) -> None:
-        offset = lane_codes[0].offset if layer.kind == "activation" else 0
+        offset = _offset(layer, lane_codes[0])
         out[:] = (codes.astype(np.int32) - offset).reshape(out.shape)
 
     return [], flat, place
@@ -188,7 +196,8 @@ def _joined(
     def place(out: Codes, result: Codes) -> None:
         index = [slice(None)] * out.ndim
         index[axis] = slice(before, before + extent)
-        out[tuple(index)] = result.reshape(codes.shape)
+        decoded = result.astype(np.int32) - _offset(layer, lane_codes[work.key])
+        out[tuple(index)] = decoded.reshape(codes.shape)
 
     return [], {"x": codes.reshape(-1)}, place
 

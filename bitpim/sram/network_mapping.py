@@ -1,6 +1,9 @@
 """A network laid out on a cache, layer by layer."""
 
-from bitpim.errors import MappingError, ProgramError
+from contextlib import suppress
+
+from bitpim.config import override
+from bitpim.errors import ConfigError, MappingError, ProgramError
 from bitpim.sram.conv_mapping import plan_conv
 from bitpim.sram.elementwise_mapping import ELEMENTWISE
 from bitpim.sram.plan import CachePlan, LayerPlan
@@ -9,6 +12,8 @@ from bitpim.sram.settings import CacheSettings
 from bitpim_traces.records import LayerRecord, Quantization, Trace
 
 __all__ = ["plan_layer", "plan_network"]
+
+_MOST_ROWS = 65_536  # that settings may give an array
 
 
 def plan_network(trace: Trace, settings: CacheSettings, rule: ConvRule) -> CachePlan:
@@ -42,19 +47,48 @@ def plan_layer(
     for quantization in (*quantizations, *weight):
         if quantization.bits > limit:
             raise MappingError(
-                f"{where}: codes of {quantization.bits} bits, the machine computes on at most "
-                f"{limit} (arithmetic.max_operand_bits); quantize the trace to fewer bits"
+                f"{where}: need codes of at most {limit} bits, got {quantization.bits}; use "
+                f"`--set arithmetic.max_operand_bits={quantization.bits}` or quantize the trace to "
+                "fewer bits"
             )
     try:
-        plan: LayerPlan
-        if layer.weight is not None:
-            plan = plan_conv(layer, quantizations[0], settings, rule)
-        else:
-            plan = ELEMENTWISE[layer.kind](layer, quantizations, settings)
+        plan = _plan_kind(layer, quantizations, settings, rule)
     except ProgramError as error:
+        rows = _rows_that_fit(layer, quantizations, settings, rule)
+        advice = f"use `--set geometry.array_rows={rows}`" if rows else "use narrower codes"
         raise MappingError(
             f"{where}: its program does not fit the {settings.geometry.array_rows} rows of an "
-            f"array: {error}"
+            f"array ({error}); {advice}"
         ) from error
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
     plan.occupancy(1)  # raises where one dot product needs more lanes than there are
     return plan
+
+
+def _plan_kind(
+    layer: LayerRecord,
+    quantizations: tuple[Quantization, ...],
+    settings: CacheSettings,
+    rule: ConvRule,
+) -> LayerPlan:
+    if layer.weight is not None:
+        return plan_conv(layer, quantizations[0], settings, rule)
+    return ELEMENTWISE[layer.kind](layer, quantizations, settings)
+
+
+def _rows_that_fit(
+    layer: LayerRecord,
+    quantizations: tuple[Quantization, ...],
+    settings: CacheSettings,
+    rule: ConvRule,
+) -> int | None:
+    """Return how many rows the programs of a layer fit, doubled until they do; None for none."""
+    rows = 2 * settings.geometry.array_rows
+    while rows <= _MOST_ROWS:
+        taller: CacheSettings = override(settings, [f"geometry.array_rows={rows}"])
+        with suppress(ProgramError):
+            _plan_kind(layer, quantizations, taller, rule)
+            return rows
+        rows *= 2
+    return None

@@ -26,10 +26,11 @@ class Occupancy:
 
 @dataclass(frozen=True, slots=True)
 class ArrayPool:
-    """Equal arrays that compute in lock step."""
+    """Equal arrays that compute in lock step, so many in each cache slice."""
 
     n_arrays: int
     n_columns: int
+    n_cache_slices: int = 1
 
     @property
     def n_lanes(self) -> int:
@@ -44,17 +45,18 @@ class ArrayPool:
         MappingError
             One item needs more arrays than there are.
         """
+        each = -(-lanes_each // self.n_columns)
         if lanes_each <= self.n_columns:
             array_passes = -(-n_items // (self.n_columns // lanes_each))
             at_once = self.n_arrays
         else:
-            each = -(-lanes_each // self.n_columns)
             array_passes = n_items * each
             at_once = self.n_arrays // each * each
         if at_once == 0:
+            n_slices = -(-each // (self.n_arrays // self.n_cache_slices))
             raise MappingError(
-                f"{where}: one dot product needs {lanes_each} lanes, the {self.n_arrays} arrays "
-                f"have {self.n_lanes}; use a larger geometry"
+                f"{where}: need {lanes_each} lanes for one dot product, got {self.n_lanes} in "
+                f"{self.n_arrays} arrays; use `--set geometry.n_cache_slices={n_slices}`"
             )
         passes = -(-array_passes // at_once)
         return self._occupancy(

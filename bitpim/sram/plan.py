@@ -47,7 +47,7 @@ class LayerPlan:
     def pool(self) -> ArrayPool:
         """The arrays that compute."""
         geometry = self.settings.geometry
-        return ArrayPool(geometry.n_compute_arrays, geometry.array_columns)
+        return ArrayPool(geometry.n_compute_arrays, geometry.array_columns, geometry.n_cache_slices)
 
     @property
     def index_bits(self) -> int:

@@ -37,8 +37,9 @@ def need_host(layer: LayerRecord, settings: CacheSettings) -> None:
     """Raise ConfigError unless the preset lets the CPU compute what the arrays cannot."""
     if not settings.arithmetic.host_requantize:
         raise ConfigError(
-            f"layer {layer.index} {layer.name!r} ({layer.kind}): the arrays cannot compute it and "
-            "arithmetic.host_requantize is off; switch it on or use an integer requantize mode"
+            f"need the CPU for what the arrays cannot compute of {layer.kind}, got "
+            "arithmetic.host_requantize=false; use `--set arithmetic.host_requantize=true` or "
+            "quantize the trace with an integer requantize mode"
         )
 
 

@@ -189,9 +189,9 @@ def allocate_rows(
     if input_taps < 1 or budget.used > n_rows or sum_bits > final_bits:
         need = max(budget.used, fixed + input_bits)
         raise MappingError(
-            f"{name}: {need} rows needed ({filter_rows} filter, {input_bits} for one input, "
-            f"{product_rows} product, {final_bits} partial sum), the array has {n_rows}; "
-            "lower mapping.filter_split_limit_taps or mapping.filter_pack_limit_channels, "
-            "or use narrower codes"
+            f"{name}: need {need} rows ({filter_rows} filter, {input_bits} for one input, "
+            f"{product_rows} product, {final_bits} partial sum), got an array of {n_rows}; use "
+            f"`--set geometry.array_rows={next_power_of_two(need)}`, or lower "
+            "mapping.filter_split_limit_taps or mapping.filter_pack_limit_channels"
         )
     return budget

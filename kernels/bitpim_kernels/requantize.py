@@ -182,7 +182,8 @@ def requantize_rows(
 ) -> None:
     """Write the codes of rows of sums, a constant added to each channel first.
 
-    An accumulator out of bounds becomes the nearest one within them, or is noted in `fault`.
+    A sum out of bounds becomes the nearest one within them, or is noted in `fault`. The bounds of
+    the steps are here those of sums without the constant, so that the addition never wraps.
 
     Shapes
     ------
@@ -192,8 +193,6 @@ def requantize_rows(
     """
     n = sums.shape[1]
     for p in range(sums.shape[0]):
-        for j in range(n):
-            sums[p, j] += constants[j]
         if saturate:
             for j in range(n):
                 low, high = steps.low[first + j], steps.high[first + j]
@@ -202,4 +201,6 @@ def requantize_rows(
             note_outside(sums[p], 0, n, steps, first, fault)
             if fault[0] != 0:
                 return
+        for j in range(n):
+            sums[p, j] += constants[j]
         requantize_channels(sums[p], 0, n, steps, first, out[p])

@@ -171,8 +171,10 @@ def test_rows_are_their_channels_after_a_constant(form: Form, mode: str, saturat
 
 
 def test_rows_out_of_bounds_saturate_or_are_noted(form: Form) -> None:
-    """Bounds hold the sum with its constant, at both ends inclusive."""
-    steps = make_steps("truncate_shift", [1] * 4, [0] * 4, bounds=(-10, 10))
+    """Bounds hold the sum before its constant, at both ends inclusive."""
+    steps = make_steps("truncate_shift", [1] * 4, [0] * 4)
+    low, high = np.array([0, 0, -15, -5]), np.array([0, 0, 5, 15])  # -10 to 10 with the constant
+    steps = steps._replace(low=low, high=high)
     constants = np.array([5, -5], np.int64)
 
     def read(sums: list[list[int]], saturate: bool) -> tuple[Any, list[int]]:
@@ -185,9 +187,9 @@ def test_rows_out_of_bounds_saturate_or_are_noted(form: Form) -> None:
     wide = [[5, 15], [5, 16], [-16, -6]]
     assert read(wide, True) == ([[10, 10], [10, 10], [-10, -10]], [0, 0, 0])
     codes, fault = read(wide, False)
-    assert fault == [1, 3, 11] and codes[0] == [10, 10]
+    assert fault == [1, 3, 16] and codes[0] == [10, 10]
     assert read([[2**62, 0]], True)[0] == [[10, -5]]
-    assert read([[-(2**62), 0]], False)[1] == [1, 2, -(2**62) + 5]
+    assert read([[-(2**62), 0]], False)[1] == [1, 2, -(2**62)]
 
 
 def test_no_rows_write_nothing(form: Form) -> None:

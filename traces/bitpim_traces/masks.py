@@ -173,7 +173,7 @@ def check_mask_values(layer: LayerRecord, report: Report) -> None:
     if found or PRUNING_MASK not in layer.extra:
         return
     assert layer.weight is not None and layer.weight_quantization is not None
-    mask, weight = layer.extra[PRUNING_MASK].read(), layer.weight.read()
+    mask, weight = layer.extra[PRUNING_MASK].read(), layer.weight.load(0, layer.weight.shape[0])
     if mask.size and mask.max() > 1:
         report(_fault(layer, PRUNING_MASK, "0 and 1", f"{int(mask.max())}"))
         return

@@ -6,11 +6,13 @@ Large tensors are `TensorRecord`: they know shape and dtype, and are read when a
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from bitpim_traces.errors import TraceDataError
 
 __all__ = [
     "ACTIVATIONS",
@@ -20,6 +22,7 @@ __all__ = [
     "SHIFT_MODES",
     "Geometry",
     "LayerRecord",
+    "Limits",
     "Quantization",
     "Requantize",
     "Samples",
@@ -53,11 +56,43 @@ SHIFT_MODES = ("truncate_shift", "half_up_shift")
 """Those that multiply and shift once, with one shift for all terms of an addition."""
 
 
+class Limits(NamedTuple):
+    """What values a tensor may hold: `lowest` to `highest`, called `what`; `where` names it."""
+
+    where: str
+    what: str
+    lowest: int
+    highest: int
+
+    def check(self, values: npt.NDArray[Any], first: int = 0) -> None:
+        """Raise TraceDataError at the first value beyond; `first` is the place of the first row.
+
+        A dtype that holds no other value is not looked at.
+        """
+        if values.dtype.kind not in "iu":
+            raise TraceDataError(
+                f"{self.where}: need integers, {self.what} {self.lowest}..{self.highest}, got "
+                f"{values.dtype}; make the trace again"
+            )
+        held = np.iinfo(values.dtype)
+        if not values.size or (self.lowest <= held.min and held.max <= self.highest):
+            return
+        if self.lowest <= int(values.min()) and int(values.max()) <= self.highest:
+            return
+        wrong = np.argwhere((values < self.lowest) | (values > self.highest))[0].tolist()
+        got, place = int(values[tuple(wrong)]), (wrong[0] + first, *wrong[1:])
+        raise TraceDataError(
+            f"{self.where}: need {self.what} {self.lowest}..{self.highest}, got {got} at {place}; "
+            "make the trace again, or list all faults with `bitpim trace check --deep`"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class TensorRecord:
     """A tensor of plain integers or floats, perhaps still in the file.
 
-    `read(start, stop)` yields elements `start:stop` of the first axis; `read()` yields all.
+    `read(start, stop)` yields elements `start:stop` of the first axis; `read()` yields all. Values
+    beyond `limits` are an error when they are read; `load` yields them as they are.
     """
 
     shape: tuple[int, ...]
@@ -66,6 +101,7 @@ class TensorRecord:
     units: str  # "code", "1", ...
     role: str
     load: Callable[[int, int], npt.NDArray[Any]]
+    limits: Limits | None = field(default=None, compare=False)
 
     @classmethod
     def of(
@@ -78,8 +114,21 @@ class TensorRecord:
         )
 
     def read(self, start: int = 0, stop: int | None = None) -> npt.NDArray[Any]:
-        """Yield elements `start:stop` of the first axis as an array (a scalar's shape is ())."""
-        return self.load(start, self.shape[0] if stop is None else stop)
+        """Yield elements `start:stop` of the first axis as an array (a scalar's shape is ()).
+
+        Raises
+        ------
+        TraceDataError
+            A value lies beyond the limits.
+        """
+        values = self.load(start, self.shape[0] if stop is None else stop)
+        self.check(values, start)
+        return values
+
+    def check(self, values: npt.NDArray[Any], first: int = 0) -> None:
+        """Raise TraceDataError where values, from row `first` on, lie beyond the limits."""
+        if self.limits is not None:
+            self.limits.check(values, first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +154,13 @@ class Quantization:
     def code_max(self) -> int:
         """Largest code of this width."""
         return (1 << (self.bits - 1)) - 1 if self.signed else (1 << self.bits) - 1
+
+    def limited(self, tensor: TensorRecord, where: str) -> TensorRecord:
+        """Yield the tensor with the codes of this width as its limits; `where` names it."""
+        if tensor.dtype.kind not in "iu" or not 1 <= self.bits <= 16:
+            return tensor  # the rules refuse it
+        what = f"{'signed' if self.signed else 'unsigned'} {self.bits}-bit codes"
+        return replace(tensor, limits=Limits(where, what, self.code_min, self.code_max))
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +249,14 @@ class LayerRecord:
     output_float: TensorRecord | None = None  # reference for the first samples, NCHW or NC
     extra: Mapping[str, TensorRecord] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        coded = {"weight": self.weight_quantization, "table": self.output}
+        for name, quantization in coded.items():
+            tensor: TensorRecord | None = getattr(self, name)
+            if tensor is not None and quantization is not None:
+                limited = quantization.limited(tensor, f"layer {self.index} {self.name!r} {name}")
+                object.__setattr__(self, name, limited)
+
 
 @dataclass(frozen=True, slots=True)
 class Samples:
@@ -202,6 +266,9 @@ class Samples:
     quantization: Quantization
     labels: TensorRecord | None = None  # int32, (n_samples,)
     dataset: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "codes", self.quantization.limited(self.codes, "samples"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +280,15 @@ class Trace:
     samples: Samples
     provenance: Mapping[str, Any]
     digest: str = ""  # of the file's content; names the trace in results
+
+    def __post_init__(self) -> None:
+        labels = self.samples.labels
+        if labels is not None and labels.dtype.kind in "iu" and self.layers:
+            shape = self.layers[-1].output_shape
+            highest = shape[0] - 1 if len(shape) == 1 else np.iinfo(np.int32).max
+            limits = Limits("labels", "classes, or -1 for unknown,", -1, int(highest))
+            samples = replace(self.samples, labels=replace(labels, limits=limits))
+            object.__setattr__(self, "samples", samples)
 
     @property
     def n_samples(self) -> int:

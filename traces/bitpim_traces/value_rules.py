@@ -23,8 +23,11 @@ from bitpim_traces.tree import DatasetEntry, Tree, blocks, sha256_of
 
 __all__ = ["check_checksums", "check_values"]
 
-Span = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
-"""Lowest and highest value of a sum, one entry a channel (or one in all)."""
+Span = tuple[npt.NDArray[Any], npt.NDArray[Any]]
+"""Lowest and highest value of a sum, one entry a channel (or one in all).
+
+Python integers where a bias is in them, since int64 does not hold every such sum.
+"""
 
 _PRODUCT_LIMIT = 1 << PRODUCT_BITS
 _INT32 = (-(1 << 31), (1 << 31) - 1)
@@ -61,7 +64,7 @@ def check_values(trace: Trace, report: Report) -> None:
 
 def _parts(tensor: TensorRecord) -> Iterator[tuple[int, npt.NDArray[Any]]]:
     for start, stop in blocks(tensor.shape, tensor.dtype.itemsize):
-        yield start, tensor.read(start, stop)
+        yield start, tensor.load(start, stop)  # as they are: a fault is listed, not raised
 
 
 def _check_codes(
@@ -92,7 +95,7 @@ def _check_labels(trace: Trace, report: Report) -> None:
     labels, shape = trace.samples.labels, trace.layers[-1].output_shape
     if labels is None or not labels.shape[0]:
         return
-    values = labels.read()
+    values = labels.load(0, labels.shape[0])
     highest = shape[0] - 1 if len(shape) == 1 else _INT32[1]
     if values.min() < -1 or values.max() > highest:
         got = f"{int(values.min())}..{int(values.max())}"
@@ -149,9 +152,8 @@ def _weighted_span(layer: LayerRecord, codes: tuple[int, int]) -> Span:
         positive[start : start + part.shape[0]] = np.maximum(flat, 0).sum(axis=1)
         negative[start : start + part.shape[0]] = np.minimum(flat, 0).sum(axis=1)
     bias = np.zeros(n_out, np.int64) if layer.bias is None else layer.bias.read().astype(np.int64)
-    low = positive * codes[0] + negative * codes[1] + bias
-    high = positive * codes[1] + negative * codes[0] + bias
-    return low, high
+    above, below = positive.astype(object), negative.astype(object)
+    return above * codes[0] + below * codes[1] + bias, above * codes[1] + below * codes[0] + bias
 
 
 def _pooled_span(layer: LayerRecord, window: Geometry, mode: str, codes: tuple[int, int]) -> Span:

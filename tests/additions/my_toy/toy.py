@@ -158,7 +158,7 @@ class PreparedToy:
             out: Codes = self.prepared[layer.index].run(inputs)
             return out >> self.dropped_bits << self.dropped_bits
 
-        for layer, out in run_layers(self.trace.layers, codes, run):
+        for layer, out in run_layers(self.trace, codes, run):
             yield LayerRun(layer.index, out, self.layout.counts(layer.index, len(codes)))
 
 

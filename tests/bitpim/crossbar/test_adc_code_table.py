@@ -344,7 +344,9 @@ def test_differences_are_read_as_a_naive_machine_reads_them(name: str) -> None:
     assert chosen.losses() is not None
     check_naive(chosen, NETWORK)
     positive = ("numbers.encoding=differential_paired", *GIVEN)
-    with pytest.raises(ConfigError, match=r"code_table reads no partial sums below 0.* set conv"):
+    with pytest.raises(
+        ConfigError, match=r"code_table reads no partial sums below 0.* `--set conv"
+    ):
         machine(name, "numbers.weight_bits=9", *positive)
 
 

@@ -122,7 +122,7 @@ def test_settings_schema_and_messages_know_a_toy() -> None:
         ),
         (
             ["converter.adc_model=ceiling", "numbers.encoding=differential_paired", SMALL[1]],
-            "adc_model ceiling reads no partial sums below 0, .* to clip, code_table .*, sign_mag",
+            "adc_model ceiling reads no partial sums below 0, .* of clip, code_table .*, sign_mag",
         ),
     ):
         with pytest.raises(ConfigError, match=said):

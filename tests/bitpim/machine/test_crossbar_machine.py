@@ -217,7 +217,9 @@ def test_what_does_not_go_with_a_layout_is_refused() -> None:
         upended("numbers.encoding=column_flip", keeps_columns_whole=False)
     symmetric = ("converter.adc_model=symmetric", "converter.adc_bits=2")
     upended(*symmetric)
-    with pytest.raises(ConfigError, match=r"no read of zero .* be left out; set mapping\.quiet=no"):
+    with pytest.raises(
+        ConfigError, match=r"no read of zero .* be left out; use `--set mapping\.quiet=no`"
+    ):
         upended(*symmetric, skips_unless="quiet=no")
 
 

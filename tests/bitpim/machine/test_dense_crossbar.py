@@ -283,7 +283,8 @@ def test_integer_fidelity_needs_a_lossless_converter() -> None:
     lossy = dense(*WIDER, "converter.adc_bits=4").prepare(NETWORK, fidelity="integer")
     need = (
         "layer 2 'conv2d_2' (conv2d): fidelity integer needs a lossless ADC, got clip of 4 bits "
-        "for OUs of 9 rows; use fidelity bit, or more converter.adc_bits"
+        "for OUs of 9 rows; use `--fidelity bit`, or "
+        "`--set converter.adc_model=exact` with `--prices none`"
     )
     with pytest.raises(ConfigError, match=re.escape(need)):
         list(lossy.run_batch(NETWORK.samples.codes.read()))
@@ -301,14 +302,14 @@ def test_integer_fidelity_needs_a_lossless_converter() -> None:
         (
             ["numbers.weight_bits=4"],
             MappingError,
-            "layer 0 'conv2d_0' (conv2d): need weights of at most 4 bits, got 8; set "
-            "numbers.weight_bits",
+            "layer 0 'conv2d_0' (conv2d): need 8 bits for weights in encoding offset, "
+            "got 4; use `--set numbers.weight_bits=8`",
         ),
         (
             ["numbers.input_bits=7"],
             MappingError,
-            "layer 0 'conv2d_0' (conv2d): need inputs of at most 7 bits, got 8; set "
-            "numbers.input_bits",
+            "layer 0 'conv2d_0' (conv2d): need inputs of at most 7 bits, got 8; use "
+            "`--set numbers.input_bits=8`",
         ),
     ],
 )
@@ -324,7 +325,7 @@ def test_cells_that_cannot_hold_the_weight() -> None:
     trace = one_layer(42, (9,), 4, weights=quantization(8, 0, signed=True))
     assert trace.layers[0].weight is not None and trace.layers[0].weight.read().min() == -128
     check_lossless(dense("numbers.encoding=twos_complement"), trace)
-    message = r"layer 0 'only' \(linear\): need weights within -127\.\.127.*got -128\.\.127; set"
+    message = r"layer 0 'only' \(linear\): need 9 bits .*got 8; use `--set numbers.weight_bits=9`"
     for encoding in ("differential", "differential_paired"):
         with pytest.raises(MappingError, match=message):
             dense(f"numbers.encoding={encoding}").plan(trace)
@@ -340,8 +341,8 @@ def test_cells_that_cannot_hold_the_weight() -> None:
         ),
         (
             ["converter.adc_model=symmetric", "converter.adc_bits=2", "mapping.zero_skip=vector"],
-            "symmetric does not read 0 as 0, so no read of zero inputs can be left out; set "
-            "mapping.zero_skip=none",
+            "symmetric does not read 0 as 0, so no read of zero inputs can be left out; use "
+            "`--set mapping.zero_skip=none`",
         ),
     ],
 )

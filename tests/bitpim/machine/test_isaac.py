@@ -97,8 +97,8 @@ def test_a_network_larger_than_the_chip_is_refused() -> None:
     trace = one_layer(52, (300,), 70)  # 3 arrays down, 3 across at 4 columns a weight
     small = ("chip.tiles=2", "chip.imas_per_tile=2", "chip.crossbars_per_ima=2")
     message = (
-        "isaac: need at most 8 crossbars, what the chip has, got 9 for 'one'; set chip.tiles to "
-        "use more chips"
+        "isaac: need at most 8 crossbars, what the chip has, got 9 for 'one'; use "
+        "`--set chip.tiles=3`"
     )
     with pytest.raises(MappingError, match=re.escape(message)):
         machine("isaac", *small).plan(trace)

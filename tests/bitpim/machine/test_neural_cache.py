@@ -100,7 +100,7 @@ def test_sixteen_bits_need_a_wider_sum() -> None:
     wide = one_layer(
         4, (3,), 2, inputs=quantization(16, 0), weights=quantization(16, 0), accumulator_bits=40
     )
-    with pytest.raises(AccumulatorError, match=r"mapping.partial_sum_bits gives 24"):
+    with pytest.raises(AccumulatorError, match=r"--set mapping.partial_sum_bits=34"):
         machine().plan(wide)
     check(wide, "mapping.partial_sum_bits=36")
 
@@ -235,7 +235,9 @@ def test_the_host_takes_what_the_arrays_cannot() -> None:
         phases = {phase for counts in check(trace) for phase in counts}
         assert "requantize" not in phases
     trace = one_layer(22, (4,), 3, mode="float_scale_half_even")
-    with pytest.raises(ConfigError, match=r"layer 0 'only' \(linear\).*host_requantize is off"):
+    with pytest.raises(
+        ConfigError, match=r"layer 0 'only' \(linear\).*--set arithmetic.host_requantize=true"
+    ):
         machine("arithmetic.host_requantize=false").prepare(trace)
 
 
@@ -282,9 +284,9 @@ def test_wrong_requests_are_one_line() -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             machine().prepare(trace, **request)
-    with pytest.raises(MappingError, match="codes of 8 bits, the machine computes on at most 4"):
+    with pytest.raises(MappingError, match="codes of at most 4 bits, got 8"):
         machine("arithmetic.max_operand_bits=4").prepare(trace)
-    with pytest.raises(MappingError, match=r"layer 0 'only'.*needs 1024 lanes"):
+    with pytest.raises(MappingError, match=r"layer 0 'only'.*need 1024 lanes"):
         machine(*ONE_SLICE).prepare(one_layer(25, (8300,), 1))
 
 

@@ -3,6 +3,7 @@
 import gc
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ def test_layers_get_the_inputs_they_name(seed: int) -> None:
     def run(layer: LayerRecord, inputs: Sequence[Any]) -> Any:
         return run_layer(layer, inputs, trace.input_quantizations(layer))
 
-    found = list(run_layers(trace.layers, codes, run))
+    found = list(run_layers(trace, codes, run))
     assert [layer.index for layer, _ in found] == list(range(len(trace.layers)))
     for layer, out in found:
         assert np.array_equal(out, expected[layer.index])
@@ -45,7 +46,7 @@ def test_codes_are_forgotten_after_their_last_use() -> None:
         alive[layer.index] = weakref.ref(out)
         return out
 
-    for layer, out in run_layers(trace.layers, trace.samples.codes.read(), run):
+    for layer, out in run_layers(trace, trace.samples.codes.read(), run):
         assert out.shape[1:] == layer.output_shape
         del out
 
@@ -54,4 +55,5 @@ def test_no_layers_run_nothing() -> None:
     def run(layer: LayerRecord, inputs: Sequence[Any]) -> Any:
         raise AssertionError
 
-    assert list(run_layers((), np.zeros((2, 3), np.uint8), run)) == []
+    trace = replace(small_trace(0), layers=())
+    assert list(run_layers(trace, trace.samples.codes.read(), run)) == []

@@ -196,8 +196,8 @@ def test_threads_and_batches_change_nothing() -> None:
         (
             ["numbers.weight_bits=trace"],
             MappingError,
-            "layer 0 'only' (conv2d): need weights within -127..127, what the encoding holds in 8 "
-            "bits, got -128..127; set numbers.weight_bits or numbers.encoding",
+            "layer 0 'only' (conv2d): need 9 bits for weights in encoding differential, "
+            "got 8; use `--set numbers.weight_bits=9`",
         ),
         (
             ["numbers.input_bits=4"],

@@ -39,7 +39,7 @@ def test_passes_and_arrays_are_those_of_filling_one_by_one(
 ) -> None:
     pool = ArrayPool(n_arrays, n_columns)
     if lanes_each > n_columns * n_arrays:
-        with pytest.raises(MappingError, match=f"needs {lanes_each} lanes"):
+        with pytest.raises(MappingError, match=f"need {lanes_each} lanes"):
             pool.spread("layer", n_items, lanes_each)
         return
     place = pool.spread("layer", n_items, lanes_each)

@@ -212,7 +212,7 @@ def test_a_float_scale_is_the_hosts() -> None:
     n_bytes = up(75 * (32 + 8) + 25 * 14, 8)  # accumulators and window sums there, codes back
     assert phases["host"]["bus_byte"] == n_bytes
     assert phases["host"]["cycles"] == 2 * 27 + 14 + up(n_bytes, 32)  # 75 of 8 lanes: 3 arrays
-    with pytest.raises(ConfigError, match=r"layer 0 'only'.*host_requantize is off"):
+    with pytest.raises(ConfigError, match=r"layer 0 'only'.*--set arithmetic.host_requantize=true"):
         plan_of(trace, settings("arithmetic.host_requantize=false"))
 
 
@@ -302,37 +302,37 @@ def test_batches_are_counted_whole_and_rest() -> None:
             one_layer(7, (4, 4, 4), 2, SAME, inputs=quantization(16, 0)),
             ("arithmetic.max_operand_bits=8",),
             MappingError,
-            r"codes of 16 bits, the machine computes on at most 8 \(arithmetic.max_operand_bits\)",
+            r"codes of at most 8 bits, got 16; use `--set arithmetic.max_operand_bits=16`",
         ),
         (
             one_layer(7, (4,), 2, inputs=quantization(16, 0), weights=quantization(16, 0)),
             (),
             AccumulatorError,
-            r"sums in the lanes reach .*, which needs 34 bits, mapping.partial_sum_bits gives 24",
+            r"got 24 of mapping.partial_sum_bits; use `--set mapping.partial_sum_bits=34`",
         ),
         (
             one_layer(8, (300,), 2),
             ("mapping.reduction_bits=fixed", "mapping.reduction_fixed_bits=24"),
             AccumulatorError,
-            r"mapping.reduction_fixed_bits gives 24",
+            r"use `--set mapping.reduction_fixed_bits=25`",
         ),
         (
             one_layer(9, (2, 7, 7), 2, Geometry((7, 7))),
             ("mapping.filter_split_limit_taps=49",),
             MappingError,
-            r"rows needed .* the array has 256; lower mapping.filter_split_limit_taps",
+            r"need 442 rows .* of 256; use `--set geometry.array_rows=512`",
         ),
         (
             one_layer(10, (4, 4, 4), 2, SAME, mode="fixed_point_half_away"),
             ("geometry.array_rows=140",),
             MappingError,
-            r"its program does not fit the 140 rows of an array: .*",
+            r"does not fit the 140 rows of an array \(.*\); use `--set geometry.array_rows=280`",
         ),
         (
             one_layer(11, (16 * 513,), 2),
             TINY,
             MappingError,
-            r"one dot product needs 1024 lanes, the 2 arrays have 512; use a larger geometry",
+            r"need 1024 lanes .* got 512 in 2 arrays; use `--set geometry.n_cache_slices=2`",
         ),
     ],
 )
@@ -354,7 +354,7 @@ def test_sums_are_refused_where_258_products_are_passed() -> None:
             (part,) = plan_of(trace, settings(*many)).parts
             assert part.group.layout.n_lanes == 1
             continue
-        with pytest.raises(AccumulatorError, match=r"16841475.*25 bits"):
+        with pytest.raises(AccumulatorError, match=r"16841475.*partial_sum_bits=25`"):
             plan_of(trace, settings(*many))
 
 

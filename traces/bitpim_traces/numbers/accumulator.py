@@ -1,6 +1,7 @@
 """Proofs, from codes alone, that an exact sum fits its accumulator."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +18,8 @@ __all__ = [
     "need_fixed_point_fit",
 ]
 
-Int64 = npt.NDArray[np.int64]
-Bounds = tuple[Int64, Int64]
+Bounds = tuple[npt.NDArray[Any], npt.NDArray[Any]]
+"""Python integers: int64 does not hold every sum with a bias of 64 bits."""
 
 _BLOCK_CODES = 1 << 21
 
@@ -49,10 +50,10 @@ def dot_bounds(
         positive[part] = np.maximum(centred, 0).sum(axis=1)
         negative[part] = np.minimum(centred, 0).sum(axis=1)
     low, high = centred_ends(source)
-    lowest = positive * low + negative * high
-    highest = positive * high + negative * low
+    above, below = positive.astype(object), negative.astype(object)
+    lowest, highest = above * low + below * high, above * high + below * low
     if bias is not None:
-        offset = bias.astype(np.int64)
+        offset = bias.astype(object)
         lowest += np.minimum(offset, 0)
         highest += np.maximum(offset, 0)
     return lowest, highest
@@ -65,7 +66,7 @@ def add_bounds(inputs: Sequence[Quantization], multipliers: Sequence[int]) -> Bo
         for (low, high), m in zip(map(centred_ends, inputs), multipliers, strict=True)
     ]
     lowest, highest = sum(low for low, _ in ends), sum(high for _, high in ends)
-    return np.array([lowest], np.int64), np.array([highest], np.int64)
+    return np.array([lowest], object), np.array([highest], object)
 
 
 def bits_needed(bounds: Bounds) -> int:
@@ -80,8 +81,9 @@ def need_fit(where: str, bounds: Bounds, accumulator_bits: int) -> None:
     if need > accumulator_bits:
         raise TraceDataError(
             f"{where}: need an accumulator of {need} bits for sums from {int(bounds[0].min())} to"
-            f" {int(bounds[1].max())}, got {accumulator_bits}; set accumulator_bits to {need} or"
-            " use fewer weight or activation bits"
+            f" {int(bounds[1].max())}, got {accumulator_bits}; set"
+            f" accumulator_bits={need} (`--set accumulator_bits={need}` on the command line) or use"
+            " fewer weight or activation bits"
         )
 
 

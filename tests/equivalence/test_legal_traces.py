@@ -1,0 +1,157 @@
+"""Whatever the format allows runs alike on every machine, or is refused alike."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import pytest
+
+from bitpim_traces.encode import encode
+from bitpim_traces.records import LAYER_KINDS, REQUANTIZE_MODES, Trace
+from bitpim_traces.rules import ALLOWED_ACTIVATIONS, FUSED
+from bitpim_traces.schema import (
+    LAYER,
+    QUANTIZATION,
+    REQUANTIZE,
+    SAMPLES,
+    WEIGHTED,
+    Attribute,
+    Dataset,
+    Group,
+)
+from bitpim_traces.tree import DatasetEntry, GroupEntry
+from tests.every_machine import check_on_every_machine
+from tests.legal_traces import legal_trace
+
+N_OF_EACH_KIND = 5
+"""Traces that run here; thousands were run by hand."""
+
+DRAWN = 1500
+"""Traces that are drawn to see what is reached; they do not run."""
+
+REQUANTIZED = ("conv2d", "linear", "avg_pool2d", "add", "concat", "activation")
+MAY_REQUANTIZE = ("concat", "activation")
+OPTIONAL_GROUPS = {"weight_quantization": WEIGHTED, "requantize": REQUANTIZED, "extra": LAYER_KINDS}
+ONE_VALUE = {
+    ("max_pool2d", "groups"),
+    ("avg_pool2d", "groups"),
+    ("conv2d", "ceil_mode"),
+    ("conv2d", "count_include_pad"),
+    ("max_pool2d", "count_include_pad"),
+    ("flatten", "activation"),
+    ("pad", "activation"),
+    ("max_pool2d", "activation"),
+}
+"""Attributes of a kind for which FORMAT.md leaves no choice."""
+
+
+@pytest.mark.parametrize("part", range(N_OF_EACH_KIND))
+@pytest.mark.parametrize("kind", range(len(LAYER_KINDS)), ids=LAYER_KINDS)
+def test_machines_agree_on_legal_traces(kind: int, part: int) -> None:
+    """Fidelities and the referee give equal codes and counts, or refuse with the same error."""
+    trace = legal_trace(kind + len(LAYER_KINDS) * (part + 100), widths=(1, 8))
+    check_on_every_machine(trace)
+
+
+class Seen:
+    """What traces have of the schema's entries, by layer kind."""
+
+    def __init__(self, traces: Iterable[Trace]) -> None:
+        self.values: dict[tuple[str, str], set[str]] = defaultdict(set)
+        self.present: dict[tuple[str, str], set[bool]] = defaultdict(set)
+        self.modes: set[tuple[str, str]] = set()
+        for trace in traces:
+            self.take(trace)
+
+    def take(self, trace: Trace) -> None:
+        tree = encode(trace)
+        self.group(SAMPLES, "samples", "/samples", tree)
+        self.group(QUANTIZATION, "samples", "/samples/quantization", tree)
+        for layer in trace.layers:
+            path = f"/layers/{layer.index:04d}"
+            self.group(LAYER, layer.kind, path, tree)
+            for name in LAYER.optional_groups:
+                here = f"{path}/{name}" in tree
+                self.present[layer.kind, name].add(here)
+            self.group(QUANTIZATION, f"{layer.kind}/output", f"{path}/output", tree)
+            if layer.weight is not None:
+                group = f"{path}/weight_quantization"
+                self.group(QUANTIZATION, f"{layer.kind}/weight_quantization", group, tree)
+            if layer.requantize is not None:
+                self.group(REQUANTIZE, layer.kind, f"{path}/requantize", tree)
+                self.modes.add((layer.kind, layer.requantize.mode))
+
+    def group(
+        self, group: Group, owner: str, path: str, tree: dict[str, GroupEntry | DatasetEntry]
+    ) -> None:
+        attributes = tree[path].attributes
+        for attribute in group.attributes:
+            if attribute.name in attributes:
+                self.values[owner, attribute.name].add(str(attributes[attribute.name]))
+        for dataset in group.datasets:
+            self.present[owner, dataset.name].add(f"{path}/{dataset.name}" in tree)
+
+
+@pytest.fixture(scope="module")
+def seen() -> Seen:
+    return Seen(legal_trace(seed) for seed in range(DRAWN))
+
+
+@pytest.mark.parametrize("attribute", LAYER.attributes, ids=lambda a: a.name)
+def test_every_attribute_of_a_layer_takes_several_values(seen: Seen, attribute: Attribute) -> None:
+    for kind in attribute.kinds:
+        got = seen.values[kind, attribute.name]
+        if attribute.name == "activation":
+            assert got == set(ALLOWED_ACTIVATIONS.get(kind, ("none",))), kind
+        elif attribute.name == "kind":
+            assert got == {kind}
+        else:
+            assert len(got) > 1 or (kind, attribute.name) in ONE_VALUE, (kind, got)
+
+
+@pytest.mark.parametrize("dataset", LAYER.datasets, ids=lambda d: d.name)
+def test_every_tensor_of_a_layer_is_there_and_absent(seen: Seen, dataset: Dataset) -> None:
+    for kind in dataset.kinds:
+        wanted = {True} if dataset.required else {True, False}
+        assert seen.present[kind, dataset.name] == wanted, kind
+
+
+@pytest.mark.parametrize("name", LAYER.optional_groups)
+def test_every_optional_group_of_a_layer_is_there_and_absent(seen: Seen, name: str) -> None:
+    may = OPTIONAL_GROUPS.get(name, LAYER_KINDS)
+    for kind in LAYER_KINDS:
+        chosen = name == "extra" or (name == "requantize" and kind in MAY_REQUANTIZE)
+        wanted = {True, False} if chosen or name not in OPTIONAL_GROUPS else {kind in may}
+        assert seen.present[kind, name] == wanted, kind
+
+
+def test_every_mode_of_every_kind_is_drawn_with_its_arrays(seen: Seen) -> None:
+    assert seen.modes == {(kind, mode) for kind in REQUANTIZED for mode in REQUANTIZE_MODES}
+    for kind in REQUANTIZED:
+        for dataset in REQUANTIZE.datasets:
+            assert seen.present[kind, dataset.name] == {True, False}, (kind, dataset.name)
+    for attribute in REQUANTIZE.attributes[1:]:
+        assert len(seen.values["add", attribute.name]) > 3, attribute.name
+
+
+def test_every_width_and_sign_is_drawn(seen: Seen) -> None:
+    owners = {owner for owner, name in seen.values if name == "bits"}
+    assert len(owners) == 1 + len(LAYER_KINDS) + len(WEIGHTED)
+    for owner in owners:
+        for attribute in QUANTIZATION.attributes:
+            got = seen.values[owner, attribute.name]
+            n = {"bits": 4, "signed": 2, "axis": 2 if owner.endswith("weight_quantization") else 1}
+            assert len(got) == n[attribute.name], (owner, attribute.name, got)
+
+
+@pytest.mark.parametrize("dataset", SAMPLES.datasets, ids=lambda d: d.name)
+def test_every_tensor_of_the_samples_is_there_and_absent(seen: Seen, dataset: Dataset) -> None:
+    wanted = {True} if dataset.required else {True, False}
+    assert seen.present["samples", dataset.name] == wanted
+    for attribute in SAMPLES.attributes:
+        assert len(seen.values["samples", attribute.name]) > 1, attribute.name
+
+
+def test_clamps_are_narrow_where_they_may_be(seen: Seen) -> None:
+    for kind, allowed in ALLOWED_ACTIVATIONS.items():
+        assert set(FUSED) - {"none"} <= set(allowed)
+        assert len(seen.values[kind, "clamp"]) > 20, kind
