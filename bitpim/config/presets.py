@@ -1,7 +1,6 @@
 """Presets: TOML read into settings, settings written as TOML, text and JSON schema."""
 
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -12,6 +11,8 @@ from bitpim.config.entry import MachineEntry, parts_of
 from bitpim.config.models import CONFIDENCES, Origin, Settings, did_you_mean
 from bitpim.config.packaged import toml_files
 from bitpim.errors import ConfigError
+from bitpim_traces.faults import shown
+from bitpim_traces.strict_text import read_toml_text, strict_toml
 
 __all__ = [
     "SettingRow",
@@ -82,8 +83,8 @@ def load_preset(entry: MachineEntry, name_or_path: str | Path | None = None) -> 
     if not (name.endswith(".toml") or "/" in name or "\\" in name):
         return parse_preset(_packaged_text(name, entry), entry, where=_place(name, entry))
     try:
-        text = Path(name).read_text("utf-8")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+        text = read_toml_text(name)
+    except (OSError, ValueError) as error:
         raise ConfigError(f"preset file {name}: cannot be read ({error})") from error
     return parse_preset(text, entry, where=name)
 
@@ -123,7 +124,7 @@ def parse_preset(text: str, entry: MachineEntry, *, where: str = "preset") -> Se
     machine = machine_of(text, where=where)
     if machine != entry.name:
         raise ConfigError(
-            f"{where}: is for machine {machine!r}, need one for {entry.name!r}; "
+            f"{where}: is for machine {shown(machine)}, need one for {entry.name!r}; "
             f"known: {', '.join(list_presets(entry))}"
         )
     head, values, origins = _read_layers(text, entry, where, _DEPTH_LIMIT)
@@ -132,8 +133,8 @@ def parse_preset(text: str, entry: MachineEntry, *, where: str = "preset") -> Se
 
 def _tables_of(text: str, where: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        return strict_toml(text)
+    except ValueError as error:
         raise ConfigError(f"{where}: not TOML ({error})") from error
 
 
@@ -159,12 +160,12 @@ def _read_layers(
     origins: Origins = {}
     if base is not None:
         if depth == 0 or not isinstance(base, str):
-            raise ConfigError(f"{where}: extends must name a packaged preset, got {base!r}")
+            raise ConfigError(f"{where}: extends must name a packaged preset, got {shown(base)}")
         below = _packaged_text(base, entry)
         _, values, origins = _read_layers(below, entry, _place(base, entry), depth - 1)
     for part, table in tables.items():
         if not isinstance(table, dict):
-            raise ConfigError(f"{where}: {part} must be a table of values, got {table!r}")
+            raise ConfigError(f"{where}: {part} must be a table of values, got {shown(table)}")
         for key, setting in table.items():
             values.setdefault(part, {})[key], origins[f"{part}.{key}"] = _split(
                 setting, f"{where}: {part}.{key}"
@@ -177,7 +178,7 @@ def _split(setting: Any, where: str) -> tuple[Any, tuple[Any, Any]]:
     if not isinstance(setting, dict) or set(setting) != {"value", "source", "confidence"}:
         raise ConfigError(
             f'{where}: need {{ value = ..., source = "...", confidence = '
-            f'"{"|".join(CONFIDENCES)}" }}, got {setting!r}'
+            f'"{"|".join(CONFIDENCES)}" }}, got {shown(setting)}'
         )
     return setting["value"], (setting["source"], setting["confidence"])
 
@@ -218,7 +219,7 @@ def _refuse_unknown(model: type[BaseModel], fields: Mapping[str, Any], where: st
 def _first_fault(error: ValidationError) -> str:
     fault = error.errors()[0]
     key = "".join(f"{step}." for step in fault["loc"])[:-1]
-    got = "" if fault["type"] in ("missing", "value_error") else f", got {fault['input']!r}"
+    got = "" if fault["type"] in ("missing", "value_error") else f", got {shown(fault['input'])}"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return f"{key}{': ' if key else ''}{fault['msg'].removeprefix('Value error, ')}{got}{more}"
 
@@ -249,8 +250,8 @@ def override(settings: S, assignments: Sequence[str]) -> S:
 
 def _toml_value(text: str) -> Any:
     try:
-        tables = tomllib.loads(f"value = {text}")
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError):
+        tables = strict_toml(f"value = {text}")
+    except ValueError:
         return text
     return tables["value"] if set(tables) == {"value"} else text
 

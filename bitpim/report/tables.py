@@ -2,7 +2,6 @@
 
 import csv
 import io
-import tomllib
 from dataclasses import asdict
 from typing import Any
 
@@ -11,6 +10,7 @@ from rich.table import Table
 
 from bitpim.report.result_records import Result
 from bitpim.units import cycles_to_s, pj_to_j, with_prefix
+from bitpim_traces.strict_text import strict_toml
 
 __all__ = ["as_csv", "as_dict", "as_text", "layer_rows", "phase_rows", "preset_name"]
 
@@ -22,8 +22,8 @@ Row = dict[str, Any]
 def preset_name(result: Result) -> str:
     """Return the name of the preset a run used, or "unknown" where its text states none."""
     try:
-        head = tomllib.loads(result.header.preset).get("preset")
-    except (tomllib.TOMLDecodeError, RecursionError):
+        head = strict_toml(result.header.preset).get("preset")
+    except ValueError:
         head = None
     name = head.get("name") if isinstance(head, dict) else None
     return name if isinstance(name, str) else "unknown"

@@ -18,9 +18,9 @@ import h5py
 import numpy as np
 
 from bitpim_traces.footer import FOOTER_BYTES, seal
-from bitpim_traces.metadata_sizes import lookup3
 from bitpim_traces.schema import FOOTER_MAGIC
 from tests.traces.edits import redo_digests, set_text
+from tests.traces.lookup3 import lookup3
 
 __all__ = ["OBJECT_MUTATIONS", "checksummed_blocks", "make_mutant"]
 

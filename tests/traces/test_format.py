@@ -226,7 +226,7 @@ def test_a_newer_minor_is_read_and_unknown_names_are_ignored(
     example: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected = open_trace(example)
-    with h5py.File(example, "r+") as file:
+    with h5py.File(example, "r+", libver=("v110", "v110")) as file:
         file["layers/0000"].attrs["sparsity"] = 3
         file["layers/0000/weight"].attrs["origin"] = 3
         file["layers"].create_group("schedule")

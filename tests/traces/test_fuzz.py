@@ -7,17 +7,14 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 
-from bitpim_traces import open_trace, write_trace
-from bitpim_traces.chunks import OpenFile
-from bitpim_traces.errors import TraceFormatError
+from bitpim_traces import write_trace
 from bitpim_traces.footer import FOOTER_BYTES
-from bitpim_traces.metadata_sizes import lookup3, oversized
 from bitpim_traces.records import TensorRecord
 from tests.strategies import small_trace
+from tests.traces.lookup3 import lookup3
 from tests.traces.mutants import OBJECT_MUTATIONS, checksummed_blocks, make_mutant
 
 ROOT = Path(__file__).parents[2]
@@ -100,38 +97,3 @@ def test_metadata_blocks_are_found(original: Path) -> None:
 )
 def test_lookup3_is_the_published_one(key: bytes, expected: int) -> None:
     assert lookup3(key) == expected
-
-
-FORGED = [
-    (b"BTHD", 6, b"\x00\xff\xff\xff"),  # node size: made libhdf5 2.0 touch 4 GiB
-    (b"BTHD", 26, b"\xff" * 8),  # records in all
-    (b"FRHP", 112, b"\xff" * 8),  # starting block size
-    (b"FAHD", 8, b"\xff" * 7 + b"\x7f"),  # entries
-]
-
-
-@pytest.mark.parametrize(("signature", "offset", "patch"), FORGED)
-def test_forged_sizes_are_refused_before_hdf5_allocates(
-    original: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    signature: bytes,
-    offset: int,
-    patch: bytes,
-) -> None:
-    body = bytearray(original.read_bytes()[:-FOOTER_BYTES])
-    start, stop = next(
-        block for block in checksummed_blocks(bytes(body)) if body[block[0] :].startswith(signature)
-    )
-    body[start + offset : start + offset + len(patch)] = patch
-    body[stop - 4 : stop] = lookup3(bytes(body[start : stop - 4])).to_bytes(4, "little")
-    (tmp_path / "forged.h5").write_bytes(body)
-    monkeypatch.setattr(h5py, "File", None)
-    with pytest.raises(TraceFormatError, match=f"need HDF5 metadata .* got {signature.decode()}"):
-        open_trace(tmp_path / "forged.h5")
-
-
-def test_sound_files_are_not_oversized(original: Path, tmp_path: Path) -> None:
-    assert oversized(OpenFile(str(original))) == ""
-    write_trace(small_trace(5, n_layers=40), tmp_path / "deep.h5")
-    assert oversized(OpenFile(str(tmp_path / "deep.h5"))) == ""
