@@ -86,6 +86,8 @@ def _check_counts(index: int, by_phase: Any) -> None:
     _need(isinstance(by_phase, dict), where, "events by phase", by_phase)
     for phase, events in by_phase.items():
         _need(isinstance(events, dict), f"{where}, phase {phase!r}", "counts by event", events)
+        for word in (phase, *events):
+            _need(word.isprintable() and word, where, "names that can be printed", word)
         for event, n in events.items():
             good = _is_count(n) and n < _COUNT_LIMIT
             _need(good, f"{where}, event {event!r}", "a count of 0 to 2^63 - 1", n)

@@ -16,9 +16,9 @@ from bitpim_traces.errors import TraceError, TraceFormatError, TraceTooNew, Trac
 from bitpim_traces.records import REQUANTIZE_MODES, TensorRecord
 from bitpim_traces.schema import DATASET_ATTRIBUTES, FORMAT_VERSION, GROUPS, Group
 from bitpim_traces.upgrade import STEPS
+from tests.mutants.fingerprint import fingerprint
 from tests.traces.edits import redo_digests, set_text
 from tests.traces.format_text import example_trace, listing, table_of
-from tests.traces.fuzz_worker import fingerprint
 
 FORMAT = (Path(__file__).parents[2] / "traces" / "FORMAT.md").read_text()
 SAMPLES = sorted((Path(__file__).parents[2] / "traces" / "samples").glob("v*/*.h5"))
