@@ -275,3 +275,59 @@ def test_negative_counts_are_refused(path: Path, whole: bytes) -> None:
 
         with pytest.raises(ResultError, match="at least 0"):
             opened(path, whole, change)
+
+
+ABSURD: list[tuple[str, Any, str]] = [
+    ("layers/0000/energy_pj", np.nan, "finite numbers from 0"),
+    ("layers/0000/energy_pj", np.inf, "finite numbers from 0"),
+    ("layers/0000/energy_pj", -1.0, "finite numbers from 0"),
+    ("layers/0000/energy_pj", 1e300, "finite numbers from 0"),
+    ("layers/0000/error_rows", np.nan, "finite numbers from 0"),
+    ("layers/0000/error_rows", -1.0, "finite numbers from 0"),
+    ("outputs/predictions", 0, "the largest code"),
+    ("layers/0001@index", 0, "indices that ascend"),
+    ("layers/0002@index", 1, "indices that ascend"),
+    ("layers/0002@index", 10_000, "indices that ascend"),
+    ("layers/0002@name", "pool", "different names"),
+    ("layers/0002@plan", '{"arrays": "many"}', "not an integer"),
+    ("layers/0002@plan", '{"arrays": -1}', "below 0"),
+    ("layers/0002@plan", '{"utilization": 1e999}', "finite"),
+    ("layers/0002@plan", '{"a": [1]}', "not a scalar"),
+    ("layers@phases", np.array(["load", "", "x"], h5py.string_dtype()), "different words"),
+    ("/@samples", np.array([2, 2**40]), "0 <= start < stop"),
+    ("/@provenance", "[" * 500 + "]" * 500, "at most 32 deep"),
+    ("/@options", '{"a": "\\ud800"}', "surrogate"),
+    ("prices@name", "another", "the table's name"),
+    ("prices@table", "[table]", "a price table"),
+    (
+        "figures@figures",
+        '{"layers": [], "n_compared": 8, "top1_agreement": 1, "n_labelled": 0, "accuracy": null}',
+        "shares from 0 to 1",
+    ),
+]
+
+
+@pytest.mark.parametrize(("place", "value", "said"), ABSURD)
+def test_absurd_values_are_refused(
+    path: Path, whole: bytes, place: str, value: Any, said: str
+) -> None:
+    name, _, attribute = place.partition("@")
+
+    def change(file: h5py.File) -> None:
+        if attribute:
+            file[name].attrs[attribute] = value
+        else:
+            file[name][...] = value
+
+    with pytest.raises(ResultError, match=said) as error:
+        opened(path, whole, change)
+    assert "\n" not in str(error.value)
+
+
+def test_a_result_without_layers_is_refused(path: Path, whole: bytes) -> None:
+    def change(file: h5py.File) -> None:
+        for name in list(file["layers"]):
+            del file["layers"][name]
+
+    with pytest.raises(ResultError, match="need 1 to 10000 layers, got 0"):
+        opened(path, whole, change)
