@@ -181,6 +181,18 @@ def test_an_archive_takes_no_more_memory_than_it_stores(tmp_path: Path) -> None:
     assert peak < 2**22
 
 
+def test_members_that_share_bytes_are_refused(tmp_path: Path) -> None:
+    """A directory that states more stored bytes than the archive has."""
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w") as made:
+        for name in ("images.npy", "labels.npy"):
+            made.writestr(name, bytes(600))
+        for member in made.filelist:
+            member.compress_size = 900
+    with pytest.raises(TraceDataError, match="members that share bytes"):
+        read_archive(str(path))
+
+
 def test_mutants_of_masks(tmp_path: Path) -> None:
     """Masks and patterns of any type, shape and value: refused, or what was given."""
     trace = small_trace(1, n_samples=1, kinds=["conv2d", "add"])

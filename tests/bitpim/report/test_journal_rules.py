@@ -13,7 +13,8 @@ from bitpim.report.journal import Journal, pack_record, unpack_record
 from bitpim.report.result_file import ResultWriter
 from tests.bitpim.report.small_run import CUTS, HEADER, add_missing, run
 
-Fields, Arrays = dict[str, Any], dict[str, Any]
+Fields = dict[str, Any]
+Arrays = dict[str, Any]
 Change = Callable[[Fields, Arrays], Any]
 
 
