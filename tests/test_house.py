@@ -234,6 +234,10 @@ def test_every_error_is_a_bitpim_error_with_a_fitting_builtin_and_a_text() -> No
             assert builtin is not Exception, f"{error} inherits no fitting builtin"
 
 
+# Becomes a fault of the file before it leaves the file floor.
+INNER_ERRORS = {"Refused"}
+
+
 def test_every_error_defined_is_in_the_one_place() -> None:
     known = importlib.import_module("bitpim.errors").__all__
     faults = [
@@ -244,6 +248,7 @@ def test_every_error_defined_is_in_the_one_place() -> None:
         and any(ast.unparse(base).endswith(("Error", "Exception")) for base in node.bases)
         and not node.name.startswith("_")
         and node.name not in known
+        and node.name not in INNER_ERRORS
     ]
     report(faults)
 

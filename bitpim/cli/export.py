@@ -215,24 +215,14 @@ def _exporter() -> Any:
 
 def _loaded(path: Path) -> tuple[Any, Any]:
     """Read inputs and, where there are any, labels."""
-    import numpy as np
-
     from bitpim.errors import TraceDataError
+    from bitpim_traces.array_files import open_array, read_archive
 
-    if not path.is_file():
+    if not path.exists():
         raise TraceDataError(f"{path}: need a file of samples, got none; check the path")
-    try:
-        found = np.load(path, allow_pickle=False, mmap_mode="r" if path.suffix == ".npy" else None)
-        if isinstance(found, np.ndarray):
-            return found, None
-        with found:
-            arrays = {key: found[key] for key in found.files if key in ("images", "labels")}
-    except (ValueError, OSError, EOFError, KeyError) as error:
-        raise TraceDataError(f"{path}: need .npz or .npy of plain arrays, got {error}") from error
-    if "images" not in arrays:
-        raise TraceDataError(
-            f"{path}: need an array `images`, got {', '.join(found.files)}; rename it"
-        )
+    if path.suffix == ".npy":
+        return open_array(str(path)), None
+    arrays = read_archive(str(path), "images", ("labels",))
     return arrays["images"], arrays.get("labels")
 
 

@@ -1,13 +1,13 @@
 """What settings are called: the preset's name, and what was changed by hand beside it."""
 
 import hashlib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from bitpim.config.models import SET_BY_HAND, Settings
 from bitpim.config.presets import to_toml, toml_text
+from bitpim_traces.strict_text import strict_toml
 
 __all__ = ["PresetLabel"]
 
@@ -35,8 +35,8 @@ class PresetLabel:
     def of_text(cls, text: str) -> "PresetLabel":
         """Return the label of a whole preset as TOML, such as a result keeps; of any machine."""
         try:
-            tables = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, RecursionError, ValueError):
+            tables = strict_toml(text)
+        except ValueError:
             return cls("unknown")
         head = tables.pop("preset", None)
         name = head.get("name") if isinstance(head, dict) else None

@@ -2,7 +2,6 @@
 
 import difflib
 import json
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -13,6 +12,8 @@ from bitpim.config.entry import MachineEntry, parts_of
 from bitpim.config.models import CONFIDENCES, SET_BY_HAND, Origin, Settings, did_you_mean
 from bitpim.config.packaged import toml_files
 from bitpim.errors import ConfigError
+from bitpim_traces.faults import shown
+from bitpim_traces.strict_text import read_toml_text, strict_toml
 
 __all__ = [
     "SettingRow",
@@ -113,8 +114,8 @@ def is_file_name(name: str) -> bool:
 def preset_text(path: Path) -> str:
     """Return the text of a preset file, or raise ConfigError."""
     try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+        return read_toml_text(str(path))
+    except (OSError, ValueError) as error:
         raise ConfigError(f"preset file {path}: cannot be read ({error})") from error
 
 
@@ -158,7 +159,7 @@ def _parsed(text: str, entry: MachineEntry, where: str, files: tuple[Path, ...])
     machine = machine_of(text, where=where)
     if machine != entry.name:
         raise ConfigError(
-            f"{where}: is for machine {machine!r}, need one for {entry.name!r}; "
+            f"{where}: is for machine {shown(machine)}, need one for {entry.name!r}; "
             f"known: {', '.join(list_presets(entry))}"
         )
     head, values, origins = _read_layers(text, entry, where, files)
@@ -167,8 +168,8 @@ def _parsed(text: str, entry: MachineEntry, where: str, files: tuple[Path, ...])
 
 def _tables_of(text: str, where: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        return strict_toml(text)
+    except ValueError as error:
         raise ConfigError(f"{where}: not TOML ({error})") from error
 
 
@@ -194,16 +195,16 @@ def _read_layers(
     origins: Origins = {}
     if base is not None:
         if not isinstance(base, str):
-            raise ConfigError(f"{where}: extends must name a preset, got {base!r}")
+            raise ConfigError(f"{where}: extends must name a preset, got {shown(base)}")
         below, place, link = _base_of(base, entry, where, chain)
         if link in chain:
             raise ConfigError(
-                f"{where}: extends {base!r}, which extends it; a preset needs a first"
+                f"{where}: extends {shown(base)}, which extends it; a preset needs a first"
             )
         _, values, origins = _read_layers(below, entry, place, (*chain, link))
     for part, table in tables.items():
         if not isinstance(table, dict):
-            raise ConfigError(f"{where}: {part} must be a table of values, got {table!r}")
+            raise ConfigError(f"{where}: {part} must be a table of values, got {shown(table)}")
         for key, setting in table.items():
             values.setdefault(part, {})[key], origins[f"{part}.{key}"] = _split(
                 setting, f"{where}: {part}.{key}"
@@ -223,7 +224,7 @@ def _base_of(
         return _packaged_text(base, entry), _place(base, entry), base
     extending = chain[-1] if chain else None
     if not isinstance(extending, Path):
-        raise ConfigError(f"{where}: extends must name a packaged preset, got {base!r}")
+        raise ConfigError(f"{where}: extends must name a packaged preset, got {shown(base)}")
     path = extending.parent / base
     text = preset_text(path)
     machine = machine_of(text, where=str(path))
@@ -239,7 +240,7 @@ def _split(setting: Any, where: str) -> tuple[Any, tuple[Any, Any]]:
     if not isinstance(setting, dict) or set(setting) != {"value", "source", "confidence"}:
         raise ConfigError(
             f'{where}: need {{ value = ..., source = "...", confidence = '
-            f'"{"|".join(CONFIDENCES)}" }}, got {setting!r}'
+            f'"{"|".join(CONFIDENCES)}" }}, got {shown(setting)}'
         )
     return setting["value"], (setting["source"], setting["confidence"])
 
@@ -280,7 +281,7 @@ def _refuse_unknown(model: type[BaseModel], fields: Mapping[str, Any], where: st
 def _first_fault(error: ValidationError) -> str:
     fault = error.errors()[0]
     key = "".join(f"{step}." for step in fault["loc"])[:-1]
-    got = "" if fault["type"] in ("missing", "value_error") else f", got {fault['input']!r}"
+    got = "" if fault["type"] in ("missing", "value_error") else f", got {shown(fault['input'])}"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return f"{key}{': ' if key else ''}{fault['msg'].removeprefix('Value error, ')}{got}{more}"
 
@@ -338,8 +339,8 @@ def _changes(changes: Mapping[str, Any] | Sequence[str]) -> Iterator[tuple[str, 
 
 def _toml_value(text: str) -> Any:
     try:
-        tables = tomllib.loads(f"value = {text}")
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError):
+        tables = strict_toml(f"value = {text}")
+    except ValueError:
         return text
     return tables["value"] if set(tables) == {"value"} else text
 

@@ -4,7 +4,6 @@ A file has a `[table]` head (name, title, technology) and one `[prices.EVENT]` t
 of the machine, with the energy of one event, what one event is, and where the number comes from.
 """
 
-import tomllib
 from collections.abc import Iterable
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -16,9 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bitpim.config import Confidence, did_you_mean, toml_files, toml_text
 from bitpim.counts import EVENTS
 from bitpim.errors import ConfigError
+from bitpim_traces.faults import shown
+from bitpim_traces.strict_text import read_toml_text, strict_toml
 
 __all__ = ["Price", "PriceTable", "list_price_tables", "load_prices", "parse_prices"]
 
+MOST_PJ = 1e30
+"""Of one event; so no sum over counts of 64 bits ever leaves the floats."""
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
 Word = Annotated[str, Field(min_length=1)]
 
@@ -29,7 +32,7 @@ class Price(BaseModel):
     model_config = _STRICT
 
     event: Word
-    energy_pj: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    energy_pj: Annotated[float, Field(ge=0, le=MOST_PJ, allow_inf_nan=False)]
     per: Word  # what one event is, in words
     technology: Word
     source: Word
@@ -123,8 +126,8 @@ def load_prices(name_or_path: str | Path, *folders: Traversable) -> PriceTable:
     name = str(name_or_path)
     if name.endswith(".toml") or "/" in name or "\\" in name:
         try:
-            text = Path(name).read_text("utf-8")
-        except (OSError, UnicodeDecodeError, ValueError) as error:
+            text = read_toml_text(name)
+        except (OSError, ValueError) as error:
             raise ConfigError(f"price file {name}: cannot be read ({error})") from error
         return parse_prices(text, where=f"price file {name}")
     known = _packaged(folders)
@@ -138,8 +141,8 @@ def load_prices(name_or_path: str | Path, *folders: Traversable) -> PriceTable:
 def parse_prices(text: str, *, where: str = "price table") -> PriceTable:
     """Return the price table that a TOML text states; `where` names it in errors."""
     try:
-        tables: dict[str, Any] = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        tables: dict[str, Any] = strict_toml(text)
+    except ValueError as error:
         raise ConfigError(f"{where}: not TOML ({error})") from error
     unknown = sorted(set(tables) - {"table", "prices"})
     if unknown:
@@ -158,7 +161,7 @@ def parse_prices(text: str, *, where: str = "price table") -> PriceTable:
 
 def _price(event: str, entry: object, where: str) -> Price:
     if not isinstance(entry, dict):
-        raise ConfigError(f"{where}: prices.{event}: need a table, got {entry!r}")
+        raise ConfigError(f"{where}: prices.{event}: need a table, got {shown(entry)}")
     try:
         return Price(**{**entry, "event": event})
     except (ValidationError, TypeError) as error:
@@ -169,5 +172,5 @@ def _price(event: str, entry: object, where: str) -> Price:
 def _first_fault(error: ValidationError) -> str:
     fault = error.errors()[0]
     key = ".".join(str(step) for step in fault["loc"])
-    got = "" if fault["type"] == "missing" else f", got {fault['input']!r}"
+    got = "" if fault["type"] == "missing" else f", got {shown(fault['input'])}"
     return f"{key}: {fault['msg']}{got}"

@@ -7,7 +7,9 @@ lost power supply left at the end is dropped, and everything before it is kept.
 
 import contextlib
 import json
+import math
 import os
+import stat
 import struct
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
@@ -20,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.errors import ResultError
+from bitpim_traces.strict_text import strict_json
 
 try:
     import fcntl
@@ -31,6 +34,7 @@ __all__ = ["MAGIC", "Journal", "pack_record", "unpack_record"]
 MAGIC = b"bitpim.journal 1\n"
 _TAG = b"BPJR"
 _HEAD = struct.Struct("<4sQ16s")
+_MOST_AXES = 8
 _DTYPES = ("|i1", "|u1", "<i2", "<u2", "<i4", "<i8", "<f8")
 Array = npt.NDArray[Any]
 
@@ -48,16 +52,41 @@ def pack_record(fields: Mapping[str, Any], arrays: Mapping[str, Array] | None = 
 
 
 def unpack_record(payload: bytes) -> tuple[dict[str, Any], dict[str, Array]]:
-    """Return the fields and arrays of a payload that `pack_record` made."""
-    (size,) = struct.unpack_from("<I", payload)
-    content = json.loads(payload[4 : 4 + size])
+    """Return the fields and arrays of a payload that `pack_record` made.
+
+    Raises
+    ------
+    ValueError
+        It made none like this one.
+    """
+    size = int.from_bytes(payload[:4], "little")
+    content = strict_json(payload[4 : 4 + size].decode("ascii"))
+    fields, shapes = _taken(content, "fields", "arrays")
     arrays, offset = {}, 4 + size
-    for name, (code, shape) in content["arrays"].items():
-        dtype = np.dtype(code)
-        count = int(np.prod(shape, dtype=np.int64))
-        arrays[name] = np.frombuffer(payload, dtype, count, offset).reshape(shape)
-        offset += count * dtype.itemsize
-    return content["fields"], arrays
+    for name, stated in shapes.items():
+        if not isinstance(stated, list) or len(stated) != 2 or stated[0] not in _DTYPES:
+            raise ValueError(f"need a dtype and a shape, got {stated!r}")
+        dtype, shape = np.dtype(stated[0]), stated[1]
+        if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
+            raise ValueError(f"need a shape, got {shape!r}")
+        n_bytes = math.prod(shape) * dtype.itemsize
+        if n_bytes > len(payload) - offset or len(shape) > _MOST_AXES:
+            raise ValueError(f"need {n_bytes} bytes, got {len(payload) - offset}")
+        part = payload[offset : offset + n_bytes]
+        arrays[name] = np.frombuffer(part, dtype).reshape(shape)
+        offset += n_bytes
+    if offset != len(payload):
+        raise ValueError(f"need {offset} bytes, got {len(payload)}")
+    return fields, arrays
+
+
+def _taken(content: Any, *names: str) -> list[dict[str, Any]]:
+    if not isinstance(content, dict) or content.keys() != set(names):
+        raise ValueError(f"need an object of {', '.join(names)}")
+    parts = [content[name] for name in names]
+    if not all(isinstance(part, dict) for part in parts):
+        raise ValueError(f"need objects as {', '.join(names)}")
+    return parts
 
 
 def _head(payload: bytes) -> bytes:
@@ -77,11 +106,16 @@ class Journal:
     def __init__(self, path: Path, *, resume: bool) -> None:
         self.path = path
         self._offsets: list[int] = []
+        # Neither through a symbolic link, nor waiting for the other end of a pipe.
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+        flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         try:
-            self._file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+            self._file = FileIO(os.open(path, flags | getattr(os, "O_BINARY", 0), 0o666), "r+b")
         except OSError as error:
             raise ResultError(f"{path}: cannot be written ({error.strerror or error})") from error
         try:
+            if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
+                raise ResultError(f"{path}: is a pipe or a device, need a file to write to")
             self._lock()
             self._start(resume)
         except BaseException:

@@ -110,11 +110,21 @@ class _Image:
                 digests.setdefault(index, []).append(arrays[f"digests {index}"])
                 errors.setdefault(index, []).append(arrays[f"errors {index}"])
                 _add_counts(counts.setdefault(index, {}), phases)
+        if not expected:
+            raise ResultError("a run that keeps no layer has no result; keep one")
+        self._need_layers(expected)
         return (
             {index: np.concatenate(parts) for index, parts in digests.items()},
             {index: np.concatenate(parts) for index, parts in errors.items()},
             counts,
         )
+
+    def _need_layers(self, indices: list[int]) -> None:
+        """See that the batches hold the layers that the run's options name."""
+        named = self.header.options.get("layers")
+        held = "all" if indices == sorted(self.rows) else ",".join(map(str, indices))
+        if named is not None and named != held:
+            raise ResultError(f"need batches of layers {named}, got {held}; start the run anew")
 
     def _write_root(self, file: Any) -> None:
         header = self.header

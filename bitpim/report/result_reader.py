@@ -1,17 +1,18 @@
-"""Reads a result file into records; every fault of a file is a ResultError that names the place."""
+"""Reads a result file into records: seal, scan, schema, rules, as traces are read.
 
-import json
+Every fault of a file is a ResultError of one line that names the place.
+"""
+
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
 from bitpim.errors import ResultError
 from bitpim.legend import Legend
-from bitpim.report.figures import ERROR_COLUMNS, ErrorFigures, LayerFigures
+from bitpim.report.figures import ErrorFigures, top1
 from bitpim.report.result_records import (
     DIGEST_BYTES,
     FORMAT_NAME,
@@ -20,14 +21,44 @@ from bitpim.report.result_records import (
     Result,
     RunHeader,
 )
+from bitpim.report.result_rules import (
+    check_figures,
+    check_layers,
+    check_legend,
+    check_prices,
+    check_values,
+    figures_of,
+    plan_of,
+    provenance_of,
+    texts_of,
+)
+from bitpim.report.result_schema import (
+    DATASET_ATTRIBUTES,
+    FIGURES,
+    LAYER,
+    LAYERS,
+    OUTPUTS,
+    PRICES,
+    root_of,
+)
 from bitpim.report.result_version_1_0 import legend_of_preset
-from bitpim.report.seal import check_seal
+from bitpim.report.seal import SEAL_BYTES, check_seal
+from bitpim_traces.faults import Fault, shown
+from bitpim_traces.scan import Kind, scan
+from bitpim_traces.schema import MAX_LAYERS
+from bitpim_traces.schema_reader import SchemaReader
+from bitpim_traces.strict_text import strict_json
+from bitpim_traces.tree import DatasetEntry, Tree, child
 
 __all__ = ["open_result"]
 
 Array = npt.NDArray[Any]
 V = TypeVar("V")
-_LIMIT_BYTES = 2 << 30  # of one dataset, when unpacked
+
+_MULTIPLE, _FLOOR_BYTES = 256, 2**26
+"""All values of a file, unpacked: at most this multiple of its size and these bytes."""
+_COUNT_BYTES = 128  # of a count as one of Python's numbers in a dict
+_MAX_TEXT_BYTES = 2**24
 _NAMES = ("trace_name", "trace_digest", "machine", "preset", "fidelity", "software")
 
 
@@ -39,229 +70,174 @@ def open_result(path: str | Path) -> Result:
     ResultError
         No such file, not a result, damaged, of a later major version, or against RESULT.md.
     """
-    place = Path(path)
-    check_seal(place)
-    try:
-        with h5py.File(place, "r") as file:
-            return _Reader(place, file).read()
-    except ResultError:
-        raise
-    except Exception as error:  # whatever h5py raises for a file that is not as it should be
-        reason = " ".join(str(error).split())
-        raise ResultError(f"{place}: is not a readable result ({reason})") from error
+    file = check_seal(Path(path))
+
+    def report(fault: Fault) -> None:
+        raise _error(fault, file.path)
+
+    kind = Kind(_error, False, SEAL_BYTES, free_texts=True, max_text_bytes=_MAX_TEXT_BYTES)
+    tree = scan(file, report, kind, sealed=True)
+    version = _version(tree, report)
+    return _Reader(tree, report, version, _MULTIPLE * file.size() + _FLOOR_BYTES).read()
 
 
-class _Reader:
-    def __init__(self, path: Path, file: Any) -> None:
-        self.path, self.file = path, file
+def _error(fault: Fault, file: str) -> ResultError:
+    return ResultError(f"{file}: {fault}; replay it again")
 
-    def fault(self, where: str, need: str, got: object) -> ResultError:
-        text = " ".join(repr(got).split())
-        shown = text if len(text) <= 80 else text[:77] + "..."
-        return ResultError(f"{self.path}: {where}: need {need}, got {shown}")
+
+def _version(tree: Tree, report: Callable[[Fault], None]) -> tuple[int, int]:
+    attributes = tree["/"].attributes
+    name, version = attributes.get("format_name"), attributes.get("format_version")
+    numbers: Any = version
+    if name != FORMAT_NAME:
+        report(Fault("/@format_name", repr(FORMAT_NAME), shown(name)))
+    good = isinstance(version, tuple) and len(version) == 2 and isinstance(version[0], int)
+    if not good or numbers[0] != FORMAT_VERSION[0] or numbers[1] < 0:
+        need = f"{FORMAT_VERSION[0]}.x (another bitpim wrote it)"
+        report(Fault("/@format_version", need, shown(version)))
+    return numbers[0], numbers[1]
+
+
+class _Reader(SchemaReader):
+    """Makes records of the tree; its reports never return."""
+
+    def __init__(
+        self,
+        tree: Tree,
+        report: Callable[[Fault], None],
+        version: tuple[int, int],
+        eager_bytes: int,
+    ) -> None:
+        newer = version > FORMAT_VERSION
+        super().__init__(
+            tree,
+            report,
+            DATASET_ATTRIBUTES,
+            newer=newer,
+            eager_bytes=eager_bytes,
+            tensor_bytes=eager_bytes,
+        )
+        self.version, self.report = version, report
 
     def read(self) -> Result:
-        version = self.check_version()
-        header = self.read_header()
-        layers = self.group("layers")
-        phases = self.words(layers, "phases")
-        events = self.words(layers, "events")
-        records = []
-        for position, name in enumerate(sorted(layers)):
-            if name != f"{position:04d}":
-                raise self.fault("/layers", f"a group {position:04d}", name)
-            group = self.group(f"layers/{name}")
-            records.append(self.read_layer(group, header.n_samples, phases, events))
-        final, predictions = self.read_outputs(header.n_samples)
+        root = self.found(root_of(self.version), "/")
+        header = self.header(root)
+        names = self.found(LAYERS, "/layers")
+        layers = self.layers(names["phases"], names["events"], header.n_samples)
+        check_layers(layers, self.report)
+        final, predictions = self.outputs(header.n_samples)
         prices = ("", "")
-        if "prices" in self.file:
-            group = self.group("prices")
-            prices = self.text(group, "name"), self.text(group, "table")
-        figures = None
-        if "figures" in self.file:
-            figures = self.json(self.group("figures"), "figures", _figures)
-        if version == (1, 0):
+        if "/prices" in self.tree:
+            group = self.found(PRICES, "/prices")
+            prices = group["name"], group["table"]
+            check_prices(*prices, self.report)
+        figures: ErrorFigures | None = None
+        if "/figures" in self.tree:
+            text = self.found(FIGURES, "/figures")["figures"]
+            figures = self.json("/figures@figures", text, figures_of, are_finite=False)
+            check_figures(figures, layers, header.n_samples, self.report)
+        if self.version == (1, 0):
             legend = legend_of_preset(header.preset)
         else:
-            legend = self.json(self.file, "legend", Legend.from_dict)
-        return Result(header, phases, tuple(records), final, predictions, figures, *prices, legend)
+            legend = self.json("/@legend", root["legend"], Legend.from_dict)
+        check_legend(legend, self.report)
+        phases = names["phases"]
+        return Result(header, phases, tuple(layers), final, predictions, figures, *prices, legend)
 
-    def check_version(self) -> tuple[int, ...]:
-        name = self.file.attrs.get("format_name")
-        if name != FORMAT_NAME:
-            raise self.fault("/ format_name", repr(FORMAT_NAME), name)
-        version = self.integers(self.file, "format_version", 2)
-        if version[0] != FORMAT_VERSION[0]:
-            raise self.fault(
-                "/ format_version", f"{FORMAT_VERSION[0]}.x (another bitpim wrote it)", version
-            )
-        return version
+    def found(self, spec: Any, path: str) -> dict[str, Any]:
+        group = self.group(spec, path)
+        assert group is not None, "a fault is raised"
+        return group
 
-    def read_header(self) -> RunHeader:
-        start, stop = self.integers(self.file, "samples", 2)
-        if not 0 <= start < stop:
-            raise self.fault("/ samples", "0 <= start < stop", (start, stop))
-        names = {name: self.text(self.file, name) for name in _NAMES}
+    def header(self, root: Mapping[str, Any]) -> RunHeader:
+        start, stop = root["samples"]
+        if not 0 <= start < stop < 2**31:
+            self.fault("/@samples", "0 <= start < stop < 2^31", f"{start}, {stop}")
         return RunHeader(
-            **names,
+            **{name: root[name] for name in _NAMES},
             start=start,
             stop=stop,
-            options=self.json(self.file, "options", _text_by_text),
-            provenance=self.json(self.file, "provenance", _by_text),
+            options=self.json("/@options", root["options"], texts_of),
+            provenance=self.json("/@provenance", root["provenance"], provenance_of),
         )
 
-    def read_layer(
-        self, group: Any, n_samples: int, phases: tuple[str, ...], events: tuple[str, ...]
-    ) -> LayerResult:
-        counts = self.dataset(group, "counts", "int64", (len(phases), len(events)))
-        cycles = self.dataset(group, "cycles", "int64", (len(phases),))
-        if counts.min(initial=0) < 0 or cycles.min(initial=0) < 0:
-            raise self.fault(group.name, "counts of at least 0", "a negative one")
-        energy: Mapping[str, float] = {}
-        by_phase = [{e: int(n) for e, n in zip(events, row, strict=True) if n} for row in counts]
-        happened = [bool(row) or bool(n) for row, n in zip(by_phase, cycles, strict=True)]
-        if "energy_pj" in group:
-            energies = self.dataset(group, "energy_pj", "float64", (len(phases),))
-            energy = _kept(phases, [float(e) for e in energies], happened)
-        return LayerResult(
-            index=self.integers(group, "index", 1)[0],
-            name=self.text(group, "name"),
-            kind=self.text(group, "kind"),
-            digests=self.dataset(group, "digests", "uint8", (n_samples, DIGEST_BYTES)),
-            counts=_kept(phases, by_phase, happened),
-            cycles=_kept(phases, [int(n) for n in cycles], happened),
-            energy_pj=energy,
-            plan=self.json(group, "plan", _scalar_by_text),
-            error_rows=self.dataset(group, "error_rows", "float64", (None, len(ERROR_COLUMNS))),
-        )
-
-    def read_outputs(self, n_samples: int) -> tuple[Array | None, Array | None]:
-        group = self.group("outputs")
-        if "final" not in group:
-            return None, None
-        final = self.dataset(group, "final", None, (n_samples,))
-        if final.dtype.kind not in "iu":
-            raise self.fault("/outputs/final", "integers", final.dtype)
-        if "predictions" not in group:
-            return final, None
-        return final, self.dataset(group, "predictions", "int64", (n_samples,))
-
-    def group(self, name: str) -> Any:
-        found = self.file.get(name)
-        if not isinstance(found, h5py.Group):
-            raise self.fault(f"/{name}", "a group", found)
+    def layers(
+        self, phases: tuple[str, ...], events: tuple[str, ...], n_samples: int
+    ) -> list[LayerResult]:
+        for name, words in (("phases", phases), ("events", events)):
+            if len(set(words)) != len(words) or not all(words):
+                self.fault(f"/layers@{name}", "different words", shown(words))
+        names = [n for n in self.members("/layers") if not self.newer or n[:1] in "0123456789"]
+        if not 1 <= len(names) <= MAX_LAYERS:
+            self.fault("/layers", f"1 to {MAX_LAYERS} layers", str(len(names)))
+        found = []
+        for position, name in enumerate(names):
+            path = child("/layers", name)
+            if name != f"{position:04d}":
+                self.fault(path, f"layer {position:04d} here: no gaps, no other names", name)
+            found.append(self.layer(path, phases, events, n_samples))
         return found
 
-    def dataset(
-        self, group: Any, name: str, dtype: str | None, shape: tuple[int | None, ...]
-    ) -> Array:
-        """Read a dataset; a shape without dtype fixes the first axes only."""
-        where = f"{group.name}/{name}"
-        found = group.get(name)
-        if not isinstance(found, h5py.Dataset):
-            raise self.fault(where, "a dataset", found)
-        if dtype is not None and (found.dtype != dtype or len(found.shape) != len(shape)):
-            raise self.fault(where, f"{dtype} {shape}", f"{found.dtype} {found.shape}")
-        sizes = found.shape[: len(shape)]
-        if len(sizes) < len(shape) or any(
-            need not in (None, got) for need, got in zip(shape, sizes, strict=True)
+    def layer(
+        self, path: str, phases: tuple[str, ...], events: tuple[str, ...], n_samples: int
+    ) -> LayerResult:
+        shapes = {
+            "digests": (n_samples, DIGEST_BYTES),
+            "counts": (len(phases), len(events)),
+            "cycles": (len(phases),),
+            "energy_pj": (len(phases),),
+        }
+        for name, shape in shapes.items():
+            self.need_shape(child(path, name), shape)
+        self.spend(path, len(phases) * len(events) * _COUNT_BYTES)
+        group = self.found(LAYER, path)
+        check_values(path, group, n_samples, self.report)
+        counts, cycles = group["counts"], [int(n) for n in group["cycles"]]
+        by_phase = [{e: int(n) for e, n in zip(events, row, strict=True) if n} for row in counts]
+        happened = [bool(row) or bool(n) for row, n in zip(by_phase, cycles, strict=True)]
+        energy: Mapping[str, float] = {}
+        if "energy_pj" in group:
+            energy = _kept(phases, [float(e) for e in group["energy_pj"]], happened)
+        return LayerResult(
+            index=group["index"],
+            name=group["name"],
+            kind=group["kind"],
+            digests=group["digests"],
+            counts=_kept(phases, by_phase, happened),
+            cycles=_kept(phases, cycles, happened),
+            energy_pj=energy,
+            plan=self.json(f"{path}@plan", group["plan"], plan_of),
+            error_rows=group["error_rows"],
+        )
+
+    def need_shape(self, path: str, shape: tuple[int, ...]) -> None:
+        entry = self.tree.get(path)
+        if isinstance(entry, DatasetEntry) and entry.shape[: len(shape)] != shape:
+            self.fault(path, f"shape {shape}", f"{entry.shape}")
+
+    def outputs(self, n_samples: int) -> tuple[Array | None, Array | None]:
+        for name in ("final", "predictions"):
+            self.need_shape(f"/outputs/{name}", (n_samples,))
+        group = self.found(OUTPUTS, "/outputs")
+        final, predictions = group.get("final"), group.get("predictions")
+        if predictions is not None and (
+            final is None or not final[0].size or not np.array_equal(top1(final), predictions)
         ):
-            raise self.fault(where, f"shape {shape}", found.shape)
-        if found.nbytes > _LIMIT_BYTES:
-            raise self.fault(where, f"at most {_LIMIT_BYTES} bytes", found.nbytes)
-        values: Array = found[()]
-        return values
+            self.fault("/outputs/predictions", "the largest code of each sample", "others")
+        return final, predictions
 
-    def text(self, place: Any, name: str) -> str:
-        found: Any = place.attrs.get(name)
-        if not _is_text(found):
-            raise self.fault(f"{place.name} {name}", "a text in UTF-8", found)
-        return str(found)
-
-    def words(self, place: Any, name: str) -> tuple[str, ...]:
-        found = place.attrs.get(name)
-        if not isinstance(found, np.ndarray) or found.ndim != 1:
-            raise self.fault(f"{place.name} {name}", "a list of words", found)
-        words = tuple(found.tolist())
-        if not all(map(_is_text, words)) or len(set(words)) != len(words):
-            raise self.fault(f"{place.name} {name}", "different words", words)
-        return words
-
-    def integers(self, place: Any, name: str, count: int) -> tuple[int, ...]:
-        found = np.asarray(place.attrs.get(name))
-        if found.dtype.kind not in "iu" or found.size != count:
-            raise self.fault(f"{place.name} {name}", f"{count} integers", found)
-        return tuple(int(n) for n in found.reshape(-1))
-
-    def json(self, place: Any, name: str, check: Callable[[Any], V]) -> V:
-        text = self.text(place, name)
+    def json(
+        self, where: str, text: str, check: Callable[[Any], V], *, are_finite: bool = True
+    ) -> V:
         try:
-            return check(json.loads(text))
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise self.fault(
-                f"{place.name} {name}", f"JSON as in RESULT.md ({error})", text
-            ) from error
-
-
-def _is_text(value: object) -> bool:
-    """Whether a value is a text that can be printed; h5py hands on bytes that are no UTF-8."""
-    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
+            return check(strict_json(text, are_finite=are_finite))
+        except (ValueError, TypeError, KeyError) as error:
+            need = f"JSON as in RESULT.md ({shown(str(error))[1:-1]})"
+            self.fault(where, need, shown(text))
+            raise
 
 
 def _kept(phases: tuple[str, ...], values: Sequence[V], happened: Sequence[bool]) -> dict[str, V]:
     return {
         phase: value for phase, value, here in zip(phases, values, happened, strict=True) if here
     }
-
-
-def _by_text(content: Any) -> dict[str, Any]:
-    if not isinstance(content, dict):
-        raise TypeError("not an object")
-    return content
-
-
-def _text_by_text(content: Any) -> dict[str, str]:
-    if not all(isinstance(value, str) for value in _by_text(content).values()):
-        raise TypeError("a value is not a text")
-    return _by_text(content)
-
-
-def _scalar_by_text(content: Any) -> dict[str, int | float | str | bool]:
-    if not all(isinstance(v, bool | int | float | str) for v in _by_text(content).values()):
-        raise TypeError("a value is not a scalar")
-    return _by_text(content)
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"not a number: {value!r}")
-    return float(value)
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"not an integer: {value!r}")
-    return value
-
-
-def _figures(content: Any) -> ErrorFigures:
-    layers = tuple(
-        LayerFigures(
-            _count(row["index"]),
-            str(row["name"]),
-            _count(row["n_samples"]),
-            *(_number(row[key]) for key in ("max_abs", "relative_l2", "sqnr_db")),
-        )
-        for row in content["layers"]
-    )
-    shares = [None if content[k] is None else _number(content[k]) for k in _SHARES]
-    return ErrorFigures(
-        layers,
-        _count(content["n_compared"]),
-        shares[0],
-        _count(content["n_labelled"]),
-        shares[1],
-    )
-
-
-_SHARES = ("top1_agreement", "accuracy")

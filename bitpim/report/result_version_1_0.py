@@ -5,10 +5,10 @@ phases that stream were known to the reader; of headlines nothing is known. This
 above the machines that names phases, and it does not grow: later results keep their legend.
 """
 
-import tomllib
 from typing import Any
 
 from bitpim.legend import Legend
+from bitpim_traces.strict_text import strict_toml
 
 __all__ = ["legend_of_preset"]
 
@@ -18,8 +18,8 @@ _STREAMING = ("filter_load", "input_stream", "output", "move")
 def legend_of_preset(preset: str) -> Legend:
     """Return the legend of a run by the text of its preset; what that lacks is not known."""
     try:
-        timing = tomllib.loads(preset).get("timing")
-    except (tomllib.TOMLDecodeError, RecursionError):
+        timing = strict_toml(preset).get("timing")
+    except ValueError:
         timing = None
     read_ns, clock = (_number(_value(timing, k)) for k in ("read_cycle_ns", "clock_compute_ghz"))
     if read_ns:

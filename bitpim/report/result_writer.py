@@ -20,6 +20,7 @@ from bitpim.errors import ConfigError, ResultError
 from bitpim.legend import Legend
 from bitpim.report.figures import ERROR_COLUMNS, ErrorFigures
 from bitpim.report.journal import Journal, pack_record, unpack_record
+from bitpim.report.journal_rules import batch_of, header_of
 from bitpim.report.result_image import Batches, LayerRows, assemble
 from bitpim.report.result_reader import open_result
 from bitpim.report.result_records import DIGEST_BYTES, PhaseCounts, RunHeader
@@ -125,22 +126,24 @@ class ResultWriter:
             return {}
         batches: dict[range, int] = {}
         for index, payload in enumerate(self._journal):
-            fields, _ = unpack_record(payload)
+            try:
+                fields, arrays = unpack_record(payload)
+                if index == 0:
+                    began_with = header_of(fields)
+                else:
+                    batch = batch_of(fields, arrays, self.header)
+                    _need_new(batch, batches)
+            except ValueError as error:
+                raise ResultError(
+                    f"{self.part}: record {index} is none of this version's: {error}; "
+                    "--overwrite starts anew"
+                ) from error
             if index == 0:
-                began_with = self._parse_header(fields)
                 self._compare_header(began_with, self.part)
                 self.header = began_with
             else:
-                batches[range(fields["start"], fields["stop"])] = index
+                batches[batch] = index
         return batches
-
-    def _parse_header(self, fields: dict[str, Any]) -> RunHeader:
-        try:
-            return RunHeader(**fields["header"])
-        except (KeyError, TypeError) as error:
-            raise ResultError(
-                f"{self.part}: another version of bitpim began it; --overwrite starts anew"
-            ) from error
 
     def _compare_header(self, found: RunHeader, where: Path) -> None:
         apart = found.differences(self.header)
@@ -197,12 +200,10 @@ class ResultWriter:
                 f"{self.path}: samples {start}:{stop}: not in the run's samples "
                 f"{self.header.start}:{self.header.stop} that are still to do"
             )
-        for batch in self._batches:
-            if start < batch.stop and batch.start < stop:
-                raise ResultError(
-                    f"{self.path}: samples {start}:{stop}: {batch.start}:{batch.stop} were done "
-                    "before"
-                )
+        try:
+            _need_new(range(start, stop), self._batches)
+        except ResultError as error:
+            raise ResultError(f"{self.path}: {error}") from error
 
     def error_rows(self) -> dict[int, Rows]:
         """Return the error rows of each layer, all samples in order (done batches only)."""
@@ -272,6 +273,12 @@ class ResultWriter:
         self.close()
 
 
+def _need_new(batch: range, batches: Mapping[range, int]) -> None:
+    for done in batches:
+        if done.start < batch.stop and batch.start < done.stop:
+            raise ResultError(f"samples {batch.start}:{batch.stop} were done before")
+
+
 def _refuse_to_replace(path: Path) -> None:
     """Raise ResultError where a file that is no result, such as the trace, bears the name."""
     try:
@@ -324,6 +331,11 @@ def _check_shapes(
             raise ResultError(
                 f"{where}: error rows of layer {index}: need (at most {n_samples}, "
                 f"{len(ERROR_COLUMNS)}), got {rows.shape}"
+            )
+        if not np.isfinite(rows).all():
+            raise ResultError(
+                f"{where}: layer {index}: need finite numbers as the float network's outputs; "
+                "bitpim trace check --deep says which are not"
             )
     if final_codes is None:
         return

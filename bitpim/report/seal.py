@@ -1,13 +1,14 @@
 """The seal of a result file: 512 bytes before the HDF5 content that tell whether it is whole.
 
 HDF5 leaves such a block to the application (a user block), so any HDF5 tool still reads the file.
-A damaged file is refused before the HDF5 library, which trusts what it reads, ever sees it.
+A damaged file is refused before anything in it is looked at.
 """
 
 from hashlib import blake2b
 from pathlib import Path
 
 from bitpim.errors import ResultError
+from bitpim_traces.open_file import OpenFile
 
 __all__ = ["SEAL_BYTES", "bears_seal", "check_seal", "seal_of"]
 
@@ -27,24 +28,24 @@ def seal_of(content: bytes) -> bytes:
 
 
 def bears_seal(path: Path) -> bool:
-    """Tell whether a file begins as a result does, whole or damaged."""
-    with path.open("rb") as file:
-        return file.read(len(_MARK)) == _MARK
+    """Tell whether a file begins as a result does, whole or damaged; OSError if it is no file."""
+    return OpenFile(str(path)).read(0, len(_MARK)) == _MARK
 
 
-def check_seal(path: Path) -> None:
-    """Read a file once and raise ResultError unless its seal fits its content."""
+def check_seal(path: Path) -> OpenFile:
+    """Open a file, read it once and raise ResultError unless its seal fits its content."""
     try:
-        with path.open("rb") as file:
-            seal = file.read(SEAL_BYTES)
-            digest = blake2b(digest_size=32)
-            while piece := file.read(_READ_BYTES):
-                digest.update(piece)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ResultError(f"{path}: cannot be read ({reason})") from error
+        file = OpenFile(str(path))
+        seal = file.read(0, SEAL_BYTES)
+        digest = blake2b(digest_size=32)
+        at = SEAL_BYTES
+        while piece := file.read(at, _READ_BYTES):
+            digest.update(piece)
+            at += len(piece)
+    except OSError as error:
+        raise ResultError(f"{path}: cannot be read ({error.strerror or error})") from error
     if seal == _seal(digest.hexdigest()):
-        return
+        return file
     if seal.startswith(_MARK):
         raise ResultError(
             f"{path}: is damaged or cut short (its checksum is wrong); replay it again"

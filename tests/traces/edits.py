@@ -9,9 +9,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from bitpim_traces.chunks import ChunkedValues, OpenFile
+from bitpim_traces.chunks import ChunkedValues
 from bitpim_traces.errors import TraceError
-from bitpim_traces.scan import scan
+from bitpim_traces.faults import Fault
+from bitpim_traces.open_file import OpenFile
+from bitpim_traces.scan import Kind, scan
 from bitpim_traces.tree import DatasetEntry, digest_of
 
 __all__ = ["redo_digests", "set_text", "text_type"]
@@ -22,7 +24,7 @@ def redo_digests(path: Path) -> None:
 
     Values are read by our own chunks: libhdf5 crashed on a chunk that `raw_chunk` had forged.
     """
-    tree = scan(OpenFile(str(path)), lambda fault: None)
+    tree = scan(OpenFile(str(path)), lambda fault: None, Kind(Fault.error), sealed=False)
     digests = {}
     for where, entry in tree.items():
         if isinstance(entry, DatasetEntry) and "sha256" in entry.attributes:

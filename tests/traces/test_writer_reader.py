@@ -22,9 +22,9 @@ from bitpim_traces.errors import TraceDataError, TraceError
 from bitpim_traces.footer import FOOTER_BYTES
 from bitpim_traces.provenance import make_provenance
 from bitpim_traces.records import REQUANTIZE_MODES, TensorRecord, Trace
+from tests.mutants.fingerprint import fingerprint
 from tests.strategies import small_trace
 from tests.traces.format_text import example_trace
-from tests.traces.fuzz_worker import fingerprint
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,27 +1,26 @@
 """Chunks of a dataset straight from the file: fletcher32, gzip, shuffle, each checked and bounded.
 
-HDF5's own filters let a small chunk inflate without limit and share one global lock. Reading the
-stored bytes ourselves bounds memory by the declared chunk, works from any thread, and keeps a
-damaged chunk away from the library.
+HDF5's own filters let a small chunk inflate without limit and share one global lock. Here memory is
+bounded by the declared chunk, and any thread may read.
 """
 
 import hashlib
-import io
 import itertools
 import math
-import os
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bitpim_traces.errors import TraceError
 from bitpim_traces.faults import Fault
+from bitpim_traces.hdf5.chunk_tables import ChunkTable
+from bitpim_traces.open_file import OpenFile
 from bitpim_traces.tree import blocks
 
-__all__ = ["ChunkedValues", "OpenFile", "fletcher32", "stored_limit"]
+__all__ = ["ChunkedValues", "fletcher32"]
 
 
 def fletcher32(payload: bytes) -> int:
@@ -38,52 +37,15 @@ def fletcher32(payload: bytes) -> int:
     return high << 16 | low
 
 
-def stored_limit(n_bytes: int) -> int:
-    """Yield the most bytes that a chunk of `n_bytes` may take in the file."""
-    return n_bytes + n_bytes // 64 + 128
-
-
-class OpenFile:
-    """A file held open for reading by any thread, closed with its last user."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-
-    def size(self) -> int:
-        """Size now, bytes."""
-        return os.fstat(self._descriptor).st_size
-
-    def read(self, offset: int, n_bytes: int) -> bytes:
-        """Yield up to `n_bytes` from a position; fewer at the end of the file."""
-        parts = []
-        while n_bytes > 0:
-            part = os.pread(self._descriptor, n_bytes, offset)
-            if not part:
-                break
-            parts.append(part)
-            offset += len(part)
-            n_bytes -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def stream(self) -> io.FileIO:
-        """Open the same file once more, as a stream with a position."""
-        return io.FileIO(os.dup(self._descriptor), "rb")
-
-    def __del__(self) -> None:
-        if hasattr(self, "_descriptor"):
-            os.close(self._descriptor)
-
-
 @dataclass(slots=True)
 class ChunkedValues:
     """Reads elements of the first axis of one dataset; safe to call from many threads.
 
     A whole read is compared with the SHA-256. So is the first partial read of a file without a
     seal, at the price of one pass over the tensor; a seal that fits has proven the file already.
+    Without a SHA-256 the seal alone counts.
 
-    Shapes: `offsets`, `sizes`: one entry a chunk, C order over the grid of chunks.
-    Raises: TraceDataError when a chunk is damaged, short, or of another size than declared.
+    Raises: what `error` makes, when a chunk is damaged, short, or of another size than declared.
     """
 
     file: OpenFile
@@ -91,10 +53,10 @@ class ChunkedValues:
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     chunk: tuple[int, ...]
-    offsets: npt.NDArray[np.int64]
-    sizes: npt.NDArray[np.int64]
-    sha256: str
+    table: ChunkTable
+    sha256: str | None
     proven: bool
+    error: Callable[[Fault, str], Exception]
     _last: tuple[int, npt.NDArray[Any]] | None = field(default=None, repr=False)
 
     def __call__(self, start: int, stop: int) -> npt.NDArray[Any]:
@@ -108,12 +70,12 @@ class ChunkedValues:
                 running.update(self._read(begin, end).data)
             self._prove(running.hexdigest())
         values = self._read(start, stop)
-        if whole:
+        if whole and self.sha256 is not None:
             self._prove(hashlib.sha256(values.data).hexdigest())
         return values
 
     def _prove(self, sha256: str) -> None:
-        if sha256 != self.sha256:
+        if self.sha256 is not None and sha256 != self.sha256:
             raise self._damaged("values with the SHA-256 of its attribute", "other values")
         self.proven = True
 
@@ -123,46 +85,45 @@ class ChunkedValues:
         except MemoryError as error:
             n_bytes = (stop - start) * math.prod(self.shape[1:]) * self.dtype.itemsize
             raise self._damaged(f"{n_bytes} bytes of memory", "less") from error
-        grid = [-(-size // step) for size, step in zip(self.shape, self.chunk, strict=True)]
-        first = range(start // self.chunk[0], -(-stop // self.chunk[0]) if out.size else 0)
-        per_row = math.prod(grid[1:])
-        for row in first:
-            for k, place in enumerate(itertools.product(*(range(n) for n in grid[1:]))):
-                self._place(out, row * per_row + k, (row, *place), start, stop)
+        first = self.chunk[0]
+        for row in range(start // first, -(-stop // first) if out.size else 0):
+            low, high = max(row * first, start), min((row + 1) * first, stop)
+            whole = (low, high) == (row * first, min((row + 1) * first, self.shape[0]))
+            if whole:
+                self._fill(row, out[low - start : high - start])
+            else:
+                kept = self._row(row)
+                out[low - start : high - start] = kept[low - row * first : high - row * first]
         return out
 
-    def _place(
-        self,
-        out: npt.NDArray[Any],
-        number: int,
-        place: tuple[int, ...],
-        start: int,
-        stop: int,
-    ) -> None:
-        """Copy what one chunk holds of the wanted range into `out`."""
-        corner = [p * c for p, c in zip(place, self.chunk, strict=True)]
-        low, high = max(corner[0], start), min(corner[0] + self.chunk[0], stop)
+    def _row(self, row: int) -> npt.NDArray[Any]:
+        """Yield a row of chunks that is read in pieces (sample by sample), and keep it."""
         kept = self._last
-        if kept is not None and kept[0] == number:
-            values = kept[1]
-        else:
+        if kept is not None and kept[0] == row:
+            return kept[1]
+        first = self.chunk[0]
+        values = np.empty((min(first, self.shape[0] - row * first), *self.shape[1:]), self.dtype)
+        self._fill(row, values)
+        self._last = (row, values)
+        return values
+
+    def _fill(self, row: int, out: npt.NDArray[Any]) -> None:
+        """Decode the chunks that share a place on the first axis."""
+        grid = [-(-n // step) for n, step in zip(self.shape[1:], self.chunk[1:], strict=True)]
+        number = row * math.prod(grid)
+        for place in itertools.product(*map(range, grid)):
             values = self._decode(number)
-            # Only a chunk that is read in pieces (sample by sample) is worth keeping.
-            if high - low < min(self.chunk[0], self.shape[0] - corner[0]):
-                self._last = (number, values)
-        spans = [
-            min(c, n - at)
-            for c, n, at in zip(self.chunk[1:], self.shape[1:], corner[1:], strict=True)
-        ]
-        target = tuple(slice(at, at + n) for at, n in zip(corner[1:], spans, strict=True))
-        source = tuple(slice(n) for n in spans)
-        out[(slice(low - start, high - start), *target)] = values[
-            (slice(low - corner[0], high - corner[0]), *source)
-        ]
+            target = tuple(
+                slice(p * c, min((p + 1) * c, n))
+                for p, c, n in zip(place, self.chunk[1:], self.shape[1:], strict=True)
+            )
+            source = tuple(slice(at.stop - at.start) for at in target)
+            out[(slice(None), *target)] = values[(slice(len(out)), *source)]
+            number += 1
 
     def _decode(self, number: int) -> npt.NDArray[Any]:
-        size = int(self.sizes[number])
-        raw = self.file.read(int(self.offsets[number]), size)
+        size = int(self.table.sizes[number])
+        raw = self.file.read(int(self.table.offsets[number]), size)
         if len(raw) != size:
             raise self._damaged(f"{size} bytes in chunk {number}", f"{len(raw)}: the file is cut")
         payload, stored = raw[:-4], int.from_bytes(raw[-4:], "little")
@@ -179,5 +140,5 @@ class ChunkedValues:
         planes = np.frombuffer(plain, np.uint8).reshape(self.dtype.itemsize, -1)
         return np.ascontiguousarray(planes.T).view(self.dtype).reshape(self.chunk)
 
-    def _damaged(self, need: str, got: str) -> TraceError:
-        return Fault(self.where, need, got, "data").error(self.file.path)
+    def _damaged(self, need: str, got: str) -> Exception:
+        return self.error(Fault(self.where, need, got, "data"), self.file.path)

@@ -3,17 +3,14 @@
 Rules that tie numbers of several objects together are in `rules`.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bitpim_traces.errors import TraceDataError
-from bitpim_traces.faults import Fault, Report, shown
+from bitpim_traces.faults import Report, shown
 from bitpim_traces.records import (
-    LAYER_KINDS,
     Geometry,
     LayerRecord,
     Quantization,
@@ -28,50 +25,35 @@ from bitpim_traces.schema import (
     LAYER,
     LAYERS,
     MAX_LAYERS,
-    MAX_PARAMETERS,
-    MAX_TEXT_BYTES,
     QUANTIZATION,
     REQUANTIZE,
     ROOT,
     SAMPLES,
     WINDOWED,
-    Attribute,
     Dataset,
-    Group,
 )
-from bitpim_traces.tree import DatasetEntry, GroupEntry, Tree, Value, child
+from bitpim_traces.schema_reader import SchemaReader
+from bitpim_traces.strict_text import strict_json
+from bitpim_traces.tree import DatasetEntry, GroupEntry, Tree, child
 
 __all__ = ["decode"]
 
-_INT64 = range(-(2**63), 2**63)
 
-
-def decode(tree: Tree, report: Report, *, newer: bool = False) -> Trace | None:
+def decode(
+    tree: Tree, report: Report, *, newer: bool = False, eager_bytes: int = 2**62
+) -> Trace | None:
     """Make records of a tree; None if too much is missing.
 
     Layers that cannot be made are left out (their faults are reported); then the trace has fewer
-    layers than the file. With `newer`, names that this version does not know are ignored.
+    layers than the file. With `newer`, names that this version does not know are ignored. Tensors
+    that are read here take at most `eager_bytes` together.
     """
-    return _Decoder(tree, report, newer).trace()
+    return _Decoder(tree, report, newer, eager_bytes).trace()
 
 
-class _Decoder:
-    def __init__(self, tree: Tree, report: Report, newer: bool) -> None:
-        self.tree, self.newer = tree, newer
-        self._report = report
-        self.n_faults = 0
-        self._members: dict[str, list[str]] = {}
-        for path in sorted(tree):
-            parent, _, name = path.rpartition("/")
-            if name:
-                self._members.setdefault(parent or "/", []).append(name)
-
-    def members(self, path: str) -> list[str]:
-        return self._members.get(path, [])
-
-    def fault(self, where: str, need: str, got: str, sort: str = "format") -> None:
-        self.n_faults += 1
-        self._report(Fault(where, need, got, sort))
+class _Decoder(SchemaReader):
+    def __init__(self, tree: Tree, report: Report, newer: bool, eager_bytes: int) -> None:
+        super().__init__(tree, report, DATASET_ATTRIBUTES, newer=newer, eager_bytes=eager_bytes)
 
     def trace(self) -> Trace | None:
         root = self.group(ROOT, "/")
@@ -85,9 +67,8 @@ class _Decoder:
     def provenance(self, root: Mapping[str, Any]) -> Mapping[str, Any]:
         raw: npt.NDArray[np.bytes_] = root["provenance"]
         try:
-            text = raw.reshape(-1)[0].decode("utf-8")
-            found = json.loads(text, parse_constant=_refuse)
-        except (ValueError, RecursionError, IndexError, MemoryError) as error:
+            found = strict_json(raw.reshape(-1)[0].decode("utf-8"))
+        except (ValueError, IndexError) as error:
             self.fault("/provenance", "one JSON object", shown(str(error)))
             return {}
         if not isinstance(found, dict):
@@ -170,7 +151,7 @@ class _Decoder:
             return entry.shape[1:] if isinstance(entry, DatasetEntry) else ()
         if 0 <= index < reader:
             entry = self.tree.get(f"/layers/{index:04d}")
-        shape = entry.attributes.get("output_shape") if isinstance(entry, GroupEntry) else ()
+        shape: Any = entry.attributes.get("output_shape") if isinstance(entry, GroupEntry) else ()
         return shape if isinstance(shape, tuple) else ()
 
     def samples(self) -> Samples | None:
@@ -218,117 +199,3 @@ class _Decoder:
             if isinstance(tensor, TensorRecord):
                 found[name] = tensor
         return found
-
-    def group(self, spec: Group, path: str) -> dict[str, Any] | None:
-        """Read attributes and datasets by the schema; None if any that is required is faulty."""
-        entry = self.tree.get(path)
-        if not isinstance(entry, GroupEntry):
-            self.fault(path, "a group", "nothing" if entry is None else "a dataset")
-            return None
-        before = self.n_faults
-        found: dict[str, Any] = {}
-        kind = entry.attributes.get("kind")
-        attributes = [a for a in spec.attributes if kind in a.kinds or a.kinds == LAYER_KINDS]
-        for attribute in attributes:
-            found[attribute.name] = self.attribute(attribute, entry.attributes, path)
-        self.unknown(entry.attributes, [a.name for a in attributes], f"{path}@")
-        members = self.members(path)
-        datasets = [d for d in spec.datasets if kind in d.kinds or d.kinds == LAYER_KINDS]
-        for dataset in datasets:
-            if dataset.name in members:
-                found[dataset.name] = self.dataset(dataset, child(path, dataset.name))
-            elif dataset.required:
-                self.fault(child(path, dataset.name), "a dataset", "nothing")
-        for name in spec.groups:
-            if name not in members:
-                self.fault(child(path, name), "a group", "nothing")
-        if spec is not LAYERS:
-            known = [d.name for d in datasets] + [*spec.groups, *spec.optional_groups]
-            self.unknown(members, known, child(path, ""))
-        return found if self.n_faults == before else None
-
-    def unknown(self, names: Any, known: list[str], prefix: str) -> None:
-        if not self.newer:
-            for name in sorted(set(names) - set(known)):
-                self.fault(f"{prefix}{name}", "only names of this version here", "an unknown one")
-
-    def attribute(self, spec: Attribute, attributes: Mapping[str, Value], path: str) -> Any:
-        where = f"{path}@{spec.name}"
-        if spec.name not in attributes:
-            self.fault(where, "an attribute", "nothing")
-            return None
-        value = attributes[spec.name]
-        need = _form_fault(spec, value)
-        if need:
-            self.fault(where, need, shown(value))
-        return value
-
-    def dataset(self, spec: Dataset, path: str) -> Any:
-        """Check one dataset against its row; yield a TensorRecord, or the values if eager."""
-        entry = self.tree[path]
-        if not isinstance(entry, DatasetEntry):
-            self.fault(path, "a dataset", "a group")
-            return None
-        before = self.n_faults
-        for attribute in DATASET_ATTRIBUTES:
-            self.attribute(attribute, entry.attributes, path)
-        self.unknown(entry.attributes, [a.name for a in DATASET_ATTRIBUTES], f"{path}@")
-        if self.n_faults != before:
-            return None
-        if entry.type_name not in spec.dtypes:
-            self.fault(path, f"dtype {' or '.join(spec.dtypes)}", entry.type_name)
-        axes = str(entry.attributes.get("axes"))
-        if spec.axes and axes not in spec.axes:
-            self.fault(f"{path}@axes", f"{' or '.join(spec.axes)}", shown(axes))
-        if len(axes) != len(entry.shape):
-            self.fault(path, f"one axis a letter of {shown(axes)}", f"shape {entry.shape}")
-        if spec.axes and (entry.attributes.get("units"), entry.attributes.get("role")) != (
-            spec.units,
-            spec.name,
-        ):
-            self.fault(path, f"units {spec.units!r} and role {spec.name!r}", "others")
-        if self.n_faults != before:
-            return None
-        if spec.eager:
-            return self.values(entry, path)
-        units, role = str(entry.attributes["units"]), str(entry.attributes["role"])
-        return TensorRecord(entry.shape, entry.dtype, axes, units, role, entry.load)
-
-    def values(self, entry: DatasetEntry, path: str) -> npt.NDArray[Any] | None:
-        n_bytes = int(np.prod(entry.shape, dtype=np.float64)) * entry.dtype.itemsize
-        if n_bytes > MAX_PARAMETERS * 8:
-            self.fault(path, f"at most {MAX_PARAMETERS} entries", f"shape {entry.shape}")
-            return None
-        try:
-            return entry.load(0, entry.shape[0])
-        except TraceDataError as error:
-            self.fault(path, "values that can be read", str(error), "data")
-            return None
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON number")
-
-
-def _form_fault(spec: Attribute, value: Value) -> str:
-    """Say what an attribute needs if its value has not that form; "" if it has."""
-    if spec.form == "text":
-        if (
-            not isinstance(value, str)
-            or len(value.encode()) > MAX_TEXT_BYTES
-            or not value.isprintable()
-        ):
-            return f"one line of text, at most {MAX_TEXT_BYTES} bytes"
-        if spec.choices and value not in spec.choices:
-            return f"one of {', '.join(spec.choices)}"
-        return ""
-    numbers = value if isinstance(value, tuple) else (value,)
-    if not all(isinstance(n, int) and n in _INT64 for n in numbers):
-        return "whole numbers of 64 bits"
-    if spec.form == "ints":
-        if not isinstance(value, tuple) or spec.length not in (None, len(value)):
-            return f"{spec.length or 'a list of'} whole numbers"
-        return ""
-    if isinstance(value, tuple):
-        return "one whole number"
-    return "0 or 1" if spec.form == "flag" and value not in (0, 1) else ""

@@ -8,7 +8,7 @@ edits the file, so a seal never outlives the bytes it seals.
 import hashlib
 from pathlib import Path
 
-from bitpim_traces.chunks import OpenFile
+from bitpim_traces.open_file import OpenFile
 from bitpim_traces.schema import FOOTER_MAGIC
 
 __all__ = ["FOOTER_BYTES", "seal", "seal_of", "verify_seal"]

@@ -3,22 +3,25 @@
 import logging
 import os
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-from bitpim_traces.chunks import OpenFile
 from bitpim_traces.decode import decode
 from bitpim_traces.errors import TraceError
 from bitpim_traces.faults import Fault, Report, raising_report, shown
+from bitpim_traces.footer import verify_seal
+from bitpim_traces.open_file import OpenFile
 from bitpim_traces.records import Trace
 from bitpim_traces.rules import check_rules
-from bitpim_traces.scan import scan
-from bitpim_traces.schema import FORMAT_NAME, FORMAT_VERSION
+from bitpim_traces.scan import Kind, scan
+from bitpim_traces.schema import EAGER_BYTES, EAGER_MULTIPLE, FORMAT_NAME, FORMAT_VERSION
 from bitpim_traces.tree import Tree, digest_of
 from bitpim_traces.upgrade import upgrade
 
 __all__ = ["Reading", "open_file", "open_trace", "read_trace"]
 
 _LOG = logging.getLogger("bitpim.traces")
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_KIND = Kind(Fault.error)
 
 
 def open_trace(path: str | os.PathLike[str]) -> Trace:
@@ -42,11 +45,12 @@ def open_trace(path: str | os.PathLike[str]) -> Trace:
 def open_file(name: str) -> OpenFile:
     """Open a file for reading, or say in one line why not."""
     try:
-        if Path(name).is_file():
-            return OpenFile(name)
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
-        raise TraceError(f"{shown(name)}: need a file that can be read, got: {error}") from error
-    raise TraceError(f"{name}: need a trace file, got none; check the path")
+        return OpenFile(name)
+    except FileNotFoundError as error:
+        raise TraceError(f"{name}: need a trace file, got none; check the path") from error
+    except OSError as error:
+        said = error.strerror or error
+        raise TraceError(f"{shown(name)}: need a file that can be read, got: {said}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class Reading:
 
 def read_trace(file: OpenFile, report: Report) -> Reading:
     """Read a file and report every fault."""
-    tree = scan(file, report)
+    tree = _structure(file, report)
     version = _version(tree, report)
     if version is None:
         return Reading(tree, None)
@@ -72,9 +76,25 @@ def read_trace(file: OpenFile, report: Report) -> Reading:
         )
     _check_digest(tree, report)
     tree = upgrade(tree, version)
-    trace = decode(tree, report, newer=newer)
+    limit = EAGER_MULTIPLE * file.size() + EAGER_BYTES
+    trace = decode(tree, report, newer=newer, eager_bytes=limit)
     check_rules(trace, report)
     return Reading(tree, trace)
+
+
+def _structure(file: OpenFile, report: Report) -> Tree:
+    head = file.read(0, len(_SIGNATURE))
+    if not head:
+        report(Fault("/", "an HDF5 file", "an empty file"))
+        return {}
+    if head != _SIGNATURE:
+        report(Fault("/", "an HDF5 file (signature at its start)", shown(head)))
+        return {}
+    sealed = verify_seal(file)
+    if sealed is False:
+        report(Fault("/", "the bytes that the footer's SHA-256 seals", "damaged bytes", "data"))
+        return {}
+    return scan(file, report, _KIND, sealed=sealed is True)
 
 
 def _version(tree: Tree, report: Report) -> tuple[int, int] | None:
@@ -85,7 +105,7 @@ def _version(tree: Tree, report: Report) -> tuple[int, int] | None:
         got = shown(root.attributes.get("format_name"))
         report(Fault("/@format_name", f"{FORMAT_NAME!r}: this is another kind of file", got))
         return None
-    version = root.attributes.get("format_version")
+    version: Any = root.attributes.get("format_version")
     if not isinstance(version, tuple) or len(version) != 2 or min(version) < 0:
         report(Fault("/@format_version", "two whole numbers: major, minor", shown(version)))
         return None

@@ -1,240 +1,191 @@
-"""HDF5 file -> tree: the only place where a file meets h5py for reading.
+"""HDF5 file -> tree: the only place where a file from elsewhere is read.
 
 A file may come from anywhere, so nothing it says is believed: links must be plain, types fixed,
-shapes, texts and chunks bounded before anything is allocated, and every failure inside h5py becomes
-a fault that names the object.
+shapes, texts and chunks bounded before anything is allocated. What is not as it must be becomes a
+fault that names the object.
 """
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-import h5py
 import numpy as np
 
-from bitpim_traces.chunks import ChunkedValues, OpenFile, stored_limit
-from bitpim_traces.errors import TraceError
+from bitpim_traces.chunks import ChunkedValues
 from bitpim_traces.faults import Fault, Report, shown
-from bitpim_traces.footer import verify_seal
-from bitpim_traces.metadata_sizes import oversized
+from bitpim_traces.hdf5 import Hdf5, Refused, StoredAttribute
+from bitpim_traces.hdf5.headers import Messages
+from bitpim_traces.hdf5.types import TEXT_OF_ANY_LENGTH
+from bitpim_traces.open_file import OpenFile
 from bitpim_traces.schema import (
-    EXTRA_DTYPES,
     MAX_AXES,
     MAX_AXIS,
     MAX_CHUNK_BYTES,
     MAX_OBJECTS,
     MAX_PARAMETERS,
+    MAX_ROW_BYTES,
     MAX_TEXT_BYTES,
 )
 from bitpim_traces.tree import DatasetEntry, GroupEntry, Tree, Value, child
 
-__all__ = ["scan"]
+__all__ = ["Kind", "scan"]
 
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _MAX_DEPTH = 8
 _MAX_ATTRIBUTES = 64
-_SMALLEST_CHUNK = 12  # bytes in the file: an empty gzip stream and its fletcher32
-_TYPES = [
-    (h5py.h5t.py_create(dtype), dtype)
-    for dtype in (np.dtype(name).newbyteorder("<") for name in EXTRA_DTYPES)
-]
-_INTEGER_TYPES = sorted(  # widest first: the writer's own attributes are int64
-    ((tid, dtype) for tid, dtype in _TYPES if dtype.kind in "iu"), key=lambda t: -t[1].itemsize
-)
-_FILTERS = (h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_FLETCHER32)
 
 
-class _Refused(Exception):  # noqa: N818  (carries a fault to the nearest object)
-    def __init__(self, need: str, got: str) -> None:
-        super().__init__(need, got)
-        self.need, self.got = need, got
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What one kind of file may have beyond plain groups, datasets, numbers and texts.
+
+    `error` makes the error that damaged values raise when they are read, of a fault and a file.
+    `digests` says that each dataset has an attribute `sha256`.
+    """
+
+    error: Callable[[Fault, str], Exception]
+    digests: bool = True
+    user_block: int = 0
+    free_texts: bool = False  # of any length, and lists of them
+    max_text_bytes: int = MAX_TEXT_BYTES
 
 
-def scan(file: OpenFile, report: Report) -> Tree:
+def scan(file: OpenFile, report: Report, kind: Kind, *, sealed: bool) -> Tree:
     """Read the structure of a file; tensors stay in the file.
 
-    Every fault goes to `report`; what is faulty is left out of the tree.
+    Every fault goes to `report`; what is faulty is left out of the tree. Values of a file that a
+    seal has proven are not digested once more.
     """
-    head = file.read(0, 9)
-    if not head:
-        report(Fault("/", "an HDF5 file", "an empty file"))
-        return {}
-    if head[:8] != _SIGNATURE:
-        report(Fault("/", "an HDF5 file (signature at its start)", shown(head[:8])))
-        return {}
-    if len(head) < 9 or head[8] < 2:
-        got = shown(head[8:])
-        report(Fault("/", "HDF5 superblock 2 or later (libver 'v110', h5repack --low=2)", got))
-        return {}
-    sealed = verify_seal(file)
-    if sealed is False:
-        report(Fault("/", "the bytes that the footer's SHA-256 seals", "damaged bytes", "data"))
-        return {}
-    wrong = oversized(file)
-    if wrong:
-        report(Fault("/", "HDF5 metadata with sizes inside the file", wrong))
-        return {}
     tree: Tree = {}
     try:
-        # By a stream, not by name: it is the file the seal was verified on, needs no lock, and
-        # HDF5 cannot take it for a damaged file that it failed to close before.
-        with file.stream() as stream, h5py.File(stream, "r") as opened:
-            if opened.id.get_create_plist().get_userblock():
-                report(Fault("/", "no user block", "one"))
-            else:
-                _Walk(file, report, tree, sealed is True).object(
-                    h5py.h5g.open(opened.id, b"/"), "/", 0
-                )
-    except TraceError:
-        raise
-    except Exception as error:  # h5py raises nearly anything on damaged files
-        report(Fault("/", "an HDF5 file that can be opened", _said(error)))
+        opened = Hdf5(file, kind.user_block)
+        _Walk(opened, report, kind, tree, sealed).object(opened.root, "/", 0)
+    except Refused as refused:
+        report(Fault("/", refused.need, refused.got))
     return tree
-
-
-def _said(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return f"h5py: {shown(text)}"
 
 
 class _Walk:
     """Visits every object once and fills the tree."""
 
-    def __init__(self, file: OpenFile, report: Report, tree: Tree, sealed: bool) -> None:
-        self.file, self.report, self.tree, self.sealed = file, report, tree, sealed
-        self.file_bytes = file.size()
+    def __init__(self, opened: Hdf5, report: Report, kind: Kind, tree: Tree, sealed: bool) -> None:
+        self.opened, self.report, self.kind, self.tree = opened, report, kind, tree
+        self.sealed = sealed
         self.seen: set[int] = set()
 
-    def object(self, oid: Any, path: str, depth: int) -> None:
-        """Visit a group or dataset; whatever goes wrong is a fault of this object."""
+    def object(self, address: int, path: str, depth: int) -> None:
+        """Visit a group or dataset; whatever is wrong is a fault of this object."""
         try:
-            sort = h5py.h5i.get_type(oid)
-            address = int(h5py.h5o.get_info(oid).addr)
             if address in self.seen:
-                raise _Refused("an object of its own", "a second link to another object")
+                raise Refused("an object of its own", "a second link to another object")
             self.seen.add(address)
             if len(self.seen) > MAX_OBJECTS:
-                raise _Refused(f"at most {MAX_OBJECTS} objects", "more")
-            attributes = self._attributes(oid, path)
-            if sort == h5py.h5i.DATASET:
-                self.tree[path] = self._dataset(oid, path, attributes)
-            elif sort == h5py.h5i.GROUP:
+                raise Refused(f"at most {MAX_OBJECTS} objects", "more")
+            messages, sort = self.opened.read(address)
+            attributes = self._attributes(messages, path)
+            if sort == "dataset":
+                self.tree[path] = self._dataset(messages, path, attributes)
+            elif sort == "group":
                 self.tree[path] = GroupEntry(attributes)
-                self._members(oid, path, depth)
+                self._members(messages, path, depth)
             else:
-                raise _Refused("a group or a dataset", "another kind of object")
-        except _Refused as refused:
+                raise Refused("a group or a dataset", "another kind of object")
+        except Refused as refused:
             self.report(Fault(path, refused.need, refused.got))
-        except TraceError:
-            raise
-        except Exception as error:  # as above
-            self.report(Fault(path, "a readable object", _said(error)))
 
-    def _members(self, oid: Any, path: str, depth: int) -> None:
+    def _members(self, messages: Messages, path: str, depth: int) -> None:
         if depth >= _MAX_DEPTH:
-            raise _Refused(f"groups at most {_MAX_DEPTH} deep", "deeper ones")
-        for raw in list(oid):
-            where = child(path, ascii(raw.decode("utf-8", "replace"))[1:-1])
-            if oid.links.get_info(raw).type != h5py.h5l.TYPE_HARD:
+            raise Refused(f"groups at most {_MAX_DEPTH} deep", "deeper ones")
+        before = None
+        for link in self.opened.links(messages):
+            where = child(path, ascii(link.name.decode("utf-8", "replace"))[1:-1])
+            name = _name(link.name)
+            if link.address is None:
                 self.report(Fault(where, "a plain (hard) link", "a soft or external link"))
-                continue
-            name = _name(raw)
-            if name is None:
-                self.report(
-                    Fault(
-                        where,
-                        "a printable UTF-8 name without / or @, at most 255 bytes",
-                        shown(raw),
-                    )
-                )
-                continue
-            try:
-                member = h5py.h5o.open(oid, raw)
-            except Exception as error:  # as above
-                self.report(Fault(where, "a readable object", _said(error)))
-                continue
-            self.object(member, child(path, name), depth + 1)
+            elif name is None:
+                need = "a printable UTF-8 name without / or @, at most 255 bytes"
+                self.report(Fault(where, need, shown(link.name)))
+            elif link.name == before:
+                self.report(Fault(where, "one object of a name", "two"))
+            else:
+                self.object(link.address, child(path, name), depth + 1)
+            before = link.name
 
-    def _attributes(self, oid: Any, path: str) -> dict[str, Value]:
-        number = h5py.h5a.get_num_attrs(oid)
-        if number > _MAX_ATTRIBUTES:
-            raise _Refused(f"at most {_MAX_ATTRIBUTES} attributes", str(number))
+    def _attributes(self, messages: Messages, path: str) -> dict[str, Value]:
+        stored = self.opened.attributes(messages)
+        if len(stored) > _MAX_ATTRIBUTES:
+            raise Refused(f"at most {_MAX_ATTRIBUTES} attributes", str(len(stored)))
         attributes: dict[str, Value] = {}
-        for index in range(number):
+        for index, attribute in enumerate(stored):
             where = f"{path}@{index}"
             try:
-                attribute = h5py.h5a.open(oid, index=index)
                 name = _name(attribute.name)
                 if name is None:
-                    raise _Refused("a printable UTF-8 name without / or @", shown(attribute.name))
+                    raise Refused("a printable UTF-8 name without / or @", shown(attribute.name))
                 where = f"{path}@{name}"
-                attributes[name] = _attribute(attribute)
-            except _Refused as refused:
+                if name in attributes:
+                    raise Refused("one attribute of a name", "two")
+                attributes[name] = self._attribute(attribute)
+            except Refused as refused:
                 self.report(Fault(where, refused.need, refused.got))
-            except TraceError:
-                raise
-            except Exception as error:  # as above
-                self.report(Fault(where, "a readable attribute", _said(error)))
         return attributes
 
-    def _dataset(self, oid: Any, path: str, attributes: dict[str, Value]) -> DatasetEntry:
-        dtype = _dtype(oid.get_type())
-        space = oid.get_space()
-        if space.get_simple_extent_type() != h5py.h5s.SIMPLE:
-            raise _Refused("a simple dataspace with axes", "a scalar or null one")
-        shape = tuple(int(n) for n in space.get_simple_extent_dims())
-        if not 1 <= len(shape) <= MAX_AXES or max(shape) > MAX_AXIS:
-            raise _Refused(f"1 to {MAX_AXES} axes of at most {MAX_AXIS}", shown(shape))
-        if tuple(space.get_simple_extent_dims(True)) != shape:
-            raise _Refused("a fixed shape", "a resizable one")
+    def _attribute(self, attribute: StoredAttribute) -> Value:
+        dtype, shape = attribute.dtype, attribute.shape
+        if shape is None or len(shape) > 1 or (shape and shape[0] > MAX_TEXT_BYTES):
+            raise Refused("one value or a short list", "another shape")
+        if dtype.kind in "iu":
+            numbers = tuple(int(n) for n in attribute.values())
+            return numbers if shape else numbers[0]
+        most = self.kind.max_text_bytes
+        is_free = shape != () or dtype == TEXT_OF_ANY_LENGTH
+        if dtype.kind == "f" or (is_free and not self.kind.free_texts):
+            need = f"an integer, or one text of fixed length, at most {most} bytes"
+            raise Refused(need, "another type")
+        texts = self.opened.texts(attribute)
+        if any(len(text) > most for text in texts):
+            raise Refused(f"texts of at most {most} bytes", "a longer one")
+        try:
+            decoded = tuple(text.decode("utf-8") for text in texts)
+        except UnicodeDecodeError as error:
+            raise Refused("texts in UTF-8", shown(str(error))) from error
+        return decoded if shape else decoded[0]
+
+    def _dataset(self, messages: Messages, path: str, attributes: dict[str, Value]) -> DatasetEntry:
+        dataset = self.opened.dataset(messages)
+        dtype, shape = dataset.dtype, dataset.shape
+        if dtype == TEXT_OF_ANY_LENGTH or (dtype.kind == "S" and dtype.itemsize > MAX_PARAMETERS):
+            raise Refused(f"a text of fixed length, at most {MAX_PARAMETERS} bytes", "another")
+        if not shape:
+            raise Refused("a simple dataspace with axes", "a scalar or null one")
+        if len(shape) > MAX_AXES or max(shape) > MAX_AXIS:
+            raise Refused(f"1 to {MAX_AXES} axes of at most {MAX_AXIS}", shown(shape))
         if math.prod(shape) * dtype.itemsize > 2**62:
-            raise _Refused("a tensor that can be addressed", shown(shape))
-        plist = oid.get_create_plist()
-        if plist.get_external_count():
-            raise _Refused("values in this file", "external files")
+            raise Refused("a tensor that can be addressed", shown(shape))
         if not math.prod(shape):
             return DatasetEntry(
                 attributes, dtype, shape, lambda start, stop: np.empty(shape, dtype)[start:stop]
             )
-        chunk = _chunk(plist, shape, dtype)
-        offsets, sizes = self._chunk_table(oid, shape, chunk, dtype.itemsize)
-        sha256 = str(attributes.get("sha256"))
+        layout = dataset.layout
+        if layout is None:
+            raise Refused("a chunked layout", "another layout")
+        _check_chunk(layout.chunk, shape, dtype)
+        if not dataset.is_filtered:
+            need = "filters shuffle, gzip, fletcher32"
+            raise Refused(need, f"filter numbers {dataset.filters}")
+        table = dataset.chunk_table()
         load = ChunkedValues(
-            self.file, path, dtype, shape, chunk, offsets, sizes, sha256, self.sealed
+            self.opened.metadata.file,
+            path,
+            dtype,
+            shape,
+            layout.chunk,
+            table,
+            str(attributes.get("sha256")) if self.kind.digests else None,
+            self.sealed,
+            self.kind.error,
         )
         return DatasetEntry(attributes, dtype, shape, load)
-
-    def _chunk_table(
-        self, oid: Any, shape: tuple[int, ...], chunk: tuple[int, ...], itemsize: int
-    ) -> tuple[Any, Any]:
-        grid = [-(-size // step) for size, step in zip(shape, chunk, strict=True)]
-        expected = math.prod(grid)
-        if expected > self.file_bytes // _SMALLEST_CHUNK:
-            raise _Refused("no more chunks than the file can hold", f"{expected} for {shape}")
-        if oid.get_num_chunks() != expected:
-            raise _Refused(f"{expected} chunks", f"{oid.get_num_chunks()}")
-        limit = stored_limit(math.prod(chunk) * itemsize)
-        offsets = np.full(expected, -1, np.int64)
-        sizes = np.zeros(expected, np.int64)
-
-        def note(stored: Any) -> bool | None:
-            place = [at // step for at, step in zip(stored.chunk_offset, chunk, strict=True)]
-            if any(p >= n for p, n in zip(place, grid, strict=True)):
-                return True
-            number = int(np.ravel_multi_index(place, grid))
-            good = (
-                stored.filter_mask == 0
-                and stored.byte_offset is not None
-                and _SMALLEST_CHUNK <= stored.size <= limit
-                and stored.byte_offset + stored.size <= self.file_bytes
-            )
-            if not good:
-                return True
-            offsets[number], sizes[number] = stored.byte_offset, stored.size
-            return None
-
-        if oid.chunk_iter(note) or (offsets < 0).any():
-            raise _Refused("whole, filtered chunks inside the file", "others")
-        return offsets, sizes
 
 
 def _name(raw: bytes) -> str | None:
@@ -246,50 +197,14 @@ def _name(raw: bytes) -> str | None:
     return name if good else None
 
 
-def _dtype(tid: Any) -> np.dtype[Any]:
-    """Translate a type of the file; only those that schema.py names pass."""
-    if isinstance(tid, h5py.h5t.TypeStringID):
-        if tid.is_variable_str() or not 0 < tid.get_size() <= MAX_PARAMETERS:
-            raise _Refused(f"a text of fixed length, at most {MAX_PARAMETERS} bytes", "another")
-        return np.dtype(f"S{tid.get_size()}")
-    for known, dtype in _TYPES:
-        if tid.equal(known):
-            return dtype
-    raise _Refused("a little-endian integer, float, or text of fixed length", "another type")
-
-
-def _chunk(plist: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, ...]:
-    if plist.get_layout() != h5py.h5d.CHUNKED:
-        raise _Refused("a chunked layout", "another layout")
-    chunk = tuple(int(n) for n in plist.get_chunk())
+def _check_chunk(chunk: tuple[int, ...], shape: tuple[int, ...], dtype: "np.dtype[Any]") -> None:
     bounded = len(chunk) == len(shape) and all(
         1 <= c <= n for c, n in zip(chunk, shape, strict=True)
     )
     if not bounded or math.prod(chunk) * dtype.itemsize > MAX_CHUNK_BYTES:
-        raise _Refused(f"chunks inside the shape, at most {MAX_CHUNK_BYTES} bytes", shown(chunk))
-    filters = tuple(plist.get_filter(k)[0] for k in range(min(plist.get_nfilters(), 8)))
-    if filters != _FILTERS:
-        raise _Refused("filters shuffle, gzip, fletcher32", f"filter numbers {filters}")
-    return chunk
-
-
-def _attribute(attribute: Any) -> Value:
-    tid, space = attribute.get_type(), attribute.get_space()
-    sort = space.get_simple_extent_type()
-    shape: tuple[int, ...] = () if sort == h5py.h5s.SCALAR else (-1, -1)
-    if sort == h5py.h5s.SIMPLE:
-        shape = space.get_simple_extent_dims()
-    if len(shape) > 1 or (shape and shape[0] > MAX_TEXT_BYTES):
-        raise _Refused("one value or a short list", "another shape")
-    if isinstance(tid, h5py.h5t.TypeStringID):
-        if shape or tid.is_variable_str() or not 0 < tid.get_size() <= MAX_TEXT_BYTES:
-            raise _Refused(f"one text of fixed length, at most {MAX_TEXT_BYTES} bytes", "another")
-        text = np.zeros((), f"S{tid.get_size()}")
-        attribute.read(text, mtype=tid)
-        return text.tobytes().split(b"\0")[0].decode("utf-8")
-    for known, dtype in _INTEGER_TYPES:
-        if tid.equal(known):
-            values = np.zeros(shape, dtype)
-            attribute.read(values, mtype=tid)
-            return tuple(int(v) for v in values) if shape else int(values)
-    raise _Refused("an integer or a text of fixed length", "another type")
+        raise Refused(f"chunks inside the shape, at most {MAX_CHUNK_BYTES} bytes", shown(chunk))
+    # A row that is read sample by sample is decoded once and kept.
+    row_bytes = chunk[0] * math.prod(shape[1:]) * dtype.itemsize
+    if 1 < chunk[0] < shape[0] and row_bytes > MAX_ROW_BYTES:
+        need = f"chunks of one sample, or of samples of at most {MAX_ROW_BYTES} bytes together"
+        raise Refused(need, f"{row_bytes} bytes")

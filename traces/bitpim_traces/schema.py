@@ -10,6 +10,8 @@ from bitpim_traces.records import ACTIVATIONS, LAYER_KINDS, REQUANTIZE_MODES
 
 __all__ = [
     "DATASET_ATTRIBUTES",
+    "EAGER_BYTES",
+    "EAGER_MULTIPLE",
     "EXTRA_DTYPES",
     "FOOTER_MAGIC",
     "FORMAT_NAME",
@@ -23,6 +25,7 @@ __all__ = [
     "MAX_LAYERS",
     "MAX_OBJECTS",
     "MAX_PARAMETERS",
+    "MAX_ROW_BYTES",
     "MAX_TEXT_BYTES",
     "MAX_WINDOW",
     "QUANTIZATION",
@@ -47,9 +50,13 @@ MAX_AXIS = 2**31 - 1
 """Longest axis of a tensor."""
 MAX_PARAMETERS = 2**24
 """Entries of a tensor that is read as a whole: scales, zero points, multipliers, tables."""
+EAGER_MULTIPLE, EAGER_BYTES = 16, 2**22
+"""All tensors read when a file is opened: at most this multiple of the file and these bytes."""
 MAX_WINDOW = 2**16
 """Largest kernel, stride, padding, dilation and number of groups."""
 MAX_CHUNK_BYTES = 2**24
+MAX_ROW_BYTES = 2**28
+"""Unpacked bytes of the chunks that hold one sample, where they hold others too."""
 MAX_TEXT_BYTES = 4096
 """Bytes of a text attribute. (Provenance is a dataset and may have MAX_PARAMETERS bytes.)"""
 
@@ -61,7 +68,10 @@ EXTRA_DTYPES = (*CODES, "int32", "uint32", "int64", "uint64", "float32", "float6
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """One attribute: an integer (`int`), a list of them (`ints`), 0 or 1 (`flag`), or `text`."""
+    """One attribute: an integer (`int`), a list of them (`ints`), 0 or 1 (`flag`), or `text`.
+
+    Results also have texts of several lines (`lines`) and lists of texts (`texts`).
+    """
 
     name: str
     form: str
@@ -83,6 +93,7 @@ class Dataset:
     required: bool = True
     kinds: tuple[str, ...] = LAYER_KINDS
     eager: bool = False  # read when the file is opened
+    attributes: tuple[Attribute, ...] = ()  # beside those of every dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +105,7 @@ class Group:
     datasets: tuple[Dataset, ...] = ()
     groups: tuple[str, ...] = ()
     optional_groups: tuple[str, ...] = ()
+    listed: bool = True  # other members than those named are faults
 
 
 DATASET_ATTRIBUTES = (
@@ -119,7 +131,7 @@ ROOT = Group(
     groups=("layers", "samples"),
 )
 
-LAYERS = Group("/layers")
+LAYERS = Group("/layers", listed=False)
 
 LAYER = Group(
     "/layers/NNNN",

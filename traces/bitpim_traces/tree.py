@@ -24,8 +24,11 @@ __all__ = [
     "sha256_of",
 ]
 
-Value = int | tuple[int, ...] | str
-"""What an attribute holds. There are no float attributes, so a manifest has one spelling only."""
+Value = int | tuple[int, ...] | str | tuple[str, ...]
+"""What an attribute holds. There are no float attributes, so a manifest has one spelling only.
+
+A trace has no lists of texts.
+"""
 
 Load = Callable[[int, int], npt.NDArray[Any]]
 

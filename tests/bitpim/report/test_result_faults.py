@@ -82,7 +82,7 @@ def test_cut_anywhere_in_its_head_it_is_refused(path: Path, whole: bytes) -> Non
         (b"", "is a file but not a bitpim result"),
         (b"hello", "is a file but not a bitpim result"),
         (b"\x89HDF\r\n\x1a\n" + bytes(600), "is an HDF5 file but not a bitpim result"),
-        (seal_of(b"not HDF5") + b"not HDF5", "not a readable result"),
+        (seal_of(b"not HDF5") + b"not HDF5", "need whole blocks of metadata"),
     ],
 )
 def test_foreign_files(path: Path, content: bytes, said: str) -> None:
@@ -107,7 +107,7 @@ def reseal(path: Path) -> None:
 
 def opened(path: Path, whole: bytes, change: "Change") -> Result:
     path.write_bytes(whole)
-    with h5py.File(path, "r+") as file:
+    with h5py.File(path, "r+", libver=("v110", "v110")) as file:
         change(file)
     reseal(path)
     return open_result(path)
@@ -232,7 +232,7 @@ def test_nothing_changed_nothing_refused(path: Path, whole: bytes) -> None:
 def test_a_legend_that_is_none_is_refused(path: Path, whole: bytes, key: str, value: Any) -> None:
     legend = small_run.LEGEND.to_dict()
     opened(path, whole, set_attribute("/", "legend", json.dumps(legend | {"later": 1})))
-    with pytest.raises(ResultError, match=r"/ legend: need JSON as in RESULT\.md") as error:
+    with pytest.raises(ResultError, match=r"/@legend: need JSON as in RESULT\.md") as error:
         opened(path, whole, set_attribute("/", "legend", json.dumps(legend | {key: value})))
     assert "\n" not in str(error.value)
 
@@ -242,7 +242,10 @@ def test_versions(path: Path, whole: bytes) -> None:
 
         def change(file: h5py.File, version: Any = version) -> None:
             file.attrs["format_version"] = np.array(version)
-            file.create_group("novelty")
+            if version[1] == 9:
+                file.create_group("novelty")
+            if version == [1, 0]:
+                del file.attrs["legend"]
 
         if is_fine:
             opened(path, whole, change)
@@ -254,10 +257,13 @@ def test_versions(path: Path, whole: bytes) -> None:
 def test_a_dataset_beyond_the_limit_is_not_unpacked(path: Path, whole: bytes) -> None:
     def change(file: h5py.File) -> None:
         del file["outputs/final"]
-        options = {"chunks": (7, 2**20), "compression": "gzip"}
-        file.create_dataset("outputs/final", (7, 2**33), "i1", **options)
+        options = {"chunks": (7, 2**20), "compression": "gzip", "shuffle": True}
+        made = file.create_dataset("outputs/final", (7, 2**27), "i1", fletcher32=True, **options)
+        made.attrs["axes"] = "SC"
+        for k in range(128):
+            made[:, k << 20 : (k + 1) << 20] = 0
 
-    with pytest.raises(ResultError, match="at most 2147483648 bytes"):
+    with pytest.raises(ResultError, match=r"/outputs/final: need at most \d+ bytes"):
         opened(path, whole, change)
 
 
@@ -269,3 +275,59 @@ def test_negative_counts_are_refused(path: Path, whole: bytes) -> None:
 
         with pytest.raises(ResultError, match="at least 0"):
             opened(path, whole, change)
+
+
+ABSURD: list[tuple[str, Any, str]] = [
+    ("layers/0000/energy_pj", np.nan, "finite numbers from 0"),
+    ("layers/0000/energy_pj", np.inf, "finite numbers from 0"),
+    ("layers/0000/energy_pj", -1.0, "finite numbers from 0"),
+    ("layers/0000/energy_pj", 1e300, "finite numbers from 0"),
+    ("layers/0000/error_rows", np.nan, "finite numbers from 0"),
+    ("layers/0000/error_rows", -1.0, "finite numbers from 0"),
+    ("outputs/predictions", 0, "the largest code"),
+    ("layers/0001@index", 0, "indices that ascend"),
+    ("layers/0002@index", 1, "indices that ascend"),
+    ("layers/0002@index", 10_000, "indices that ascend"),
+    ("layers/0002@name", "pool", "different names"),
+    ("layers/0002@plan", '{"arrays": "many"}', "not an integer"),
+    ("layers/0002@plan", '{"arrays": -1}', "below 0"),
+    ("layers/0002@plan", '{"utilization": 1e999}', "finite"),
+    ("layers/0002@plan", '{"a": [1]}', "not a scalar"),
+    ("layers@phases", np.array(["load", "", "x"], h5py.string_dtype()), "different words"),
+    ("/@samples", np.array([2, 2**40]), "0 <= start < stop"),
+    ("/@provenance", "[" * 500 + "]" * 500, "at most 32 deep"),
+    ("/@options", '{"a": "\\ud800"}', "surrogate"),
+    ("prices@name", "another", "the table's name"),
+    ("prices@table", "[table]", "a price table"),
+    (
+        "figures@figures",
+        '{"layers": [], "n_compared": 8, "top1_agreement": 1, "n_labelled": 0, "accuracy": null}',
+        "shares from 0 to 1",
+    ),
+]
+
+
+@pytest.mark.parametrize(("place", "value", "said"), ABSURD)
+def test_absurd_values_are_refused(
+    path: Path, whole: bytes, place: str, value: Any, said: str
+) -> None:
+    name, _, attribute = place.partition("@")
+
+    def change(file: h5py.File) -> None:
+        if attribute:
+            file[name].attrs[attribute] = value
+        else:
+            file[name][...] = value
+
+    with pytest.raises(ResultError, match=said) as error:
+        opened(path, whole, change)
+    assert "\n" not in str(error.value)
+
+
+def test_a_result_without_layers_is_refused(path: Path, whole: bytes) -> None:
+    def change(file: h5py.File) -> None:
+        for name in list(file["layers"]):
+            del file["layers"][name]
+
+    with pytest.raises(ResultError, match="need 1 to 10000 layers, got 0"):
+        opened(path, whole, change)

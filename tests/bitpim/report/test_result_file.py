@@ -17,6 +17,7 @@ from bitpim.cost.tables import parse_prices
 from bitpim.errors import ConfigError, ResultError
 from bitpim.report.figures import top1
 from bitpim.report.result_file import (
+    LayerBatch,
     Result,
     ResultWriter,
     compare_results,
@@ -82,7 +83,7 @@ def test_any_hdf5_tool_reads_it(path: Path) -> None:
 
 
 def test_without_prices_outputs_and_figures(path: Path) -> None:
-    with ResultWriter(path, HEADER) as writer:
+    with ResultWriter(path, replace(HEADER, options={"layers": "1"})) as writer:
         writer.add_batch(START, STOP, {1: layers_of(START, STOP)[1]}, None)
         assert writer.final_codes() is None
         writer.finish(TABLE)
@@ -132,8 +133,9 @@ def test_large_outputs_are_cut_into_the_same_chunks(tmp_path: Path) -> None:
         with ResultWriter(path, header) as writer:
             for start in range(0, n, size):
                 part = codes[start : start + size]
-                writer.add_batch(start, start + len(part), {}, part)
-            writer.finish([])
+                layer = LayerBatch(digest_samples(part), {})
+                writer.add_batch(start, start + len(part), {2: layer}, part)
+            writer.finish(TABLE[2:])
         contents.append(path.read_bytes())
         np.testing.assert_array_equal(open_result(path).final_codes, codes)
     assert contents[0] == contents[1] == contents[2]

@@ -56,11 +56,11 @@ def test_a_result_of_version_1_1_has_a_legend(tmp_path: Path) -> None:
         del file.attrs["legend"]
     content = path.read_bytes()[SEAL_BYTES:]
     path.write_bytes(seal_of(content) + content)
-    with pytest.raises(ResultError, match="legend: need a text"):
+    with pytest.raises(ResultError, match="/@legend: need an attribute, got nothing"):
         open_result(path)
 
 
-VALUES = ["2.5", "0", "-1.0", "nan", "inf", "1e-320", "1e308", "'x'", "true", "[]", "{}", "9" * 400]
+VALUES = ["2.5", "0", "-1.0", "nan", "inf", "1e-320", "1e308", "'x'", "true", "[]", "{}", "9" * 30]
 
 
 @given(st.sampled_from(VALUES), st.sampled_from(VALUES), st.sampled_from([*VALUES, "'stream'"]))
@@ -72,8 +72,10 @@ def test_any_value_of_a_setting_gives_a_legend(clock: str, read_ns: str, overlap
     ]
     legend = legend_of_preset("\n".join(["[timing]", *settings]))
     assert legend.overlaps == (overlap == "'stream'")
-    stated = {"2.5": 2.5, "1e-320": 1e-320}.get(clock)
-    assert legend.clock_ghz == {"2.5": 1 / 2.5, "1e-320": None}.get(read_ns, stated)
+    stated = {"2.5": 2.5, "1e-320": 1e-320, "9" * 30: 1e30}.get(clock)
+    assert legend.clock_ghz == {"2.5": 1 / 2.5, "1e-320": None, "9" * 30: 1 / float("9" * 30)}.get(
+        read_ns, stated
+    )
 
 
 @given(st.text())

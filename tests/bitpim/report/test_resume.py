@@ -224,7 +224,7 @@ def test_a_damaged_file_or_a_strange_journal_is_no_run_to_resume(path: Path) -> 
     for fields in ({}, {"header": {"colour": 1}}, {"header": 3}):
         with journal.Journal(path.with_name("net.h5.part"), resume=False) as log:
             log.append(pack_record(fields))
-        with pytest.raises(ResultError, match="another version of bitpim"):
+        with pytest.raises(ResultError, match="record 0 is none of this version's"):
             ResultWriter(path, HEADER, resume=True)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from bitpim_traces.array_files import read_archive
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.exporter.calibrate import (
     Progress,
@@ -171,10 +172,9 @@ def load_weights(
 def _read_weights(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise TraceDataError(f"{path}: need a file of weights, got none; check the path")
+    if path.suffix == ".npz":
+        return read_archive(str(path))
     try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                return {key: arrays[key] for key in arrays.files}
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         said = (str(error).splitlines() or [repr(error)])[0]
