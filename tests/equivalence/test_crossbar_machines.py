@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from bitpim.cli.app import run as command
+from bitpim.cli.progress import COMPILING
 from bitpim.machines.machine import Codes, LayerRun
 from bitpim.machines.registry import make_machine, prices_of
 from bitpim.replay import replay
@@ -174,7 +175,7 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, s
     capsys.readouterr()
     code = command([str(argument) for argument in arguments])
     out, err = capsys.readouterr()
-    return code, out, err.replace("compiling kernels, once\n", "")  # or not: by what ran before
+    return code, out, err.replace(COMPILING, "")  # or not: by what ran before
 
 
 @pytest.mark.parametrize("name", MACHINES)
