@@ -6,8 +6,10 @@ lost power supply left at the end is dropped, and everything before it is kept.
 """
 
 import contextlib
+import errno
 import json
 import os
+import stat
 import struct
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
@@ -65,6 +67,15 @@ def _head(payload: bytes) -> bytes:
     return _HEAD.pack(_TAG, len(payload), blake2b(_TAG + size + payload, digest_size=16).digest())
 
 
+def _opened(path: Path) -> int:
+    """Open a regular file of this very name, made where there is none; follow no link."""
+    found = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    if not stat.S_ISREG(os.fstat(found).st_mode):
+        os.close(found)
+        raise OSError(errno.EINVAL, "is no regular file")
+    return found
+
+
 class Journal:
     """The open log of one run; one process at a time holds it.
 
@@ -78,7 +89,7 @@ class Journal:
         self.path = path
         self._offsets: list[int] = []
         try:
-            self._file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+            self._file = FileIO(_opened(path), "r+b")
         except OSError as error:
             raise ResultError(f"{path}: cannot be written ({error.strerror or error})") from error
         try:

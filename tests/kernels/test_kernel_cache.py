@@ -186,9 +186,7 @@ def test_each_file_is_looked_at(tmp_path: Path, lines: Callable[[], list[str]]) 
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="only the superuser gives files away")
-def test_a_file_of_another_user_is_not_read(
-    tmp_path: Path, lines: Callable[[], list[str]]
-) -> None:
+def test_a_file_of_another_user_is_not_read(tmp_path: Path, lines: Callable[[], list[str]]) -> None:
     answers()
     os.chown(entry(tmp_path / "cache"), 12345, -1)
     assert answers() == COMPILED
