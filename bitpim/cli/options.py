@@ -25,11 +25,13 @@ __all__ = [
     "Json",
     "Layers",
     "MachineName",
+    "Overwrite",
     "Preset",
     "SampleRange",
     "TraceName",
     "n_jobs",
     "opened_trace",
+    "refuse_taken",
 ]
 
 
@@ -66,6 +68,7 @@ Layers = Annotated[
     typer.Option("--layers", help="Layers to keep: names, indices and ranges, by commas."),
 ]
 Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Threads; all by default.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -83,15 +86,40 @@ def opened_trace(name: str) -> Iterator["Trace"]:
     """Open a trace by file name, or from standard input where the name is '-'."""
     from bitpim_traces import open_trace
 
-    if name != "-":
-        _refuse_result(name)
-        yield open_trace(name)
+    if name == "-":
+        yield _standard_input()
         return
-    with tempfile.TemporaryDirectory(prefix="bitpim-") as folder:
-        copy = Path(folder) / "stdin.h5"
-        with copy.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
-        yield open_trace(copy)
+    _refuse_result(name)
+    yield open_trace(name)
+
+
+def _standard_input() -> "Trace":
+    """Open a trace from standard input, by a copy that has no name once it is open."""
+    from bitpim.errors import BitpimError
+    from bitpim_traces import open_trace
+    from bitpim_traces.whole_file import signals_held
+
+    with contextlib.ExitStack() as stack:
+        with signals_held():
+            handle, copy = tempfile.mkstemp(prefix="bitpim-", suffix=".h5")
+            stack.callback(os.unlink, copy)
+            file = stack.enter_context(os.fdopen(handle, "wb"))
+        shutil.copyfileobj(sys.stdin.buffer, file)
+        file.flush()
+        try:
+            return open_trace(copy)
+        except BitpimError as error:
+            raise type(error)(str(error).replace(copy, "standard input")) from error
+
+
+def refuse_taken(output: Path, overwrite: bool) -> None:
+    """Raise TraceError where a trace must not be written under a name, before work is spent."""
+    from bitpim.errors import TraceError
+    from bitpim_traces.whole_file import refusal
+
+    against = refusal(output, overwrite=overwrite)
+    if against is not None:
+        raise TraceError(against)
 
 
 def _refuse_result(name: str) -> None:

@@ -52,7 +52,14 @@ def failing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         (OSError(errno.ENOSPC, "No space left on device"), 3, "bitpim: No space left on device\n"),
         (KeyboardInterrupt(), 130, "bitpim: interrupted\n"),
         (typer.Abort(), 130, "bitpim: interrupted\n"),
-        (MemoryError(), 3, "bitpim: out of memory; a smaller --batch needs less\n"),
+        (MemoryError(), 3, "bitpim: out of memory; let bitpim use more\n"),
+        (
+            ImportError("x.so: failed to map segment"),
+            3,
+            "bitpim: out of memory; let bitpim use more\n",
+        ),
+        (SystemExit(130), 130, ""),
+        (SystemExit(4), 4, ""),
         (None, 0, ""),
     ],
 )
@@ -62,8 +69,9 @@ def test_an_expected_error_is_one_line(
     assert failing(error) == (code, line)
 
 
-def test_a_bug_shows_its_traceback(failing: Run) -> None:
-    code, text = failing(ZeroDivisionError("division by zero"))
+@pytest.mark.parametrize("error", [ZeroDivisionError("division by zero"), EOFError("no more")])
+def test_a_bug_shows_its_traceback(failing: Run, error: BaseException) -> None:
+    code, text = failing(error)
     assert code == 1
     assert "Traceback" in text and text.splitlines()[-1].startswith("bitpim: this is a bug")
 
@@ -82,6 +90,22 @@ def test_version_and_bare_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("bitpim ")
     assert frame.run([]) == 0
     assert "Usage: bitpim" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "has"),
+    [
+        ("replay net.h5 -m isaac", True),
+        ("replay net.h5 --batch 12", True),
+        ("replay net.h5 --batch 1 -o x", False),
+        ("replay net.h5 --batch=1", False),
+        ("trace synth tiny", False),
+        ("plan net.h5", False),
+        ("", False),
+    ],
+)
+def test_a_smaller_batch_is_named_where_it_helps(arguments: str, has: bool) -> None:
+    assert ("a smaller --batch" in frame._memory_line(arguments.split())) == has
 
 
 def test_a_reader_that_went_away_is_no_news() -> None:
