@@ -24,6 +24,9 @@ def forget_signals() -> None:
     for number in _numbers("SIGINT", *_ENDING):
         if signal.getsignal(number) not in (signal.SIG_IGN, None):
             signal.signal(number, signal.SIG_DFL)
+    # Python remembers that KeyboardInterrupt passed through the execution of some text, as in the
+    # making of a named tuple, and would send itself SIGINT at its end; this makes it forget.
+    exec("")  # noqa: S102
 
 
 def exit_code() -> int:

@@ -15,6 +15,8 @@ _PLAIN = {
 }
 """What our own signs become; signs in names from files keep their code: \\xe9, \\u4e2d."""
 
+_ASCII = "bitpim_ascii"
+
 
 def open_streams() -> None:
     """Make standard input, output and error usable, whatever they are.
@@ -30,9 +32,23 @@ def open_streams() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8"))  # noqa: SIM115, PTH123
     codecs.register_error("bitpim.plain", plainly)
+    codecs.register(_ascii_by_another_name)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="bitpim.plain")
+            is_ascii = codecs.lookup(stream.encoding).name == "ascii"
+            encoding = _ASCII if is_ascii else stream.encoding
+            stream.reconfigure(encoding=encoding, errors="bitpim.plain")
+
+
+def _ascii_by_another_name(name: str) -> codecs.CodecInfo | None:
+    """Find ASCII under a name that typer does not take for a mistake and replace by UTF-8."""
+    if name != _ASCII:
+        return None
+    found = codecs.lookup("ascii")
+    return codecs.CodecInfo(
+        found.encode, found.decode, found.streamreader, found.streamwriter,
+        found.incrementalencoder, found.incrementaldecoder, name=_ASCII,
+    )  # fmt: skip
 
 
 def plainly(error: UnicodeError) -> tuple[str | bytes, int]:

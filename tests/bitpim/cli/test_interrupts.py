@@ -11,6 +11,7 @@ import pytest
 
 from bitpim.report.result_file import open_result
 from bitpim_traces import open_trace, write_trace
+from bitpim_traces.synthetic import synthetic_network
 from tests.bitpim.cli.live import COMMAND, environment, live
 from tests.strategies import small_trace
 
@@ -26,7 +27,8 @@ PROGRAM = """
 import importlib, os, sys
 place, name, nth, number = sys.argv[1:5]
 module, _, owner = place.partition(":")
-owner = getattr(importlib.import_module(module), owner) if owner else importlib.import_module(module)
+module = importlib.import_module(module)
+owner = getattr(module, owner) if owner else module
 call, left = getattr(owner, name), int(nth)
 def wrapped(*arguments, **keywords):
     global left
@@ -78,7 +80,7 @@ WRITERS = [
 def test_a_trace_that_is_being_written(
     folder: Path, number: signal.Signals, command: tuple[str, ...], nth: int
 ) -> None:
-    write_trace(small_trace(2), folder / "other.h5")
+    write_trace(synthetic_network("tiny", 1), folder / "other.h5")
     before = (folder / "net.h5").read_bytes()
     place = "bitpim_traces.deferred_errors:DeferringStream.write"
     done = hit(folder, place, nth, number, *command)
@@ -155,7 +157,7 @@ def test_signals_at_any_moment(folder: Path) -> None:
     before = (folder / "net.h5").read_bytes()
     assert live("trace", "synth", "tiny", "-o", "new.h5", cwd=folder).returncode == 0
     after = (folder / "new.h5").read_bytes()
-    draw = random.Random(0)  # noqa: S311
+    draw = random.Random(0)
     for k in range(12):
         (folder / "net.h5").write_bytes(before)
         child = subprocess.Popen(

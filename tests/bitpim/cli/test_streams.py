@@ -1,6 +1,8 @@
 """Terminals that know ASCII only, streams that are closed or full, and memory that is short."""
 
+import codecs
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,22 +19,18 @@ STRICT = {**ASCII, "PYTHONIOENCODING": "ascii:strict"}
 @pytest.fixture(scope="module")
 def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small trace whose names are beyond ASCII."""
-    from dataclasses import replace
-
     path = tmp_path_factory.mktemp("net") / "net.h5"
     trace = small_trace(1, kinds=["linear"], n_samples=2)
     layers = (replace(trace.layers[0], name="schräg 中 →"), *trace.layers[1:])
-    write_trace(replace(trace, name="Größe × 2", layers=layers), path)
+    write_trace(replace(trace, name="Größe \u00d7 2", layers=layers), path)
     return path
 
 
 def test_our_signs_are_written_by_others_and_names_by_their_codes() -> None:
     raw = io.BytesIO()
-    import codecs
-
     codecs.register_error("bitpim.plain", plainly)
     with io.TextIOWrapper(raw, "ascii", errors="bitpim.plain") as stream:
-        stream.write("3 × 3 █ é 中 \udce9 \U0001f600")
+        stream.write("3 \u00d7 3 █ é 中 \udce9 \U0001f600")
         stream.flush()
         assert raw.getvalue() == rb"3 x 3 # \xe9 \u4e2d \udce9 \U0001f600"
     with pytest.raises(UnicodeDecodeError):
@@ -85,7 +83,7 @@ def test_a_file_name_of_any_bytes_is_named(tmp_path: Path, encoding: str) -> Non
 )
 def test_streams_that_are_closed_or_full(net: Path, tmp_path: Path, closed: str, code: int) -> None:
     out = tmp_path / "copy.h5"
-    command = ("trace", "quantize", net, "-o", out, "--weight-bits", 7)
+    command = ("trace", "synth", "tiny", "-o", out)
     done = live(*command, shell=f"{{}} {closed}")
     assert done.returncode == code and "Traceback" not in done.stderr
     assert done.stderr.count("\n") == (code == 3)
