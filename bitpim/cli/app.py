@@ -43,7 +43,6 @@ app = typer.Typer(
     help="Bit-level functional emulator of processing-in-memory accelerators.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bitpim.cli import completion
 from bitpim.machines import DEFAULT_MACHINE
 
 if TYPE_CHECKING:
@@ -46,11 +47,22 @@ TraceName = Annotated[
     str, typer.Argument(metavar="TRACE", help="Trace file, or - for standard input.")
 ]
 MachineName = Annotated[
-    str, typer.Option("--machine", "-m", help=f"Machine to run on, such as {DEFAULT_MACHINE}.")
+    str,
+    typer.Option(
+        "--machine",
+        "-m",
+        help=f"Machine to run on, such as {DEFAULT_MACHINE}.",
+        autocompletion=completion.machines,
+    ),
 ]
 Preset = Annotated[
     str | None,
-    typer.Option("--preset", "-p", help="Settings of the machine: a packaged preset or a .toml."),
+    typer.Option(
+        "--preset",
+        "-p",
+        help="Settings of the machine: a packaged preset or a .toml.",
+        autocompletion=completion.presets,
+    ),
 ]
 Assignments = Annotated[
     list[str] | None,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bitpim.cli.completion import machines
 from bitpim.cli.options import (
     Assignments,
     Fidelity,
@@ -41,7 +42,8 @@ def verify(
         str | None, typer.Argument(metavar="[RESULT]", help="Result file to verify, or a machine.")
     ] = None,
     machine: Annotated[
-        str | None, typer.Option("--machine", "-m", help="Machine to run and verify.")
+        str | None,
+        typer.Option("--machine", "-m", help="Machine to run and verify.", autocompletion=machines),
     ] = None,
     preset: Preset = None,
     assignments: Assignments = None,
