@@ -74,7 +74,7 @@ def parse_samples(text: str) -> slice:
     ConfigError
         Anything else.
     """
-    match = re.fullmatch(r"\s*([0-9]*)\s*(:?)\s*([0-9]*)\s*", text)
+    match = re.fullmatch(r"\s*([0-9]{0,18})\s*(:?)\s*([0-9]{0,18})\s*", text)
     if match is None or not (match[1] or match[2]):
         raise ConfigError(f"samples {text!r}: need START:STOP, such as 0:16, or one number")
     start = int(match[1]) if match[1] else None
@@ -95,7 +95,7 @@ def parse_layers(trace: Trace, text: str) -> tuple[int, ...]:
     n_layers = len(trace.layers)
     chosen: set[int] = set()
     for word in (piece.strip() for piece in text.split(",")):
-        is_index = re.fullmatch(r"[0-9]+", word) and int(word) < n_layers
+        is_index = re.fullmatch(r"[0-9]{1,18}", word) and int(word) < n_layers
         if is_index and by_name.get(word, int(word)) != int(word):
             raise ConfigError(
                 f"layers: {word!r} is the name of layer {by_name[word]} and the index of another; "
@@ -103,7 +103,7 @@ def parse_layers(trace: Trace, text: str) -> tuple[int, ...]:
             )
         if word in by_name:
             chosen.add(by_name[word])
-        elif match := re.fullmatch(r"([0-9]*):([0-9]*)", word):
+        elif match := re.fullmatch(r"([0-9]{0,18}):([0-9]{0,18})", word):
             chosen.update(range(n_layers)[int(match[1] or 0) : int(match[2] or n_layers)])
         elif is_index:
             chosen.add(int(word))

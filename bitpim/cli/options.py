@@ -139,8 +139,8 @@ def _refuse_result(name: str) -> None:
     from bitpim.errors import TraceError
     from bitpim.report.seal import bears_seal
 
-    with contextlib.suppress(OSError):
-        if bears_seal(Path(name)):
+    with contextlib.suppress(OSError, ValueError):  # the reader says what is wrong
+        if Path(name).is_file() and bears_seal(Path(name)):
             raise TraceError(
                 f"{name}: is a result file; need a trace, such as the one it was made from"
             )

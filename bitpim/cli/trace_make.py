@@ -55,7 +55,7 @@ def synth(
     ],
     output: Output,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and images.")] = 0,
-    samples: Annotated[int, typer.Option(min=1, help="Number of images.")] = 1,
+    samples: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Number of images.")] = 1,
     weight_bits: WeightBits = 8,
     activation_bits: ActivationBits = 8,
     requantize: Mode = "half_up_shift",

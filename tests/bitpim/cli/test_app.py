@@ -2,17 +2,21 @@
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import typer
 
 from bitpim.cli import app as frame
+from bitpim.cli import interrupts
 from bitpim.errors import ConfigError, MismatchError, TraceFormatError
 
+ROOT = Path(__file__).parents[3]
 Run = Callable[[BaseException | None], tuple[int, str]]
 
 
@@ -117,3 +121,21 @@ def test_a_reader_that_went_away_is_no_news() -> None:
     )  # fmt: skip
     os.close(write)
     assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
+
+
+def test_the_table_of_exit_codes_is_what_the_code_does() -> None:
+    page = (ROOT / "bitpim" / "README.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| ([0-9]|128 \+ n) \| (.+) \|$", page, re.MULTILINE))
+    codes = {name: code for name, code in vars(frame).items() if name.startswith("EXIT_")}
+    ended = {name: code for name, code in codes.items() if code >= interrupts.EXIT_SIGNAL}
+    plain = set(codes.values()) - set(ended.values())
+    assert {str(code) for code in plain} | {"128 + n"} == set(rows)
+    words = {"FINE": "fine", "BUG": "bug", "USAGE": "command line", "BAD_INPUT": "bad input"}
+    for name, word in {**words, "MISMATCH": "mismatch"}.items():
+        assert word in rows[str(codes[f"EXIT_{name}"])]
+    for number, word in (
+        (signal.SIGHUP, "SIGHUP"), (signal.SIGINT, "Ctrl-C"), (signal.SIGPIPE, "a reader"),
+        (signal.SIGTERM, "SIGTERM"),
+    ):  # fmt: skip
+        assert f"{128 + number} {word}" in rows["128 + n"]
+    assert ended == {"EXIT_INTERRUPTED": 130, "EXIT_BROKEN_PIPE": 141}
