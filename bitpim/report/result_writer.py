@@ -63,6 +63,7 @@ class ResultWriter:
 
     def __init__(self, path: str | Path, header: RunHeader, *, resume: bool = False) -> None:
         self.path = Path(path)
+        _refuse_to_replace(self.path)
         self.part = self.path.with_name(self.path.name + ".part")
         self.header = header
         self._is_finished = False
@@ -70,7 +71,6 @@ class ResultWriter:
             raise ResultError(
                 f"{self.path}: need samples 0 <= start < stop, got {header.start}:{header.stop}"
             )
-        _refuse_to_replace(self.path)
         if resume and self.path.exists() and not self.part.exists():
             self._compare_header(open_result(self.path).header, self.path)
             self._is_finished = True

@@ -92,7 +92,7 @@ LEGAL = {
 
 NO_PRICES = ("--prices", "none")  # the referee counts what no table prices
 
-LEGAL_OF = {("program", "show"): {"name": "multiply"}}
+LEGAL_OF: dict[Words, dict[str, str]] = {("program", "show"): {"name": "multiply"}}
 
 
 def is_option(parameter: Any) -> bool:
@@ -174,6 +174,7 @@ def test_a_wrong_value_is_one_line(
     bitpim: Run, files: Path, monkeypatch: pytest.MonkeyPatch, words: Words, parameter: Any
 ) -> None:
     monkeypatch.chdir(files)
+    monkeypatch.setattr("os.fsync", lambda _: None)
     monkeypatch.setattr("sys.stdin", open(os.devnull))  # noqa: SIM115, PTH123
     open_streams()  # as the real command does
     if not (files / "result.h5").exists():
