@@ -3,16 +3,31 @@
 import signal
 import sys
 
-from bitpim.cli.app import run
+from bitpim.cli import interrupts, streams
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    if hasattr(signal, "SIGPIPE"):  # a reader that went away ends the command without a word
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    sys.exit(run(sys.argv[1:]))
+    streams.open_streams()
+    interrupts.answer_signals()
+    try:
+        from bitpim.cli.app import run
+
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:  # before there was a command, or after it
+        sys.stderr.write(f"bitpim: {interrupts.words()}\n")
+        code = interrupts.exit_code()
+    except (MemoryError, ImportError) as error:  # Python's own modules could not be loaded
+        sys.stderr.write(f"bitpim: cannot start: {str(error) or 'out of memory'}\n")
+        code = 3
+    interrupts.forget_signals()
+    streams.drop_output()
+    if hasattr(signal, "SIGPIPE") and code == interrupts.EXIT_SIGNAL + signal.SIGPIPE:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # the reader went away: end as others do
+        signal.raise_signal(signal.SIGPIPE)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """The command `bitpim`: its commands, and what becomes of an error.
 
-Exit codes: 0 fine, 1 a bug (with traceback), 2 the command line is wrong, 3 bad input (a
-file, a setting, a disk), 4 a mismatch was found, 130 interrupted.
+What each exit code means stands in the README of bitpim.
 """
 
+import contextlib
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from bitpim.cli import (
     cost,
     demo,
     export,
+    interrupts,
     plan,
     program,
     replay,
@@ -27,11 +29,14 @@ from bitpim.cli import (
     trace_make,
     verify,
 )
+from bitpim.cli.memory import require_room
 from bitpim.errors import BitpimError, MismatchError
 
 __all__ = ["app", "run"]
 
-EXIT_BUG, EXIT_USAGE, EXIT_BAD_INPUT, EXIT_MISMATCH, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
+EXIT_FINE, EXIT_BUG, EXIT_USAGE, EXIT_BAD_INPUT, EXIT_MISMATCH = range(5)
+EXIT_INTERRUPTED = interrupts.EXIT_SIGNAL + 2
+EXIT_BROKEN_PIPE = interrupts.EXIT_SIGNAL + 13
 
 _USAGE_ERROR: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "UsageError")
 
@@ -39,7 +44,6 @@ app = typer.Typer(
     help="Bit-level functional emulator of processing-in-memory accelerators.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -79,7 +83,7 @@ def _root(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    pass
+    require_room()
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -87,26 +91,52 @@ def run(arguments: Sequence[str]) -> int:
     try:
         outcome = app(list(arguments) or ["--help"], prog_name="bitpim", standalone_mode=False)
         sys.stdout.flush()
-    except _USAGE_ERROR as error:
+    except BaseException as error:
+        return _ended_by(error, arguments)
+    if outcome == EXIT_INTERRUPTED:  # some versions of typer say so
+        return _interrupted()
+    return outcome if isinstance(outcome, int) else EXIT_FINE
+
+
+def _ended_by(error: BaseException, arguments: Sequence[str]) -> int:
+    """Say what ended a command, and return its exit code."""
+    if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
+        error = error.__context__
+    if isinstance(error, BrokenPipeError):
+        return EXIT_BROKEN_PIPE  # a reader that went away ends the command without a word
+    if isinstance(error, typer.Abort) and isinstance(error.__cause__, EOFError):
+        error = error.__cause__  # typer takes it for the end of a dialogue; there is none
+    match error:
+        case SystemExit():  # a command that has said its last line itself
+            said = error.code == EXIT_INTERRUPTED
+            return interrupts.exit_code() if said else _code_of(error)
+        case KeyboardInterrupt() | typer.Abort():
+            return _interrupted()
+        case MismatchError():
+            return _fail(str(error), EXIT_MISMATCH)
+        case BitpimError():
+            return _fail(str(error), EXIT_BAD_INPUT)
+        case MemoryError():
+            return _fail(_memory_line(arguments), EXIT_BAD_INPUT)
+        case OSError():
+            return _fail(_os_line(error), EXIT_BAD_INPUT)
+    if isinstance(error, _USAGE_ERROR):
         return _usage(error)
-    except (KeyboardInterrupt, typer.Abort):
-        outcome = EXIT_INTERRUPTED
-    except SystemExit as end:  # a command that has said its last line itself
-        return end.code if isinstance(end.code, int) else EXIT_BUG
-    except MismatchError as error:
-        return _fail(str(error), EXIT_MISMATCH)
-    except BitpimError as error:
-        return _fail(str(error), EXIT_BAD_INPUT)
-    except OSError as error:
-        return _fail(_os_line(error), EXIT_BAD_INPUT)
-    except MemoryError:
-        return _fail("out of memory; a smaller --batch needs less", EXIT_BAD_INPUT)
-    except Exception as error:
-        traceback.print_exc()
-        return _fail(f"this is a bug in {_owner(error)}; please report the lines above", EXIT_BUG)
-    if outcome == EXIT_INTERRUPTED:
-        return _fail("interrupted", EXIT_INTERRUPTED)
-    return outcome if isinstance(outcome, int) else 0
+    if isinstance(error, ImportError) and _is_short_of_memory(error):
+        return _fail(_memory_line(()), EXIT_BAD_INPUT)
+    with contextlib.suppress(OSError):
+        traceback.print_exception(error)
+    return _fail(f"this is a bug in {_owner(error)}; please report the lines above", EXIT_BUG)
+
+
+def _code_of(end: SystemExit) -> int:
+    if end.code is None:
+        return EXIT_FINE
+    return end.code if isinstance(end.code, int) else EXIT_BUG
+
+
+def _interrupted() -> int:
+    return _fail(interrupts.words(), interrupts.exit_code())
 
 
 def _usage(error: Any) -> int:
@@ -120,11 +150,13 @@ def _usage(error: Any) -> int:
 
 def _fail(message: str, code: int) -> int:
     line = " ".join(message.split())
-    sys.stderr.write(f"bitpim: {line}\n")
+    with contextlib.suppress(OSError, ValueError):  # nobody can be told
+        sys.stderr.write(f"bitpim: {line}\n")
+        sys.stderr.flush()
     return code
 
 
-def _owner(error: Exception) -> str:
+def _owner(error: BaseException) -> str:
     """Name the package to which a bug belongs: bitpim, or one that registers a machine."""
     from bitpim.machine.registry import machine_packages
 
@@ -138,3 +170,22 @@ def _os_line(error: OSError) -> str:
     """Say file and reason of an error of the operating system."""
     name = f"{error.filename}: " if error.filename else ""
     return f"{name}{error.strerror or error}"
+
+
+def _memory_line(arguments: Sequence[str]) -> str:
+    """Say that memory is short, and name --batch where the command has it and it is not 1 yet."""
+    command: Any = typer.main.get_command(app)
+    rest = list(arguments)
+    while rest and rest[0] in getattr(command, "commands", {}):
+        command = command.commands[rest.pop(0)]
+    has_batch = any(parameter.name == "batch" for parameter in command.params)
+    is_one = re.search(r"--batch[ =]1( |$)", " ".join(rest))
+    if has_batch and not is_one:
+        return "out of memory; a smaller --batch needs less"
+    return "out of memory; let bitpim use more"
+
+
+def _is_short_of_memory(error: BaseException) -> bool:
+    """Tell whether a library could not be loaded for want of memory."""
+    said = str(error).lower()
+    return any(words in said for words in ("allocate memory", "failed to map", "out of memory"))

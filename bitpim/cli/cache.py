@@ -1,10 +1,7 @@
 """`bitpim cache`: the compiled kernels on the disk."""
 
 import json as json_text
-import re
-import shutil
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,48 +16,52 @@ def cache(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Show the folder and size of the compiled kernels."""
-    from bitpim_kernels.jit import cache_root, source_digest
+    """Show where the compiled kernels are, what they take, and what they may take."""
+    from bitpim_kernels import cache_folder
+    from bitpim_kernels.kernel_cache import source_digest
 
-    root, digest = cache_root(), source_digest()
-    old = [folder for folder in _digest_folders(root) if folder.name != digest]
-    freed = sum(map(_n_bytes, old)) if prune else 0
-    if prune:
-        for folder in old:
-            shutil.rmtree(folder)
-        old = []
+    digest = source_digest()
+    folder = cache_folder.kernel_folder(digest)
+    freed = 0
+    if prune and folder is not None:
+        freed = cache_folder.prune(folder.parent, kept=digest)
+    files = [] if folder is None else list(cache_folder.cached_files(folder.parent))
+    own = [file for file in files if file.digest == digest]
+    other = [file for file in files if file.digest != digest]
     row = {
-        "folder": str(root),
+        "folder": None if folder is None else str(folder.parent),
         "digest": digest,
-        "n_bytes": _n_bytes(root / digest),
-        "other_digests": len(old),
-        "other_n_bytes": sum(map(_n_bytes, old)),
+        "n_kernels": len(own),
+        "n_bytes": sum(file.n_bytes for file in own),
+        "other_digests": len({file.digest for file in other}),
+        "other_n_bytes": sum(file.n_bytes for file in other),
         "freed_n_bytes": freed,
+        "max_bytes": cache_folder.MAX_BYTES,
+        "max_days": cache_folder.MAX_DAYS,
     }
-    if json:
-        typer.echo(json_text.dumps(row))
-        return
-    typer.echo(f"{root / digest}  {_mebibytes(_n_bytes(root / digest))}")
-    if freed:
-        typer.echo(f"freed {_mebibytes(freed)}")
-    elif old:
-        size = _mebibytes(sum(map(_n_bytes, old)))
-        typer.echo(f"{len(old)} of other sources, {size}: bitpim cache --prune removes them")
+    typer.echo(json_text.dumps(row) if json else "\n".join(_lines(row)))
 
 
-def _digest_folders(root: Path) -> list[Path]:
-    """Folders that hold kernels of one digest each; nothing else in the cache is ours to touch."""
-    if not root.is_dir():
-        return []
-    return sorted(
-        folder
-        for folder in root.iterdir()
-        if folder.is_dir() and not folder.is_symlink() and re.fullmatch("[0-9a-f]{16}", folder.name)
+def _lines(row: dict[str, Any]) -> list[str]:
+    """Say in words what the cache holds."""
+    if row["folder"] is None:
+        return ["no folder can be used: each run compiles its kernels again"]
+    lines = [
+        f"{row['folder']}",
+        f"{row['n_kernels']:,} kernels of these sources, {_mebibytes(row['n_bytes'])}",
+    ]
+    if row["freed_n_bytes"]:
+        lines.append(f"freed {_mebibytes(row['freed_n_bytes'])}")
+    if row["other_digests"]:
+        lines.append(
+            f"{_mebibytes(row['other_n_bytes'])} of {row['other_digests']} other sources: "
+            "bitpim cache --prune removes them"
+        )
+    lines.append(
+        f"removed when unused for {row['max_days']} days, or, the oldest first, when all take more "
+        f"than {_mebibytes(row['max_bytes'])}"
     )
-
-
-def _n_bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return lines
 
 
 def _mebibytes(n_bytes: int) -> str:

@@ -4,12 +4,18 @@ from typing import Annotated
 
 import typer
 
+from bitpim.cli import completion
 from bitpim.cli.options import Assignments, Json
 from bitpim.report.text import as_json, columns
 
 __all__ = ["machines", "presets", "prices"]
 
-MachineFilter = Annotated[str | None, typer.Option("--machine", "-m", help="Of this machine only.")]
+MachineFilter = Annotated[
+    str | None,
+    typer.Option(
+        "--machine", "-m", help="Of this machine only.", autocompletion=completion.machines
+    ),
+]
 
 
 def machines(json: Json = False) -> None:
@@ -41,7 +47,11 @@ def machines(json: Json = False) -> None:
 def presets(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="Packaged preset, or a .toml, to print whole."),
+        typer.Argument(
+            metavar="[NAME]",
+            help="Packaged preset, or a .toml, to print whole.",
+            autocompletion=completion.presets,
+        ),
     ] = None,
     machine: MachineFilter = None,
     assignments: Assignments = None,
@@ -71,7 +81,11 @@ def presets(
 def prices(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="Packaged price table, or a .toml, to print whole."),
+        typer.Argument(
+            metavar="[NAME]",
+            help="Packaged price table, or a .toml, to print whole.",
+            autocompletion=completion.price_tables,
+        ),
     ] = None,
     json: Json = False,
 ) -> None:

@@ -16,7 +16,9 @@ EXIT_DIFFERENT = 4
 def compare(
     first: ResultPath,
     second: ResultPath,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Most differences to print.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=10**6, help="Most differences to print.")
+    ] = 20,
     json: Json = False,
 ) -> None:
     """Compare outputs, counts, cycles and error figures of two results; exit code 4 if any differs.

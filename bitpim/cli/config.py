@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from bitpim.cli.completion import machines
 from bitpim.cli.options import Assignments, Json, Preset
 from bitpim.machine import DEFAULT_MACHINE
 from bitpim.report.text import as_json
@@ -13,7 +14,12 @@ __all__ = ["app"]
 app = typer.Typer(help="Settings of the machines and their origins.", no_args_is_help=True)
 
 Machine = Annotated[
-    str, typer.Argument(metavar="MACHINE", help=f"Machine, such as {DEFAULT_MACHINE}.")
+    str,
+    typer.Argument(
+        metavar="MACHINE",
+        help=f"Machine, such as {DEFAULT_MACHINE}.",
+        autocompletion=machines,
+    ),
 ]
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bitpim.cli.completion import price_tables
 from bitpim.cli.options import Json
 from bitpim.cli.report import ResultPath
 from bitpim.report.text import as_json, columns
@@ -20,7 +21,11 @@ def cost(
     result: ResultPath,
     prices: Annotated[
         str | None,
-        typer.Option("--prices", help="Price table: packaged or a .toml. The one of the result."),
+        typer.Option(
+            "--prices",
+            help="Price table: packaged or a .toml. The one of the result.",
+            autocompletion=price_tables,
+        ),
     ] = None,
     sensitivity: Annotated[
         bool, typer.Option("--sensitivity", help="Show what the total becomes as prices vary.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bitpim.cli.options import Overwrite, refuse_taken
 from bitpim.cli.pruning import (
     Kept,
     Patterns,
@@ -108,6 +109,7 @@ def export(
     epochs: Epochs = 1,
     learning_rate: LearningRate = 0.01,
     seed: Seed = 0,
+    overwrite: Overwrite = False,
 ) -> None:
     """Quantize a PyTorch module into a trace, with samples and float reference outputs."""
     chosen = [
@@ -120,6 +122,7 @@ def export(
     pruning = pruning_of(patterns, kept, zero_kernels, pattern_scope, prune_first)
     if finetune is not None and pruning is None:
         raise typer.BadParameter("--finetune trains what was pruned; give --patterns too")
+    refuse_taken(output, overwrite)
     exporter = _exporter()
     made = exporter.made_by(_target(module))
     if weights is not None:
@@ -146,7 +149,7 @@ def export(
             dataset=dataset,
             progress=progress,
         )
-    write_and_say(replace(trace, provenance={**trace.provenance, **notes}), output)
+    write_and_say(replace(trace, provenance={**trace.provenance, **notes}), output, overwrite)
 
 
 def _pruned(

@@ -1,6 +1,7 @@
 """Arguments and options that several commands share, and the traces they name."""
 
 import contextlib
+import os
 import shutil
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bitpim.cli import completion
 from bitpim.machine import DEFAULT_MACHINE
 
 if TYPE_CHECKING:
@@ -24,10 +26,12 @@ __all__ = [
     "Json",
     "Layers",
     "MachineName",
+    "Overwrite",
     "Preset",
     "SampleRange",
     "TraceName",
     "opened_trace",
+    "refuse_taken",
 ]
 
 
@@ -42,11 +46,22 @@ TraceName = Annotated[
     str, typer.Argument(metavar="TRACE", help="Trace file, or - for standard input.")
 ]
 MachineName = Annotated[
-    str, typer.Option("--machine", "-m", help=f"Machine to run on, such as {DEFAULT_MACHINE}.")
+    str,
+    typer.Option(
+        "--machine",
+        "-m",
+        help=f"Machine to run on, such as {DEFAULT_MACHINE}.",
+        autocompletion=completion.machines,
+    ),
 ]
 Preset = Annotated[
     str | None,
-    typer.Option("--preset", "-p", help="Settings of the machine: a packaged preset or a .toml."),
+    typer.Option(
+        "--preset",
+        "-p",
+        help="Settings of the machine: a packaged preset or a .toml.",
+        autocompletion=completion.presets,
+    ),
 ]
 Assignments = Annotated[
     list[str] | None,
@@ -64,6 +79,7 @@ Layers = Annotated[
     typer.Option("--layers", help="Layers to keep: names, indices and ranges, by commas."),
 ]
 Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Threads; all by default.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -72,15 +88,40 @@ def opened_trace(name: str) -> Iterator["Trace"]:
     """Open a trace by file name, or from standard input where the name is '-'."""
     from bitpim_traces import open_trace
 
-    if name != "-":
-        _refuse_result(name)
-        yield open_trace(name)
+    if name == "-":
+        yield _standard_input()
         return
-    with tempfile.TemporaryDirectory(prefix="bitpim-") as folder:
-        copy = Path(folder) / "stdin.h5"
-        with copy.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
-        yield open_trace(copy)
+    _refuse_result(name)
+    yield open_trace(name)
+
+
+def _standard_input() -> "Trace":
+    """Open a trace from standard input, by a copy that has no name once it is open."""
+    from bitpim.errors import BitpimError
+    from bitpim_traces import open_trace
+    from bitpim_traces.whole_file import signals_held
+
+    with contextlib.ExitStack() as stack:
+        with signals_held():
+            handle, copy = tempfile.mkstemp(prefix="bitpim-", suffix=".h5")
+            stack.callback(os.unlink, copy)
+            file = stack.enter_context(os.fdopen(handle, "wb"))
+        shutil.copyfileobj(sys.stdin.buffer, file)
+        file.flush()
+        try:
+            return open_trace(copy)
+        except BitpimError as error:
+            raise type(error)(str(error).replace(copy, "standard input")) from error
+
+
+def refuse_taken(output: Path, overwrite: bool) -> None:
+    """Raise TraceError where a trace must not be written under a name, before work is spent."""
+    from bitpim.errors import TraceError
+    from bitpim_traces.whole_file import refusal
+
+    against = refusal(output, overwrite=overwrite)
+    if against is not None:
+        raise TraceError(against)
 
 
 def _refuse_result(name: str) -> None:
@@ -88,8 +129,8 @@ def _refuse_result(name: str) -> None:
     from bitpim.errors import TraceError
     from bitpim.report.seal import bears_seal
 
-    with contextlib.suppress(OSError):
-        if bears_seal(Path(name)):
+    with contextlib.suppress(OSError, ValueError):  # the reader says what is wrong
+        if Path(name).is_file() and bears_seal(Path(name)):
             raise TraceError(
                 f"{name}: is a result file; need a trace, such as the one it was made from"
             )

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bitpim.run import Progress
 
-__all__ = ["say_when_compiling", "time_left", "watched"]
+__all__ = ["COMPILING", "say_when_compiling", "time_left", "watched"]
+
+COMPILING = "compiling kernels that are not kept yet\n"
+"""Said once a run: the first run needs many, a network of new widths a few."""
 
 Report = Callable[["Progress"], None]
 
@@ -18,7 +21,8 @@ Report = Callable[["Progress"], None]
 def say_when_compiling() -> None:
     """Say on stderr, once, if a kernel has to be compiled from here on.
 
-    Numba itself is listened to: whatever is on the disk, another network may need other kernels.
+    Numba itself is listened to: whatever is on the disk, a network of other widths may need other
+    kernels.
     """
     _announcer().armed = True
 
@@ -33,7 +37,7 @@ def _announcer() -> Any:
         def on_start(self, event: Any) -> None:
             if self.armed:
                 self.armed = False
-                sys.stderr.write("compiling kernels, once\n")
+                sys.stderr.write(COMPILING)
 
         def on_end(self, event: Any) -> None:
             pass

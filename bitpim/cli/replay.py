@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from bitpim.cli.completion import price_tables
 from bitpim.cli.options import (
     Assignments,
     Fidelity,
@@ -26,7 +27,11 @@ __all__ = ["Prices", "replay"]
 
 Prices = Annotated[
     str | None,
-    typer.Option("--prices", help="Price table: packaged, a .toml, or none. The machine's own."),
+    typer.Option(
+        "--prices",
+        help="Price table: packaged, a .toml, or none. The machine's own.",
+        autocompletion=price_tables,
+    ),
 ]
 
 

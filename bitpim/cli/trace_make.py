@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitpim.cli.options import opened_trace
+from bitpim.cli.options import Overwrite, opened_trace, refuse_taken
 from bitpim.cli.pruning import (
     Kept,
     Patterns,
@@ -55,7 +55,7 @@ def synth(
     ],
     output: Output,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights and images.")] = 0,
-    samples: Annotated[int, typer.Option(min=1, help="Number of images.")] = 1,
+    samples: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Number of images.")] = 1,
     weight_bits: WeightBits = 8,
     activation_bits: ActivationBits = 8,
     requantize: Mode = "half_up_shift",
@@ -65,6 +65,7 @@ def synth(
     zero_kernels: ZeroKernels = None,
     pattern_scope: PatternScope = None,
     prune_first: PruneFirst = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Make a network of well-known shape with seeded random weights and images."""
     from bitpim_traces.synthetic import NAMES, synthetic_network
@@ -75,9 +76,10 @@ def synth(
         )
     settings = settings_of(weight_bits, activation_bits, requantize, more or [])
     pruning = pruning_of(patterns, kept, zero_kernels, pattern_scope, prune_first)
+    refuse_taken(output, overwrite)
     with _waiting(f"making {name}"):
         trace = synthetic_network(name, seed, n_samples=samples, settings=settings, pruning=pruning)
-    write_and_say(trace, output)
+    write_and_say(trace, output, overwrite)
 
 
 def quantize(
@@ -95,6 +97,7 @@ def quantize(
     zero_kernels: ZeroKernels = None,
     pattern_scope: PatternScope = None,
     prune_first: PruneFirst = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Quantize the float weights inside a trace to other widths or another rounding.
 
@@ -108,10 +111,11 @@ def quantize(
         raise typer.BadParameter(
             f"need another file than the trace it reads, got {output}", param_hint="--output"
         )
+    refuse_taken(output, overwrite)
     with opened_trace(source) as given:
         with _waiting(f"quantizing {given.name}"):
             trace = requantize_trace(given, settings, pruning)
-        write_and_say(trace, output)
+        write_and_say(trace, output, overwrite)
 
 
 def settings_of(
@@ -198,7 +202,7 @@ def _waiting(message: str) -> Iterator[None]:
         yield
 
 
-def write_and_say(trace: "Trace", output: Path) -> None:
+def write_and_say(trace: "Trace", output: Path, overwrite: bool) -> None:
     """Write a trace and say what was written."""
     from bitpim_traces import write_trace
     from bitpim_traces.masks import masks_of
@@ -212,10 +216,11 @@ def write_and_say(trace: "Trace", output: Path) -> None:
             digest = write_trace(
                 trace,
                 output,
+                overwrite=overwrite,
                 progress=lambda done, total: progress.update(bar, completed=done, total=total),
             )
     else:
-        digest = write_trace(trace, output)
+        digest = write_trace(trace, output, overwrite=overwrite)
     n = trace.n_samples
     typer.echo(
         f"{output}: {trace.name}, {len(trace.layers)} layers, {n} sample{'' if n == 1 else 's'},"

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from bitpim.cli.completion import machines
 from bitpim.cli.options import (
     Assignments,
     Fidelity,
@@ -25,7 +26,8 @@ def verify(
         str | None, typer.Argument(metavar="[RESULT]", help="Result file to verify, or a machine.")
     ] = None,
     machine: Annotated[
-        str | None, typer.Option("--machine", "-m", help="Machine to run and verify.")
+        str | None,
+        typer.Option("--machine", "-m", help="Machine to run and verify.", autocompletion=machines),
     ] = None,
     preset: Preset = None,
     assignments: Assignments = None,

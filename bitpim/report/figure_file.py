@@ -1,12 +1,12 @@
 """Figures as files: matplotlib where it is installed, the same bytes for the same figure."""
 
-import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from bitpim.errors import ConfigError, ResultError
 from bitpim.report.text import printable
+from bitpim_traces.whole_file import refusal, whole_file
 
 __all__ = ["COLOURS", "FORMATS", "literal", "write_figure"]
 
@@ -56,15 +56,17 @@ def write_figure(path: str | Path, draw: Callable[[], Any]) -> Path:
         raise ConfigError(
             "plots need matplotlib, which is not installed: pip install bitpim[plot]"
         ) from error
-    half = out.with_name(out.name + ".tmp")
+    against = refusal(out, overwrite=True)
+    if against is not None:
+        raise ResultError(against)
     try:
         # No date and a fixed salt: the same figure gives the same file.
         with mpl.rc_context({"svg.hashsalt": "bitpim", "font.size": 9}):
-            draw().savefig(half, dpi=150, format=suffix[1:], metadata=_UNDATED[suffix])
-        half.replace(out)
+            figure = draw()
+            with whole_file(out) as half:
+                form = suffix[1:]
+                figure.savefig(half.path, dpi=150, format=form, metadata=_UNDATED[suffix])
     except OSError as error:
-        with contextlib.suppress(OSError):
-            half.unlink()
         raise ResultError(f"{out}: cannot be written ({error.strerror or error})") from error
     return out
 

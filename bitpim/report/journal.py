@@ -6,6 +6,7 @@ lost power supply left at the end is dropped, and everything before it is kept.
 """
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -94,6 +95,21 @@ def _head(payload: bytes) -> bytes:
     return _HEAD.pack(_TAG, len(payload), blake2b(_TAG + size + payload, digest_size=16).digest())
 
 
+def _opened(path: Path) -> int:
+    """Open a regular file of this very name, made where there is none.
+
+    Neither through a symbolic link, nor waiting for the other end of a pipe.
+    """
+    flags = os.O_RDWR | os.O_CREAT
+    for name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):
+        flags |= getattr(os, name, 0)
+    found = os.open(path, flags, 0o666)
+    if not stat.S_ISREG(os.fstat(found).st_mode):
+        os.close(found)
+        raise OSError(errno.EINVAL, "is no regular file")
+    return found
+
+
 class Journal:
     """The open log of one run; one process at a time holds it.
 
@@ -106,16 +122,11 @@ class Journal:
     def __init__(self, path: Path, *, resume: bool) -> None:
         self.path = path
         self._offsets: list[int] = []
-        # Neither through a symbolic link, nor waiting for the other end of a pipe.
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
-        flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         try:
-            self._file = FileIO(os.open(path, flags | getattr(os, "O_BINARY", 0), 0o666), "r+b")
+            self._file = FileIO(_opened(path), "r+b")
         except OSError as error:
             raise ResultError(f"{path}: cannot be written ({error.strerror or error})") from error
         try:
-            if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
-                raise ResultError(f"{path}: is a pipe or a device, need a file to write to")
             self._lock()
             self._start(resume)
         except BaseException:

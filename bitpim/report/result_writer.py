@@ -4,7 +4,6 @@ The journal is `<name>.part`. The file under the final name is assembled in memo
 depends on the content alone, written beside it and renamed: it is whole or it is not there.
 """
 
-import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -25,6 +24,7 @@ from bitpim.report.result_image import Batches, LayerRows, assemble
 from bitpim.report.result_reader import open_result
 from bitpim.report.result_records import DIGEST_BYTES, PhaseCounts, RunHeader
 from bitpim.report.seal import bears_seal, seal_of
+from bitpim_traces.whole_file import refusal, whole_file
 
 __all__ = ["LayerBatch", "ResultWriter"]
 
@@ -78,6 +78,7 @@ class ResultWriter:
         if resume and overwrite:
             raise ConfigError("resume and overwrite: need one of them, got both")
         self.path = Path(path)
+        _refuse_to_replace(self.path)
         self.part = self.path.with_name(self.path.name + ".part")
         self.header = header
         self._is_finished = False
@@ -85,9 +86,6 @@ class ResultWriter:
             raise ResultError(
                 f"{self.path}: need samples 0 <= start < stop, got {header.start}:{header.stop}"
             )
-        if self.path.is_dir():
-            raise ResultError(f"{self.path}: is a folder, need the name of a file")
-        _refuse_to_replace(self.path)
         if resume and self.path.exists() and not self.part.exists():
             self._compare_header(open_result(self.path).header, self.path)
             self._is_finished = True
@@ -280,7 +278,10 @@ def _need_new(batch: range, batches: Mapping[range, int]) -> None:
 
 
 def _refuse_to_replace(path: Path) -> None:
-    """Raise ResultError where a file that is no result, such as the trace, bears the name."""
+    """Raise ResultError where what is no result, such as the trace or a folder, bears the name."""
+    against = refusal(path, overwrite=True)
+    if against is not None:
+        raise ResultError(against)
     try:
         is_other = path.is_file() and path.stat().st_size > 0 and not bears_seal(path)
     except OSError as error:
@@ -293,27 +294,15 @@ def _refuse_to_replace(path: Path) -> None:
 
 def _write_whole(path: Path, *pieces: bytes) -> None:
     """Write a file that appears under its name only when all of it is on the disk."""
-    half = path.with_name(path.name + ".tmp")
     try:
-        with half.open("wb") as file:
+        with whole_file(path) as unfinished, unfinished.path.open("wb") as file:
             for piece in pieces:
                 file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        half.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            half.unlink()
         raise ResultError(
             f"{path}: cannot be written ({error.strerror or error}); what was finished is kept: "
             "make room and run again with --resume"
         ) from error
-    with contextlib.suppress(OSError):  # not every system lets a folder be synchronized
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def _check_shapes(

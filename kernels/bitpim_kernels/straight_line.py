@@ -7,14 +7,11 @@ generated function does the same steps in the same order; only the traffic to me
 a step computes is read from the record of its family, so any family can be followed.
 """
 
-import atexit
 import hashlib
-import os
+import linecache
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -22,7 +19,6 @@ import numpy.typing as npt
 
 from bitpim_kernels.expressions import evaluate
 from bitpim_kernels.family import NO_ROW, Family
-from bitpim_kernels.jit import cache_root, source_digest
 
 __all__ = ["compile_source", "follow", "indent"]
 
@@ -130,35 +126,16 @@ def follow(
 def compile_source(source: str) -> ModuleType:
     """Compile generated text as a module whose kernels are cached on disk like written ones.
 
-    The text is kept in the cache folder under its own digest, because Numba caches only functions
-    that have a file.
+    The digest of the text is in the module's name, and so in the names of its kernels' files.
     """
     digest = hashlib.sha256(source.encode()).hexdigest()[:20]
-    path = _keep(cache_root() / source_digest() / f"straight_line_{digest}.py", source)
     name = f"bitpim_kernels.straight_line_{digest}"
+    file_name = f"<{name}>"
+    linecache.cache[file_name] = len(source), None, source.splitlines(True), file_name  # for errors
     module = ModuleType(name)
-    module.__file__ = str(path)
-    sys.modules[name] = module  # Numba finds a cached kernel's globals by the module's name
-    exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102  (our own text)
+    sys.modules[name] = module  # a cached kernel's globals are found by the module's name
+    exec(compile(source, file_name, "exec"), module.__dict__)  # noqa: S102  (our own text)
     return module
-
-
-def _keep(path: Path, source: str) -> Path:
-    if path.is_file() and path.read_text("utf-8") == source:
-        return path
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(source)
-        Path(name).replace(path)
-    except OSError:  # a read-only or full cache: compile each time, from a file that goes with us
-        handle, name = tempfile.mkstemp(suffix=".py")
-        atexit.register(Path(name).unlink, missing_ok=True)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(source)
-        return Path(name)
-    return path
 
 
 def indent(lines: Sequence[str], depth: int) -> str:

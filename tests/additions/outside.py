@@ -13,12 +13,13 @@ __all__ = ["Ended", "register", "run_commands"]
 _DRIVER = """
 import contextlib, io, json, sys
 from bitpim.cli.app import run
+from bitpim.cli.progress import COMPILING
 ended = []
 for line in json.load(sys.stdin):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = run(line)
-    ended.append([code, out.getvalue(), err.getvalue().replace("compiling kernels, once\\n", "")])
+    ended.append([code, out.getvalue(), err.getvalue().replace(COMPILING, "")])
 print(json.dumps([ended, sorted(sys.modules)]))
 """
 

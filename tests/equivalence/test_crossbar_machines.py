@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from bitpim.cli.app import run as command
+from bitpim.cli.progress import COMPILING
 from bitpim.machine.machine import Codes, LayerRun
 from bitpim.machine.registry import make_machine, prices_of
 from bitpim.proof.reference import run_network
@@ -174,7 +175,7 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, s
     capsys.readouterr()
     code = command([str(argument) for argument in arguments])
     out, err = capsys.readouterr()
-    return code, out, err.replace("compiling kernels, once\n", "")  # or not: by what ran before
+    return code, out, err.replace(COMPILING, "")  # or not: by what ran before
 
 
 @pytest.mark.parametrize("name", MACHINES)

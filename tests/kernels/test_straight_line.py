@@ -1,6 +1,7 @@
 """Programs turned into text against the interpreter that runs them row by row."""
 
 import itertools
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -151,26 +152,25 @@ def test_equal_text_is_compiled_once() -> None:
     assert compile_source(text) is compile_source(str(text))
 
 
-def test_a_folder_that_cannot_be_written_is_no_obstacle(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    in_the_way = tmp_path / "file"
-    in_the_way.write_text("", "utf-8")
-    monkeypatch.setenv("BITPIM_CACHE_DIR", str(in_the_way / "cache"))
-    module = compile_source(HEAD + "        rows[0, w] = rows[0, w] ^ ONES\n        ONES\n")
-    rows = np.zeros((1, 2), np.uint64)
-    module.__dict__["run"](rows)
-    assert (rows == ONES).all()
-
-
-def test_the_text_is_kept_beside_the_compiled_kernels(
+def test_kernels_of_generated_text_are_kept_like_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BITPIM_CACHE_DIR", str(tmp_path))
-    text = HEAD + "        rows[0, w] = ZERO\n        ZERO\n"
-    module = compile_source(text)
-    assert module.__file__ is not None
-    path = Path(module.__file__)
-    assert tmp_path in path.parents
-    assert path.read_text("utf-8") == text
-    assert [p.name for p in path.parent.iterdir() if p.suffix == ".part"] == []
+    text = HEAD + "        rows[0, w] = rows[0, w] ^ ONES\n        ONES\n"
+    for found in ({"hits": 0, "misses": 1}, {"hits": 1, "misses": 0}):
+        run = compile_source(text).__dict__["run"]
+        rows = np.zeros((1, 2), np.uint64)
+        run(rows)
+        assert (rows == ONES).all()
+        stats = run.stats
+        assert sum(stats.cache_hits.values()) == found["hits"]
+        assert sum(stats.cache_misses.values()) == found["misses"]
+        compile_source.cache_clear()
+
+
+def test_an_error_in_generated_text_shows_its_line() -> None:
+    module = compile_source("def divide(n):\n    return 1 // n\n")
+    with pytest.raises(ZeroDivisionError) as caught:
+        module.divide(0)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "return 1 // n" in shown and "bitpim_kernels.straight_line_" in shown

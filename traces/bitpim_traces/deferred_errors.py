@@ -1,7 +1,8 @@
-"""A file for HDF5 to write to that never tells it about a full disk.
+"""A file for HDF5 to write to that never tells it about a full disk, or about anything else.
 
 The library does not survive a failed write: with libhdf5 2.0, closing a file on a full disk crashed
-the process. So the first error is kept here, later writes are dropped, and the writer asks.
+the process, and an error raised in here is lost on its way through. So the first one is kept, later
+writes are dropped, and the writer asks.
 """
 
 import io
@@ -16,7 +17,7 @@ class DeferringStream(io.RawIOBase):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._file = path.open("w+b", buffering=0)
-        self._error: OSError | None = None
+        self._error: BaseException | None = None
         self._position = 0
 
     def check(self) -> None:
@@ -60,7 +61,7 @@ class DeferringStream(io.RawIOBase):
         try:
             while self._error is None and written < len(view):
                 written += self._file.write(view[written:]) or 0
-        except OSError as error:
+        except BaseException as error:
             self._error = error
         self._position += len(view)
         return len(view)
@@ -71,7 +72,7 @@ class DeferringStream(io.RawIOBase):
         try:
             if self._error is None:
                 self._file.truncate(size)
-        except OSError as error:
+        except BaseException as error:
             self._error = error
         return size
 
@@ -79,6 +80,6 @@ class DeferringStream(io.RawIOBase):
         """Close the file."""
         try:
             self._file.close()
-        except OSError as error:
+        except BaseException as error:
             self._error = self._error or error
         super().close()

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from bitpim_traces.footer import seal
 from bitpim_traces.records import Trace
 from bitpim_traces.rules import check_derived, check_rules
 from bitpim_traces.tree import DatasetEntry, GroupEntry, Tree, Value, blocks, digest_of
+from bitpim_traces.whole_file import Unfinished, refusal, whole_file
 
 __all__ = ["write_trace"]
 
@@ -34,19 +34,28 @@ _UNKNOWN_SHA256 = "0" * 64
 
 
 def write_trace(
-    trace: Trace, path: str | os.PathLike[str], *, progress: Progress | None = None
+    trace: Trace,
+    path: str | os.PathLike[str],
+    *,
+    progress: Progress | None = None,
+    overwrite: bool = True,
 ) -> str:
     """Write a trace file and yield its digest.
 
     Tensors stream through in blocks, so memory stays bounded. The file appears under its name
-    only when it is complete and on the disk; equal content gives equal bytes.
+    only when it is complete and on the disk; equal content gives equal bytes. An error or a signal
+    leaves what was there before.
 
     Raises
     ------
     TraceError
-        The trace breaks a rule of FORMAT.md, or the file cannot be written; no file is left behind.
+        The trace breaks a rule of FORMAT.md, the file cannot be written, or something that is no
+        regular file bears its name, or any file without `overwrite`; no file is left behind.
     """
     target = Path(path)
+    against = refusal(target, overwrite=overwrite)
+    if against is not None:
+        raise TraceError(against)
     tree = encode(trace)
     for where, entry in tree.items():
         if isinstance(entry, DatasetEntry):
@@ -57,15 +66,12 @@ def write_trace(
     as_read = decode(tree, report)
     check_rules(as_read, report)
     check_derived(trace, as_read, report)
-    with _finished_or_absent(target) as unfinished:
-        with _disk_errors(target):
-            stream = DeferringStream(unfinished)
-        with stream, _disk_errors(target):
-            with h5py.File(stream, "w", libver=_LIBRARY_VERSION) as file:
-                digest = _write_tree(file, tree, _Hand(target, stream, progress))
-            stream.check()
-        with _disk_errors(target):
-            seal(unfinished)
+    with _disk_errors(target), whole_file(target, overwrite=overwrite) as unfinished:
+        stream = DeferringStream(unfinished.path)
+        with stream, h5py.File(stream, "w", libver=_LIBRARY_VERSION) as file:
+            digest = _write_tree(file, tree, _Hand(target, stream, unfinished, progress))
+        stream.check()
+        seal(unfinished.path)
     return digest
 
 
@@ -82,37 +88,13 @@ def _disk_errors(target: Path) -> Iterator[None]:
         ) from error
 
 
-@contextlib.contextmanager
-def _finished_or_absent(target: Path) -> Iterator[Path]:
-    """Yield a temporary path that takes the target's name if all goes well, and else vanishes."""
-    unfinished = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
-    try:
-        with _disk_errors(target):
-            unfinished.open("xb").close()
-        yield unfinished
-        with _disk_errors(target):
-            _to_disk(unfinished)
-            unfinished.replace(target)
-            _to_disk(target.parent)
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-
-
-def _to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 @dataclass(frozen=True, slots=True)
 class _Hand:
-    """What writing needs besides the file: names for errors, the stream's state, a listener."""
+    """What writing needs besides the file: names for errors, what went wrong, a listener."""
 
     target: Path
     stream: DeferringStream
+    unfinished: Unfinished
     progress: Progress | None
 
 
@@ -163,6 +145,7 @@ def _write_dataset(file: Any, path: str, entry: DatasetEntry, hand: _Hand) -> st
         space.select_hyperslab((start, *[0] * (part.ndim - 1)), part.shape)
         oid.write(h5py.h5s.create_simple(part.shape), space, part, oid.get_type())
         hand.stream.check()
+        hand.unfinished.raise_held()
     _overwrite(oid, "sha256", running.hexdigest())
     return running.hexdigest()
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bitpim.cli.app import run
+from bitpim.cli.progress import COMPILING
 from bitpim.config import MachineEntry
 from bitpim.machine import registry
 from bitpim_traces import write_trace
@@ -29,7 +30,7 @@ def bitpim(capsys: pytest.CaptureFixture[str]) -> Run:
         capsys.readouterr()
         code = run([str(argument) for argument in arguments])
         out, err = capsys.readouterr()
-        return code, out, err.replace("compiling kernels, once\n", "")
+        return code, out, err.replace(COMPILING, "")
 
     return call
 

@@ -2,17 +2,21 @@
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import typer
 
 from bitpim.cli import app as frame
+from bitpim.cli import interrupts
 from bitpim.errors import ConfigError, MismatchError, TraceFormatError
 
+ROOT = Path(__file__).parents[3]
 Run = Callable[[BaseException | None], tuple[int, str]]
 
 
@@ -52,7 +56,14 @@ def failing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         (OSError(errno.ENOSPC, "No space left on device"), 3, "bitpim: No space left on device\n"),
         (KeyboardInterrupt(), 130, "bitpim: interrupted\n"),
         (typer.Abort(), 130, "bitpim: interrupted\n"),
-        (MemoryError(), 3, "bitpim: out of memory; a smaller --batch needs less\n"),
+        (MemoryError(), 3, "bitpim: out of memory; let bitpim use more\n"),
+        (
+            ImportError("x.so: failed to map segment"),
+            3,
+            "bitpim: out of memory; let bitpim use more\n",
+        ),
+        (SystemExit(130), 130, ""),
+        (SystemExit(4), 4, ""),
         (None, 0, ""),
     ],
 )
@@ -62,8 +73,9 @@ def test_an_expected_error_is_one_line(
     assert failing(error) == (code, line)
 
 
-def test_a_bug_shows_its_traceback(failing: Run) -> None:
-    code, text = failing(ZeroDivisionError("division by zero"))
+@pytest.mark.parametrize("error", [ZeroDivisionError("division by zero"), EOFError("no more")])
+def test_a_bug_shows_its_traceback(failing: Run, error: BaseException) -> None:
+    code, text = failing(error)
     assert code == 1
     assert "Traceback" in text and text.splitlines()[-1].startswith("bitpim: this is a bug")
 
@@ -84,6 +96,22 @@ def test_version_and_bare_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Usage: bitpim" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "has"),
+    [
+        ("replay net.h5 -m isaac", True),
+        ("replay net.h5 --batch 12", True),
+        ("replay net.h5 --batch 1 -o x", False),
+        ("replay net.h5 --batch=1", False),
+        ("trace synth tiny", False),
+        ("plan net.h5", False),
+        ("", False),
+    ],
+)
+def test_a_smaller_batch_is_named_where_it_helps(arguments: str, has: bool) -> None:
+    assert ("a smaller --batch" in frame._memory_line(arguments.split())) == has
+
+
 def test_a_reader_that_went_away_is_no_news() -> None:
     read, write = os.pipe()
     os.close(read)
@@ -93,3 +121,21 @@ def test_a_reader_that_went_away_is_no_news() -> None:
     )  # fmt: skip
     os.close(write)
     assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
+
+
+def test_the_table_of_exit_codes_is_what_the_code_does() -> None:
+    page = (ROOT / "bitpim" / "README.md").read_text("utf-8").partition("## Exit codes")[2]
+    rows = dict(re.findall(r"^\| ([0-9]|128 \+ n) \| (.+) \|$", page, re.MULTILINE))
+    codes = {name: code for name, code in vars(frame).items() if name.startswith("EXIT_")}
+    ended = {name: code for name, code in codes.items() if code >= interrupts.EXIT_SIGNAL}
+    plain = set(codes.values()) - set(ended.values())
+    assert {str(code) for code in plain} | {"128 + n"} == set(rows)
+    words = {"FINE": "fine", "BUG": "bug", "USAGE": "command line", "BAD_INPUT": "bad input"}
+    for name, word in {**words, "MISMATCH": "mismatch"}.items():
+        assert word in rows[str(codes[f"EXIT_{name}"])]
+    for number, word in (
+        (signal.SIGHUP, "SIGHUP"), (signal.SIGINT, "Ctrl-C"), (signal.SIGPIPE, "a reader"),
+        (signal.SIGTERM, "SIGTERM"),
+    ):  # fmt: skip
+        assert f"{128 + number} {word}" in rows["128 + n"]
+    assert ended == {"EXIT_INTERRUPTED": 130, "EXIT_BROKEN_PIPE": 141}

@@ -7,19 +7,21 @@ import pytest
 from numba.core import event
 
 from bitpim.cli.app import run
-from bitpim.cli.progress import say_when_compiling
-from bitpim_kernels.jit import source_digest
+from bitpim.cli.progress import COMPILING, say_when_compiling
+from bitpim_kernels.kernel_cache import source_digest
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("BITPIM_CACHE_DIR", str(tmp_path))
+    root = tmp_path / "cache"
+    root.mkdir(mode=0o700)
+    monkeypatch.setenv("BITPIM_CACHE_DIR", str(root))
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     for name in (source_digest(), "0" * 16, "1" * 16, "precious", "2" * 17):
-        (tmp_path / name / "sub").mkdir(parents=True)
-        (tmp_path / name / "sub" / "a.nbc").write_bytes(bytes(1000))
-    (tmp_path / ("3" * 16)).symlink_to(tmp_path / "precious")
-    return tmp_path
+        (root / name / "sub").mkdir(parents=True)
+        (root / name / "sub" / "a.kernel").write_bytes(bytes(1000))
+    (root / ("3" * 16)).symlink_to(root / "precious")
+    return root
 
 
 def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, object]:
@@ -28,19 +30,22 @@ def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, obje
     return found
 
 
-def test_shows_folder_and_sizes(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_shows_folder_sizes_and_bounds(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     row = shown(capsys)
     assert row["folder"] == str(root)
-    assert (row["n_bytes"], row["other_digests"], row["other_n_bytes"]) == (1000, 2, 2000)
+    assert (row["n_kernels"], row["n_bytes"]) == (1, 1000)
+    assert (row["other_digests"], row["other_n_bytes"]) == (2, 2000)
     assert run(["cache"]) == 0
-    assert str(root) in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert str(root) in out and "2 other sources: bitpim cache --prune" in out
+    assert f"unused for {row['max_days']} days" in out and "512.0 MiB" in out
 
 
 def test_prune_removes_other_digests_only(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(capsys, "--prune")["freed_n_bytes"] == 2000
     left = {path.name for path in root.iterdir()}
     assert left == {source_digest(), "precious", "2" * 17, "3" * 16}
-    assert (root / "precious" / "sub" / "a.nbc").exists()
+    assert (root / "precious" / "sub" / "a.kernel").exists()
     assert shown(capsys, "--prune")["freed_n_bytes"] == 0
 
 
@@ -56,7 +61,7 @@ def test_compiling_is_announced_once(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().err == ""
     compile_something()
     compile_something()
-    assert capsys.readouterr().err == "compiling kernels, once\n"
+    assert capsys.readouterr().err == COMPILING
 
 
 def compile_something() -> None:
