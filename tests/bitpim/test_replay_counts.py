@@ -7,17 +7,21 @@ a batch, the last partial one too.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bitpim.machine.registry import make_machine
+from bitpim.proof.reference import run_network
 from bitpim.report.result_file import Result, open_result
-from bitpim.run import replay
+from bitpim.run import replay, sample_bytes
 from bitpim.selection import parse_layers, parse_samples
-from bitpim_traces.records import Trace
+from bitpim_traces.records import TensorRecord, Trace
 from tests.bitpim.machine.crossbar_runs import prune
+from tests.one_layer import one_layer, quantization
 from tests.strategies import small_trace
 
 KINDS = ["conv2d", "max_pool2d", "conv2d", "add", "avg_pool2d", "flatten", "linear"]
@@ -110,6 +114,47 @@ def test_some_layers_count_what_they_count_among_all(tmp_path: Path, name: str) 
         layer.n_cycles for layer in every.layers if layer.index not in kept
     )
     assert [layer.plan for layer in some.layers] == [layer.plan for layer in chosen]
+
+
+def test_figures_of_a_run_that_begins_later_are_of_its_own_samples(tmp_path: Path) -> None:
+    """Labels and float outputs say what the network says, so that any part agrees with itself.
+
+    The choices of neighbouring samples differ, so that one sample off nothing would agree.
+    """
+    trace = one_layer(4, (3,), 4, n_samples=60)
+    (layer,) = trace.layers
+    outputs = run_network(trace, trace.samples.codes.read())[0]
+    choices = outputs.argmax(axis=1)
+    picked = [0]
+    for i in range(1, 60):
+        if choices[i] != choices[picked[-1]] and len(picked) < 5:
+            picked.append(i)
+    assert len(picked) == 5
+    codes = TensorRecord.of(trace.samples.codes.read()[picked], axes="NC", role="samples")
+    labels = TensorRecord.of(choices[picked].astype(np.int32), axes="N", role="labels", units="1")
+    reference = TensorRecord.of(
+        outputs[picked].astype(np.float32), axes="NC", role="output_float", units="real"
+    )
+    known = replace(
+        trace,
+        layers=(replace(layer, output_float=reference),),
+        samples=replace(trace.samples, codes=codes, labels=labels),
+    )
+    path = replay(known, make_machine("neural_cache"), tmp_path / "r.h5", samples=slice(1, 4))
+    figures = open_result(path).figures
+    assert figures is not None
+    assert (figures.n_labelled, figures.accuracy) == (3, 1.0)
+    assert (figures.n_compared, figures.top1_agreement) == (3, 1.0)
+
+
+def test_the_memory_of_a_sample_counts_wide_codes_twice() -> None:
+    """Ten inputs and three outputs of 8 bits: 13 codes, each with 24 bytes of work beside it.
+
+    Inputs of 16 bits take two bytes each.
+    """
+    for bits, n_bytes in ((8, 10 + 3), (16, 20 + 3)):
+        trace = one_layer(0, (10,), 3, inputs=quantization(bits), accumulator_bits=48, bias=False)
+        assert sample_bytes(trace) == n_bytes + 24 * 13
 
 
 def test_a_cache_loads_filters_once_a_batch_of_its_own(tmp_path: Path) -> None:

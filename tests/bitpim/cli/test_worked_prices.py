@@ -48,7 +48,7 @@ def test_a_result_in_a_few_lines(path: Path) -> None:
     """Of 735 pJ, 525 are of assumed prices (71 %), 150 of recalled (20 %), 60 of found (8 %)."""
     lines = words("\n".join(result_lines(open_result(path))))
     assert lines[0] == "accuracy 0.4000, 2 of 5"
-    assert lines[1] == "agreement 3 of 4 with the float network"
+    assert lines[1] == "agreement 1 of 2 with the float network"
     assert lines[2] == "cycles 1,000, 500 ns at 2 GHz, 200 a sample"
     assert (
         lines[3]

@@ -39,7 +39,7 @@ PLAN: list[dict[str, Any]] = [
     {"index": 1, "name": "fc", "kind": "linear", "arrays": 1, "passes": 1, "utilization": 0.625},
 ]
 HEADER = RunHeader("net", "00ff", "neural_cache", "[preset]\nname = 'p'\n", "bit", 3, 8)
-FIGURES = ErrorFigures((), n_compared=4, top1_agreement=0.75, n_labelled=5, accuracy=0.4)
+FIGURES = ErrorFigures((), n_compared=2, top1_agreement=0.5, n_labelled=5, accuracy=0.4)
 
 
 def price_table(name: str = "t", act: float = 3.0) -> PriceTable:

@@ -180,6 +180,10 @@ def test_fewer_samples_than_references_asked_for() -> None:
         trace = made(wire("a"), inputs, Settings(reference_samples=asked))
         reference = trace.layers[0].output_float
         assert (None if reference is None else reference.shape[0]) == kept
+    # asked for one by one, there are as many as samples
+    given = made(wire("a"), inputs, references=lambda _: inputs.astype(np.float32))
+    assert given.layers[0].output_float is not None
+    assert given.layers[0].output_float.read().tolist() == inputs.astype(np.float32).tolist()
     # kept references are too few for the four asked for now: they are computed anew
     inputs = np.linspace(0, 1, 6)[:, None]
     few = made(wire("a"), inputs, Settings(reference_samples=2))
