@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bitpim.digital.bounds import Bounds, reach_of, wrapped
@@ -22,6 +22,8 @@ def bounds_of(low: int, high: int, lowest: int, highest: int) -> Bounds:
     )
 
 
+@example(ends=(-(2**63), 2**63 - 1), bias=2**63 - 1, reach=5, share=1.0)
+@example(ends=(-(2**63), 2**63 - 1), bias=-(2**63), reach=5, share=1.0)
 @given(ends=st.tuples(INT64, INT64), bias=INT64, reach=REACH, share=st.floats(-1, 1))
 def test_a_wrapped_sum_is_never_taken_for_one_within_bounds(
     ends: tuple[int, int], bias: int, reach: int, share: float
