@@ -87,6 +87,12 @@ def test_a_concat_clamps_in_lanes_and_only_moves_where_it_does_not() -> None:
     assert codes_of(moved) == 2 * [0, 3, 13, 255]
 
 
+def test_each_input_of_a_concat_has_its_own_entry() -> None:
+    steps = Requantize("truncate_shift", np.array([1, 3], np.int32), np.array([1, 2], np.int32))
+    trace = trace_of("concat", n=2, requantize=steps, output=quantization(8, 3))
+    assert codes_of(trace) == [1, 3, 8, 129, 0, 3, 10, 192]
+
+
 def test_signed_codes_are_clamped_as_they_are() -> None:
     source = quantization(8, -5, signed=True)
     trace = trace_of("concat", n=2, output=source, clamp=(-100, 20))
