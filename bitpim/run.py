@@ -152,6 +152,8 @@ def replay(
     """
     kept = chosen_layers(trace, layers)
     wanted = sample_range(trace, samples)
+    if trace.samples.labels is not None:
+        trace.samples.labels.read(wanted.start, wanted.stop)  # refused before the run, not after
     if fidelity not in FIDELITIES:
         raise ConfigError(f"fidelity: need one of {', '.join(FIDELITIES)}, got {fidelity!r}")
     plan = machine.plan(trace)

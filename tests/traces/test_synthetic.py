@@ -136,9 +136,9 @@ def test_every_name_can_be_made() -> None:
 
 
 def test_alexnet_is_made_quickly() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     trace = synthetic_network("alexnet")
-    assert time.perf_counter() - began < 30
+    assert time.process_time() - began < 30
     sizes = {la.name: la.weight.shape for la in trace.layers if la.weight is not None}
     n_conv = sum(int(np.prod(shape)) for shape in sizes.values() if len(shape) == 4)
     assert n_conv == 2_468_544

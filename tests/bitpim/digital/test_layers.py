@@ -330,3 +330,18 @@ def test_contradictions_in_a_layer_are_named(changes: dict[str, Any], needs: str
     layer = replace(conv_layer(np.ones((2, 1, 1, 1), np.int8), (1, 2, 2)), **changes)
     with pytest.raises(TraceDataError, match=needs):
         prepare_layer(layer, [quantization()])
+
+
+def test_a_mean_of_raw_codes_may_leave_32_bits_where_its_accumulator_does_not() -> None:
+    """190 x 190 codes of 65535 sum to 2.4e9; the mode divides them, and scales nothing."""
+    source = quantization(16, signed=False)
+    layer = LayerRecord(
+        0, "mean", "avg_pool2d", (-1,), ((1, 190, 190),), (1, 1, 1), source,
+        Geometry((190, 190)), clamp=(0, 65535), requantize=Requantize("fixed_point_half_away"),
+        accumulator_bits=33,
+    )  # fmt: skip
+    codes = np.full((1, 1, 190, 190), 65535, np.uint16)
+    assert prepare_layer(layer, [source]).run([codes]).tolist() == [[[[65535]]]]
+    narrow = replace(layer, accumulator_bits=32)
+    with pytest.raises(AccumulatorError, match=r"got 2365813500 in channel 0"):
+        prepare_layer(narrow, [source]).run([codes])
