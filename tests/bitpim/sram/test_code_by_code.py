@@ -8,11 +8,11 @@ import pytest
 
 from bitpim.machine.cache_machine import CacheMachine
 from bitpim.machine.registry import load_preset
+from bitpim.proof.reference import run_network
 from bitpim.sram.elementwise_plan import LanePlan
 from bitpim.sram.network_mapping import plan_layer
 from bitpim.sram.plan import LayerPlan, TablePlan
 from bitpim.sram.rules import OneGroup
-from bitpim.proof.reference import run_network
 from bitpim_traces.records import LayerRecord, Requantize, Samples, TensorRecord, Trace
 from tests.one_layer import code_array, one_layer, quantization
 
