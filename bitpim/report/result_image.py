@@ -3,6 +3,7 @@
 How the samples were cut into batches, and in which order they came, does not show.
 """
 
+import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from bitpim.legend import Legend
 from bitpim.report.figures import ERROR_COLUMNS, ErrorFigures, top1
 from bitpim.report.result_records import CYCLES, FORMAT_NAME, FORMAT_VERSION, RunHeader
 from bitpim.report.seal import SEAL_BYTES
+from bitpim_traces.whole_file import signals_held
 
 __all__ = ["Batches", "LayerRows", "assemble"]
 
@@ -71,15 +73,13 @@ class _Image:
 
     def assemble(self) -> bytes:
         digests, errors, counts = self._join_layers()
-        # HDF5 2 and 1 write the same bytes for this version of the format.
-        with h5py.File(
-            "result.h5",
-            "w",
-            driver="core",
-            backing_store=False,
-            libver=("v110", "v110"),
-            userblock_size=SEAL_BYTES,
-        ) as file:
+        # Into a stream: the image that HDF5 1.14 makes of a file in memory has a wrong checksum.
+        # Signals are held, as one raised in HDF5's callbacks would be swallowed there.
+        stream = io.BytesIO()
+        with (
+            signals_held(),
+            h5py.File(stream, "w", libver=("v110", "v110"), userblock_size=SEAL_BYTES) as file,
+        ):
             self._write_root(file)
             layers = file.create_group("layers")
             phases = _in_first_appearance(counts)
@@ -91,9 +91,7 @@ class _Image:
                 self._write_layer(group, index, digests[index], errors[index])
                 self._write_counts(group, counts[index], phases, events)
             self._write_outputs(file)
-            file.flush()
-            image: bytes = file.id.get_file_image()
-        return image
+        return stream.getvalue()[SEAL_BYTES:]
 
     def _join_layers(self) -> tuple[dict[int, Array], dict[int, Rows], dict[int, Counts]]:
         digests: dict[int, list[Array]] = {}
