@@ -10,8 +10,6 @@ Importing this package loads neither Numba nor h5py: the names below come when t
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from bitpim.version import __version__
-
 if TYPE_CHECKING:
     from bitpim.errors import (
         AccumulatorError,
@@ -42,6 +40,7 @@ if TYPE_CHECKING:
         verify,
     )
     from bitpim.sample import sample_path
+    from bitpim.version import __version__
 
 _HOMES = {
     "bitpim.errors": (
@@ -73,6 +72,7 @@ _HOMES = {
         "verify",
     ),
     "bitpim.sample": ("sample_path",),
+    "bitpim.version": ("__version__",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

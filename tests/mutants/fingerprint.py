@@ -22,7 +22,8 @@ def fingerprint(value: Any) -> str:
             running.update(repr((item.shape, item.dtype.str)).encode() + item.tobytes())
         elif is_dataclass(item):
             for member in fields(item):
-                take(getattr(item, member.name))
+                if member.compare:  # what is not compared is no content
+                    take(getattr(item, member.name))
         elif isinstance(item, dict):
             take(sorted(item.items()))
         elif isinstance(item, (list, tuple)):

@@ -354,3 +354,17 @@ def test_provenance_names_no_one(tmp_path: Path) -> None:
     write_trace(replace(example_trace(), provenance=made), tmp_path / "net.h5")
     assert open_trace(tmp_path / "net.h5").provenance == made
     assert os.uname().nodename not in str(made)
+
+
+def test_a_trace_can_be_closed(tmp_path: Path) -> None:
+    path = tmp_path / "net.h5"
+    write_trace(small_trace(3, n_samples=60_000), path)
+    n_open = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 0
+    with open_trace(path) as trace:
+        assert trace.samples.codes.read(0, 1).shape[0] == 1
+    trace.close()  # once more does nothing
+    with pytest.raises(TraceError, match=r"net\.h5: was closed; open it again"):
+        trace.samples.codes.read()  # the chunk that was read last may still be there
+    if n_open:
+        assert len(list(Path("/proc/self/fd").iterdir())) == n_open
+    small_trace(3).close()  # one without a file has nothing to close

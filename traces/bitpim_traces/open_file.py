@@ -4,11 +4,13 @@ import io
 import os
 import stat
 
+from bitpim_traces.errors import TraceError
+
 __all__ = ["OpenFile", "read_whole"]
 
 
 class OpenFile:
-    """A file held open for reading by any thread, closed with its last user.
+    """A file held open for reading by any thread, closed by `close` or with its last user.
 
     Raises
     ------
@@ -29,11 +31,17 @@ class OpenFile:
 
     def size(self) -> int:
         """Size now, bytes."""
-        return os.fstat(self._descriptor).st_size
+        return os.fstat(self._open()).st_size
+
+    def _open(self) -> int:
+        if self._descriptor < 0:
+            raise TraceError(f"{self.path}: was closed; open it again to read from it")
+        return self._descriptor
 
     def read(self, offset: int, n_bytes: int) -> bytes:
         """Yield up to `n_bytes` from a position; fewer at the end of the file."""
-        part = os.pread(self._descriptor, n_bytes, offset)
+        descriptor = self._open()
+        part = os.pread(descriptor, n_bytes, offset)
         if len(part) == n_bytes or not part:
             return part
         parts = []
@@ -41,16 +49,21 @@ class OpenFile:
             parts.append(part)
             offset += len(part)
             n_bytes -= len(part)
-            part = os.pread(self._descriptor, n_bytes, offset) if n_bytes else b""
+            part = os.pread(descriptor, n_bytes, offset) if n_bytes else b""
         return b"".join(parts)
 
     def stream(self) -> io.FileIO:
         """Open the same file once more, as a stream with a position."""
-        return io.FileIO(os.dup(self._descriptor), "rb")
+        return io.FileIO(os.dup(self._open()), "rb")
+
+    def close(self) -> None:
+        """Let go of the file; nothing can be read from it any more."""
+        descriptor, self._descriptor = getattr(self, "_descriptor", -1), -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def __del__(self) -> None:
-        if hasattr(self, "_descriptor"):
-            os.close(self._descriptor)
+        self.close()
 
 
 def read_whole(path: str, limit: int) -> bytes:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bitpim_traces.decode import decode
@@ -37,9 +37,10 @@ def open_trace(path: str | os.PathLike[str]) -> Trace:
         Its major version is not ours.
     """
     name = str(path)
-    trace = read_trace(open_file(name), raising_report(name)).trace
+    file = open_file(name)
+    trace = read_trace(file, raising_report(name)).trace
     assert trace is not None, "a fault that leaves no trace is raised"
-    return trace
+    return replace(trace, file=file)
 
 
 def open_file(name: str) -> OpenFile:

@@ -7,7 +7,7 @@ Large tensors are `TensorRecord`: they know shape and dtype, and are read when a
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -271,15 +271,27 @@ class Samples:
         object.__setattr__(self, "codes", self.quantization.limited(self.codes, "samples"))
 
 
+class Closing(Protocol):
+    """What a trace was read from."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A whole network with its samples; `layers` are in execution order."""
+    """A whole network with its samples; `layers` are in execution order.
+
+    One that was read from a file holds it open until `close`, or until it is no longer used; it may
+    stand in a ``with`` statement.
+    """
 
     name: str
     layers: tuple[LayerRecord, ...]
     samples: Samples
     provenance: Mapping[str, Any]
     digest: str = ""  # of the file's content; names the trace in results
+    file: Closing | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         labels = self.samples.labels
@@ -294,6 +306,17 @@ class Trace:
     def n_samples(self) -> int:
         """Number of samples."""
         return self.samples.codes.shape[0]
+
+    def close(self) -> None:
+        """Let go of the file; large tensors can no longer be read, from copies neither."""
+        if self.file is not None:
+            self.file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def quantization_of(self, index: int) -> Quantization:
         """Quantization of a layer's output, or of the network input for NETWORK_INPUT."""

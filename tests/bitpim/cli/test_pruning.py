@@ -37,8 +37,8 @@ def test_synth_prunes_and_info_shows_it(
     assert shown["provenance"]["parameters"]["prune"]["n_patterns"] == 3
     # the seed decides them
     for seed, same in ((4, True), (5, False)):
-        bitpim("trace", "synth", "tiny", "-o", tmp_path / "q.h5", "--seed", seed, *THREE)
-        again = masks_of(open_trace(tmp_path / "q.h5"))
+        bitpim("trace", "synth", "tiny", "-o", tmp_path / f"q{seed}.h5", "--seed", seed, *THREE)
+        again = masks_of(open_trace(tmp_path / f"q{seed}.h5"))
         assert all((again[n].mask == masks[n].mask).all() for n in masks) == same
 
 
@@ -152,7 +152,7 @@ def test_export_prunes_trains_on_and_notes_it(bitpim: Run, folder: Path) -> None
     assert (noted["epochs"], noted["seed"], noted["n_samples"]) == (3, 7, 64)
 
     def digest(*options: object) -> str:
-        assert export(bitpim, *THREE, *options)[0] == 0
+        assert export(bitpim, *THREE, "--overwrite", *options)[0] == 0
         return open_trace("net.h5").digest
 
     assert digest("--finetune", "train.npz") == digest("--finetune", "train.npz")

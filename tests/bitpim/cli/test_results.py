@@ -72,7 +72,7 @@ def test_compare_ends_with_4_where_results_differ(path: Path, tmp_path: Path) ->
 
 def test_compare_shows_the_first_differences(path: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.h5"
-    run(other, cuts=[(2, 8)], stop=8)
+    run(other, start=1, stop=8, cuts=[(1, 8)])
     text = say("compare", path, other, "--limit", "2", code=4)
     assert len(text.splitlines()) == 3 and "and more; --limit 4" in text
     assert values("compare", path, other, "--limit", "2", code=4)["more"]
