@@ -149,7 +149,9 @@ def _usage(error: Any) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    line = " ".join(message.split())
+    from bitpim.report.text import printable
+
+    line = printable(" ".join(message.split()))
     with contextlib.suppress(OSError, ValueError):  # nobody can be told
         sys.stderr.write(f"bitpim: {line}\n")
         sys.stderr.flush()

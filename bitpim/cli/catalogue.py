@@ -6,7 +6,7 @@ import typer
 
 from bitpim.cli import completion
 from bitpim.cli.options import Assignments, Json
-from bitpim.report.text import as_json, columns
+from bitpim.report.text import as_json, columns, printable
 
 __all__ = ["machines", "presets", "prices"]
 
@@ -41,7 +41,7 @@ def machines(json: Json = False) -> None:
     ]
     typer.echo(columns(["machine", "what it is", "prices", "presets"], table))
     for fault in faults:
-        typer.echo(f"{fault['machine']}: {fault['fault']}", err=True)
+        typer.echo(printable(f"{fault['machine']}: {fault['fault']}"), err=True)
 
 
 def presets(

@@ -7,7 +7,7 @@ import typer
 from bitpim.cli.completion import machines
 from bitpim.cli.options import Assignments, Json, Preset
 from bitpim.machine import DEFAULT_MACHINE
-from bitpim.report.text import as_json
+from bitpim.report.text import as_json, printable
 
 __all__ = ["app"]
 
@@ -58,5 +58,6 @@ def show(
         names = {"machine": machine, **label.to_dict(), "title": settings.title}
         typer.echo(as_json({**names, "presets": list_presets(machine), "rows": rows}))
         return
-    typer.echo(f"{machine}, {label}: {settings.title}\n{describe(settings)}")
+    typer.echo(printable(f"{machine}, {label}: {settings.title}"))
+    typer.echo("\n".join(map(printable, describe(settings).splitlines())) + "\n")
     typer.echo(f"presets of {machine}: {', '.join(list_presets(machine))}")

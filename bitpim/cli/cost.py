@@ -8,7 +8,7 @@ import typer
 from bitpim.cli.completion import price_tables
 from bitpim.cli.options import Json
 from bitpim.cli.report import ResultPath
-from bitpim.report.text import as_json, columns
+from bitpim.report.text import as_json, columns, printable
 
 if TYPE_CHECKING:
     from bitpim.cost.model import Energy, Sensitivity
@@ -100,7 +100,7 @@ def _energy_text(
     warning = f"\nfree by assumption: {', '.join(guessed)}" if guessed else ""
     head = ["event", "count", "pJ each", "energy", "share", "confidence", "source; one event is"]
     return (
-        f"price table {table.name}: {table.title} ({table.technology})\n\n"
+        f"{printable(f'price table {table.name}: {table.title} ({table.technology})')}\n\n"
         f"{columns(head, rows)}\n\n"
         f"total {with_prefix(total_j, 'J')}, {with_prefix(total_j / n_samples, 'J')} a sample"
         f"{warning}"

@@ -8,7 +8,7 @@ import typer
 from bitpim.cli.options import Jobs, Json, opened_trace
 from bitpim.cli.progress import say_when_compiling, watched
 from bitpim.machine import DEFAULT_MACHINE
-from bitpim.report.text import as_json, share
+from bitpim.report.text import as_json, printable, share
 
 __all__ = ["HELP", "demo"]
 
@@ -50,5 +50,5 @@ def demo(
         "",
         f"done in {time.monotonic() - began:.1f} s",
     ]
-    typer.echo("\n".join(lines))
+    typer.echo("\n".join(map(printable, lines)))
     report.require_equal()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitpim.cli.options import Overwrite, refuse_taken
+from bitpim.cli.options import Json, Overwrite, refuse_taken
 from bitpim.cli.pruning import (
     Kept,
     Patterns,
@@ -65,7 +65,10 @@ Calibration = Annotated[
 ]
 CalibrationSamples = Annotated[
     str | None,
-    typer.Option(metavar="FILE|N", help="Inputs to calibrate on, or how many of the samples."),
+    typer.Option(
+        metavar="FILE|N",
+        help="Inputs to calibrate on, or how many of the first samples.  [default: 256]",
+    ),
 ]
 Finetune = Annotated[
     Path | None,
@@ -110,6 +113,7 @@ def export(
     learning_rate: LearningRate = 0.01,
     seed: Seed = 0,
     overwrite: Overwrite = False,
+    json: Json = False,
 ) -> None:
     """Quantize a PyTorch module into a trace, with samples and float reference outputs."""
     chosen = [
@@ -137,7 +141,7 @@ def export(
             exporter.Training(epochs=epochs, learning_rate=learning_rate, seed=seed),
         )
     with _progress() as progress:
-        masks, notes = _pruned(made, pruning, training, (given, labels), progress)
+        masks, notes, said = _pruned(made, pruning, training, (given, labels), progress)
         trace = exporter.export(
             made,
             given,
@@ -149,7 +153,8 @@ def export(
             dataset=dataset,
             progress=progress,
         )
-    write_and_say(replace(trace, provenance={**trace.provenance, **notes}), output, overwrite)
+    noted = replace(trace, provenance={**trace.provenance, **notes})
+    write_and_say(noted, output, overwrite, json=json, notes=said)
 
 
 def _pruned(
@@ -158,17 +163,17 @@ def _pruned(
     training: Any,
     given: tuple[Any, Any],
     progress: "Progress | None",
-) -> tuple[dict[str, "LayerMask"], dict[str, Any]]:
-    """Prune and train on, as wanted; yield masks, and what to note in the trace."""
+) -> tuple[dict[str, "LayerMask"], dict[str, Any], list[str]]:
+    """Prune and train on, as wanted; yield masks, and what to note in the trace and to say."""
     from bitpim.errors import TraceDataError
     from bitpim_traces.exporter import finetune, prune_module
 
     if pruning is None:
-        return {}, {}
+        return {}, {}, []
     pruned = prune_module(module, pruning)
     notes: dict[str, Any] = {"prune": pruning.as_plain()}
     if training is None:
-        return pruned.masks, notes
+        return pruned.masks, notes, []
     (samples, labels), settings = training
     if labels is None:
         raise TraceDataError("finetune: need an array `labels` beside the images, got none")
@@ -182,12 +187,12 @@ def _pruned(
         progress=progress,
     )
     measured = "training images" if given[1] is None else "samples"
-    typer.echo(
+    said = (
         f"fine-tuned: accuracy on the {measured} {found.accuracy_before:.2%} right after pruning,"
         f" {found.accuracy_after:.2%} after {found.n_steps} step{'s' * (found.n_steps != 1)}"
     )
     notes["finetune"] = {**settings.as_plain(), "n_samples": samples.shape[0]}
-    return pruned.masks, notes
+    return pruned.masks, notes, [said]
 
 
 def _target(module: str) -> str:

@@ -69,20 +69,22 @@ def watched(title: str) -> Iterator[Report | None]:
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn
     from rich.progress import Progress as Bar
 
+    from bitpim.report.text import printable
+
     began = time.monotonic()
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
         TaskProgressColumn(),
-        TextColumn("{task.fields[place]}"),
+        TextColumn("{task.fields[place]}", markup=False),
     )
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=1.0, place="")
+        task = bar.add_task(printable(title), total=1.0, place="")
 
         def report(progress: "Progress") -> None:
             left = time_left(time.monotonic() - began, progress.share, progress.share_before)
             samples = f"samples {progress.start}:{progress.stop}"
-            place = f"{samples}  {progress.layer}  {left} left"
+            place = f"{samples}  {printable(progress.layer)}  {left} left"
             bar.update(task, completed=progress.share, place=place)
 
         yield report

@@ -9,6 +9,7 @@ import typer
 
 from bitpim.cli.options import Json, opened_trace
 from bitpim.cli.pruning import described_mask, mask_text
+from bitpim.report.text import columns, printable, share
 
 if TYPE_CHECKING:
     from bitpim_traces.records import LayerRecord, Quantization, Trace
@@ -55,7 +56,7 @@ def check(
         typer.echo(json.dumps({"file": str(trace), "deep": deep, "faults": listed}, indent=2))
     else:
         for fault in faults:
-            typer.echo(str(fault))
+            typer.echo(printable(str(fault)))
         depth = "structure and values" if deep else "structure"
         number = f"{len(faults)} fault{'' if len(faults) == 1 else 's'}"
         typer.echo(f"{trace}: {number if faults else f'{depth} in order'}")
@@ -65,8 +66,11 @@ def check(
 
 def _described(trace: "Trace") -> dict[str, Any]:
     """Describe a trace in plain values; texts and JSON print the same ones."""
+    from bitpim.report.figures import float_accuracy
+
     samples = trace.samples
     layers = [_layer(layer) for layer in trace.layers]
+    n_labelled, accuracy = float_accuracy(trace)
     return {
         "name": trace.name,
         "digest": trace.digest,
@@ -81,6 +85,8 @@ def _described(trace: "Trace") -> dict[str, Any]:
             "zero_point": int(samples.quantization.zero_point[0]),
             "labels": samples.labels is not None,
             "dataset": samples.dataset,
+            "n_float_labelled": n_labelled,
+            "float_accuracy": accuracy,
         },
         "layers": layers,
         "provenance": trace.provenance,
@@ -126,58 +132,41 @@ def _codes(quantization: "Quantization") -> str:
 
 
 def _print_described(content: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False, markup=False, emoji=False)
     samples = content["samples"]
-    typer.echo(f"{content['name']}  {content['digest'][:16]}")
-    typer.echo(
-        f"{content['n_layers']} layers, {content['n_weights']:,} weights, "
-        f"{content['n_macs']:,} multiply-accumulates a sample"
-    )
     plural = "s" * (samples["n_samples"] != 1)
-    typer.echo(
+    lines = [
+        f"{content['name']}  {content['digest'][:16]}",
+        f"{content['n_layers']} layers, {content['n_weights']:,} weights, "
+        f"{content['n_macs']:,} multiply-accumulates a sample",
         f"{samples['n_samples']} sample{plural} of {_shape(samples['shape'])}, "
         f"{samples['codes']} codes, "
         f"{'with' if samples['labels'] else 'without'} labels"
-        + (f", from {samples['dataset']}" if samples["dataset"] else "")
-    )
-    table = Table(box=None, pad_edge=False, header_style="bold")
+        + (f", from {samples['dataset']}" if samples["dataset"] else ""),
+    ]
+    if samples["float_accuracy"] is not None:
+        n, accuracy = samples["n_float_labelled"], samples["float_accuracy"]
+        right = share(round(accuracy * n), n)
+        lines.append(f"the float network is right in {right} labelled samples, {accuracy:.4f}")
+    typer.echo("\n".join(map(printable, lines)))
     masked = any(layer["mask"] for layer in content["layers"])
-    heads = (
-        "#",
-        "name",
-        "kind",
-        "from",
-        "in",
-        "out",
-        "weight",
-        "codes",
-        "acc",
-        "requantize",
-        "MACs",
-        *(["mask"] if masked else []),
-    )
-    for head in heads:
-        table.add_column(head, justify="right" if head in ("#", "acc", "MACs") else "left")
-    for layer in content["layers"]:
-        table.add_row(*_row(layer), *([mask_text(layer["mask"])] if masked else []))
-    if console.is_terminal:
-        console.print(table)
-    else:  # a pipe has no width; rich would cut names to fit one
-        Console(highlight=False, markup=False, emoji=False, width=400).print(table)
+    head = ["#", "name", "kind", "from", "in", "out", "weight", "codes", "acc", "requantize"]
+    head += ["MACs", *(["mask"] if masked else [])]
+    rows = [
+        [*_row(layer), *([mask_text(layer["mask"])] if masked else [])]
+        for layer in content["layers"]
+    ]
+    typer.echo(columns(head, rows, n_keys=2))
     for key, value in content["provenance"].items():
-        typer.echo(f"{key}: {value if isinstance(value, str) else json.dumps(value)}")
+        typer.echo(printable(f"{key}: {value if isinstance(value, str) else json.dumps(value)}"))
 
 
-def _row(layer: dict[str, Any]) -> tuple[str, ...]:
+def _row(layer: dict[str, Any]) -> tuple[str | int, ...]:
     fused = "" if layer["activation"] == "none" else f" {layer['activation']}"
     codes = layer["output_codes"]
     if layer["weight_codes"]:
         codes = f"{layer['weight_codes']} -> {codes}"
     return (
-        str(layer["index"]),
+        layer["index"],
         layer["name"],
         f"{layer['kind']}{fused}",
         " ".join("input" if i < 0 else str(i) for i in layer["inputs"]),

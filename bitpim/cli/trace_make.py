@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitpim.cli.options import Overwrite, opened_trace, refuse_taken
+from bitpim.cli.options import Json, Overwrite, opened_trace, refuse_taken
 from bitpim.cli.pruning import (
     Kept,
     Patterns,
     PatternScope,
     PruneFirst,
     ZeroKernels,
+    described_mask,
     pruning_of,
     pruning_text,
 )
+from bitpim.report.text import as_json, printable, share
 
 if TYPE_CHECKING:
     from bitpim_traces.quantize import Settings
@@ -66,6 +68,7 @@ def synth(
     pattern_scope: PatternScope = None,
     prune_first: PruneFirst = False,
     overwrite: Overwrite = False,
+    json: Json = False,
 ) -> None:
     """Make a network of well-known shape with seeded random weights and images."""
     from bitpim_traces.synthetic import NAMES, synthetic_network
@@ -79,7 +82,7 @@ def synth(
     refuse_taken(output, overwrite)
     with _waiting(f"making {name}"):
         trace = synthetic_network(name, seed, n_samples=samples, settings=settings, pruning=pruning)
-    write_and_say(trace, output, overwrite)
+    write_and_say(trace, output, overwrite, json=json)
 
 
 def quantize(
@@ -98,6 +101,7 @@ def quantize(
     pattern_scope: PatternScope = None,
     prune_first: PruneFirst = False,
     overwrite: Overwrite = False,
+    json: Json = False,
 ) -> None:
     """Quantize the float weights inside a trace to other widths or another rounding.
 
@@ -115,7 +119,7 @@ def quantize(
     with opened_trace(source) as given:
         with _waiting(f"quantizing {given.name}"):
             trace = requantize_trace(given, settings, pruning)
-        write_and_say(trace, output, overwrite)
+        write_and_say(trace, output, overwrite, json=json)
 
 
 def settings_of(
@@ -197,35 +201,67 @@ def _waiting(message: str) -> Iterator[None]:
         yield
         return
     from rich.console import Console
+    from rich.markup import escape
 
-    with Console(stderr=True).status(message):
+    with Console(stderr=True).status(escape(printable(message))):
         yield
 
 
-def write_and_say(trace: "Trace", output: Path, overwrite: bool) -> None:
-    """Write a trace and say what was written."""
-    from bitpim_traces import write_trace
+def write_and_say(
+    trace: "Trace", output: Path, overwrite: bool, *, json: bool = False, notes: Sequence[str] = ()
+) -> None:
+    """Write a trace and say what was written, and what was noted on the way."""
+    from bitpim.report.figures import float_accuracy
     from bitpim_traces.masks import masks_of
 
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import Progress
-
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            bar = progress.add_task(f"writing {output.name}")
-            digest = write_trace(
-                trace,
-                output,
-                overwrite=overwrite,
-                progress=lambda done, total: progress.update(bar, completed=done, total=total),
-            )
-    else:
-        digest = write_trace(trace, output, overwrite=overwrite)
+    digest = _written(trace, output, overwrite)
+    masks = masks_of(trace)
+    n_labelled, accuracy = float_accuracy(trace)
+    if json:
+        content = {
+            "file": str(output),
+            "name": trace.name,
+            "digest": digest,
+            "n_layers": len(trace.layers),
+            "n_samples": trace.n_samples,
+            "n_float_labelled": n_labelled,
+            "float_accuracy": accuracy,
+            "masks": {layer.name: described_mask(layer) for layer in trace.layers},
+            "provenance": trace.provenance,
+        }
+        typer.echo(as_json(content))
+        return
+    for note in notes:
+        typer.echo(note)
     n = trace.n_samples
     typer.echo(
-        f"{output}: {trace.name}, {len(trace.layers)} layers, {n} sample{'' if n == 1 else 's'},"
-        f" digest {digest[:16]}"
+        printable(
+            f"{output}: {trace.name}, {len(trace.layers)} layers, {n} sample{'s' * (n != 1)},"
+            f" digest {digest[:16]}"
+        )
     )
-    masks = masks_of(trace)
+    if accuracy is not None:
+        right = share(round(accuracy * n_labelled), n_labelled)
+        typer.echo(f"the float network is right in {right} labelled samples, {accuracy:.4f}")
     if masks:
         typer.echo(pruning_text(masks))
+
+
+def _written(trace: "Trace", output: Path, overwrite: bool) -> str:
+    """Write a trace, with a bar on a terminal, and return its digest."""
+    from bitpim_traces import write_trace
+
+    if not sys.stderr.isatty():
+        return write_trace(trace, output, overwrite=overwrite)
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task(escape(f"writing {output.name}"))
+        return write_trace(
+            trace,
+            output,
+            overwrite=overwrite,
+            progress=lambda done, total: progress.update(bar, completed=done, total=total),
+        )

@@ -6,6 +6,7 @@ from typing import Any
 
 from bitpim.report.figures import ErrorFigures
 from bitpim.report.html import as_html
+from bitpim.report.summary import float_accuracy_text
 from bitpim.report.text import columns, printable, share, with_commas
 
 __all__ = ["Verification"]
@@ -120,6 +121,7 @@ class Verification:
         if figures is not None and figures.accuracy is not None:
             lines.append(
                 f"accuracy {figures.accuracy:.4f} ({with_commas(figures.n_labelled)} samples)"
+                f"{float_accuracy_text(figures)}"
             )
         if self.equal:
             return [*lines, "L0: every code of every layer compared equals the referee's"]

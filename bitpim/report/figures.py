@@ -20,6 +20,7 @@ __all__ = [
     "ErrorFigures",
     "LayerFigures",
     "error_rows",
+    "float_accuracy",
     "n_references",
     "network_figures",
     "summarize",
@@ -52,7 +53,9 @@ class ErrorFigures:
     """Distance of a whole run from the float network; a share is None where nothing is known.
 
     `top1_agreement` is the share of `n_compared` samples whose largest output is also the float
-    network's; `accuracy` the share of `n_labelled` samples whose largest output is the label.
+    network's; `accuracy` the share of `n_labelled` samples whose largest output is the label, and
+    `float_accuracy` the same of the float network, over `n_float_labelled` samples that have both a
+    label and its answer.
     """
 
     layers: tuple[LayerFigures, ...]
@@ -60,6 +63,8 @@ class ErrorFigures:
     top1_agreement: float | None = None
     n_labelled: int = 0
     accuracy: float | None = None
+    n_float_labelled: int = 0
+    float_accuracy: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
@@ -135,15 +140,39 @@ def network_figures(
     if final is None or len(final) == 0 or np.prod(last.output_shape[1:], dtype=np.int64) != 1:
         return ErrorFigures(layers)
     chosen = top1(final)
-    n_compared = max(min(start + len(final), n_references(last)) - start, 0)
-    agreement = None
-    if last.output_float is not None and n_compared:
-        float_choice = top1(last.output_float.read(start, start + n_compared))
-        agreement = float(np.mean(chosen[:n_compared] == float_choice))
-    n_labelled, accuracy = 0, None
-    if trace.samples.labels is not None:
-        labels = trace.samples.labels.read(start, start + len(final))
-        known = labels >= 0
-        n_labelled = int(known.sum())
-        accuracy = float(np.mean(chosen[known] == labels[known])) if n_labelled else None
-    return ErrorFigures(layers, n_compared, agreement, n_labelled, accuracy)
+    float_choice = _float_choice(trace, start, start + len(final))
+    n_compared = len(float_choice)
+    agreement = float(np.mean(chosen[:n_compared] == float_choice)) if n_compared else None
+    labelled = _accuracy(trace, start, chosen)
+    return ErrorFigures(
+        layers, n_compared, agreement, *labelled, *_accuracy(trace, start, float_choice)
+    )
+
+
+def float_accuracy(trace: Trace) -> tuple[int, float | None]:
+    """Return over how many samples the float network is known to be right or wrong, and its share.
+
+    None where the trace has no labels, no float outputs, or outputs that are images.
+    """
+    if np.prod(trace.layers[-1].output_shape[1:], dtype=np.int64) != 1:
+        return 0, None
+    return _accuracy(trace, 0, _float_choice(trace, 0, trace.n_samples))
+
+
+def _float_choice(trace: Trace, start: int, stop: int) -> npt.NDArray[np.int64]:
+    """Return what the float network answers to those samples of a range that it has outputs of."""
+    reference = trace.layers[-1].output_float
+    n_known = min(stop, n_references(trace.layers[-1])) - start
+    if reference is None or n_known <= 0:
+        return np.zeros(0, np.int64)
+    return top1(reference.read(start, start + n_known))
+
+
+def _accuracy(trace: Trace, start: int, chosen: npt.NDArray[np.int64]) -> tuple[int, float | None]:
+    """Return how many answers to samples from `start` on have a label, and the share that is it."""
+    if trace.samples.labels is None or not len(chosen):
+        return 0, None
+    labels = trace.samples.labels.read(start, start + len(chosen))
+    known = labels >= 0
+    n_labelled = int(known.sum())
+    return n_labelled, float(np.mean(chosen[known] == labels[known])) if n_labelled else None

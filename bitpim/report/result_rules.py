@@ -77,7 +77,9 @@ def figures_of(content: Any) -> ErrorFigures:
     )
     shares = [None if content[k] is None else _number(content[k]) for k in _SHARES]
     n_compared, n_labelled = _count(content["n_compared"]), _count(content["n_labelled"])
-    return ErrorFigures(layers, n_compared, shares[0], n_labelled, shares[1])
+    in_float = content.get("float_accuracy")  # which runs of earlier versions do not state
+    known = _count(content.get("n_float_labelled", 0)), in_float and _number(in_float)
+    return ErrorFigures(layers, n_compared, shares[0], n_labelled, shares[1], *known)
 
 
 def _number(value: Any) -> float:
@@ -152,6 +154,7 @@ def check_figures(
     pairs = (
         (figures.n_compared, figures.top1_agreement),
         (figures.n_labelled, figures.accuracy),
+        (figures.n_float_labelled, figures.float_accuracy),
     )
     for n, share in pairs:
         if not 0 <= n <= n_samples or not (share is None or 0 <= share <= 1):

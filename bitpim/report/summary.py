@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from bitpim.cost.model import energy
 from bitpim.cost.tables import parse_prices
+from bitpim.report.figures import ErrorFigures
 from bitpim.report.rows import label_of
 from bitpim.report.text import bar, printable, share, with_commas
 from bitpim.units import HZ_PER_GHZ, cycles_to_s, pj_to_j, with_prefix
@@ -11,7 +12,7 @@ from bitpim.units import HZ_PER_GHZ, cycles_to_s, pj_to_j, with_prefix
 if TYPE_CHECKING:
     from bitpim.report.result_records import Result
 
-__all__ = ["result_lines", "title"]
+__all__ = ["float_accuracy_text", "result_lines", "title"]
 
 
 def title(result: "Result") -> str:
@@ -29,7 +30,10 @@ def result_lines(result: "Result") -> list[str]:
     figures = result.figures
     if figures is not None and figures.accuracy is not None:
         right = round(figures.accuracy * figures.n_labelled)
-        lines.append(f"accuracy    {figures.accuracy:.4f}, {share(right, figures.n_labelled)}")
+        lines.append(
+            f"accuracy    {figures.accuracy:.4f}, {share(right, figures.n_labelled)}"
+            f"{float_accuracy_text(figures)}"
+        )
     if figures is not None and figures.top1_agreement is not None:
         same = round(figures.top1_agreement * figures.n_compared)
         lines.append(f"agreement   {share(same, figures.n_compared)} with the float network")
@@ -45,6 +49,15 @@ def result_lines(result: "Result") -> list[str]:
     if len(phases) > 1:
         lines += [f"{'' if i else 'phases':<12}{line}" for i, line in enumerate(bar(phases))]
     return lines
+
+
+def float_accuracy_text(figures: ErrorFigures) -> str:
+    """Say how often the float network is right, over what samples, to end a line; or nothing."""
+    if figures.float_accuracy is None:
+        return ""
+    right = round(figures.float_accuracy * figures.n_float_labelled)
+    of = share(right, figures.n_float_labelled)
+    return f"; float network {figures.float_accuracy:.4f}, {of}"
 
 
 def _headlines(result: "Result") -> list[str]:
