@@ -23,7 +23,7 @@ from bitpim.proof.side_by_side import verify_trace
 from bitpim.proof.verification import Verification
 from bitpim.report.result_file import Comparison, Result, compare_results
 from bitpim.report.result_file import open_result as _open_result
-from bitpim.run import Progress, batch_size
+from bitpim.run import MEMORY_GIB, Progress, batch_size, need_memory
 from bitpim.run import replay as _replay
 from bitpim.selection import Layers, Samples, sample_range
 from bitpim.threads import available_threads
@@ -179,6 +179,7 @@ def replay(
     layers: Layers | None = None,
     jobs: int | None = None,
     batch: int | None = None,
+    memory_gib: float = MEMORY_GIB,
     prices: Place | PriceTable | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -199,6 +200,8 @@ def replay(
         Threads; all that this process may use when None.
     batch
         Samples that run together; chosen to fit the memory when None.
+    memory_gib
+        Memory that the tensors of one sample may take; a network that needs more is refused.
     prices
         Price table, by name or file; the machine's own when None, ``"none"`` for no prices.
     resume, overwrite
@@ -231,6 +234,7 @@ def replay(
             resume=resume,
             overwrite=overwrite,
             batch=batch,
+            memory_gib=memory_gib,
             prices=table,
             progress=progress,
         )
@@ -284,6 +288,7 @@ def verify(
     fidelity: str | None = None,
     samples: Samples | None = None,
     jobs: int | None = None,
+    memory_gib: float = MEMORY_GIB,
     progress: Report | None = None,
     **changed: Any,
 ) -> Verification:
@@ -300,6 +305,7 @@ def verify(
         of a machine are both given.
     """
     opened = _trace(trace)
+    need_memory(opened, memory_gib)
     result = _result(what)
     if result is not None:
         if preset is not None or settings or fidelity is not None or samples is not None or changed:

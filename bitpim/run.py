@@ -6,6 +6,7 @@ start at fixed samples, and nothing that is kept depends on which batch a sample
 """
 
 import hashlib
+import math
 import os
 import platform
 from collections.abc import Callable
@@ -30,8 +31,11 @@ from bitpim_traces.records import NETWORK_INPUT, LayerRecord, Trace
 
 __all__ = [
     "MEMORY_BUDGET",
+    "MEMORY_GIB",
     "Progress",
     "batch_size",
+    "n_operations",
+    "need_memory",
     "replay",
     "sample_bytes",
 ]
@@ -40,6 +44,9 @@ Codes = npt.NDArray[Any]
 
 MEMORY_BUDGET = 512 << 20
 """Bytes the tensors of one batch may take, by the estimate of `sample_bytes`."""
+
+MEMORY_GIB = 1.0
+"""Memory that the tensors of one sample may take, unless the caller allows more."""
 
 BATCH_LIMIT = {"bit": 32, "integer": 256}
 """Most samples of a batch, by fidelity: what a kill may cost stays below a minute or so."""
@@ -69,18 +76,45 @@ def sample_bytes(trace: Trace, last: int | None = None) -> int:
     That is the codes of every tensor still to be read, and what the machine keeps beside the
     inputs and the output of the layer at work.
     """
+    return max(_bytes_by_layer(trace, last), default=0)
+
+
+def _bytes_by_layer(trace: Trace, last: int | None) -> list[int]:
     layers = trace.layers if last is None else trace.layers[: last + 1]
     last_reader = {source: layer.index for layer in layers for source in layer.inputs}
     alive = {NETWORK_INPUT: _n_bytes(trace, NETWORK_INPUT)}
-    most = 0
+    found = []
     for layer in layers:
         alive[layer.index] = _n_bytes(trace, layer.index)
         here = sum(_n_elements(shape) for shape in (*layer.input_shapes, layer.output_shape))
-        most = max(most, sum(alive.values()) + _WORK_BYTES * here)
+        found.append(sum(alive.values()) + _WORK_BYTES * here)
         for source in {*layer.inputs, layer.index}:
             if last_reader.get(source, layer.index) == layer.index:
                 alive.pop(source, None)
-    return most
+    return found
+
+
+def need_memory(trace: Trace, memory_gib: float = MEMORY_GIB, last: int | None = None) -> None:
+    """Raise ConfigError unless one sample's tensors fit the memory that a run may take.
+
+    A small file may pad one pixel to an image of gigabytes; that is said before anything runs.
+    """
+    found = _bytes_by_layer(trace, last)
+    widest = max(range(len(found)), key=found.__getitem__)
+    gib = found[widest] / 2**30
+    if not gib <= memory_gib:
+        layer = trace.layers[widest]
+        raise ConfigError(
+            f"layer {layer.index} {layer.name!r} ({layer.kind}): one sample takes about {gib:.1f} "
+            f"GiB, more than the {memory_gib:g} GiB that a run may take; --memory "
+            f"{math.ceil(gib)} allows it"
+        )
+
+
+def n_operations(trace: Trace, last: int | None = None) -> int:
+    """Return about how many multiply-accumulates, comparisons and moves one sample takes."""
+    layers = trace.layers if last is None else trace.layers[: last + 1]
+    return sum(map(_work, layers))
 
 
 def _n_elements(shape: tuple[int, ...]) -> int:
@@ -100,11 +134,13 @@ def batch_size(trace: Trace, fidelity: str, multiple: int = 1, *, last: int | No
 
 
 def _work(layer: LayerRecord) -> int:
-    """Return a layer's share of the work: its multiply-accumulates, and each element once."""
+    """Return a layer's share of the work: each element once, and all that windows take in."""
     elements = _n_elements(layer.output_shape) + sum(map(_n_elements, layer.input_shapes))
-    if layer.weight is None:
-        return elements
-    per_output = _n_elements(layer.weight.shape[1:])
+    per_output = 0
+    if layer.weight is not None:
+        per_output = _n_elements(layer.weight.shape[1:])
+    elif layer.geometry is not None:
+        per_output = math.prod(layer.geometry.kernel)
     return elements + per_output * _n_elements(layer.output_shape)
 
 
@@ -120,6 +156,7 @@ def replay(
     resume: bool = False,
     overwrite: bool = False,
     batch: int | None = None,
+    memory_gib: float = MEMORY_GIB,
     prices: PriceTable | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Path:
@@ -137,13 +174,15 @@ def replay(
     batch
         Samples that run together, a multiple of the machine's own batch; chosen to fit
         MEMORY_BUDGET when None.
+    memory_gib
+        Memory that the tensors of one sample may take.
     prices
         Table that prices the counted events; no energy is stated when None.
 
     Raises
     ------
     ConfigError
-        Samples, layers, fidelity, batch or prices do not fit.
+        Samples, layers, fidelity, batch or prices do not fit, or one sample not the memory.
     MappingError
         A layer does not fit the machine.
     ResultError
@@ -156,6 +195,7 @@ def replay(
         trace.samples.labels.read(wanted.start, wanted.stop)  # refused before the run, not after
     if fidelity not in FIDELITIES:
         raise ConfigError(f"fidelity: need one of {', '.join(FIDELITIES)}, got {fidelity!r}")
+    need_memory(trace, memory_gib, kept[-1])
     plan = machine.plan(trace)
     if prices is not None:
         for index in kept:

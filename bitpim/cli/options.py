@@ -26,6 +26,7 @@ __all__ = [
     "Json",
     "Layers",
     "MachineName",
+    "Memory",
     "Overwrite",
     "Preset",
     "SampleRange",
@@ -79,6 +80,12 @@ Layers = Annotated[
     typer.Option("--layers", help="Layers to keep: names, indices and ranges, by commas."),
 ]
 Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Threads; all by default.")]
+Memory = Annotated[
+    float,
+    typer.Option(
+        "--memory", metavar="GIB", min=0.001, max=1e6, help="Memory one sample's tensors may take."
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bitpim.run import Progress
+    from bitpim_traces.records import Trace
 
-__all__ = ["COMPILING", "say_when_compiling", "time_left", "watched"]
+__all__ = ["COMPILING", "LONG_WORK", "say_when_compiling", "say_when_long", "time_left", "watched"]
 
 COMPILING = "compiling kernels that are not kept yet\n"
 """Said once a run: the first run needs many, a network of new widths a few."""
+
+LONG_WORK = 10**12
+"""Operations from which on a replay is said to take long: a quarter of an hour, bit by bit."""
 
 Report = Callable[["Progress"], None]
 
@@ -25,6 +29,21 @@ def say_when_compiling() -> None:
     kernels.
     """
     _announcer().armed = True
+
+
+def say_when_long(trace: "Trace", samples: str, layers: str | None) -> None:
+    """Say on stderr how much work a replay is, where it is much, before it starts."""
+    from bitpim.run import n_operations
+    from bitpim.selection import chosen_layers, sample_range
+
+    n_samples = len(sample_range(trace, samples))
+    each = n_operations(trace, chosen_layers(trace, layers)[-1])
+    if each * n_samples >= LONG_WORK:
+        samples_text = f"{n_samples:,} sample{'s' * (n_samples != 1)}"
+        sys.stderr.write(
+            f"{samples_text} of about {each:.1e} operations each: this takes long; Ctrl-C "
+            "stops it, --resume goes on\n"
+        )
 
 
 @cache

@@ -15,12 +15,13 @@ from bitpim.cli.options import (
     Json,
     Layers,
     MachineName,
+    Memory,
     Preset,
     SampleRange,
     TraceName,
     opened_trace,
 )
-from bitpim.cli.progress import say_when_compiling, watched
+from bitpim.cli.progress import say_when_compiling, say_when_long, watched
 from bitpim.report.text import as_json
 
 __all__ = ["Prices", "replay"]
@@ -48,6 +49,7 @@ def replay(
         int | None, typer.Option("--batch", min=1, help="Samples that run together.")
     ] = None,
     jobs: Jobs = None,
+    memory: Memory = 1.0,
     prices: Prices = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that died.")] = False,
     overwrite: Annotated[
@@ -60,6 +62,7 @@ def replay(
 
     with opened_trace(trace) as opened:
         say_when_compiling()
+        say_when_long(opened, samples, layers)
         try:
             with watched(f"{opened.name} on {machine}") as progress:
                 result = face.replay(
@@ -73,6 +76,7 @@ def replay(
                     layers=layers,
                     jobs=jobs,
                     batch=batch,
+                    memory_gib=memory,
                     prices=prices,
                     resume=resume,
                     overwrite=overwrite,

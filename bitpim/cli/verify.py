@@ -10,6 +10,7 @@ from bitpim.cli.options import (
     Fidelity,
     Jobs,
     Json,
+    Memory,
     Preset,
     TraceName,
     opened_trace,
@@ -40,6 +41,7 @@ def verify(
         typer.Option("--samples", metavar="A:B", help="Samples to run.  [default: all]"),
     ] = None,
     jobs: Jobs = None,
+    memory: Memory = 1.0,
     json: Json = False,
 ) -> None:
     """Compare every layer with the integer referee bit for bit, and with the float network.
@@ -64,6 +66,7 @@ def verify(
                 fidelity=None if fidelity is None else fidelity.value,
                 samples=samples,
                 jobs=jobs,
+                memory_gib=memory,
                 progress=progress,
             )
     typer.echo(as_json(report.to_dict()) if json else str(report))

@@ -4,7 +4,7 @@ A file has a `[table]` head (name, title, technology) and one `[prices.EVENT]` t
 of the machine, with the energy of one event, what one event is, and where the number comes from.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -121,7 +121,8 @@ def load_prices(name_or_path: str | Path, *folders: Traversable) -> PriceTable:
     Raises
     ------
     ConfigError
-        Unknown name, unreadable file, or a price that is incomplete or negative.
+        Unknown name, unreadable file, a price that is incomplete or negative, or a file whose
+        table bears the name of a packaged one and is another.
     """
     name = str(name_or_path)
     if name.endswith(".toml") or "/" in name or "\\" in name:
@@ -129,13 +130,35 @@ def load_prices(name_or_path: str | Path, *folders: Traversable) -> PriceTable:
             text = read_toml_text(name)
         except (OSError, ValueError) as error:
             raise ConfigError(f"price file {name}: cannot be read ({error})") from error
-        return parse_prices(text, where=f"price file {name}")
+        table = parse_prices(text, where=f"price file {name}")
+        _need_own_name(table, _packaged(folders), f"price file {name}")
+        return table
     known = _packaged(folders)
     if name not in known:
         raise ConfigError(
             f"unknown price table {name!r}{did_you_mean(name, known)} (a file name ends in .toml)"
         )
     return parse_prices(known[name].read_text("utf-8"), where=f"price table {name}")
+
+
+def _need_own_name(table: PriceTable, known: Mapping[str, Traversable], where: str) -> None:
+    """Refuse a table that would pass for another in every header."""
+    if table.name not in known:
+        return
+    packaged = parse_prices(known[table.name].read_text("utf-8"))
+    apart = [
+        event
+        for event in sorted({*table.events, *packaged.events})
+        if event not in table.events
+        or event not in packaged.events
+        or table.price(event).energy_pj != packaged.price(event).energy_pj
+    ]
+    if apart:
+        more = f" (and {len(apart) - 1} more)" if len(apart) > 1 else ""
+        raise ConfigError(
+            f"{where}: bears the name of the packaged table {table.name!r} and has another price "
+            f"of {apart[0]}{more}; give it a name of its own in [table]"
+        )
 
 
 def parse_prices(text: str, *, where: str = "price table") -> PriceTable:

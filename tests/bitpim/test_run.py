@@ -2,11 +2,13 @@
 
 import importlib
 import itertools
+import math
 import multiprocessing
 import random
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,8 @@ from bitpim.run import (
     BATCH_LIMIT,
     Progress,
     batch_size,
+    n_operations,
+    need_memory,
     replay,
     sample_bytes,
 )
@@ -389,3 +393,39 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
             replay(trace, RefereeMachine(), out)
         assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def wide_trace(pad: int) -> Trace:
+    """One pixel padded to an image, and pooled to a pixel again: a small file of much work."""
+    trace = small_trace(3, kinds=["pad", "max_pool2d"], n_samples=1)
+    first, last = trace.layers
+    side = 2 * pad + 1
+    shape = (first.output_shape[0], side, side)
+    pooled = replace(last, input_shapes=(shape,), output_shape=(shape[0], 1, 1))
+    assert last.geometry is not None
+    geometry = replace(last.geometry, kernel=(side, side))
+    return replace(
+        trace, layers=(replace(first, output_shape=shape), replace(pooled, geometry=geometry))
+    )
+
+
+def test_a_sample_that_takes_more_memory_than_allowed_is_refused_before_it_runs() -> None:
+    trace = wide_trace(7000)
+    gib = sample_bytes(trace) / 2**30
+    assert gib > 1
+    with pytest.raises(ConfigError, match=r"layer [01] .* GiB, more than the 1 GiB .*--memory \d+"):
+        need_memory(trace)
+    need_memory(trace, math.ceil(gib))
+    need_memory(wide_trace(10))
+    with pytest.raises(ConfigError, match="GiB"):
+        need_memory(wide_trace(10), 0.0)
+
+
+def test_work_counts_what_windows_take_in() -> None:
+    side = 2 * 10 + 1
+    trace = wide_trace(10)
+    channels = trace.layers[0].output_shape[0]
+    elements = sum(math.prod(shape) for shape in trace.layers[0].input_shapes)
+    image = channels * side * side
+    assert n_operations(trace) == (elements + image) + (image + channels + channels * side * side)
+    assert n_operations(trace, 0) == elements + image

@@ -13,6 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 from bitpim.cli import compare, cost
+from bitpim.errors import ConfigError
 from bitpim.machine.registry import prices_of
 from bitpim.report.result_file import open_result
 from bitpim.report.summary import result_lines
@@ -133,12 +134,22 @@ def test_a_file_that_bears_the_name_of_the_results_table_is_another_table(
     assert "energy pJ 735 835 0.8802" in lines
 
 
-def test_a_file_that_bears_the_name_of_a_packaged_table_is_read(tmp_path: Path) -> None:
+def test_a_file_may_not_bear_the_name_of_a_packaged_table_with_other_prices(
+    tmp_path: Path,
+) -> None:
     packaged = prices_of("neural_cache")
     mine = tmp_path / "mine.toml"
-    mine.write_text(packaged.scaled("sram_compute_cycle", 2.0).to_toml(), "utf-8")
+    mine.write_text(packaged.to_toml(), "utf-8")
+    assert prices_of("neural_cache", str(mine)) == packaged
+    doubled = packaged.scaled("sram_compute_cycle", 2.0)
+    mine.write_text(doubled.to_toml(), "utf-8")
+    with pytest.raises(ConfigError, match=r"another price of sram_compute_cycle; give it a name"):
+        prices_of("neural_cache", str(mine))
+    mine.write_text(doubled.model_copy(update={"name": "mine"}).to_toml(), "utf-8")
     read = prices_of("neural_cache", str(mine))
-    assert read.name == packaged.name
-    doubled = 2 * packaged.price("sram_compute_cycle").energy_pj
-    assert read.price("sram_compute_cycle").energy_pj == doubled
-    assert prices_of("neural_cache", packaged.name) == packaged
+    price = packaged.price("sram_compute_cycle").energy_pj
+    assert read.price("sram_compute_cycle").energy_pj == 2 * price
+    fewer = packaged.model_copy(update={"prices": packaged.prices[2:]})
+    mine.write_text(fewer.to_toml(), "utf-8")
+    with pytest.raises(ConfigError, match=r"\(and 1 more\)"):
+        prices_of("neural_cache", str(mine))

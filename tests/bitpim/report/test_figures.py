@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bitpim.proof.reference import run_network
-from bitpim.report.figures import error_rows, network_figures, summarize, top1
+from bitpim.report.figures import error_rows, float_accuracy, network_figures, summarize, top1
 from bitpim_traces.records import LayerRecord, Quantization, Samples, TensorRecord, Trace
 from tests.strategies import small_trace
 
@@ -94,9 +94,12 @@ def test_agreement_and_accuracy_count_only_what_is_known() -> None:
     assert (figures.n_compared, figures.top1_agreement) == (2, 0.5)
     assert figures.n_labelled == 3
     assert figures.accuracy == pytest.approx(2 / 3)
+    assert (figures.n_float_labelled, figures.float_accuracy) == (2, 0.5)  # answers 0 2, labels 0 1
+    assert float_accuracy(trace) == (2, 0.5)
     later = network_figures(trace, {}, 3, final[3:])
     assert (later.n_compared, later.top1_agreement) == (0, None)
     assert (later.n_labelled, later.accuracy) == (0, None)
+    assert (later.n_float_labelled, later.float_accuracy) == (0, None)
 
 
 def test_a_run_that_begins_later_is_compared_with_its_own_samples() -> None:
@@ -111,6 +114,9 @@ def test_a_run_that_begins_later_is_compared_with_its_own_samples() -> None:
     assert (figures.n_compared, figures.n_labelled) == (3, 3)
     assert figures.top1_agreement == pytest.approx(2 / 3)
     assert figures.accuracy == pytest.approx(1 / 3)
+    assert figures.n_float_labelled == 3
+    assert figures.float_accuracy == pytest.approx(2 / 3)
+    assert float_accuracy(trace) == (4, 0.5)
 
 
 def test_an_image_has_no_top1() -> None:
@@ -118,6 +124,7 @@ def test_an_image_has_no_top1() -> None:
     image = dataclasses.replace(trace.layers[0], output_shape=(3, 2, 2))
     trace = dataclasses.replace(trace, layers=(image,))
     assert network_figures(trace, {}, 0, np.zeros((1, 3, 2, 2), np.int8)).accuracy is None
+    assert float_accuracy(trace) == (0, None)
 
 
 def test_rows_do_not_depend_on_how_codes_lie_in_memory() -> None:
