@@ -11,14 +11,17 @@ export VENV PYTHON PIP_ARGS
 BIN := $(VENV)/bin
 CORE := $(VENV)/.core-installed
 DEV := $(VENV)/.dev-installed
+OLDEST_VENV ?= .venv-oldest
+OLDEST := $(OLDEST_VENV)/.oldest-installed
 SUPPLIES := pyproject.toml constraints.txt
 
-.PHONY: help demo test check hooks bench clean
+.PHONY: help demo test oldest check hooks bench clean
 .SILENT:
 
 help:
 	echo "make demo    replay the shipped network on neural_cache, bit by bit, and verify it"
 	echo "make test    install the development tools and run all tests"
+	echo "make oldest  try some of them with the oldest libraries allowed"
 	echo "make check   style, types, import contracts, spelling"
 	echo "make hooks   run the checks at each commit"
 	echo "make bench   run the benchmarks"
@@ -29,6 +32,12 @@ demo: $(CORE)
 
 test: $(DEV)
 	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
+
+oldest: $(OLDEST)
+	$(OLDEST_VENV)/bin/python -m pytest -q $(PYTEST_ARGS) tests/test_examples.py \
+		tests/bitpim/test_face.py tests/bitpim/report tests/bitpim/config \
+		tests/traces/test_samples.py tests/traces/test_writer_reader.py \
+		tests/kernels/test_bitline.py tests/kernels/test_crossbar.py
 
 check: $(DEV)
 	$(BIN)/ruff check .
@@ -44,10 +53,13 @@ bench: $(DEV)
 	$(BIN)/python -m pytest bench $(PYTEST_ARGS)
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(OLDEST_VENV)
 
 $(CORE): $(SUPPLIES)
 	sh .ci/environment core
 
 $(DEV): $(SUPPLIES)
 	sh .ci/environment dev
+
+$(OLDEST): pyproject.toml .ci/oldest.txt
+	VENV=$(OLDEST_VENV) sh .ci/environment oldest

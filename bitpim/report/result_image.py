@@ -19,6 +19,7 @@ from bitpim.legend import Legend
 from bitpim.report.figures import ERROR_COLUMNS, ErrorFigures, top1
 from bitpim.report.result_records import CYCLES, FORMAT_NAME, FORMAT_VERSION, RunHeader
 from bitpim.report.seal import SEAL_BYTES
+from bitpim_traces.new_file import new_file, new_group
 from bitpim_traces.whole_file import signals_held
 
 __all__ = ["Batches", "LayerRows", "assemble"]
@@ -78,16 +79,16 @@ class _Image:
         stream = io.BytesIO()
         with (
             signals_held(),
-            h5py.File(stream, "w", libver=("v110", "v110"), userblock_size=SEAL_BYTES) as file,
+            new_file(stream, user_block=SEAL_BYTES) as file,
         ):
             self._write_root(file)
-            layers = file.create_group("layers")
+            layers = new_group(file, "layers")
             phases = _in_first_appearance(counts)
             events = sorted({e for c in counts.values() for p in c.values() for e in p} - {CYCLES})
             layers.attrs["phases"] = _words(phases)
             layers.attrs["events"] = _words(events)
             for position, index in enumerate(sorted(digests)):
-                group = layers.create_group(f"{position:04d}")
+                group = new_group(layers, f"{position:04d}")
                 self._write_layer(group, index, digests[index], errors[index])
                 self._write_counts(group, counts[index], phases, events)
             self._write_outputs(file)
@@ -135,11 +136,11 @@ class _Image:
         file.attrs["provenance"] = json.dumps(dict(header.provenance), sort_keys=True)
         file.attrs["legend"] = json.dumps(self.legend.to_dict(), sort_keys=True)
         if self.prices is not None:
-            group = file.create_group("prices")
+            group = new_group(file, "prices")
             group.attrs["name"] = self.prices.name
             group.attrs["table"] = self.prices.to_toml()
         if self.figures is not None:
-            group = file.create_group("figures")
+            group = new_group(file, "figures")
             group.attrs["figures"] = json.dumps(self.figures.to_dict(), sort_keys=True)
 
     def _write_layer(self, group: Any, index: int, digests: Array, errors: Rows) -> None:
@@ -172,7 +173,7 @@ class _Image:
             _dataset(group, "energy_pj", np.array(energy, "<f8"), "P")
 
     def _write_outputs(self, file: Any) -> None:
-        group = file.create_group("outputs")
+        group = new_group(file, "outputs")
         parts = (arrays.get("final") for _, arrays in self.batches())
         first = next(parts, None)
         if first is None:

@@ -17,6 +17,7 @@ from bitpim_traces.encode import encode
 from bitpim_traces.errors import TraceDataError, TraceError
 from bitpim_traces.faults import raising_report
 from bitpim_traces.footer import seal
+from bitpim_traces.new_file import new_file
 from bitpim_traces.records import Trace
 from bitpim_traces.rules import check_derived, check_rules
 from bitpim_traces.tree import DatasetEntry, GroupEntry, Tree, Value, blocks, digest_of
@@ -27,7 +28,6 @@ __all__ = ["write_trace"]
 Progress = Callable[[int, int], None]
 """Called with the bytes written so far and the bytes in all."""
 
-_LIBRARY_VERSION = ("v110", "v110")  # checksummed metadata, an eighth of the size of older layouts
 _GZIP_LEVEL = 1  # big float tensors hardly shrink at any level, and 1 is the fastest
 _CHUNK_BYTES = 2**18
 _UNKNOWN_SHA256 = "0" * 64
@@ -68,7 +68,7 @@ def write_trace(
     check_derived(trace, as_read, report)
     with _disk_errors(target), whole_file(target, overwrite=overwrite) as unfinished:
         stream = DeferringStream(unfinished.path)
-        with stream, h5py.File(stream, "w", libver=_LIBRARY_VERSION) as file:
+        with stream, new_file(stream) as file:
             digest = _write_tree(file, tree, _Hand(target, stream, unfinished, progress))
         stream.check()
         seal(unfinished.path)
