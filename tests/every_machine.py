@@ -17,6 +17,8 @@ __all__ = ["Outcome", "check_on_every_machine", "lossless_presets", "outcome", "
 
 _MOST_REMEDIES = 8
 
+_made = cache(make_machine)  # reading a preset takes longer than most of the runs here
+
 
 class Outcome(NamedTuple):
     """What a run gave: its layers, or the kind of error and the layer it names."""
@@ -29,7 +31,7 @@ class Outcome(NamedTuple):
 def lossless_presets() -> tuple[tuple[str, str], ...]:
     """Name machine and preset of all that are registered and lose nothing."""
     pairs = ((name, preset) for name in machine_names() for preset in list_presets(name))
-    return tuple(pair for pair in pairs if make_machine(*pair).losses() is None)
+    return tuple(pair for pair in pairs if _made(*pair).losses() is None)
 
 
 def remedies(error: BitpimError) -> list[str]:
@@ -46,7 +48,7 @@ def settled(
     """
     assignments: list[str] = []
     for _ in range(_MOST_REMEDIES):
-        machine = make_machine(name, preset, (*given, *assignments))
+        machine = _made(name, preset, (*given, *assignments))
         try:
             machine.plan(trace)
         except BitpimError as error:

@@ -17,7 +17,6 @@ def set_up(venv: Path, **environment: str) -> subprocess.CompletedProcess[str]:
         env={**known, "VENV": str(venv), **environment},
         capture_output=True,
         text=True,
-        timeout=300,
         check=False,
     )
 

@@ -1,11 +1,17 @@
 """Two versions compared: equal ones are equal, and what differs is named."""
 
+import contextlib
+import io
 import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from bench.two_trees import Case, Version, cases_of, examine
+from bench.whole_command import Run
+from bitpim.cli.app import run
 from bitpim_traces import write_trace
 from tests.strategies import small_trace
 
@@ -19,20 +25,22 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def changed(folder: Path, *words: str, command: str = "replay") -> Version:
-    """This version, with words added to one of its commands."""
-    script = folder / "python"
-    script.write_text(
-        f"""#!{sys.executable}
-import os, sys
-words = sys.argv[1:]
-if {command!r} in words:
-    words += {list(words)!r}
-os.execv({sys.executable!r}, [{sys.executable!r}, *words])
-"""
-    )
-    script.chmod(0o755)
-    return Version(str(script))
+@dataclass(frozen=True)
+class Here(Version):
+    """This version, run in this process, with words added to one of its commands."""
+
+    python: str = sys.executable
+    added: tuple[str, ...] = ()
+    command: str = "replay"
+
+    def run(self, *arguments: str) -> Run:
+        words = (*arguments, *(self.added if self.command in arguments else ()))
+        out, err = io.StringIO(), io.StringIO()
+        began = time.perf_counter()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = run(words)
+        seconds = time.perf_counter() - began
+        return Run(words, seconds, 1, code, out.getvalue(), err.getvalue())
 
 
 @pytest.mark.slow
@@ -44,25 +52,24 @@ def test_a_version_equals_itself_and_differs_from_one_that_counts_otherwise(
     found = examine(case, this, this, tmp_path)
     assert (found.differences, found.n_layers, found.n_samples) == ((), 4, 2)
     assert found.ratio is not None and not list(tmp_path.iterdir())
-    other = changed(tmp_path, "--set", "geometry.ou_columns=4")
-    found = examine(case, other, this, tmp_path)
+    other = Here(added=("--set", "geometry.ou_columns=4"))
+    found = examine(case, other, Here(), tmp_path)
     assert any(text.startswith("counts: layer 0") for text in found.differences)
-    other = changed(tmp_path, "--set", "converter.adc_bits=1", "--set", "numbers.overflow=saturate")
-    found = examine(case, this, other, tmp_path)
+    other = Here(added=("--set", "converter.adc_bits=1", "--set", "numbers.overflow=saturate"))
+    found = examine(case, Here(), other, tmp_path)
     assert any(text.startswith("outputs: layer 0") for text in found.differences)
 
 
-@pytest.mark.slow
 def test_plans_and_refusals_are_compared_too(net: Path, tmp_path: Path) -> None:
-    this = Version(sys.executable)
+    this = Here()
     case = Case(net, "isaac", "isaac_8bit", "integer", ":9")
     found = examine(case, this, this, tmp_path)
     assert (found.differences, found.ratio) == ((), None)
     assert "samples 0:9" in found.refusal
-    wide = changed(tmp_path, "--set", "geometry.cell_bits=1", command="plan")
+    wide = Here(added=("--set", "geometry.cell_bits=1"), command="plan")
     found = examine(Case(net, "isaac", "isaac_8bit", "integer", ":1"), this, wide, tmp_path)
     assert found.differences == ("plans differ",)
-    fewer = changed(tmp_path, "--set", "converter.adc_bits=2", command="replay")
+    fewer = Here(added=("--set", "converter.adc_bits=2"))
     found = examine(Case(net, "isaac", "isaac_8bit", "integer", ":1"), fewer, this, tmp_path)
     assert found.differences == ("exit codes 3 and 0",)
 

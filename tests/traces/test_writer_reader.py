@@ -248,7 +248,6 @@ def test_a_full_disk_is_one_line_and_no_file(tmp_path: Path, limit: int) -> None
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("TraceError ") and done.stdout.count("\n") == 1

@@ -11,6 +11,8 @@ __all__ = ["COMMAND", "environment", "live"]
 
 ROOT = Path(__file__).parents[3]
 COMMAND = [sys.executable, "-m", "bitpim"]
+PROCESSOR_SECONDS = 300
+"""After which the system ends a command that hangs at work; a busy machine does not."""
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -23,11 +25,9 @@ def live(
     *arguments: object, environ: Mapping[str, str] | None = None, shell: str = "", **rest: Any
 ) -> subprocess.CompletedProcess[str]:
     """Run a command line; `shell` is put around it: `ulimit -v 1000; {} <&-`."""
-    command: Any = [*COMMAND, *map(str, arguments)]
-    if shell:
-        command = ["bash", "-c", shell.replace("{}", '"$@"'), "bash", *command]
+    script = f"ulimit -t {PROCESSOR_SECONDS}; {shell or 'exec {}'}".replace("{}", '"$@"')
     return subprocess.run(
-        command,
+        ["bash", "-c", script, "bash", *COMMAND, *map(str, arguments)],
         env=environment(environ),
-        **{"capture_output": True, "text": True, "check": False, "timeout": 600, **rest},
+        **{"capture_output": True, "text": True, "check": False, **rest},
     )

@@ -16,11 +16,13 @@ Spoil = Callable[[Path], None]
 
 @pytest.fixture(scope="module")
 def warm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A trace, a result of it, and the few kernels that made it."""
+    """A trace, a result of it, and the two small kernels that made it."""
     folder = tmp_path_factory.mktemp("warm")
-    write_trace(small_trace(1, kinds=["linear"], n_samples=2), folder / "net.h5")
+    trace = small_trace(1, kinds=["activation", "max_pool2d"], n_samples=2)
+    write_trace(trace, folder / "net.h5")
     done = replay(folder, folder / "whole.h5", folder / "cache")
     assert (done[0], done[1][:9]) == (0, "compiling")
+    assert len(kernels(folder / "cache")) == 2
     assert replay(folder, folder / "again.h5", folder / "cache") == (0, "")
     return folder
 

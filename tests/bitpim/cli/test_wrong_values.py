@@ -15,8 +15,8 @@ import typer
 from bitpim.cli.app import app
 from bitpim.cli.streams import open_streams
 from bitpim_traces import write_trace
-from bitpim_traces.synthetic import synthetic_network
 from tests.bitpim.cli.conftest import Run
+from tests.strategies import small_trace
 
 ROOT_COMMAND: Any = typer.main.get_command(app)
 Words = tuple[str, ...]
@@ -127,10 +127,17 @@ CASES = [
 
 
 def values_of(words: Words, parameter: Any) -> list[str]:
-    """Wrong values; few of each where every run exports a network."""
+    """Wrong values: all of them at one, two or three commands that have the parameter, shared.
+
+    Few where every run exports a network, whose parameters other commands walk as well.
+    """
     endless = parameter.name in ("trace", "source", "output") or words == ("export",)
     values = [*WRONG, *(("pipe", "/dev/full") if endless else ())]
-    return values[::5] if words == ("export",) else values
+    if words == ("export",):
+        return values[::5]
+    named_so = [w for w, p in CASES if p.name == parameter.name and w != ("export",)]
+    n_shares = min(len(named_so), 3)
+    return values[named_so.index(words) % n_shares :: n_shares]
 
 
 def named(part: Any) -> str:
@@ -139,13 +146,17 @@ def named(part: Any) -> str:
 
 def test_there_is_something_to_walk() -> None:
     assert len(COMMANDS) > 15 and len(CASES) > 60
+    for words, parameter in CASES:
+        if words != ("export",):
+            shares = [values_of(w, p) for w, p in CASES if p.name == parameter.name]
+            assert set(WRONG) <= {value for share in shares for value in share}, parameter.name
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of right and wrong files."""
     folder = tmp_path_factory.mktemp("files")
-    write_trace(synthetic_network("tiny", 0, n_samples=2), folder / "net.h5")
+    write_trace(small_trace(1, kinds=["conv2d", "linear"], n_samples=2), folder / "net.h5")
     images = np.zeros((2, 1, 4, 4), np.uint8)
     np.savez(folder / "samples.npz", images=images, labels=np.zeros(2, np.int64))
     whole = (folder / "samples.npz").read_bytes()
@@ -175,6 +186,7 @@ def test_a_wrong_value_is_one_line(
 ) -> None:
     monkeypatch.chdir(files)
     monkeypatch.setattr("os.fsync", lambda _: None)
+    monkeypatch.setattr("typer.main.get_command", lambda _: ROOT_COMMAND)  # made once
     monkeypatch.setattr("sys.stdin", open(os.devnull))  # noqa: SIM115, PTH123
     open_streams()  # as the real command does
     if not (files / "result.h5").exists():
