@@ -1,19 +1,22 @@
 # The door to bitpim: `make demo` and `make test` need Python 3.11 or newer with pip, nothing else.
 #
 # Variables: PYTHON (interpreter to use), VENV (environment to make, .venv), JOBS (test processes),
-# PYTEST_ARGS and PIP_ARGS (further arguments).
+# PYTEST_ARGS and PIP_ARGS (further arguments); for mutants MUTANTS_VENV and MUTANTS_ARGS.
 
 VENV ?= .venv
+MUTANTS_VENV ?= .venv-mutants
 JOBS ?= 2
 PYTEST_ARGS ?=
+MUTANTS_ARGS ?=
 export VENV PYTHON PIP_ARGS
 
 BIN := $(VENV)/bin
 CORE := $(VENV)/.core-installed
 DEV := $(VENV)/.dev-installed
+MUTANTS := $(MUTANTS_VENV)/.mutants-installed
 SUPPLIES := pyproject.toml constraints.txt
 
-.PHONY: help demo test check hooks bench clean
+.PHONY: help demo test check hooks bench mutants clean
 .SILENT:
 
 help:
@@ -22,7 +25,8 @@ help:
 	echo "make check   style, types, import contracts, spelling"
 	echo "make hooks   run the checks at each commit"
 	echo "make bench   run the benchmarks"
-	echo "make clean   remove the environment $(VENV)"
+	echo "make mutants plant bugs in the sources and tell which no test finds; an hour or more"
+	echo "make clean   remove the environments $(VENV) and $(MUTANTS_VENV)"
 
 demo: $(CORE)
 	$(BIN)/python -m bitpim demo
@@ -43,11 +47,18 @@ hooks: $(DEV)
 bench: $(DEV)
 	$(BIN)/python -m pytest bench $(PYTEST_ARGS)
 
+mutants: $(MUTANTS)
+	$(MUTANTS_VENV)/bin/python -m pytest -q tests/mutation
+	$(MUTANTS_VENV)/bin/python -m tests.mutation $(MUTANTS_ARGS)
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(MUTANTS_VENV)
 
 $(CORE): $(SUPPLIES)
 	sh .ci/environment core
 
 $(DEV): $(SUPPLIES)
 	sh .ci/environment dev
+
+$(MUTANTS): $(SUPPLIES)
+	VENV=$(MUTANTS_VENV) sh .ci/environment mutants
