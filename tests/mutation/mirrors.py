@@ -17,11 +17,11 @@ ROOMS = {
     "bitpim/crossbar": (
         "tests/bitpim/crossbar",
         ("test_plan", "test_layout", "../machine/test_worked_counts", "test_dense_matrix",
-         "../machine/test_dense_crossbar"),
+         "test_pattern_matrix", "../machine/test_calibrated_ranges"),
     ),
     "bitpim/machine": (
         "tests/bitpim/machine",
-        ("test_worked_counts", "test_crossbar_machine", "test_presets"),
+        ("test_worked_counts", "test_crossbar_machine", "test_presets", "test_calibrated_ranges"),
     ),
     "bitpim/digital": ("tests/bitpim/digital", ("test_layers", "test_modes")),
     "bitpim/programs": (

@@ -18,6 +18,7 @@ def is_skipped(operator: str, node: Any) -> bool:
     """Return whether a rule skips a mutation of a node of the parsed module."""
     return (
         _is_annotation(node)
+        or _is_signature(node)
         or _is_for_type_checkers(node)
         or _is_identity(operator)
         or _is_speed(node)
@@ -39,6 +40,11 @@ def _is_annotation(node: Any) -> bool:
         or (parent.type == "funcdef" and child is parent.annotation)
         for child, parent in _with_parents(node)
     )
+
+
+def _is_signature(node: Any) -> bool:
+    """A bare `*` or `/` says how arguments may be given, not what becomes of them."""
+    return node.parent is not None and node.parent.type == "parameters"
 
 
 def _is_for_type_checkers(node: Any) -> bool:

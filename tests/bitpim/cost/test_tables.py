@@ -151,6 +151,7 @@ def test_scaled_changes_one_price_in_a_copy() -> None:
         ("", "needs a [table]"),
         (HEAD, "needs a [table]"),
         (HEAD + "[price.a]\n", "unknown table 'price'; did you mean 'prices'?"),
+        (HEAD + "[zeta]\n[alpha]\n", "unknown table 'alpha'"),
         (HEAD + "[prices]\na = 3\n", "prices.a: need a table, got 3"),
         (GOOD.replace("2.5", "-1.0"), "prices.act: energy_pj"),
         (GOOD.replace("2.5", "inf"), "prices.act: energy_pj"),
@@ -178,6 +179,13 @@ def test_load_prices_from_a_file(tmp_path: Path) -> None:
     for name, said in (("gone.toml", "cannot be read"), ("neural_cache_22", "did you mean")):
         with pytest.raises(ConfigError, match=said):
             load_prices(name)
+
+
+@pytest.mark.parametrize("name", ["gone.toml", "folder/gone", "folder\\gone"])
+def test_what_looks_like_a_file_is_one(name: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_prices(name)
+    assert str(error.value).startswith(f"price file {name}: cannot be read")
 
 
 @given(st.text(min_size=1), st.floats(0, 1e300), st.text(min_size=1))
