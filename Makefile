@@ -1,21 +1,30 @@
 # The door to bitpim: `make demo` and `make test` need Python 3.11 or newer with pip, nothing else.
 #
 # Variables: PYTHON (interpreter to use), VENV (environment to make, .venv), JOBS (test processes),
-# PYTEST_ARGS and PIP_ARGS (further arguments).
+# PYTEST_ARGS and PIP_ARGS (further arguments); for mutants MUTANTS_VENV and MUTANTS_ARGS.
 
 VENV ?= .venv
+MUTANTS_VENV ?= .venv-mutants
 JOBS ?= 2
 PYTEST_ARGS ?=
+MUTANTS_ARGS ?=
 export VENV PYTHON PIP_ARGS
 
 BIN := $(VENV)/bin
 CORE := $(VENV)/.core-installed
 DEV := $(VENV)/.dev-installed
+<<<<<<< HEAD
 OLDEST_VENV ?= .venv-oldest
 OLDEST := $(OLDEST_VENV)/.oldest-installed
 SUPPLIES := pyproject.toml constraints.txt
 
 .PHONY: help demo test oldest check hooks bench clean
+=======
+MUTANTS := $(MUTANTS_VENV)/.mutants-installed
+SUPPLIES := pyproject.toml constraints.txt
+
+.PHONY: help demo test check hooks bench mutants clean
+>>>>>>> mutants
 .SILENT:
 
 help:
@@ -25,7 +34,8 @@ help:
 	echo "make check   style, types, import contracts, spelling"
 	echo "make hooks   run the checks at each commit"
 	echo "make bench   run the benchmarks"
-	echo "make clean   remove the environment $(VENV)"
+	echo "make mutants plant bugs in the sources and tell which no test finds; an hour or more"
+	echo "make clean   remove the environments $(VENV) and $(MUTANTS_VENV)"
 
 demo: $(CORE)
 	$(BIN)/python -m bitpim demo
@@ -52,8 +62,16 @@ hooks: $(DEV)
 bench: $(DEV)
 	$(BIN)/python -m pytest bench $(PYTEST_ARGS)
 
+mutants: $(MUTANTS)
+	$(MUTANTS_VENV)/bin/python -m pytest -q tests/mutation
+	$(MUTANTS_VENV)/bin/python -m tests.mutation $(MUTANTS_ARGS)
+
 clean:
+<<<<<<< HEAD
 	rm -rf $(VENV) $(OLDEST_VENV)
+=======
+	rm -rf $(VENV) $(MUTANTS_VENV)
+>>>>>>> mutants
 
 $(CORE): $(SUPPLIES)
 	sh .ci/environment core
@@ -61,5 +79,10 @@ $(CORE): $(SUPPLIES)
 $(DEV): $(SUPPLIES)
 	sh .ci/environment dev
 
+<<<<<<< HEAD
 $(OLDEST): pyproject.toml .ci/oldest.txt
 	VENV=$(OLDEST_VENV) sh .ci/environment oldest
+=======
+$(MUTANTS): $(SUPPLIES)
+	VENV=$(MUTANTS_VENV) sh .ci/environment mutants
+>>>>>>> mutants

@@ -36,6 +36,11 @@ def test_wrong_counts_are_refused() -> None:
         Counts() * 1.5  # type: ignore[operator]
 
 
+def test_every_adc_of_1_to_16_bits_has_its_event() -> None:
+    widths = {int(name[9:]) for name in EVENTS if re.fullmatch(r"adc_conv_\d+", name)}
+    assert widths == set(range(1, 17))
+
+
 def test_arrays_of_another_kind_count_their_own_events() -> None:
     define_events({"toy_spin": "one turn of a toy"})
     define_events({"toy_spin": "one turn of a toy"})  # a module may be loaded again

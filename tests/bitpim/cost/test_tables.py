@@ -151,6 +151,7 @@ def test_scaled_changes_one_price_in_a_copy() -> None:
         ("", "needs a [table]"),
         (HEAD, "needs a [table]"),
         (HEAD + "[price.a]\n", "unknown table 'price'; did you mean 'prices'?"),
+        (HEAD + "[zeta]\n[alpha]\n", "unknown table 'alpha'"),
         (HEAD + "[prices]\na = 3\n", "prices.a: need a table, got 3"),
         (GOOD.replace("2.5", "-1.0"), "prices.act: energy_pj"),
         (GOOD.replace("2.5", "inf"), "prices.act: energy_pj"),
@@ -180,7 +181,18 @@ def test_load_prices_from_a_file(tmp_path: Path) -> None:
             load_prices(name)
 
 
+<<<<<<< HEAD
 @given(st.text(min_size=1), st.floats(0, 1e30), st.text(min_size=1))
+=======
+@pytest.mark.parametrize("name", ["gone.toml", "folder/gone", "folder\\gone"])
+def test_what_looks_like_a_file_is_one(name: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_prices(name)
+    assert str(error.value).startswith(f"price file {name}: cannot be read")
+
+
+@given(st.text(min_size=1), st.floats(0, 1e300), st.text(min_size=1))
+>>>>>>> mutants
 def test_any_price_survives_a_round_trip(event: str, energy_pj: float, source: str) -> None:
     table = parse_prices(GOOD)
     price = table.prices[0].model_copy(

@@ -239,6 +239,9 @@ def test_a_table_entry_that_would_wrap_raises_only_when_it_is_read() -> None:
     assert prepared.run([np.array([[8191, -8192]], np.int16)]).tolist() == [[9999, -9999]]
     with pytest.raises(AccumulatorError, match="8192"):
         prepared.run([np.array([[8192, 0]], np.int16)])
+    unsigned = prepare_layer(elementwise("activation", rule), [quantization(16, signed=False)])
+    with pytest.raises(AccumulatorError, match="8192"):  # where the lowest code is never too low
+        unsigned.run([np.array([[8192, 0]], np.uint16)])
 
 
 def test_an_average_beyond_the_accumulator_raises() -> None:

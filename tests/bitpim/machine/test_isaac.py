@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from bitpim.errors import MappingError
+from bitpim.errors import ConfigError, MappingError
 from bitpim.machine.registry import make_machine
 from bitpim_traces.records import Geometry, TensorRecord, Trace
 from tests.bitpim.machine.crossbar_runs import (
@@ -104,3 +104,16 @@ def test_a_network_larger_than_the_chip_is_refused() -> None:
         machine("isaac", *small).plan(trace)
     just = ("chip.tiles=3", "chip.imas_per_tile=3", "chip.crossbars_per_ima=1")
     assert machine("isaac", *just).plan(trace).n_crossbars == 9
+
+
+@pytest.mark.parametrize("key", ["chip.area_mm2", "chip.power_w"])
+def test_figures_of_the_chip_are_above_0_and_at_most_a_million(key: str) -> None:
+    for value in ("0.001", "1000000"):
+        machine("isaac", f"{key}={value}")
+    for value, said in (
+        ("0", "greater than 0, got 0"),
+        ("-0.5", "greater than 0, got -0.5"),
+        ("1000001", "less than or equal to 1000000, got 1000001"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(f"{key}: Input should be {said}")):
+            machine("isaac", f"{key}={value}")

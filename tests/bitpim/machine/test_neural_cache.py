@@ -12,12 +12,14 @@ import pytest
 
 from bitpim.config import override
 from bitpim.errors import AccumulatorError, ConfigError, MappingError
+from bitpim.machine import cache_machine
 from bitpim.machine.cache_machine import CacheMachine
 from bitpim.machine.machine import LayerRun
 from bitpim.machine.neural_cache import make
 from bitpim.machine.registry import load_preset
 from bitpim.proof.reference import run_network
-from bitpim_traces.records import REQUANTIZE_MODES, Geometry, Trace
+from bitpim.sram.layers import prepare_bit_layer
+from bitpim_traces.records import REQUANTIZE_MODES, Geometry, LayerRecord, Trace
 from tests.one_layer import one_layer, quantization
 from tests.strategies import small_trace
 
@@ -297,3 +299,28 @@ def test_layers_are_given_as_they_run() -> None:
     assert isinstance(first, LayerRun)
     assert first.index == 0
     assert len(list(runs)) == len(trace.layers) - 1
+
+
+@pytest.mark.parametrize(("fidelity", "in_arrays"), [("bit", True), ("integer", False)])
+def test_arrays_compute_at_bit_fidelity_only(
+    fidelity: str, in_arrays: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The codes are the same either way, and so tell nothing."""
+    laid: list[int] = []
+
+    def lay(layer: LayerRecord, *rest: Any) -> Any:
+        laid.append(layer.index)
+        return prepare_bit_layer(layer, *rest)
+
+    monkeypatch.setattr(cache_machine, "prepare_bit_layer", lay)
+    trace = small_trace(9, bits=(8, 8))
+    list(machine().prepare(trace, fidelity=fidelity).run_batch(trace.samples.codes.read()))
+    assert laid == (list(range(len(trace.layers))) if in_arrays else [])
+
+
+def test_its_legend_tells_the_clock_and_whether_phases_overlap() -> None:
+    legend = machine("timing.phase_overlap=none").legend
+    assert legend.clock_ghz == machine().settings.timing.clock_compute_ghz
+    assert not legend.overlaps and legend.elapsed({"mac": 5, "input_stream": 7}) == 12
+    streaming = machine("timing.phase_overlap=stream").legend
+    assert streaming.overlaps and streaming.elapsed({"mac": 5, "input_stream": 7}) == 7
