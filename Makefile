@@ -4,6 +4,7 @@
 # PYTEST_ARGS and PIP_ARGS (further arguments); for mutants MUTANTS_VENV and MUTANTS_ARGS.
 
 VENV ?= .venv
+OLDEST_VENV ?= .venv-oldest
 MUTANTS_VENV ?= .venv-mutants
 JOBS ?= 2
 PYTEST_ARGS ?=
@@ -13,18 +14,11 @@ export VENV PYTHON PIP_ARGS
 BIN := $(VENV)/bin
 CORE := $(VENV)/.core-installed
 DEV := $(VENV)/.dev-installed
-<<<<<<< HEAD
-OLDEST_VENV ?= .venv-oldest
 OLDEST := $(OLDEST_VENV)/.oldest-installed
-SUPPLIES := pyproject.toml constraints.txt
-
-.PHONY: help demo test oldest check hooks bench clean
-=======
 MUTANTS := $(MUTANTS_VENV)/.mutants-installed
 SUPPLIES := pyproject.toml constraints.txt
 
-.PHONY: help demo test check hooks bench mutants clean
->>>>>>> mutants
+.PHONY: help demo test oldest check hooks bench mutants clean
 .SILENT:
 
 help:
@@ -35,7 +29,7 @@ help:
 	echo "make hooks   run the checks at each commit"
 	echo "make bench   run the benchmarks"
 	echo "make mutants plant bugs in the sources and tell which no test finds; an hour or more"
-	echo "make clean   remove the environments $(VENV) and $(MUTANTS_VENV)"
+	echo "make clean   remove the environments that these make"
 
 demo: $(CORE)
 	$(BIN)/python -m bitpim demo
@@ -67,11 +61,7 @@ mutants: $(MUTANTS)
 	$(MUTANTS_VENV)/bin/python -m tests.mutation $(MUTANTS_ARGS)
 
 clean:
-<<<<<<< HEAD
-	rm -rf $(VENV) $(OLDEST_VENV)
-=======
-	rm -rf $(VENV) $(MUTANTS_VENV)
->>>>>>> mutants
+	rm -rf $(VENV) $(OLDEST_VENV) $(MUTANTS_VENV)
 
 $(CORE): $(SUPPLIES)
 	sh .ci/environment core
@@ -79,10 +69,8 @@ $(CORE): $(SUPPLIES)
 $(DEV): $(SUPPLIES)
 	sh .ci/environment dev
 
-<<<<<<< HEAD
 $(OLDEST): pyproject.toml .ci/oldest.txt
 	VENV=$(OLDEST_VENV) sh .ci/environment oldest
-=======
+
 $(MUTANTS): $(SUPPLIES)
 	VENV=$(MUTANTS_VENV) sh .ci/environment mutants
->>>>>>> mutants
