@@ -34,6 +34,7 @@ ROOMS = {
 
 # Modules whose first tests bear another name; below the folder that mirrors the room.
 ELSEWHERE = {
+    f"{KERNELS}/cache_folder.py": ("test_kernel_cache",),
     f"{KERNELS}/chunk.py": ("test_bitline",),
     f"{KERNELS}/errors.py": ("test_layout",),
     f"{KERNELS}/expressions.py": ("test_family", "test_straight_line"),
