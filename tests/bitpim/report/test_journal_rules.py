@@ -71,7 +71,7 @@ def test_a_batch_that_no_run_wrote_is_refused(
     change(*records[1])
     with pytest.raises(ResultError, match=f"net.h5.part: record 1 .*{said}") as error:
         resumed(tmp_path, records)
-    assert "run without --resume" in str(error.value)
+    assert "--overwrite starts anew" in str(error.value)
 
 
 def test_samples_are_done_once(tmp_path: Path, records: list[tuple[Fields, Arrays]]) -> None:
