@@ -7,6 +7,11 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+# One thread a process for torch and BLAS, where it was not said otherwise: the networks are small,
+# and threads of two test processes that wait for each other burn half of what they use.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # No deadline: machines are shared and noisy. The same examples in each run of a build machine, so
 # that a red run says something about the change; everywhere else new ones every time.
 hypothesis.settings.register_profile(

@@ -130,7 +130,7 @@ class _Reader(SchemaReader):
         if "/prices" in self.tree:
             group = self.found(PRICES, "/prices")
             prices = group["name"], group["table"]
-            check_prices(*prices, self.report)
+            check_prices(*prices, layers, self.report)
         figures: ErrorFigures | None = None
         if "/figures" in self.tree:
             text = self.found(FIGURES, "/figures")["figures"]

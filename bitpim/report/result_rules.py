@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bitpim.cost.model import CYCLES
 from bitpim.cost.tables import parse_prices
 from bitpim.errors import ConfigError
 from bitpim.legend import Legend
@@ -169,8 +170,8 @@ def check_legend(legend: Legend, report: Report) -> None:
         report(Fault("/@legend", f"a clock of {low:g} to {high:g} GHz", f"{legend.clock_ghz}"))
 
 
-def check_prices(name: str, text: str, report: Report) -> None:
-    """Check that the price table is one, and bears its name."""
+def check_prices(name: str, text: str, layers: Sequence[LayerResult], report: Report) -> None:
+    """Check that the price table is one, bears its name, and prices all that was counted."""
     try:
         table = parse_prices(text)
     except ConfigError as error:
@@ -178,3 +179,6 @@ def check_prices(name: str, text: str, report: Report) -> None:
         return
     if table.name != name:
         report(Fault("/prices@name", f"the table's name {shown(table.name)}", shown(name)))
+    counted = {event for layer in layers for event in layer.events()} - {CYCLES}
+    for event in sorted(counted - set(table.events)):
+        report(Fault("/prices@table", "a price of each event counted", f"none of {shown(event)}"))

@@ -15,7 +15,7 @@ from bitpim.report.compare_results import compare_results
 from bitpim.report.result_file import Result, open_result
 from bitpim.report.seal import SEAL_BYTES, seal_of
 from tests.bitpim.report import small_run
-from tests.bitpim.report.small_run import run
+from tests.bitpim.report.small_run import PRICES, run
 
 
 @pytest.fixture
@@ -299,6 +299,11 @@ ABSURD: list[tuple[str, Any, str]] = [
     ("/@options", '{"a": "\\ud800"}', "surrogate"),
     ("prices@name", "another", "the table's name"),
     ("prices@table", "[table]", "a price table"),
+    (
+        "prices@table",
+        PRICES.to_toml().replace('"act"', '"other"'),
+        "a price of each event counted, got none of 'act'",
+    ),
     (
         "figures@figures",
         '{"layers": [], "n_compared": 8, "top1_agreement": 1, "n_labelled": 0, "accuracy": null}',
