@@ -11,7 +11,7 @@ __all__ = ["is_skipped"]
 
 IDENTITY = ("_Eq_Is", "_NotEq_IsNot", "_Is_Eq", "_IsNot_NotEq")
 SPEED_ONLY = ("cache", "lru_cache", "kernel", "overload")
-FOR_OUR_OWN_BUGS = ("strict", "frozen", "slots")
+FOR_OUR_OWN_BUGS = ("strict", "frozen", "slots", "kw_only")
 
 
 def is_skipped(operator: str, node: Any) -> bool:
@@ -19,6 +19,7 @@ def is_skipped(operator: str, node: Any) -> bool:
     return (
         _is_annotation(node)
         or _is_signature(node)
+        or _is_stub(node)
         or _is_for_type_checkers(node)
         or _is_identity(operator)
         or _is_speed(node)
@@ -47,6 +48,13 @@ def _is_signature(node: Any) -> bool:
     return node.parent is not None and node.parent.type == "parameters"
 
 
+def _is_stub(node: Any) -> bool:
+    """A function whose body ends in `...` describes others; nobody calls it."""
+    above = [node, *(parent for _, parent in _with_parents(node))]
+    found = next((n for n in above if n.type in ("funcdef", "decorated")), None)
+    return found is not None and found.get_code().strip().endswith("...")
+
+
 def _is_for_type_checkers(node: Any) -> bool:
     """What stands under ``if TYPE_CHECKING`` is not run."""
     above = [node, *(parent for _, parent in _with_parents(node))]
@@ -70,7 +78,7 @@ def _is_speed(node: Any) -> bool:
 
 
 def _is_for_our_own_bugs(node: Any) -> bool:
-    """``zip(strict=True)`` and frozen records stop bugs not yet written: no input reaches them."""
+    """``zip(strict=True)``, frozen and keyword-only records stop bugs not yet written."""
     return _argument_of(node) in FOR_OUR_OWN_BUGS
 
 

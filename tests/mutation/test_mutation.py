@@ -114,6 +114,7 @@ def test_mutants_of_a_toy_are_found_and_drawn(toy: Path) -> None:
         ("def f(a: int | None) -> int | None:\n    b: int | str = a\n", 0),
         ("def f(a=1):\n    return a\n", 2),
         ("def f(a, *, b):\n    return a\n", 0),
+        ("@property\ndef f(a=1): ...\n", 0),
         ("def f(a, *b):\n    return a\n", 0),
         ("if TYPE_CHECKING:\n    x = 1\n", 0),
         ("if x:\n    y = 'a' 'b'\n", 1),

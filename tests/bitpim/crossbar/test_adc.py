@@ -138,6 +138,7 @@ def test_settings_that_do_not_fit_a_model_are_refused() -> None:
         lambda: Adc("round", 3, 0),
         lambda: Adc("sign_magnitude", 1),
         lambda: Adc("round", 3).table(-1, 9),
+        lambda: Adc("floor", 3).table(-1, 9),
         lambda: Adc("clip", 3).table(1, 9),
         lambda: Adc("clip", 3).table(0, 2**24),
         lambda: calibrate(Adc("clip", 3), np.ones(9, np.int64), 0),

@@ -152,6 +152,14 @@ def test_a_name_belongs_to_one_model() -> None:
         Adc("again", 3)
 
 
+def test_a_model_with_a_range_is_asked_for_its_top_and_spread() -> None:
+    class Unfinished(RangedModel):
+        name = "unfinished"
+
+    with pytest.raises(ConfigError, match="'unfinished': need spread and top, got none"):
+        Adc("unfinished", 3)
+
+
 def test_names_as_a_sentence_lists_them() -> None:
     assert either(["a", "b", "c"]) == "a, b or c"
     assert either(["a", "b"], "and") == "a and b"

@@ -54,6 +54,24 @@ def test_windows_stay_whole() -> None:
 
 
 @pytest.mark.parametrize(
+    ("unit", "window", "blocks", "drawn"),
+    [
+        (16, 9, "window", 9),  # a unit ends where the window does
+        (9, 9, "window", 9),
+        (4, 9, "window", 4),
+        (16, 25, "window", 16),  # taller than an array: tiled as any rows are
+        (16, 9, "array", 16),
+    ],
+)
+def test_units_are_drawn_as_tall_as_they_are_read(
+    unit: int, window: int, blocks: RowBlocks, drawn: int
+) -> None:
+    geometry = CrossbarGeometry(20, 8, ou_rows=unit, ou_columns=8)
+    placed = DenseMapping(2 * window, 8, geometry, window, blocks).placements()
+    assert placed.geometry.unit_rows == drawn
+
+
+@pytest.mark.parametrize(
     ("cells", "reads", "n_crossbars"), [(2, 69_599_232, 121), (4, 139_198_464, 234)]
 )
 def test_vgg16_on_cifar(cells: int, reads: int, n_crossbars: int) -> None:

@@ -32,6 +32,13 @@ def test_a_lossy_converter_is_described(name: str, assigned: list[str], words: s
     assert described is not None and words in described
 
 
+def test_pairs_of_cells_reach_as_far_below_zero() -> None:
+    pairs = "numbers.encoding=differential_paired"
+    described = machine("dense_crossbar", pairs, "converter.adc_bits=5").losses()
+    assert described is not None and "partial sums -27 to 27 of OUs of 9 rows" in described
+    assert machine("dense_crossbar", pairs, "converter.adc_bits=6").losses() is None
+
+
 @pytest.mark.parametrize("assigned", ["adc_model=exact", "adc_bits=5", "adc_model=floor"])
 def test_enough_bits_lose_nothing(assigned: str) -> None:
     assert machine("dense_crossbar", f"converter.{assigned}").losses() is None
