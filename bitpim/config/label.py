@@ -12,6 +12,7 @@ from bitpim_traces.strict_text import strict_toml
 __all__ = ["PresetLabel"]
 
 _DIGEST_DIGITS = 12
+_MOST_VALUES = 8  # of a list that are told in a heading
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,10 @@ class PresetLabel:
 
     @property
     def assignments(self) -> str:
-        """The changed settings as they are typed: ``converter.adc_bits=6 array.rows=64``."""
+        """The changed settings as they are typed: ``converter.adc_bits=6 array.rows=64``.
+
+        Of a long list only the beginning is told, and how long it is.
+        """
         return " ".join(f"{key}={_typed(value)}" for key, value in self.changed.items())
 
     def __str__(self) -> str:
@@ -70,5 +74,8 @@ class PresetLabel:
 
 def _typed(value: Any) -> str:
     """Return a value as one types it after the equals sign."""
+    if isinstance(value, list | tuple) and len(value) > _MOST_VALUES:
+        begins = ", ".join(toml_text(one) for one in value[:_MOST_VALUES])
+        return f"[{begins}, ... {len(value)} values]"
     is_bare = isinstance(value, str) and value.replace("_", "").isalnum()
     return str(value) if is_bare else toml_text(value)

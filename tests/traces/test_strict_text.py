@@ -52,7 +52,7 @@ def test_infinity_where_it_is_allowed() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a" + ".a" * 600 + " = 1", "at most 500 dots"),
+        ("a" + ".a" * 600 + " = 1", "at most 500 dots in a key"),
         ("a" + ".a" * 40 + " = 1", "at most 32 deep"),
         ("a = " + "[" * 5000 + "]" * 5000, "at most 32 deep"),
         ("#" * (MAX_TOML_BYTES + 1), "characters"),
@@ -68,3 +68,13 @@ def test_other_toml_is_refused(text: str, said: str) -> None:
 def test_texts() -> None:
     assert is_text("") and is_text("é") and is_text("\U0001f600")
     assert not is_text("\ud800") and not is_text("a\udfffb") and not is_text(b"a")
+
+
+def test_only_dots_of_one_key_are_too_many() -> None:
+    numbers = ", ".join(str(k / 8) for k in range(1001))
+    assert len(strict_toml(f"x = [{numbers}]")["x"]) == 1001
+    assert strict_toml(f'x = "{"." * 1000}"') == {"x": "." * 1000}
+    for part in ("a", '"b,c"', "'d=e'", '"f\\"["'):
+        for key in (f"{part}{f'.{part}' * 501} = 1", f"[{part}{f'.{part}' * 501}]"):
+            with pytest.raises(ValueError, match="at most 500 dots in a key"):
+                strict_toml(key)

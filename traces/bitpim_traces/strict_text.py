@@ -7,6 +7,7 @@ deep that printing them fails.
 
 import json
 import math
+import re
 import tomllib
 from typing import Any, NoReturn
 
@@ -17,9 +18,12 @@ __all__ = ["MAX_TOML_BYTES", "is_text", "read_toml_text", "strict_json", "strict
 MAX_DEPTH = 32
 MAX_INTEGER_BITS = 128
 """Seeds of generators may need as many."""
-MAX_TOML_BYTES = 2**17
+MAX_TOML_BYTES = 2**21
+"""A preset with the code table of a 16-bit converter takes half of it."""
 _MOST_DOTS = 500
-"""In a line: tomllib takes time by the square of a dotted key's parts, and memory too."""
+"""In a key: tomllib takes time by the square of a dotted key's parts, and memory too."""
+_QUOTED = re.compile(r'"(?:[^"\\\n]|\\.)*"' r"|'[^'\n]*'")
+_BETWEEN_KEYS = re.compile(r"[\n,=\[\]{}]")
 
 
 def is_text(value: object) -> bool:
@@ -56,8 +60,9 @@ def strict_toml(text: str) -> dict[str, Any]:
     """
     if len(text) > MAX_TOML_BYTES:
         raise ValueError(f"need at most {MAX_TOML_BYTES} characters, got {len(text)}")
-    if any(line.count(".") > _MOST_DOTS for line in text.split("\n")):
-        raise ValueError(f"need at most {_MOST_DOTS} dots in a line, got more")
+    pieces = _BETWEEN_KEYS.split(_QUOTED.sub("q", text))
+    if any(piece.count(".") > _MOST_DOTS for piece in pieces):
+        raise ValueError(f"need at most {_MOST_DOTS} dots in a key, got more")
     try:
         found = tomllib.loads(text)
     except RecursionError as error:

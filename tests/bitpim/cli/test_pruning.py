@@ -21,7 +21,7 @@ def test_synth_prunes_and_info_shows_it(
     path = tmp_path / "p.h5"
     code, out, err = bitpim("trace", "synth", "tiny", "-o", path, "--seed", 4, *THREE)
     assert (code, err) == (0, "")
-    assert out.splitlines()[1].startswith("2 layers pruned, ")
+    assert out.splitlines()[-1].startswith("2 layers pruned, ")
     assert check_trace(path, deep=True) == []
     masks = masks_of(open_trace(path))
     shown = bitpim_json("trace", "info", path)
@@ -140,7 +140,8 @@ def test_export_prunes_trains_on_and_notes_it(bitpim: Run, folder: Path) -> None
         *("--finetune", "train.npz", "--epochs", 3, "--seed", 7, "--mean", "0.5", "--std", "0.25"),
     )
     assert (code, err) == (0, "")
-    trained, written, pruned = out.splitlines()
+    trained, written, right, pruned = out.splitlines()
+    assert right.startswith("the float network is right in ")
     assert trained.startswith("fine-tuned: accuracy on the samples ")
     assert trained.endswith(" after 3 steps")
     assert written.startswith("net.h5: small") and pruned.startswith("1 layer pruned, ")

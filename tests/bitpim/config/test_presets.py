@@ -260,6 +260,14 @@ def test_a_label_names_the_preset_and_what_was_changed() -> None:
     }
 
 
+def test_a_long_list_is_told_by_its_beginning() -> None:
+    label = PresetLabel("p", {"a.b": list(range(9)), "a.c": list(range(8))})
+    assert label.assignments == (
+        "a.b=[0, 1, 2, 3, 4, 5, 6, 7, ... 9 values] a.c=[0, 1, 2, 3, 4, 5, 6, 7]"
+    )
+    assert label.to_dict()["settings"]["a.b"] == list(range(9))
+
+
 @given(st.text(max_size=300))
 def test_any_text_has_a_label(text: str) -> None:
     assert isinstance(str(PresetLabel.of_text(text)), str)
