@@ -10,6 +10,7 @@ A run goes on where the last one ended, as long as the modules are the same.
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 from dataclasses import asdict, replace
@@ -26,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 def main() -> int:
     """Read the command line, try the mutants, print the table; 1 where unlisted ones survive."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     options = read_options()
     modules = [
         module

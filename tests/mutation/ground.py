@@ -103,9 +103,11 @@ class Ground:
                 target=self._child, args=(trial, cache, limit, keeps_bytecode)
             )
             child.start()
-            child.join()
-            with suppress(ProcessLookupError):  # what it started and left behind
-                os.killpg(child.pid or 0, signal.SIGKILL)
+            try:
+                child.join()
+            finally:
+                with suppress(ProcessLookupError):  # it, and what it started and left behind
+                    os.killpg(child.pid or 0, signal.SIGKILL)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             status = child.exitcode or 0
         used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -33,6 +33,7 @@ ROOMS = {
 }  # fmt: skip
 
 # Modules whose first tests bear another name; below the folder that mirrors the room.
+# fmt: off
 ELSEWHERE = {
     f"{KERNELS}/cache_folder.py": ("test_kernel_cache",),
     f"{KERNELS}/chunk.py": ("test_bitline",),
@@ -62,7 +63,10 @@ ELSEWHERE = {
     "bitpim/crossbar/products.py": ("test_dense_matrix", "test_compressed_matrix"),
     "bitpim/crossbar/row_lists.py": ("test_compressed_matrix", "test_pattern_matrix"),
     "bitpim/crossbar/segments.py": ("test_compressed_matrix", "test_compressed_layout"),
-    "bitpim/crossbar/settings.py": ("../machine/test_crossbar_machine", "../machine/test_presets"),
+    "bitpim/crossbar/plan.py": ("../machine/test_crossbar_machine",),
+    "bitpim/crossbar/settings.py": (
+        "../machine/test_crossbar_machine", "../machine/test_presets", "../machine/test_registry",
+    ),
     "bitpim/crossbar/indices.py": ("test_compressed_layout", "test_pattern_blocks"),
     "bitpim/machine/cache_machine.py": ("test_neural_cache", "test_accumulator_ends"),
     "bitpim/machine/registry.py": ("test_presets", "../../additions/test_bad_packages"),
@@ -72,6 +76,7 @@ ELSEWHERE = {
     "bitpim/digital/weighted.py": ("test_layers",),
     "bitpim/programs/program.py": ("test_assembler", "test_family"),
 }
+# fmt: on
 ADC_MODELS = "bitpim/crossbar/adc/models/"
 
 # What these emit for the compiler is seen by compiled kernels only.

@@ -96,6 +96,7 @@ def test_orders_of_columns() -> None:
     by_slice = compress_rows(stored, geometry, drop_zero_rows=True, column_order="bit_slice")
     assert by_slice.segments.columns.tolist() == [0, 1, 2, 3, 6, 7]
     assert by_slice.segments.rows.tolist() == [0, 1, 1, 1]
+    assert by_slice.packs_active_rows  # if not told otherwise
 
 
 @given(matrices())

@@ -71,8 +71,10 @@ def test_counts_of_other_shapes_are_refused() -> None:
     for shape in ((1, 1), (2,)):
         with pytest.raises(LayoutError, match=r"done and skipped \(samples, 2\)"):
             pieces.counts(np.zeros(shape, np.int64), np.zeros(shape, np.int64), "3")
-    with pytest.raises(LayoutError):
-        pieces.counts(np.zeros((1, 2), np.int64), np.zeros((2, 2), np.int64), "3")
+    one, two = np.zeros((1, 2), np.int64), np.zeros((2, 2), np.int64)
+    for done, skipped in ((one, two), (two, one)):
+        with pytest.raises(LayoutError):
+            pieces.counts(done, skipped, "3")
 
 
 def test_the_busiest_crossbar_of_each_sample() -> None:

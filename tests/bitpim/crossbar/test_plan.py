@@ -1,22 +1,25 @@
 """Plans of networks on crossbars: closed forms, tables, placements."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from bitpim.crossbar.array import CrossbarGeometry
-from bitpim.crossbar.dense_layout import DenseMapping
+from bitpim.crossbar.dense_layout import DenseLayout, DenseMapping
+from bitpim.crossbar.number_coding import NumberCoding
 from bitpim.crossbar.plan import (
     BufferPlan,
     CrossbarPlan,
     WeightedPlan,
     buffer_accesses,
     buffer_phase,
+    plan_network,
 )
-from bitpim.errors import ConfigError
-from bitpim_traces.records import Geometry
+from bitpim.errors import ConfigError, MappingError
+from bitpim_traces.records import Geometry, TensorRecord
 from tests.one_layer import one_layer, quantization
 
 GEOMETRY = CrossbarGeometry(20, 16, 2, 9, 8)
@@ -82,6 +85,20 @@ def test_table_and_counts_of_a_network() -> None:
     assert plan.counts(0, 3) == {"buffer": {"cycles": 0, "edram_access_256b": 21}}
     assert plan.counts(1, 3) == weighted().counts(3)
     assert plan.n_crossbars == 8
+    assert plan.assumes == ""
+    assert replace(plan, skips=True).assumes == "that skips nothing"
+
+
+def test_a_weight_that_no_pair_holds_is_refused_before_the_network_runs() -> None:
+    trace = one_layer(1, (3,), 2, weights=quantization(8, 0, signed=True))
+    (layer,) = trace.layers
+    lowest = TensorRecord.of(np.full((2, 3), -128, np.int8), axes="OI", role="weight")
+    trace = replace(trace, layers=(replace(layer, weight=lowest),))
+    layout = DenseLayout(row_blocks="array", zero_skip="none")
+    offset = NumberCoding(GEOMETRY, "offset", "trace", "trace")
+    assert plan_network(trace, layout, offset, "5").n_crossbars == 1
+    with pytest.raises(MappingError, match=r"layer 0 'only' .*within -127\.\.127"):
+        plan_network(trace, layout, replace(offset, encoding="differential"), "5")
 
 
 def test_placements_of_layers_with_weights_only() -> None:
