@@ -97,7 +97,7 @@ def test_a_weight_that_no_pair_holds_is_refused_before_the_network_runs() -> Non
     layout = DenseLayout(row_blocks="array", zero_skip="none")
     offset = NumberCoding(GEOMETRY, "offset", "trace", "trace")
     assert plan_network(trace, layout, offset, "5").n_crossbars == 1
-    with pytest.raises(MappingError, match=r"layer 0 'only' .*within -127\.\.127"):
+    with pytest.raises(MappingError, match=r"layer 0 'only' .*need 9 bits for weights"):
         plan_network(trace, layout, replace(offset, encoding="differential"), "5")
 
 
