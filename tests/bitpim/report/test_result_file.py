@@ -194,6 +194,9 @@ def test_equal_results_are_equal(path: Path) -> None:
     nan = replace(FIGURES.layers[0], sqnr_db=float("nan"))
     both = [replace(r, figures=replace(FIGURES, layers=(nan,))) for r in (a, b)]
     assert compare_results(*both).is_equal
+    known = replace(FIGURES, n_float_labelled=7, float_accuracy=1.0)  # not told by earlier versions
+    assert compare_results(a, replace(b, figures=known)).is_equal
+    assert not compare_results(a, replace(b, figures=replace(known, accuracy=0.5))).is_equal
 
 
 def test_other_machines_are_noted_not_counted(path: Path) -> None:
