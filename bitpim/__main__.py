@@ -13,6 +13,9 @@ def main() -> None:
     streams.open_streams()
     interrupts.answer_signals()
     try:
+        from bitpim.cli.memory import START_BYTES, require_room
+
+        require_room(START_BYTES)  # short of it, Python fails in any of its own modules
         from bitpim.cli.app import run
 
         code = run(sys.argv[1:])

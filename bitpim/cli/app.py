@@ -29,7 +29,7 @@ from bitpim.cli import (
     trace_make,
     verify,
 )
-from bitpim.cli.memory import require_room
+from bitpim.cli.memory import LIBRARY_BYTES, require_room
 from bitpim.errors import BitpimError, MismatchError
 
 __all__ = ["app", "run"]
@@ -83,7 +83,7 @@ def _root(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    require_room()
+    require_room(LIBRARY_BYTES)
 
 
 def run(arguments: Sequence[str]) -> int:

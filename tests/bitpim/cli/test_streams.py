@@ -93,7 +93,7 @@ def test_streams_that_are_closed_or_full(net: Path, tmp_path: Path, closed: str,
     assert live("--nope", shell=f"{{}} {closed}").returncode == 2
 
 
-@pytest.mark.parametrize("kilobytes", [30_000, 60_000, 120_000, 250_000, 400_000])
+@pytest.mark.parametrize("kilobytes", [25_000, 30_000, 32_000, 60_000, 90_000, 400_000])
 @pytest.mark.parametrize("limit", ["v", "d"])
 def test_too_little_memory_to_load_the_libraries(net: Path, kilobytes: int, limit: str) -> None:
     done = live("demo", net, shell=f"ulimit -{limit} {kilobytes}; {{}}")
