@@ -3,6 +3,7 @@
 import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -54,8 +55,9 @@ def list_presets(entry: MachineEntry) -> tuple[str, ...]:
     return tuple(sorted(_packaged(entry)))
 
 
-def _packaged(entry: MachineEntry) -> dict[str, str]:
-    """Return the texts of a machine's packaged presets by name."""
+@cache
+def _packaged(entry: MachineEntry) -> Mapping[str, str]:
+    """Return the texts of a machine's packaged presets by name; packages stay as they are."""
     texts = {name: file.read_text("utf-8") for name, file in toml_files(entry.presets).items()}
     return {
         name: text

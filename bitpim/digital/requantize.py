@@ -158,4 +158,6 @@ def _spread(
     if values is None or values.shape not in ((1,), (n,)):
         got = "none" if values is None else f"shape {values.shape}"
         raise layer_fault(layer, f"need requantize {name} with 1 or {n} entries, got {got}")
-    return np.ascontiguousarray(np.broadcast_to(values.astype(dtype), (n,)))
+    spread = np.empty(n, dtype)  # always writable: read-only arrays would be kernels of their own
+    spread[:] = values
+    return spread

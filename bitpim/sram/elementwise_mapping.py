@@ -118,7 +118,7 @@ def _add(layer: LayerRecord, quantizations: Quantizations, settings: CacheSettin
     if mode.rounds_terms:
         rule = _with_shift(rule, step.output_shift)
     program = sum_program(
-        terms,
+        tuple(terms),
         step.left_shift if mode.rounds_terms else 0,
         step.output_multiplier if mode.rounds_terms else 1,
         rule,

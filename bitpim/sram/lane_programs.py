@@ -4,9 +4,9 @@ Rows are placed here: what a later step no longer needs gives its rows to the ne
 encoded (unsigned); every function says which fields the caller fills.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 from bitpim import programs
 from bitpim.digital.modes import FIXED_POINT_HALF_AWAY, HALF_UP_SHIFT, TRUNCATE_SHIFT, Mode
@@ -28,6 +28,9 @@ __all__ = [
     "rescale_program",
     "sum_program",
 ]
+
+_KEPT = lru_cache(maxsize=64)
+"""Layers alike have the same program: the last ones assembled are kept, for they never change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,7 @@ _RESCALINGS: dict[
 }
 
 
+@_KEPT
 def epilogue_program(
     sum_bits: int,
     accumulator_bits: int,
@@ -171,6 +175,7 @@ def epilogue_program(
     return LaneProgram(program, tuple(inputs), code, rule.signed)
 
 
+@_KEPT
 def rescale_program(
     input_bits: int, zero_point: int, rule: RequantizeRule, n_rows: int
 ) -> LaneProgram:
@@ -228,8 +233,9 @@ def _scale_term(
     return [b.build(), program], result, width
 
 
+@_KEPT
 def sum_program(
-    terms: Sequence[Term], left_shift: int, multiplier: int, rule: RequantizeRule, n_rows: int
+    terms: tuple[Term, ...], left_shift: int, multiplier: int, rule: RequantizeRule, n_rows: int
 ) -> LaneProgram:
     """Add operands of different scales. Caller's fields: `x0`, `x1`, ... the operands' codes.
 
@@ -265,6 +271,7 @@ def sum_program(
     return LaneProgram(program, names, code, rule.signed)
 
 
+@_KEPT
 def maximum_program(code_bits: int, n_rows: int) -> LaneProgram:
     """Keep the largest of the streamed codes `x` (encoded, so unsigned)."""
     rows = _Rows()
@@ -278,6 +285,7 @@ def maximum_program(code_bits: int, n_rows: int) -> LaneProgram:
     return LaneProgram(None, (), best, start=b.build(), each=each)
 
 
+@_KEPT
 def average_program(
     code_bits: int,
     n_taps: int,
@@ -318,6 +326,7 @@ def average_program(
     return LaneProgram(join("average", divide, clamp), (), code, rule.signed, start, each)
 
 
+@_KEPT
 def clamp_program(code_bits: int, bounds: tuple[int, int], n_rows: int) -> LaneProgram:
     """Clamp the encoded codes `x` to encoded bounds."""
     x = Field("x", 0, code_bits)

@@ -25,15 +25,28 @@ Few sizes keep first runs short: each is a kernel of its own.
 
 _CACHE_BYTES = 600_000  # of an L2 cache, for planes that every filter reads again
 
-_TEXT = '''"""Generated from a program table; see bitpim_kernels.straight_line."""
+_HEAD = '''"""Generated from a program table; see bitpim_kernels.straight_line."""
 
 import numpy as np
 
 from bitpim_kernels.jit import kernel
+from bitpim_kernels.words import copy_row
 
 ZERO = np.uint64(0)
 ONE = np.uint64(1)
 ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
+'''
+
+_ADD_TEXT = """
+
+@kernel()
+def add(addend, sums, n_words):
+    for w in range(n_words):
+{add}
+"""
+
+_TEXT = """
+from {adder} import add
 
 
 @kernel()
@@ -41,18 +54,6 @@ def multiply_accumulate(vectors, at, scalar, sums, n_words):
 {scalars}
     for w in range(n_words):
 {multiply}
-
-
-@kernel()
-def add(addend, sums, n_words):
-    for w in range(n_words):
-{add}
-
-
-@kernel()
-def copy(words, to):  # a loop: Numba's slice assignment compiles for seconds
-    for w in range(words.shape[0]):
-        to[w] = words[w]
 
 
 @kernel()
@@ -71,14 +72,14 @@ def dot_products(vectors, scalars, source, order, work, out):
                         scalar = np.uint64(scalars[o, k])
                         multiply_accumulate(vectors, k * {entry}, scalar, work[top], n_words)
             else:  # an idle lane adds nothing to its partner
-                copy(work[0], work[top])
+                copy_row(work[0], work[top])
                 level = 1
             while (i >> level) & 1:
                 add(work[level], work[top], n_words)
                 level += 1
-            copy(work[top], work[level])
-        copy(work[top], out[o])
-'''
+            copy_row(work[top], work[level])
+        copy_row(work[top], out[o])
+"""
 
 
 @lru_cache(maxsize=64)
@@ -157,8 +158,8 @@ def _kernel_of(
     loads = [f"x{i} = vectors[at + {i * block} + w]" for i in range(len(vector_rows))]
     loads += [f"s{i} = sums[{i * block} + w]" for i in touched]
     stores = [f"sums[{i * block} + w] = {values[sum_rows[i]]}" for i in touched]
-    text = _TEXT.format(
-        block=block,
+    text = _HEAD + _TEXT.format(
+        adder=_adder(len(sum_rows), block),
         width=len(sum_rows),
         entry=len(vector_rows) * block,
         scalars=indent(
@@ -166,9 +167,15 @@ def _kernel_of(
             1,
         ),
         multiply=indent(loads + lines + stores, 2),
-        add=indent(_add_lines(len(sum_rows), block), 2),
     )
     return compile_source(text).__dict__["dot_products"]
+
+
+def _adder(width: int, block: int) -> str:
+    """Name the module whose `add` adds sums: one for all tables whose sums are as wide."""
+    return compile_source(
+        _HEAD + _ADD_TEXT.format(add=indent(_add_lines(width, block), 2))
+    ).__name__
 
 
 def _add_lines(width: int, block: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Shifts of packed rows of lanes.
+"""Copies and shifts of packed rows of lanes.
 
 A shift that can light the padding takes `tail`, the `tail_mask` of the row, so that padding lanes
 stay zero. `out` may be the input.
@@ -9,11 +9,23 @@ import numpy.typing as npt
 
 from bitpim_kernels.jit import kernel
 
-__all__ = ["shift_lanes_down", "shift_lanes_up"]
+__all__ = ["copy_row", "shift_lanes_down", "shift_lanes_up"]
 
 _ZERO = np.uint64(0)
 
 Row = npt.NDArray[np.uint64]
+
+
+@kernel()
+def copy_row(a: Row, out: Row) -> None:  # a loop: Numba's slice assignment compiles for seconds
+    """Copy a row.
+
+    Shapes
+    ------
+    a, out: (words,)
+    """
+    for w in range(out.shape[0]):
+        out[w] = a[w]
 
 
 @kernel()

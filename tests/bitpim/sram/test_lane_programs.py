@@ -159,7 +159,7 @@ def test_operands_are_added_by_a_common_shift(
     ]
     wanted = rule(mode, int(rng.integers(0, 14)), 1, signed)
     operands = {f"x{i}": draw(rng, term.bits, False, N) for i, term in enumerate(terms)}
-    got = run(sum_program(terms, 0, 1, wanted, 256), **operands)
+    got = run(sum_program(tuple(terms), 0, 1, wanted, 256), **operands)
     total = sum(
         (operands[f"x{i}"] - term.zero_point) * term.multiplier for i, term in enumerate(terms)
     )
@@ -185,7 +185,7 @@ def test_operands_are_added_by_the_fixed_point_rule(
     multiplier = int(rng.integers(1 << 30, 1 << 31))
     wanted = rule(mode, -int(rng.integers(0, left_shift + 1)), 1, signed)
     operands = {f"x{i}": draw(rng, 8, False, N) for i in range(n)}
-    got = run(sum_program(terms, left_shift, multiplier, wanted, 256), **operands)
+    got = run(sum_program(tuple(terms), left_shift, multiplier, wanted, 256), **operands)
     expected = []
     for lane in range(N):
         total = 0
