@@ -18,7 +18,8 @@ from bitpim.errors import ConfigError
 from bitpim.machine import registry
 from bitpim.machine.machine import Machine
 from bitpim.planning import Plan
-from bitpim.proof.digests import verify_result
+from bitpim.proof.digests import need_its_trace, verify_result
+from bitpim.proof.rerun import run_again
 from bitpim.proof.side_by_side import verify_trace
 from bitpim.proof.verification import Verification
 from bitpim.report.result_file import Comparison, Result, compare_results
@@ -289,14 +290,17 @@ def verify(
     samples: Samples | None = None,
     jobs: int | None = None,
     memory_gib: float = MEMORY_GIB,
+    rerun: bool = True,
     progress: Report | None = None,
     **changed: Any,
 ) -> Verification:
     """Compare a machine, or a result, with the integer referee, bit for bit in every layer.
 
     `what` is a machine, the name of one, a result, or its file. A machine runs all samples at bit
-    fidelity unless told otherwise; a result has its own settings, fidelity and samples. What is
-    returned tells what was found; its `require_equal` raises where anything differs.
+    fidelity unless told otherwise; a result has its own settings, fidelity and samples. Of a result
+    all that it states is computed again: its machine runs once more for counts and cycles, unless
+    `rerun` is False. What is returned tells what was found, and what was not checked; its
+    `require_equal` raises where anything differs.
 
     Raises
     ------
@@ -313,7 +317,8 @@ def verify(
                 "verify: a result has its own settings, fidelity and samples; give these with a "
                 "machine only"
             )
-        return _verified_result(opened, result, progress)
+        n_threads = available_threads() if jobs is None else jobs
+        return _verified_result(opened, result, rerun, n_threads, memory_gib, progress)
     assert not isinstance(what, Result | os.PathLike)
     made = _machine(what, preset, settings, changed)
     wanted = sample_range(opened, ":" if samples is None else samples)
@@ -341,20 +346,33 @@ def _result(what: str | Machine | Result | os.PathLike[str]) -> Result | None:
     return open_result(what) if isinstance(what, str) and is_file else None
 
 
-def _verified_result(trace: Trace, result: Result, progress: Report | None) -> Verification:
-    header = result.header
-    told = _told(progress, range(header.start, header.stop))
-    batch = batch_size(trace, "integer")
-    report = verify_result(trace, result, batch=batch, progress=told)
-    return dataclasses.replace(report, lossy=_lossy_run(result))
+def _verified_result(
+    trace: Trace,
+    result: Result,
+    rerun: bool,
+    jobs: int,
+    memory_gib: float,
+    progress: Report | None,
+) -> Verification:
+    need_its_trace(trace, result)
+    again = run_again(
+        trace,
+        result,
+        is_wanted=rerun,
+        jobs=jobs,
+        memory_gib=memory_gib,
+        progress=_part(progress, 0.0, 0.5),
+    )
+    began = 0.0 if again.result is None else 0.5
+    told = _told(_part(progress, began, 1.0), range(result.header.start, result.header.stop))
+    return verify_result(trace, result, again, batch=batch_size(trace, "integer"), progress=told)
 
 
-def _lossy_run(result: Result) -> str | None:
-    """Describe what is lossy in a run's settings; None where this version cannot read them."""
-    try:
-        return registry.machine_of_preset(result.header.preset).losses()
-    except ConfigError:
+def _part(progress: Report | None, start: float, stop: float) -> Report | None:
+    """Return what a part of the work reports to."""
+    if progress is None:
         return None
+    return lambda p: progress(dataclasses.replace(p, share=start + (stop - start) * p.share))
 
 
 def _told(progress: Report | None, samples: range) -> Callable[[int, int, str], None] | None:

@@ -37,6 +37,7 @@ __all__ = [
     "n_operations",
     "need_memory",
     "replay",
+    "run_options",
     "sample_bytes",
 ]
 
@@ -202,7 +203,7 @@ def replay(
             prices.require(
                 {e for phase in plan.counts(index, 1).values() for e in phase} - {CYCLES}
             )
-    header = _header(trace, machine, fidelity, wanted, _options(trace, kept, prices))
+    header = _header(trace, machine, fidelity, wanted, run_options(trace, kept, prices))
     with ResultWriter(out, header, resume=resume, overwrite=overwrite) as writer:
         if not writer.is_finished:
             prepared = machine.prepare(trace, fidelity=fidelity, jobs=jobs)
@@ -220,8 +221,8 @@ def replay(
         return writer.finish(plan.table(), prices, figures, machine.legend)
 
 
-def _options(trace: Trace, kept: tuple[int, ...], prices: PriceTable | None) -> dict[str, str]:
-    """State what else decides the outcome of a run."""
+def run_options(trace: Trace, kept: tuple[int, ...], prices: PriceTable | None) -> dict[str, str]:
+    """State what else decides the outcome of a run, as its header does."""
     is_all = len(kept) == len(trace.layers)
     options = {"layers": "all" if is_all else ",".join(map(str, kept))}
     if prices is not None:

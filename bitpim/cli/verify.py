@@ -42,11 +42,19 @@ def verify(
     ] = None,
     jobs: Jobs = None,
     memory: Memory = 1.0,
+    rerun: Annotated[
+        bool,
+        typer.Option(
+            "--rerun/--no-rerun",
+            help="Run the machine of a result again, to compare counts and cycles.",
+        ),
+    ] = True,
     json: Json = False,
 ) -> None:
     """Compare every layer with the integer referee bit for bit, and with the float network.
 
-    Exit code 4 if a code differs; the first one is named. Where a machine's settings may lose
+    Of a result everything that it states is computed again; what cannot be is named. Exit code 4
+    if a code or a figure differs; the first one is named. Where a machine's settings may lose
     something of the exact sums codes do differ, and the last line says so.
     """
     from bitpim import face
@@ -67,6 +75,7 @@ def verify(
                 samples=samples,
                 jobs=jobs,
                 memory_gib=memory,
+                rerun=rerun,
                 progress=progress,
             )
     typer.echo(as_json(report.to_dict()) if json else str(report))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bitpim.proof.claims import Claim
 from bitpim.report.figures import ErrorFigures
 from bitpim.report.html import as_html
 from bitpim.report.summary import float_accuracy_text
@@ -30,7 +31,8 @@ class Verification:
     `what` says what was compared: a machine with its settings, or a result file. `layers` has one
     entry a layer, each with index, name, n_samples and equal. `figures` measures the outputs
     against the float network. `lossy` says what the machine's settings may lose of the exact sums;
-    None where they lose nothing, or where it is not known.
+    None where they lose nothing, or where it is not known. `claims` holds what else a result file
+    states, and whether it is so; none of a machine, which states nothing.
     """
 
     trace_name: str
@@ -41,15 +43,26 @@ class Verification:
     figures: ErrorFigures | None = None
     what: str = ""
     lossy: str | None = None
+    claims: tuple[Claim, ...] = ()
+
+    @property
+    def false_claims(self) -> tuple[Claim, ...]:
+        """What a result states that is not so."""
+        return tuple(claim for claim in self.claims if claim.outcome == "differs")
 
     @property
     def equal(self) -> bool:
-        """Whether every layer was compared and equal in every code."""
-        return all(layer.equal for layer in self.layers)
+        """Whether every layer was compared and equal in every code, and no claim is false."""
+        return all(layer.equal for layer in self.layers) and not self.false_claims
 
     @property
-    def exactness(self) -> str:
-        """L0: equal to the integer referee in every layer. L2: known by its error figures only."""
+    def exactness(self) -> str | None:
+        """L0: equal to the integer referee in every layer. L2: known by its error figures only.
+
+        None of a result that states what is not so.
+        """
+        if self.false_claims:
+            return None
         return "L0" if self.equal else "L2"
 
     def require_equal(self) -> None:
@@ -90,6 +103,7 @@ class Verification:
             "lossy": self.lossy,
             "layers": [layer.to_dict() for layer in self.layers],
             "figures": None if self.figures is None else self.figures.to_dict(),
+            "claims": [claim.to_dict() for claim in self.claims],
         }
 
     def lines(self) -> list[str]:
@@ -123,6 +137,9 @@ class Verification:
                 f"accuracy {figures.accuracy:.4f} ({with_commas(figures.n_labelled)} samples)"
                 f"{float_accuracy_text(figures)}"
             )
+        lines += self._claimed()
+        if self.false_claims:
+            return lines
         if self.equal:
             return [*lines, "L0: every code of every layer compared equals the referee's"]
         n_equal = sum(layer.equal for layer in self.layers)
@@ -134,3 +151,17 @@ class Verification:
             f"{found}; the others differ as the settings have it: {self.lossy}; the referee "
             "loses nothing",
         ]
+
+    def _claimed(self) -> list[str]:
+        """Tell of the claims: those that are so in one line, those that are not, the unknown."""
+        lines = []
+        equal = [claim.what for claim in self.claims if claim.outcome == "equal"]
+        if equal:
+            lines.append(f"computed again and equal: {', '.join(equal)}")
+        unknown: dict[str, list[str]] = {}
+        for claim in self.claims:
+            if claim.outcome == "not checked":
+                unknown.setdefault(claim.detail, []).append(claim.what)
+        lines += [f"not checked: {', '.join(what)} ({why})" for why, what in unknown.items()]
+        lines += [f"NOT what the run gives: {c.what}: {c.detail}" for c in self.false_claims]
+        return list(map(printable, lines))

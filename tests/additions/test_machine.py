@@ -194,11 +194,16 @@ def test_its_settings_are_shown_and_start_a_file(ended: dict[str, Ended]) -> Non
 
 def test_its_results_outlive_the_package(ended: dict[str, Ended], work: Path) -> None:
     named = lines(work)
-    kept = ("report", "report json", "compare", "cost", "verify result")
-    gone = ("replay", "show", "cost by another")
+    kept = ("report", "report json", "compare", "cost")
+    gone = ("replay", "show", "cost by another", "verify result")
     found = dict(zip([*kept, *gone], run_commands([named[n] for n in [*kept, *gone]]), strict=True))
     for name in kept:
         assert found[name] == ended[name]
     for name in ("replay", "show"):
         assert found[name].code == 3 and "unknown machine 'toy'" in found[name].err
     assert "unknown price table 'toy_cheap'" in found["cost by another"].err
+    code, out, err = found["verify result"]
+    assert (code, err) == (0, "") and "equal: run, final outputs, error figures, energies" in out
+    assert "not checked: outputs, counts and cycles, plan (" in out
+    assert "unknown machine 'toy'" in out and "L0: " in out
+    assert "computed again and equal: run, outputs, " in said(ended["verify result"])

@@ -334,7 +334,7 @@ def test_killed_at_random_points_and_resumed(tmp_path: Path, module_name: str, n
             assert not out.exists() or out.read_bytes() == expected
         run(out, True)
         assert out.read_bytes() == expected
-        if n_killed >= 20:
+        if n_killed >= 10:
             break
     assert {path.suffix for path in folder.iterdir()} == {".h5"}
     assert len(done_when_killed) >= 3  # not always at the same place

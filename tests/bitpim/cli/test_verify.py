@@ -58,9 +58,12 @@ def test_a_wrong_result_file_names_layer_and_sample(
     referee.wrong = 2
     out = tmp_path / "r.h5"
     bitpim("replay", net, *ON, "--prices", "none", "-o", out, "--batch", 3)
-    code, _, err = bitpim("verify", net, out)
+    code, _, err = bitpim("verify", net, out, "--no-rerun")
     assert code == 4
     assert "layer 2" in err and "sample 2:" in err and "2 of 5 samples differ" in err
+    code, _, err = bitpim("verify", net, out)  # now in one batch, so its last sample alone is wrong
+    assert code == 4
+    assert "outputs: not what the run gives: layer 2" in err and "sample 2: another" in err
 
 
 @pytest.mark.usefixtures("referee")
