@@ -41,7 +41,7 @@ ELSEWHERE = {
     f"{KERNELS}/expressions.py": ("test_family", "test_straight_line"),
     f"{KERNELS}/family.py": ("test_bitline", "test_straight_line"),
     f"{KERNELS}/ir.py": ("test_list_tile", "test_layout", "test_bitline"),
-    f"{KERNELS}/jit.py": ("test_straight_line",),
+    f"{KERNELS}/jit.py": ("test_kernel_cache", "test_straight_line"),
     f"{KERNELS}/opcodes.py": ("test_bitline", "test_family"),
     f"{KERNELS}/ou_tile.py": ("test_crossbar",),
     f"{KERNELS}/vector.py": ("test_layout", "test_integer", "test_crossbar"),
@@ -84,6 +84,9 @@ EMITTING = tuple(
     f"{KERNELS}/{name}.py" for name in ("chunk", "ir", "list_tile", "ou_tile", "vector")
 )
 
+# What these do is seen where kernels are compiled, never where they are plain.
+COMPILING = tuple(f"{KERNELS}/{name}.py" for name in ("cache_folder", "jit", "kernel_cache"))
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -121,5 +124,7 @@ def trials_of(root: Path, module: str) -> list[Trial]:
     tests = list(dict.fromkeys(str(p.relative_to(root.resolve())) for p in paths if p.exists()))
     if room != KERNELS:
         return [Trial(path) for path in tests]
+    if module in COMPILING:
+        return [Trial(path, anew=True) for path in tests]
     plain = [Trial(path, plain=True) for path in tests]
     return plain + [Trial(path, anew=True) for path in tests if module in EMITTING]

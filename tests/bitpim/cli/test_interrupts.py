@@ -76,9 +76,8 @@ WRITERS = [
 ]
 
 
-@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize(("number", "nth"), list(zip(NUMBERS, [1, 30, 2], strict=True)))
 @pytest.mark.parametrize("command", WRITERS)
-@pytest.mark.parametrize("nth", [1, 30])
 def test_a_trace_that_is_being_written(
     folder: Path, number: signal.Signals, command: tuple[str, ...], nth: int
 ) -> None:
@@ -107,9 +106,15 @@ def test_a_result_that_is_being_written_is_resumable(folder: Path, number: signa
     assert open_result(folder / "r.h5").header.stop == 6
 
 
-@pytest.mark.parametrize("number", NUMBERS)
 @pytest.mark.parametrize(
-    "place", ["bitpim.run.replay", "bitpim.report.journal:Journal.append", "os.fsync"]
+    ("number", "place"),
+    list(
+        zip(
+            NUMBERS,
+            ["bitpim.run.replay", "bitpim.report.journal:Journal.append", "os.fsync"],
+            strict=True,
+        )
+    ),
 )
 def test_the_demo_leaves_no_folder(folder: Path, number: signal.Signals, place: str) -> None:
     done = hit(folder, place, 1, number, "demo", "net.h5")
@@ -178,7 +183,7 @@ def test_signals_at_any_moment(folder: Path) -> None:
     assert live("trace", "synth", "tiny", "-o", "new.h5", cwd=folder).returncode == 0
     after = (folder / "new.h5").read_bytes()
     draw = random.Random(0)
-    for k in range(12):
+    for k in range(6):
         (folder / "net.h5").write_bytes(before)
         child = subprocess.Popen(
             [*COMMAND, *WRITERS[0]], cwd=folder, env=environment(), stderr=subprocess.PIPE,
