@@ -3,6 +3,7 @@
 import os
 import signal
 import stat
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from bitpim_traces import open_trace, write_trace
+from bitpim_traces import whole_file as whole_file_module
 from bitpim_traces.deferred_errors import DeferringStream
 from bitpim_traces.errors import TraceError
 from bitpim_traces.whole_file import refusal, signals_held, whole_file
@@ -21,14 +23,26 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_the_file_appears_when_it_is_whole(tmp_path: Path) -> None:
+@pytest.fixture(params=["unnamed", "named"])
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """With files that have no name until the end, and as systems do that lack them."""
+    if request.param == "named":
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    elif whole_file_module._unnamed(Path(tempfile.gettempdir())) is None:
+        pytest.skip("this system has no files without a name")
+    return str(request.param)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_the_file_appears_when_it_is_whole(tmp_path: Path, kind: str, overwrite: bool) -> None:
     target = tmp_path / "a.h5"
-    with whole_file(target) as half:
+    with whole_file(target, overwrite=overwrite) as half:
         half.path.write_text("all of it")
-        assert not target.exists() and half.path.parent == tmp_path
+        assert len(names(tmp_path)) == (kind == "named") and not target.exists()
     assert (names(tmp_path), target.read_text()) == (["a.h5"], "all of it")
 
 
+@pytest.mark.usefixtures("kind")
 @pytest.mark.parametrize("umask", [0o022, 0o077])
 def test_it_has_the_rights_of_any_new_file(tmp_path: Path, umask: int) -> None:
     before = os.umask(umask)
@@ -40,6 +54,7 @@ def test_it_has_the_rights_of_any_new_file(tmp_path: Path, umask: int) -> None:
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o666 & ~umask
 
 
+@pytest.mark.usefixtures("kind")
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError, ValueError, SystemExit])
 def test_an_error_leaves_what_was_there(tmp_path: Path, error: type[BaseException]) -> None:
     (tmp_path / "a").write_text("old")
@@ -49,6 +64,7 @@ def test_an_error_leaves_what_was_there(tmp_path: Path, error: type[BaseExceptio
     assert (names(tmp_path), (tmp_path / "a").read_text()) == (["a"], "old")
 
 
+@pytest.mark.usefixtures("kind")
 def test_files_of_guessable_names_are_left_alone(tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.write_text("precious")
@@ -67,7 +83,11 @@ def test_a_name_taken_meanwhile_is_not_replaced(
     def no_links(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    for _ in range(2):
+    for kind in ("unnamed", "named", "without links"):
+        if kind == "named":
+            monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+        elif kind == "without links":
+            monkeypatch.setattr(Path, "hardlink_to", no_links)
         with (
             pytest.raises(FileExistsError, match="exists by now"),
             whole_file(tmp_path / "a", overwrite=False) as half,
@@ -79,7 +99,7 @@ def test_a_name_taken_meanwhile_is_not_replaced(
             pass
         assert names(tmp_path) == ["a", "b"]
         (tmp_path / "b").unlink()
-        monkeypatch.setattr(Path, "hardlink_to", no_links)
+        (tmp_path / "a").unlink()
 
 
 def test_what_may_not_be_replaced(tmp_path: Path) -> None:

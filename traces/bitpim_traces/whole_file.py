@@ -1,6 +1,7 @@
 """Files that appear under their name whole or not at all, whatever ends the run.
 
-A file is written under a random name beside its target, made for it alone, and renamed at the
+A file is written without a name, where the system makes such files, so that not even a kill leaves
+one; elsewhere under a random name beside its target, made for it alone. It gets its own name at the
 end. While that goes on, signals that would raise an error (Ctrl-C, and what a program adds) are
 held: raised in the middle of a callback of the HDF5 library they would be swallowed, and what was
 being written lost.
@@ -20,6 +21,7 @@ from typing import Any
 
 __all__ = ["Unfinished", "refusal", "signals_held", "whole_file"]
 
+_DESCRIPTORS = Path("/proc/self/fd")
 _ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
@@ -66,15 +68,11 @@ def whole_file(target: Path, *, overwrite: bool = True) -> Iterator[Unfinished]:
         taken meanwhile.
     """
     with signals_held() as raise_held:
-        path = _new_beside(target)
-        try:
-            yield Unfinished(path, raise_held)
-            _to_disk(path)
+        with _new_file(target.parent) as half:
+            yield Unfinished(half.path, raise_held)
+            _to_disk(half.path)
             raise_held()
-            _give_name(path, target, overwrite=overwrite)
-        finally:
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
+            _give_name(half, target, overwrite=overwrite)
         with contextlib.suppress(OSError):  # not every system lets a folder be synchronized
             _to_disk(target.parent)
 
@@ -108,27 +106,81 @@ def signals_held() -> Iterator[Callable[[], None]]:
     raise_held()
 
 
-def _new_beside(target: Path) -> Path:
-    """Make an empty file of a new name; nothing is followed or replaced."""
-    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
-    path = target.parent / f".bitpim-{secrets.token_hex(8)}.part"
-    os.close(os.open(path, flags, 0o666))
-    return path
+@dataclass(frozen=True, slots=True)
+class _Half:
+    """A new file: one without a name has a descriptor, by which it can be opened meanwhile."""
+
+    path: Path
+    descriptor: int | None = None
+
+    def link_to(self, name: Path) -> None:
+        """Give the file a name, which must be free."""
+        if self.descriptor is None:
+            name.hardlink_to(self.path)
+            return
+        folder = os.open(_DESCRIPTORS, os.O_RDONLY)
+        try:
+            os.link(str(self.descriptor), name, src_dir_fd=folder, follow_symlinks=True)
+        finally:
+            os.close(folder)
 
 
-def _give_name(path: Path, target: Path, *, overwrite: bool) -> None:
-    """Rename the file; without `overwrite` only where the name is free at that moment."""
-    if overwrite:
-        path.replace(target)
+@contextlib.contextmanager
+def _new_file(folder: Path) -> Iterator[_Half]:
+    """Yield an empty file in a folder, unnamed if it can be; nothing is followed or replaced."""
+    descriptor = _unnamed(folder)
+    if descriptor is not None:
+        try:
+            yield _Half(_DESCRIPTORS / str(descriptor), descriptor)
+        finally:
+            os.close(descriptor)
         return
+    path = _random_name(folder)
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
+    os.close(os.open(path, flags, 0o666))
     try:
-        target.hardlink_to(path)
-    except FileExistsError as error:
-        raise FileExistsError(errno.EEXIST, "exists by now", str(target)) from error
-    except OSError:  # a file system without links
-        if target.exists():
-            raise FileExistsError(errno.EEXIST, "exists by now", str(target)) from None
+        yield _Half(path)
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _unnamed(folder: Path) -> int | None:
+    """Open a new file that has no name; None where neither system nor folder has such files."""
+    flag = getattr(os, "O_TMPFILE", None)
+    if flag is None or not _DESCRIPTORS.is_dir():
+        return None
+    try:
+        return os.open(folder, flag | os.O_RDWR, 0o666)
+    except OSError:  # what else is wrong with the folder, a named file will find
+        return None
+
+
+def _random_name(folder: Path) -> Path:
+    return folder / f".bitpim-{secrets.token_hex(8)}.part"
+
+
+def _give_name(half: _Half, target: Path, *, overwrite: bool) -> None:
+    """Give the file its name; without `overwrite` only where the name is free at that moment."""
+    if not overwrite:
+        try:
+            half.link_to(target)
+            return
+        except FileExistsError as error:
+            raise FileExistsError(errno.EEXIST, "exists by now", str(target)) from error
+        except OSError as error:  # a file system without links
+            if target.exists():
+                raise FileExistsError(errno.EEXIST, "exists by now", str(target)) from error
+    if half.descriptor is None:
+        half.path.replace(target)
+        return
+    path = _random_name(target.parent)
+    try:
+        half.link_to(path)
         path.replace(target)
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def _to_disk(path: Path) -> None:

@@ -85,7 +85,8 @@ def other_final(result: Result) -> Result:
 
 
 def other_predictions(result: Result) -> Result:
-    return replace(result, predictions=(result.predictions + 1) % 2)
+    assert result.predictions is not None
+    return replace(result, predictions=flipped(result.predictions))
 
 
 def cheaper(result: Result) -> Result:
