@@ -1,8 +1,6 @@
 """SIGINT, SIGTERM and SIGHUP at the real command: one line, 128 + n, nothing left or damaged."""
 
-import os
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -15,6 +13,7 @@ from bitpim.report.result_file import open_result
 from bitpim_traces import open_trace, write_trace
 from bitpim_traces.synthetic import synthetic_network
 from tests.bitpim.cli.live import COMMAND, environment, live
+from tests.kills.runs import wait_until_it_worked
 from tests.strategies import small_trace
 
 NUMBERS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -156,24 +155,6 @@ def test_what_the_parent_ignores_does_not_interrupt(folder: Path, number: signal
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert open_trace(folder / "new.h5").name == "tiny"
-
-
-def wait_until_it_worked(child: "subprocess.Popen[str]", seconds: float) -> None:
-    """Wait until a command minds signals and has then used that much of a processor, or ended.
-
-    Before that the interpreter starts, which no program can make tidy.
-    """
-    process = Path("/proc", str(child.pid))
-    began = None
-    while child.poll() is None:
-        caught = re.search(r"^SigCgt:\s*(\w+)", (process / "status").read_text(), re.M)
-        ticks = (process / "stat").read_text().rpartition(")")[2].split()[11:13]
-        used = sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
-        if caught and int(caught[1], 16) >> (signal.SIGHUP - 1) & 1:
-            began = used if began is None else began
-            if used >= began + seconds:
-                return
-        time.sleep(0.005)
 
 
 @pytest.mark.slow
