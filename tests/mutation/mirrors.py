@@ -85,7 +85,9 @@ EMITTING = tuple(
 )
 
 # What these do is seen where kernels are compiled, never where they are plain.
-COMPILING = tuple(f"{KERNELS}/{name}.py" for name in ("cache_folder", "jit", "kernel_cache"))
+COMPILING = tuple(
+    f"{KERNELS}/{name}.py" for name in ("cache_folder", "jit", "kernel_cache", "straight_line")
+)
 
 
 @dataclass(frozen=True)
