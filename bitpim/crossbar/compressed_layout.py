@@ -32,6 +32,7 @@ from bitpim_traces.records import LayerRecord
 __all__ = ["ColumnOrder", "CompressedLayout", "CompressedMapping", "compress_rows"]
 
 Ints = npt.NDArray[np.int64]
+_COLUMNS_AT_ONCE = 1024
 ColumnOrder = Literal["weight", "bit_slice"]
 """weight: the cells of one weight side by side. bit_slice: one bit-slice of all outputs after the
 other, which is the order of `StoredWeights`.
@@ -177,16 +178,12 @@ def compress_rows(
     pack_active_rows: bool = True,
 ) -> CompressedMapping:
     """Return the rows that each column group keeps, on crossbars; all rows without dropping."""
-    n_rows, n_columns = stored.cells.shape
+    n_rows, n_columns = stored.n_rows, stored.n_columns
     order = np.arange(n_columns)
     if column_order == "weight":
         order = order.reshape(-1, stored.n_outputs).T.ravel()
     firsts = np.arange(0, n_columns, geometry.unit_columns)
-    kept = np.ones((n_rows, len(firsts)), np.bool_)
-    if drop_zero_rows:
-        kept = np.logical_or.reduceat(stored.cells[:, order] != 0, firsts, axis=1)
-    row = np.nonzero(kept.T)[1]  # group after group
-    n_kept = kept.sum(axis=0)
+    row, n_kept = _kept_rows(stored, order, geometry.unit_columns, drop_zero_rows)
     groups, nth = places_in(-(-n_kept // geometry.rows))
     by_level = np.lexsort((groups, nth))
     groups, nth = groups[by_level], nth[by_level]
@@ -211,6 +208,22 @@ def compress_rows(
         first_rows,
         slots,
     )
+
+
+def _kept_rows(
+    stored: StoredWeights, order: Ints, width: int, drop_zero_rows: bool
+) -> tuple[npt.NDArray[np.int32], Ints]:
+    """Return the rows that groups of so many columns keep, group after group, and how many each."""
+    kept, n_at_once = [], width * max(1, _COLUMNS_AT_ONCE // width)
+    for first in range(0, len(order), n_at_once):
+        columns = order[first : first + n_at_once]
+        starts = np.arange(0, len(columns), width)
+        here = np.ones((len(starts), stored.n_rows), np.bool_)
+        if drop_zero_rows:
+            here = np.logical_or.reduceat(stored.columns(columns) != 0, starts, axis=0)
+        kept.append((np.nonzero(here)[1].astype(np.int32), here.sum(axis=1)))
+    rows, counts = zip(*kept, strict=True)
+    return np.concatenate(rows), np.concatenate(counts)
 
 
 def _side_by_side(levels: Ints, n_slots: int) -> tuple[Ints, Ints]:

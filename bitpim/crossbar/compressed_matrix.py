@@ -67,7 +67,7 @@ class CompressedMatrix:
         self.geometry, self.adc, self.segments = geometry, adc, segments
         self.pack_active_rows = pack_active_rows
         self.n_outputs = stored.n_outputs
-        self._inputs = InputRows(_WHERE, len(stored.cells), inputs, geometry.dac_bits)
+        self._inputs = InputRows(_WHERE, stored.n_rows, inputs, geometry.dac_bits)
         rows, columns, self._list_of = _joined_by_rows(segments)
         self._reader = ListReader(
             stored, geometry, adc, self._inputs, rows, columns, packed=pack_active_rows

@@ -81,8 +81,7 @@ class DenseMatrix:
     ) -> None:
         self.stored, self.geometry, self.adc, self.inputs = stored, geometry, adc, inputs
         self.skip, self.window_rows = skip, window_rows
-        self.n_rows = int(stored.cells.shape[0])
-        self.n_columns = int(stored.cells.shape[1])
+        self.n_rows, self.n_columns = stored.n_rows, stored.n_columns
         self.n_outputs = stored.n_outputs
         self._most = geometry.largest_sum
         self._least = -self._most if stored.paired else 0
@@ -206,10 +205,11 @@ class DenseMatrix:
         """Yield each crossbar, programmed, with the matrix row and column of its corner."""
         g = self.geometry
         used = g.rows_used(self.window_rows)
+        cells = self.stored.cells
         for row in range(0, self.n_rows, used):
             for column in range(0, self.n_columns, g.columns):
                 array = Crossbar(g, self.adc, paired=self.stored.paired)
-                array.program(self.stored.cells[row : row + used, column : column + g.columns])
+                array.program(cells[row : row + used, column : column + g.columns])
                 yield array, row, column
 
     def _read_array(self, array: Crossbar, row: int, column: int, x: Ints, out: Ints) -> None:
@@ -324,10 +324,12 @@ class DenseMatrix:
         """The smallest and the largest partial sum that these cells can give."""
         top_input = (1 << self._slices.bits.shape[1]) - 1
         starts, low, high = self.block_edges[:-1], 0, 0
-        for first in range(0, self.n_columns, _REACH_COLUMNS):
-            cells = self.stored.cells[:, first : first + _REACH_COLUMNS]
-            high = max(high, np.add.reduceat(np.maximum(cells, 0), starts, dtype=np.int64).max())
-            low = min(low, np.add.reduceat(np.minimum(cells, 0), starts, dtype=np.int64).min())
+        for _, cells in self.stored.blocks(_REACH_COLUMNS):
+            most = np.add.reduceat(np.maximum(cells, 0), starts, axis=1, dtype=np.int64).max()
+            high = max(high, most)
+            if self.stored.paired:
+                least = np.add.reduceat(np.minimum(cells, 0), starts, axis=1, dtype=np.int64).min()
+                low = min(low, least)
         return int(low) * top_input, int(high) * top_input
 
     def _lay_cells(self) -> Columns:
@@ -344,12 +346,11 @@ class DenseMatrix:
         tiles = np.zeros((n_tiles, n_fields, lanes), f"uint{width}")
         part = np.zeros((lanes, n_fields // len(signs)), tiles.dtype)
         bits, scratch = np.arange(cell_bits), self._plane_scratch()
-        for tile, (i, sign) in product(range(n_tiles), enumerate(signs)):
-            columns = stored.cells[:, tile * lanes : (tile + 1) * lanes]
-            levels = np.ascontiguousarray(np.maximum(sign * columns, 0).T)
+        for (first, cells), (i, sign) in product(stored.blocks(lanes), enumerate(signs)):
+            levels = np.maximum(sign * cells, 0) if stored.paired else cells
             lay_fields(levels, self.block_edges, bits, scratch, part[: len(levels)])
             into = slice(i * part.shape[1], (i + 1) * part.shape[1])
-            tiles[tile, into, : len(levels)] = part[: len(levels)].T
+            tiles[first // lanes, into, : len(levels)] = part[: len(levels)].T
         return Columns(
             tiles.reshape(-1, lanes),
             n_words,

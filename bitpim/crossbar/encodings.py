@@ -5,6 +5,7 @@ DAC drives (an input's slices). A signed number in two's complement keeps its si
 its own, whose factor is negative.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple, get_args
 
@@ -24,7 +25,8 @@ __all__ = [
 ]
 
 Ints = npt.NDArray[np.int64]
-Levels = npt.NDArray[np.int16]
+Levels = npt.NDArray[np.integer[Any]]
+Rows = slice | Ints
 
 Encoding = Literal[
     "offset", "differential", "differential_paired", "twos_complement", "column_flip"
@@ -38,7 +40,9 @@ column_flip: offset; per array, a column whose cells sum to more than half is st
 """
 
 _MAX_BITS = 16
-_CUT_NUMBERS = 1 << 20  # weights that are cut into levels at a time
+_ALL_ROWS = slice(None)
+_OUTPUTS_AT_ONCE = 128  # whose weights are put together from cells
+_COLUMNS_AT_ONCE = 1024  # that are looked at for flips
 
 
 class Digit(NamedTuple):
@@ -75,6 +79,49 @@ def digits_of(n_bits: int, digit_bits: int, *, signed: bool) -> tuple[Digit, ...
 
 
 @dataclass(frozen=True, slots=True)
+class _Held:
+    """The numbers that cells hold, and how each is cut into columns.
+
+    Shapes
+    ------
+    numbers: (n_outputs, rows) integers, to which `shift` is added
+    kept: of that shape, False where no cell is kept and the level is 0; None where all are
+    """
+
+    numbers: npt.NDArray[np.integer]
+    shift: int
+    kept: npt.NDArray[np.bool_] | None
+    digits: tuple[Digit, ...]
+    signs: tuple[int, ...]
+    """(1,): the digits of the number; (1, -1): those of its magnitude where it has that sign; (0,):
+    the second less the first."""
+
+    @property
+    def n_parts(self) -> int:
+        """Columns of one output."""
+        return len(self.signs) * len(self.digits)
+
+    def digit(self, part: int) -> Digit:
+        """Return what a column of each output holds."""
+        return self.digits[part % len(self.digits)]
+
+    def levels(self, part: int, outputs: Ints, rows: Rows) -> Levels:
+        """Return the levels of a column of some outputs, (outputs, rows)."""
+        numbers = self.numbers[outputs][:, rows].astype(np.int32) + np.int32(self.shift)
+        if self.kept is not None:
+            numbers *= self.kept[outputs][:, rows]
+        digit, sign = self.digit(part), self.signs[part // len(self.digits)]
+        if len(self.signs) == 2:
+            numbers = np.maximum(sign * numbers, 0)
+        elif sign == 0:
+            both = digit.of(np.maximum(numbers, 0)), digit.of(np.maximum(-numbers, 0))
+            difference: Levels = both[0] - both[1]
+            return difference
+        levels: Levels = digit.of(numbers)
+        return levels
+
+
+@dataclass(frozen=True, slots=True)
 class StoredWeights:
     """Weights as cells, and what turns column readings back into products.
 
@@ -83,44 +130,104 @@ class StoredWeights:
     + sum over g of corrections[g, o] * (sum of the inputs of g's rows)
     - offsets[:, o] times the inputs, where weights were left out; column = t * n_outputs + o.
 
+    Cells are made when they are asked for: a large layer has several bytes of them for each weight.
+
     Shapes
     ------
-    cells: (rows, n_bit_slices * n_outputs) 0 to 2^cell_bits - 1; of pairs, negative down to
-        -(2^cell_bits - 1)
     row_edges: (n_groups + 1,) first row of each group; a group's rows share one array
     factors: (n_groups, columns)
     corrections: (n_groups, n_outputs)
     offsets: (rows, n_outputs), or None
+    flips: (n_groups, columns) which are stored complemented, or None
     """
 
     encoding: str
     cell_bits: int
-    n_outputs: int
-    cells: Levels
+    held: _Held
     row_edges: Ints
     factors: Ints
     corrections: Ints
     offsets: Ints | None = None
+    flips: npt.NDArray[np.bool_] | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the matrix."""
+        return int(self.held.numbers.shape[1])
+
+    @property
+    def n_outputs(self) -> int:
+        """Outputs, each with a column for each of its bit-slices."""
+        return int(self.held.numbers.shape[0])
+
+    @property
+    def n_columns(self) -> int:
+        """Columns of all outputs."""
+        return self.n_outputs * self.held.n_parts
+
+    @property
+    def cells(self) -> Levels:
+        """All cells, (rows, columns), 0 to 2^cell_bits - 1; of pairs, negative down to its inverse.
+
+        `columns` gives some of them; this is for matrices that are not large.
+        """
+        return self.columns(np.arange(self.n_columns)).T
+
+    def columns(self, columns: Ints, rows: Rows = _ALL_ROWS) -> Levels:
+        """Return the cells of some columns, and in these of some rows: (columns, rows)."""
+        n_here = len(range(self.n_rows)[rows]) if isinstance(rows, slice) else len(rows)
+        kind = np.int8 if self.cell_bits < 8 else np.int16
+        levels = np.empty((len(columns), n_here), kind)
+        parts = columns // self.n_outputs
+        for part in np.unique(parts):
+            chosen = np.flatnonzero(parts == part)
+            outputs = columns[chosen] % self.n_outputs
+            levels[chosen] = self.held.levels(int(part), outputs, rows)
+        if self.flips is not None:
+            flipped = self.flips[:, columns][self.row_groups[rows]].T
+            levels = np.where(
+                flipped, self._tops(parts).astype(kind)[:, np.newaxis] - levels, levels
+            )
+        return levels
+
+    def blocks(self, n_at_once: int) -> Iterator[tuple[int, Levels]]:
+        """Yield all columns, some at a time: the number of the first, and (columns, rows)."""
+        for first in range(0, self.n_columns, n_at_once):
+            yield first, self.columns(np.arange(first, min(first + n_at_once, self.n_columns)))
+
+    def _tops(self, parts: Ints) -> Ints:
+        """Return the highest level of columns."""
+        tops = [(1 << self.held.digit(part).width) - 1 for part in range(self.held.n_parts)]
+        return np.array(tops, np.int64)[parts]
 
     @property
     def row_groups(self) -> Ints:
         """The group of each row, (rows,)."""
-        return np.searchsorted(self.row_edges, np.arange(len(self.cells)), "right") - 1
+        return np.searchsorted(self.row_edges, np.arange(self.n_rows), "right") - 1
 
     @property
-    def digital(self) -> Ints:
-        """What an input of 1 adds without a read, (rows, n_outputs)."""
+    def digital(self) -> Ints | None:
+        """What an input of 1 adds without a read, (rows, n_outputs); None where that is nothing."""
+        if self.offsets is None and not self.corrections.any():
+            return None
         given: Ints = self.corrections[self.row_groups]
         return given if self.offsets is None else given - self.offsets
 
     @property
-    def weights(self) -> Ints:
+    def weights(self) -> npt.NDArray[np.int32]:
         """The weights that cells and digital side hold together, (rows, n_outputs)."""
-        weights, groups = self.digital, self.row_groups
-        for first in range(0, self.cells.shape[1], self.n_outputs):
-            columns = slice(first, first + self.n_outputs)
-            weights += self.cells[:, columns] * self.factors[groups, columns]
-        return weights
+        weights = np.empty((self.n_outputs, self.n_rows), np.int32)
+        groups = self.row_groups
+        for first in range(0, self.n_outputs, _OUTPUTS_AT_ONCE):
+            outputs = np.arange(first, min(first + _OUTPUTS_AT_ONCE, self.n_outputs))
+            total = self.corrections[:, outputs][groups].T
+            if self.offsets is not None:
+                total = total - self.offsets[:, outputs].T
+            for part in range(self.held.n_parts):
+                columns = part * self.n_outputs + outputs
+                total = total + self.columns(columns) * self.factors[:, columns][groups].T
+            weights[outputs] = total
+        return weights.T
 
     @property
     def paired(self) -> bool:
@@ -167,40 +274,18 @@ def encode_weights(
     if array_rows < 1:
         raise ConfigError(f"encoding {encoding}: need arrays of 1 row or more, got {array_rows}")
     w = np.asarray(weights)
-    w = w if w.dtype in (np.int32, np.int64) else w.astype(np.int64)
     zero_points = np.zeros(w.shape[-1:], np.int64) if zeros is None else np.asarray(zeros, np.int64)
     _check_weights(w, weight_bits, encoding, kept, zero_points)
     shift = 1 << (weight_bits - 1) if encoding in ("offset", "column_flip") else 0
-    stored = _cells_of(_Held(w, shift, kept), weight_bits, encoding, cell_bits, array_rows)
+    stored = _stored(w, shift, kept, weight_bits, encoding, cell_bits)
+    if encoding == "column_flip":
+        stored = _flipped(stored, array_rows)
     constant = shift + zero_points
     if kept is None or kept.all():
         return replace(stored, corrections=stored.corrections - constant)
     if encoding == "column_flip":
         raise MappingError("encoding column_flip: need all weights kept; use offset")
     return replace(stored, offsets=kept * constant) if constant.any() else stored
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """The numbers that cells hold: weights and a shift; 0 where no cell is kept."""
-
-    weights: npt.NDArray[np.integer]
-    shift: int
-    kept: npt.NDArray[np.bool_] | None
-
-    def rows(self, rows: slice) -> npt.NDArray[np.integer]:
-        numbers = self.weights[rows] + self.shift
-        return numbers if self.kept is None else np.where(self.kept[rows], numbers, 0)
-
-
-def _cells_of(
-    held: _Held, weight_bits: int, encoding: str, cell_bits: int, array_rows: int
-) -> StoredWeights:
-    if encoding.startswith("differential"):
-        return _differential(held, weight_bits, encoding, cell_bits)
-    digits = digits_of(weight_bits, cell_bits, signed=encoding == "twos_complement")
-    plain = _plain(held, encoding, cell_bits, digits)
-    return _flipped(plain, digits, array_rows) if encoding == "column_flip" else plain
 
 
 def _check_weights(
@@ -236,80 +321,52 @@ def _check_weights(
         )
 
 
-def _cut(held: _Held, digits: tuple[Digit, ...], signs: tuple[int, ...]) -> Levels:
-    """Return the levels of all columns: for each sign, the digits of the magnitudes it takes.
-
-    Some rows at a time, so that no number but the levels is held for all weights.
-    """
-    n_rows, n_outputs = held.weights.shape
-    cells = np.empty((n_rows, len(signs) * len(digits) * n_outputs), np.int16)
-    step = max(1, _CUT_NUMBERS // n_outputs)
-    for first in range(0, n_rows, step):
-        rows = slice(first, first + step)
-        numbers = held.rows(rows)
-        column = 0
-        for sign in signs:
-            part = numbers if len(signs) == 1 else np.maximum(sign * numbers, 0)
-            for digit in digits:
-                cells[rows, column : column + n_outputs] = digit.of(part)
-                column += n_outputs
-    return cells
-
-
-def _plain(held: _Held, encoding: str, cell_bits: int, digits: tuple[Digit, ...]) -> StoredWeights:
-    return _stored(encoding, cell_bits, _cut(held, digits, (1,)), digits, (1,))
-
-
-def _differential(held: _Held, weight_bits: int, encoding: str, cell_bits: int) -> StoredWeights:
-    digits = digits_of(weight_bits - 1, cell_bits, signed=False)
-    cells = _cut(held, digits, (1, -1))
-    if encoding == "differential":
-        return _stored(encoding, cell_bits, cells, digits, (1, -1))
-    half = cells.shape[1] // 2
-    return _stored(encoding, cell_bits, cells[:, :half] - cells[:, half:], digits, (1,))
-
-
 def _stored(
+    w: npt.NDArray[np.integer],
+    shift: int,
+    kept: npt.NDArray[np.bool_] | None,
+    weight_bits: int,
     encoding: str,
     cell_bits: int,
-    cells: Levels,
-    digits: tuple[Digit, ...],
-    signs: tuple[int, ...],
 ) -> StoredWeights:
-    n_rows, n_columns = cells.shape
-    n_outputs = n_columns // (len(digits) * len(signs))
-    factors = [sign * digit.factor for sign in signs for digit in digits]
+    """Return weights as cells of one group of rows, nothing corrected."""
+    by_sign = encoding.startswith("differential")
+    digits = digits_of(weight_bits - by_sign, cell_bits, signed=encoding == "twos_complement")
+    signs = {"differential": (1, -1), "differential_paired": (0,)}.get(encoding, (1,))
+    fits = w.min() >= -128 and w.max() < 128
+    numbers: npt.NDArray[Any] = np.ascontiguousarray(w.T.astype(np.int8 if fits else np.int32))
+    held = _Held(numbers, shift, None if kept is None else kept.T, digits, signs)
+    factors = [(sign or 1) * digit.factor for sign in signs for digit in digits]
+    n_outputs, n_rows = numbers.shape
     return StoredWeights(
         encoding,
         cell_bits,
-        n_outputs,
-        cells,
+        held,
         np.array([0, n_rows], np.int64),
         np.repeat(np.array([factors], np.int64), n_outputs, axis=1),
         np.zeros((1, n_outputs), np.int64),
     )
 
 
-def _flipped(plain: StoredWeights, digits: tuple[Digit, ...], array_rows: int) -> StoredWeights:
+def _flipped(plain: StoredWeights, array_rows: int) -> StoredWeights:
     """Complement, array by array, the columns that sum to more than half of what they could.
 
     sum(g x) = (2^b - 1) sum(x) - sum((2^b - 1 - g) x), so no column of n rows ever reads more than
     n (2^b - 1) / 2: 192 for 128 rows of 2-bit cells, which 8 bits hold where 384 took 9.
     """
-    n_rows, n_outputs = len(plain.cells), plain.n_outputs
-    edges = np.array([*range(0, n_rows, array_rows), n_rows], np.int64)
-    n_groups = len(edges) - 1
-    tops = np.repeat([(1 << digit.width) - 1 for digit in digits], n_outputs)
-    factors = np.repeat(plain.factors, n_groups, axis=0)
-    corrections = np.zeros((n_groups, n_outputs), np.int64)
-    for g in range(n_groups):
-        rows = plain.cells[edges[g] : edges[g + 1]]
-        flip = 2 * rows.sum(axis=0, dtype=np.int64) > len(rows) * tops
-        rows[:, flip] = tops[flip] - rows[:, flip]
-        regained = np.where(flip, factors[g] * tops, 0)
-        corrections[g] = regained.reshape(len(digits), n_outputs).sum(axis=0)
-        factors[g, flip] *= -1
-    return replace(plain, row_edges=edges, factors=factors, corrections=corrections)
+    edges = np.array([*range(0, plain.n_rows, array_rows), plain.n_rows], np.int64)
+    tops = plain._tops(np.arange(plain.n_columns) // plain.n_outputs)
+    flips = np.empty((len(edges) - 1, plain.n_columns), np.bool_)
+    for first, levels in plain.blocks(_COLUMNS_AT_ONCE):
+        here = slice(first, first + len(levels))
+        sums = np.add.reduceat(levels, edges[:-1], axis=1, dtype=np.int64)
+        could = np.diff(edges)[:, np.newaxis] * tops[here]
+        flips[:, here] = could < 2 * sums.T
+    factors = np.repeat(plain.factors, len(flips), axis=0)
+    regained = np.where(flips, factors * tops, 0)
+    corrections = regained.reshape(len(flips), -1, plain.n_outputs).sum(axis=1)
+    factors[flips] *= -1
+    return replace(plain, row_edges=edges, factors=factors, corrections=corrections, flips=flips)
 
 
 def columns_per_weight(weight_bits: int, encoding: str, cell_bits: int) -> int:

@@ -5,7 +5,7 @@ slices by `input_slices`.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from bitpim_traces.records import LayerRecord, Quantization, Trace
 __all__ = ["NumberCoding", "WeightMatrix"]
 
 Ints = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.integer[Any]]
 Bits = int | Literal["trace"]
 
 _MOST_BITS = 16  # of a number in cells
@@ -30,11 +31,11 @@ class WeightMatrix:
 
     Shapes
     ------
-    numbers: (K, M) int32 of the group, K ordered as flattened IHW
+    numbers: (K, M) of the group, K ordered as flattened IHW
     zeros: (M,)
     """
 
-    numbers: npt.NDArray[np.int32]
+    numbers: Numbers
     zeros: Ints
     bits: int
 
@@ -109,18 +110,22 @@ class NumberCoding:
         parts = zip(np.split(numbers, n_groups), np.split(zeros, n_groups), strict=True)
         return [WeightMatrix(part.T, zero, width) for part, zero in parts]
 
-    def _numbers(self, layer: LayerRecord, width: int) -> tuple[npt.NDArray[np.int32], Ints]:
+    def _numbers(self, layer: LayerRecord, width: int) -> tuple[Numbers, Ints]:
         """Return what cells of so many bits are to hold, one row a filter, and its zero points."""
         assert layer.weight is not None and layer.weight_quantization is not None
         quantization = layer.weight_quantization
-        codes = layer.weight.read().astype(np.int32).reshape(layer.weight.shape[0], -1)
+        small = quantization.bits <= 8
+        held = np.dtype(np.int16 if small else np.int32)  # half the memory of a large layer
+        codes: npt.NDArray[Any] = (
+            layer.weight.read().astype(held).reshape(layer.weight.shape[0], -1)
+        )
         zeros = np.broadcast_to(quantization.zero_point, codes.shape[:1]).astype(np.int64)
         low, high = self._ends(width)
         least, most = codes.min(axis=1) - zeros, codes.max(axis=1) - zeros
         half = 0 if quantization.signed else 1 << (quantization.bits - 1)
         fits = low <= least.min() and most.max() <= high
         taken = zeros if fits else np.full_like(zeros, half)
-        codes -= taken.astype(np.int32)[:, None]
+        codes -= taken.astype(held)[:, None]
         return codes, zeros - taken
 
     def _ends(self, width: int) -> tuple[int, int]:

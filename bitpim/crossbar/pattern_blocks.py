@@ -117,9 +117,9 @@ class PatternBlocks:
             not at level 0 is in none.
         """
         size = self.n_channels * self.n_positions, self.n_outputs
-        if not 1 <= self.n_positions <= 64 or (len(stored.cells), stored.n_outputs) != size:
+        if not 1 <= self.n_positions <= 64 or (stored.n_rows, stored.n_outputs) != size:
             raise MappingError(
-                f"pattern blocks: need windows of 1 to 64 rows that make {len(stored.cells)} rows "
+                f"pattern blocks: need windows of 1 to 64 rows that make {stored.n_rows} rows "
                 f"and {stored.n_outputs} outputs, got {self.n_channels} windows of "
                 f"{self.n_positions} rows and {self.n_outputs} outputs"
             )

@@ -70,7 +70,7 @@ class PatternMatrix:
         self.stored, self.geometry, self.adc, self.inputs = stored, geometry, adc, inputs
         self.blocks, self.pieces, self.skip = blocks, pieces, skip
         self.n_outputs = stored.n_outputs
-        self._inputs = InputRows(_WHERE, len(stored.cells), inputs, geometry.dac_bits)
+        self._inputs = InputRows(_WHERE, stored.n_rows, inputs, geometry.dac_bits)
         self._check()
 
     @property
@@ -134,7 +134,7 @@ class PatternMatrix:
 
     @cached_property
     def _lists(self) -> ListReader:
-        firsts = np.arange(0, self.stored.cells.shape[1], self.n_outputs)[:, np.newaxis]
+        firsts = np.arange(0, self.stored.n_columns, self.n_outputs)[:, np.newaxis]
         lists = self.blocks.rows_and_outputs()
         return ListReader(
             self.stored,

@@ -14,6 +14,7 @@ __all__ = ["ExactProduct"]
 Ints = npt.NDArray[np.int64]
 
 _EXACT = 2**53  # integers up to here are exact in float64
+_OUTPUTS_AT_ONCE = 128  # whose weights are looked at
 _POSITIONS = 4096  # positions widened to float64 at a time
 
 
@@ -30,23 +31,19 @@ class ExactProduct:
     code_bits : bits that hold every code, sign included
     """
 
-    def __init__(self, weights: Ints, code_bits: int) -> None:
-        self.weights = weights
-        n_rows, n_outputs = weights.shape
+    def __init__(self, weights: npt.NDArray[np.integer], code_bits: int) -> None:
         largest = 1 << code_bits
-        reach = int(np.abs(weights).sum(axis=0).max(initial=0)) * largest
-        largest_weight = int(np.abs(weights).max(initial=0))
+        total, largest_weight = _sizes(weights)
+        reach = total * largest
         self._tiled = max(largest, largest_weight) < 2**15 and reach < 2**31
         self._in_floats = reach < _EXACT
-        self._n_pairs = -(-n_rows // 2)
-        n_blocks = -(-n_outputs // TILE_FILTERS)
+        self._n_pairs = -(-len(weights) // 2)
         if self._tiled:
-            full = np.zeros((2 * self._n_pairs, n_blocks * TILE_FILTERS), np.int16)
-            full[:n_rows, :n_outputs] = weights
-            tiles = full.reshape(self._n_pairs, 2, n_blocks, TILE_FILTERS).transpose(2, 0, 3, 1)
-            self._tiles = np.ascontiguousarray(tiles).reshape(n_blocks, 1, self._n_pairs, -1)
+            self._tiles = _tiles(weights, self._n_pairs)
         elif self._in_floats:
             self._floats = weights.astype(np.float64)
+        else:
+            self._integers = weights.astype(np.int64)
 
     def add(self, codes: npt.NDArray[Any], out: Ints) -> None:
         """Add codes times weights to `out`, on all threads.
@@ -64,7 +61,7 @@ class ExactProduct:
             if self._in_floats:
                 out[part] += (codes[part].astype(np.float64) @ self._floats).astype(np.int64)
             else:
-                out[part] += codes[part].astype(np.int64) @ self.weights
+                out[part] += codes[part].astype(np.int64) @ self._integers
 
     def _add_tiled(self, codes: npt.NDArray[Any], out: Ints) -> None:
         step = 2 * self._n_pairs
@@ -77,3 +74,27 @@ class ExactProduct:
             multiply_codes(rows, step, np.zeros(1, np.int64), self._tiles, sums, out[start:stop])
 
         share_out(len(codes), multiply)
+
+
+def _sizes(weights: npt.NDArray[np.integer]) -> tuple[int, int]:
+    """Return the largest sum of an output's absolute weights, and the largest absolute weight."""
+    most, largest = 0, 0
+    for first in range(0, weights.shape[1], _OUTPUTS_AT_ONCE):
+        sizes = np.abs(weights[:, first : first + _OUTPUTS_AT_ONCE].astype(np.int64))
+        most = max(most, int(sizes.sum(axis=0).max(initial=0)))
+        largest = max(largest, int(sizes.max(initial=0)))
+    return most, largest
+
+
+def _tiles(weights: npt.NDArray[np.integer], n_pairs: int) -> npt.NDArray[np.int16]:
+    """Lay weights out as the kernel reads them: outputs by the tile, rows by the pair."""
+    n_rows, n_outputs = weights.shape
+    n_blocks = -(-n_outputs // TILE_FILTERS)
+    tiles = np.zeros((n_blocks, 1, n_pairs, TILE_FILTERS, 2), np.int16)
+    even = np.zeros((2 * n_pairs, TILE_FILTERS), np.int16)
+    for block in range(n_blocks):
+        part = weights[:, block * TILE_FILTERS : (block + 1) * TILE_FILTERS]
+        even[:n_rows, : part.shape[1]] = part
+        even[:, part.shape[1] :] = 0
+        tiles[block, 0] = even.reshape(n_pairs, 2, TILE_FILTERS).transpose(0, 2, 1)
+    return tiles.reshape(n_blocks, 1, n_pairs, -1)

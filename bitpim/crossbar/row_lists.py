@@ -12,6 +12,7 @@ from bitpim.crossbar.array import CrossbarGeometry
 from bitpim.crossbar.encodings import StoredWeights
 from bitpim.crossbar.input_slices import InputCoding, InputSlices
 from bitpim.crossbar.products import ExactProduct
+from bitpim.crossbar.ragged import edges_of
 from bitpim.crossbar.scaling import DigitalScale
 from bitpim.errors import AccumulatorError, ConfigError, MappingError
 from bitpim.threads import share_out
@@ -221,14 +222,14 @@ class ListReader:
         """The smallest and the largest partial sum that these cells can give."""
         unit, low, high = self.geometry.unit_rows, 0, 0
         for rows, columns in zip(self.rows, self.columns, strict=True):
-            cells = self.stored.cells[np.ix_(rows, columns)].astype(np.int64)
-            for sign in (1, -1):
+            cells = self.stored.columns(columns, rows)
+            for sign in (1, -1) if self.stored.paired else (1,):
                 parts = np.maximum(sign * cells, 0)
                 if self.packed_rows:
-                    most = np.sort(parts, axis=0)[-unit:].sum(axis=0).max()
+                    most = np.sort(parts, axis=1)[:, -unit:].sum(axis=1, dtype=np.int64).max()
                 else:
                     starts = np.arange(0, len(rows), unit)
-                    most = np.add.reduceat(parts, starts, axis=0).max()
+                    most = np.add.reduceat(parts, starts, axis=1, dtype=np.int64).max()
                 high = max(high, int(most)) if sign > 0 else high
                 low = min(low, -int(most)) if sign < 0 else low
         top_input = (1 << self.inputs.n_planes) - 1
@@ -272,22 +273,26 @@ class ListReader:
 
     @cached_property
     def _lists(self) -> RowLists:
-        cuts, cells, outputs, factors = [], [], [], []
         kind, unit, n_outputs = self._lane_kind(), self.geometry.unit_rows, self.stored.n_outputs
-        for rows, columns, group in zip(self.rows, self.columns, self._groups, strict=True):
+        widths = [-(-len(part) // NARROW_LANES) * NARROW_LANES for part in self.columns]
+        heights = [int(part[-1] + 1 - part[0]) for part in self.rows]
+        starts = edges_of(np.array(heights, np.int64) * np.array(widths, np.int64))
+        cells = np.empty(starts[-1], kind)
+        cuts, outputs, factors = [], [], []
+        lists = zip(self.rows, self.columns, self._groups, strict=True)
+        for k, (rows, columns, group) in enumerate(lists):
             cuts.append(rows[np.append(np.arange(unit, len(rows), unit), len(rows)) - 1] + 1)
-            n_columns = -(-len(columns) // NARROW_LANES) * NARROW_LANES
-            laid = np.zeros((rows[-1] + 1 - rows[0], n_columns), kind)
-            laid[rows - rows[0], : len(columns)] = self.stored.cells[np.ix_(rows, columns)]
-            cells.append(_by_tile(laid))
-            outputs.append(_filled(columns % n_outputs, n_columns))
-            factors.append(_filled(self.stored.factors[group, columns], n_columns))
+            laid = np.zeros((heights[k], widths[k]), kind)
+            laid[rows - rows[0], : len(columns)] = self.stored.columns(columns, rows).T
+            cells[starts[k] : starts[k + 1]] = _by_tile(laid)
+            outputs.append(_filled(columns % n_outputs, widths[k]))
+            factors.append(_filled(self.stored.factors[group, columns], widths[k]))
         return RowLists(
             self.sets,
             _starts(cuts),
             _joined(cuts, np.int64),
-            _starts(cells),
-            _joined(cells, kind),
+            starts,
+            cells,
             _starts(outputs),
             _joined(outputs, np.int64),
             _joined(factors, np.int64),
@@ -317,7 +322,7 @@ class ListReader:
     def _digital(self) -> ExactProduct | None:
         """What the digital side adds to each product without a read."""
         given = self.stored.digital
-        return ExactProduct(given, self.inputs.inputs.width) if given.any() else None
+        return None if given is None else ExactProduct(given, self.inputs.inputs.width)
 
     @cached_property
     def _exact(self) -> ExactProduct:

@@ -3,7 +3,9 @@
 Layout, plan and reader of compressed rows know a matrix by this one record.
 """
 
+from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +17,7 @@ from bitpim.errors import MappingError
 __all__ = ["Segments"]
 
 Ints = npt.NDArray[np.int64]
+_COLUMNS_AT_ONCE = 1024  # whose cells are looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Segments:
     """
 
     row_edges: Ints
-    rows: Ints
+    rows: npt.NDArray[np.integer[Any]]
     column_edges: Ints
     columns: Ints
     crossbars: Ints
@@ -58,7 +61,7 @@ class Segments:
         """Return the reads of each segment for one input slice when no row is left out."""
         return -(-self.heights // unit_rows)
 
-    def rows_and_columns(self) -> list[tuple[Ints, Ints]]:
+    def rows_and_columns(self) -> list[tuple[npt.NDArray[Any], Ints]]:
         """Return both lists of each segment."""
         rows = np.split(self.rows, self.row_edges[1:-1])
         columns = np.split(self.columns, self.column_edges[1:-1])
@@ -81,15 +84,28 @@ class Segments:
                 f"segments: need at most {geometry.rows} rows and {geometry.unit_columns} columns, "
                 f"got {tall} and {wide}; split them"
             )
-        held = np.zeros(stored.cells.shape, np.int8)
-        for rows, columns in self.rows_and_columns():
+        for rows in np.split(self.rows, self.row_edges[1:-1]) if len(self.crossbars) else ():
             if np.any(np.diff(rows) <= 0):
                 raise MappingError(f"segments: need rows that rise, got {rows.tolist()}")
-            held[np.ix_(rows, columns)] += 1
-        wrong = (held > 1) | ((held == 0) & (stored.cells != 0))
-        if wrong.any():
-            row, column = np.argwhere(wrong)[0]
-            raise MappingError(
-                f"segments: need each cell not at level 0 in one segment, got row {row}, column "
-                f"{column} in {held[row, column]}"
-            )
+        self._check_cells(stored)
+
+    def _check_cells(self, stored: StoredWeights) -> None:
+        """Raise where a cell lies in no segment, or in two; some columns at a time."""
+        holders = defaultdict(list)
+        pairs = self.rows_and_columns()
+        for k, (_, columns) in enumerate(pairs):
+            for block in set((columns // _COLUMNS_AT_ONCE).tolist()):
+                holders[block].append(k)
+        for first, cells in stored.blocks(_COLUMNS_AT_ONCE):
+            held = np.zeros(cells.shape, np.int8)
+            for k in holders[first // _COLUMNS_AT_ONCE]:
+                rows, columns = pairs[k]
+                here = columns[columns // _COLUMNS_AT_ONCE == first // _COLUMNS_AT_ONCE] - first
+                held[np.ix_(here, rows)] += 1
+            wrong = (held > 1) | ((held == 0) & (cells != 0))
+            if wrong.any():
+                row, column = np.argwhere(wrong.T)[0]
+                raise MappingError(
+                    f"segments: need each cell not at level 0 in one segment, got row {row}, "
+                    f"column {first + column} in {held[column, row]}"
+                )

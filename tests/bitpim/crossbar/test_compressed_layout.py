@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from hypothesis import given
@@ -32,7 +34,7 @@ def matrices(draw: st.DrawFn) -> tuple[Ints, CrossbarGeometry]:
 
 def compressed(
     weights: Ints, geometry: CrossbarGeometry, drop: bool, order: ColumnOrder
-) -> tuple[CompressedMapping, npt.NDArray[np.int16]]:
+) -> tuple[CompressedMapping, npt.NDArray[Any]]:
     stored = encode_weights(weights, 4, "differential", 2, geometry.rows)
     found = compress_rows(stored, geometry, drop_zero_rows=drop, column_order=order)
     return found, stored.cells
