@@ -193,7 +193,7 @@ def compress_rows(
     crossbars, slots = _side_by_side(nth, geometry.columns // geometry.unit_columns)
     segments = Segments(
         edges_of(heights),
-        row[ranges(edges_of(n_kept)[groups] + first_rows, heights)],
+        _runs(row, edges_of(n_kept)[groups] + first_rows, heights),
         edges_of(widths),
         order[ranges(firsts[groups], widths)],
         crossbars,
@@ -224,6 +224,12 @@ def _kept_rows(
         kept.append((np.nonzero(here)[1].astype(np.int32), here.sum(axis=1)))
     rows, counts = zip(*kept, strict=True)
     return np.concatenate(rows), np.concatenate(counts)
+
+
+def _runs(row: npt.NDArray[np.int32], starts: Ints, lengths: Ints) -> npt.NDArray[np.int32]:
+    """Return runs of a list, one after the other; without an index of each row, which is large."""
+    runs = zip(starts.tolist(), (starts + lengths).tolist(), strict=True)
+    return np.concatenate([row[:0], *(row[start:stop] for start, stop in runs)])
 
 
 def _side_by_side(levels: Ints, n_slots: int) -> tuple[Ints, Ints]:

@@ -54,7 +54,9 @@ class Digit(NamedTuple):
 
     def of(self, numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return this digit of numbers, as an unsigned number of `width` bits."""
-        return (numbers >> self.low) & ((1 << self.width) - 1)
+        digit: npt.NDArray[Any] = numbers >> self.low
+        digit &= (1 << self.width) - 1
+        return digit
 
 
 def digits_of(n_bits: int, digit_bits: int, *, signed: bool) -> tuple[Digit, ...]:
@@ -107,17 +109,19 @@ class _Held:
 
     def levels(self, part: int, outputs: Ints, rows: Rows) -> Levels:
         """Return the levels of a column of some outputs, (outputs, rows)."""
-        numbers = self.numbers[outputs][:, rows].astype(np.int32) + np.int32(self.shift)
+        narrow = self.numbers.dtype == np.int8 and self.shift < 1 << 14
+        kind = np.dtype(np.int16 if narrow else np.int32)
+        numbers: npt.NDArray[Any] = self.numbers[outputs][:, rows].astype(kind)
+        if self.shift:
+            numbers += self.shift
         if self.kept is not None:
             numbers *= self.kept[outputs][:, rows]
         digit, sign = self.digit(part), self.signs[part // len(self.digits)]
-        if len(self.signs) == 2:
-            numbers = np.maximum(sign * numbers, 0)
-        elif sign == 0:
-            both = digit.of(np.maximum(numbers, 0)), digit.of(np.maximum(-numbers, 0))
-            difference: Levels = both[0] - both[1]
-            return difference
-        levels: Levels = digit.of(numbers)
+        if self.signs == (1,):
+            return digit.of(numbers)
+        if sign:
+            return digit.of(np.maximum(sign * numbers, 0))
+        levels: Levels = digit.of(np.maximum(numbers, 0)) - digit.of(np.maximum(-numbers, 0))
         return levels
 
 

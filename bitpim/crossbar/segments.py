@@ -91,17 +91,21 @@ class Segments:
 
     def _check_cells(self, stored: StoredWeights) -> None:
         """Raise where a cell lies in no segment, or in two; some columns at a time."""
-        holders = defaultdict(list)
+        groups: dict[bytes, list[int]] = defaultdict(list)  # segments by the columns they hold
         pairs = self.rows_and_columns()
         for k, (_, columns) in enumerate(pairs):
-            for block in set((columns // _COLUMNS_AT_ONCE).tolist()):
-                holders[block].append(k)
+            groups[columns.tobytes()].append(k)
+        holders: dict[int, list[list[int]]] = defaultdict(list)
+        for segments in groups.values():
+            for block in set((pairs[segments[0]][1] // _COLUMNS_AT_ONCE).tolist()):
+                holders[block].append(segments)
         for first, cells in stored.blocks(_COLUMNS_AT_ONCE):
             held = np.zeros(cells.shape, np.int8)
-            for k in holders[first // _COLUMNS_AT_ONCE]:
-                rows, columns = pairs[k]
+            for segments in holders[first // _COLUMNS_AT_ONCE]:
+                columns = pairs[segments[0]][1]
                 here = columns[columns // _COLUMNS_AT_ONCE == first // _COLUMNS_AT_ONCE] - first
-                held[np.ix_(here, rows)] += 1
+                rows = np.concatenate([pairs[k][0] for k in segments])
+                held[here] += np.minimum(np.bincount(rows, minlength=stored.n_rows), 2).astype("i1")
             wrong = (held > 1) | ((held == 0) & (cells != 0))
             if wrong.any():
                 row, column = np.argwhere(wrong.T)[0]
