@@ -190,6 +190,16 @@ def test_means_of_raw_codes_round_half_away(form: Form, zero_point: int) -> None
     assert out.ravel().tolist() == [2, -2]
 
 
+@pytest.mark.parametrize(("code", "total"), [(100, 200), (-100, -200), (75, None), (-75, None)])
+def test_a_sum_of_a_window_out_of_bounds_is_noted(form: Form, code: int, total: int | None) -> None:
+    codes = np.full((1, 1, 2, 1), code, np.int8)
+    steps = make_steps("truncate_shift", [1, 1], [1, 1], bounds=(-150, 150))
+    acc, out, fault = np.zeros(1, np.int64), np.zeros((1, 1, 1, 1), np.int8), np.zeros(3, np.int64)
+    window = window_over((1, 2, 1), (1, 2))
+    form(integer.average_windows)(codes, window, np.full((1, 1), 2), 0, steps, acc, out, fault)
+    assert fault.tolist() == ([0, 0, 0] if total is None else [1, 0, total])
+
+
 def test_dilated_windows_skip(form: Form) -> None:
     codes = np.arange(5, dtype=np.uint8).reshape(1, 1, 5, 1)
     out = np.zeros((1, 1, 3, 1), np.uint8)

@@ -151,6 +151,15 @@ def test_the_first_sum_out_of_bounds_is_noted_once(form: Form) -> None:
     assert fault.tolist() == [1, 2, -11]
 
 
+def test_each_channel_has_bounds_of_its_own(form: Form) -> None:
+    steps = make_steps("truncate_shift", [1] * 4, [0] * 4)
+    steps = steps._replace(low=np.array([-5, -20, -10, -10]), high=np.array([5, 20, 10, 10]))
+    for acc, noted in (([0, -15, -12, 0], [1, 2, -12]), ([0, 15, 12, 0], [1, 2, 12])):
+        fault = np.zeros(3, np.int64)
+        form(note_outside)(np.array(acc, np.int64), 0, 4, steps, 0, fault)
+        assert fault.tolist() == noted
+
+
 @pytest.mark.parametrize("mode", sorted(MODES))
 @pytest.mark.parametrize("saturate", [False, True])
 def test_rows_are_their_channels_after_a_constant(form: Form, mode: str, saturate: bool) -> None:

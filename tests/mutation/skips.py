@@ -24,6 +24,8 @@ def is_skipped(operator: str, node: Any) -> bool:
         or _is_identity(operator)
         or _is_speed(node)
         or _is_for_our_own_bugs(node)
+        or _is_assertion(node)
+        or _is_free_length(operator, node)
     )
 
 
@@ -80,6 +82,19 @@ def _is_speed(node: Any) -> bool:
 def _is_for_our_own_bugs(node: Any) -> bool:
     """``zip(strict=True)``, frozen and keyword-only records stop bugs not yet written."""
     return _argument_of(node) in FOR_OUR_OWN_BUGS
+
+
+def _is_assertion(node: Any) -> bool:
+    """Assertions tell type checkers, and stop bugs not yet written."""
+    return any(parent.type == "assert_stmt" for _, parent in _with_parents(node))
+
+
+def _is_free_length(operator: str, node: Any) -> bool:
+    """NumPy takes any negative number for the length that is left: ``reshape(~1)``."""
+    return operator == "ReplaceUnaryOperator_USub_Invert" and any(
+        parent.type == "trailer" and "reshape" in parent.parent.get_code()
+        for _, parent in _with_parents(node)
+    )
 
 
 def _argument_of(node: Any) -> str:

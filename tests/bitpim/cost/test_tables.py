@@ -196,3 +196,22 @@ def test_any_price_survives_a_round_trip(event: str, energy_pj: float, source: s
     )
     changed = table.model_copy(update={"prices": (price,)})
     assert parse_prices(changed.to_toml()) == changed
+
+
+def test_a_file_of_a_packaged_name_has_the_same_events_and_prices(tmp_path: Path) -> None:
+    """One price more, one fewer, one other: each would pass for the packaged table in a header."""
+    text = load_prices("isaac").to_toml()
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    assert load_prices(path) == load_prices("isaac")
+    start = text.index("[prices.")
+    stop = text.index("[prices.", start + 1)
+    event = text[start : text.index("]", start)].removeprefix("[prices.").strip('"')
+    one = text[start:stop]
+    other = one.replace("energy_pj = ", "energy_pj = 1")
+    more = one.replace(event, "made_up")
+    for changed, named in ((text[:start] + text[stop:], event), (text + more, "made_up"),
+                           (text.replace(one, other), event)):  # fmt: skip
+        path.write_text(changed)
+        with pytest.raises(ConfigError, match=rf"'isaac' and has another price of {named}; "):
+            load_prices(path)

@@ -21,13 +21,13 @@ from tests.one_layer import one_layer, quantization
 MACHINES = ("neural_cache", "dense_crossbar", "isaac", "sre", "pattern_crossbar")
 
 
-def two_weights(weights: tuple[int, int], zero: int, mode: str) -> Trace:
+def two_weights(weights: tuple[int, int], zero: int, mode: str, input_zero: int = 0) -> Trace:
     """Build a linear layer of one filter; its signed codes have this zero point."""
     trace = one_layer(
         0,
         (2,),
         1,
-        inputs=quantization(8),
+        inputs=quantization(8, input_zero),
         weights=quantization(8, zero, signed=True),
         mode=mode,
         accumulator_bits=12,
@@ -57,6 +57,22 @@ def test_the_last_sum_that_fits_and_the_first_that_does_not(
             (run,) = network.run_batch(good)
             assert np.array_equal(run.codes, expected), (weights, fidelity)
             with pytest.raises(AccumulatorError, match=rf"-2048\.\.2047 .* got {total} in channel"):
+                list(network.run_batch(bad))
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_the_ends_of_inputs_around_a_zero_point(name: str) -> None:
+    """Inputs of 0 to 255 around 100 stand for -100 to 155; 13 x 155 = 2,015."""
+    for weights, (fits, beyond) in {(13, 32): (1, 2), (13, 33): (0, 1), (-13, -33): (1, 2)}.items():
+        trace = two_weights(weights, 0, "truncate_shift", input_zero=100)
+        good = np.array([[100, 100], [255, 100 + fits]], np.uint8)
+        bad = np.array([[255, 100 + beyond]], np.uint8)
+        total = 155 * weights[0] + beyond * weights[1]
+        for fidelity in ("bit", "integer"):
+            network = make_machine(name).prepare(trace, fidelity=fidelity)
+            (run,) = network.run_batch(good)
+            assert np.array_equal(run.codes, run_network(trace, good)[0])
+            with pytest.raises(AccumulatorError, match=rf"got {total} in channel"):
                 list(network.run_batch(bad))
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import bitpim
 from bitpim.config import CONFIDENCES, describe, override, setting_rows, to_toml
 from bitpim.crossbar.adc import lossless_bits
 from bitpim.errors import ConfigError
@@ -247,3 +248,11 @@ def test_an_operation_unit_is_accepted_when_it_lies_within_the_array(rows: int, 
     else:
         with pytest.raises(ConfigError, match="operation unit lies within one array"):
             override(settings, assignments)
+
+
+@pytest.mark.parametrize("name", ["neural_cache", "isaac"])
+@pytest.mark.parametrize("clock", [1e-3, 0.5, 1.0, 1000.0])
+def test_slow_and_fast_clocks(name: str, clock: float) -> None:
+    key = "clock_compute_ghz" if name == "neural_cache" else "read_cycle_ns"
+    machine = bitpim.make_machine(name, settings={f"timing.{key}": clock})
+    assert getattr(machine.settings.timing, key) == clock

@@ -30,10 +30,20 @@ def test_every_program_is_shown_step_by_step(name: str) -> None:
         ("relu", 9),
         ("equal_constant", 9),
         ("reduction_step", 9),
+        ("requantize_truncate_shift", 343),
+        ("requantize_half_up_shift", 344),  # one step more: it loads the carry with the half
     ],
 )
 def test_cycles_of_8_bits_are_those_of_the_paper(name: str, cycles: int) -> None:
     assert catalog_program(name, Widths()).n_steps == cycles
+
+
+def test_fixed_point_is_shown_with_a_shift_to_the_right() -> None:
+    """Of a 55-bit product, 31 bits go by the multiplier's scale and 12 by the shift; a code of 8
+    bits, and what it takes to clamp it."""
+    program = catalog_program("requantize_fixed_point", Widths())
+    assert len(program.field("scaled")) == 24 + 1
+    assert len(program.field("code")) == 24 + 1 - 12 + 1
 
 
 def test_unknown_names_and_full_arrays_are_one_line() -> None:
