@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
-from threading import Lock, local
+from threading import Barrier, Lock, local
 
 import numba
+
+from bitpim_traces.whole_file import signals_held
 
 __all__ = ["available_threads", "run_all", "share_out", "thread_limit", "use_threads"]
 
@@ -46,8 +48,21 @@ def thread_limit() -> int:
 
 @cache
 def _pool(n_threads: int, process_id: int) -> ThreadPoolExecutor:
-    """Return threads that share no work of their own: none waits for another, so none hangs."""
-    return ThreadPoolExecutor(n_threads, "bitpim", initializer=use_threads, initargs=(1,))
+    """Return threads that share no work of their own: none waits for another, so none hangs.
+
+    All are started here, and signals held meanwhile: a thread that an interrupt takes from its pool
+    as it starts would never be told to end, and the process would wait for it for ever.
+    """
+    with signals_held():
+        pool = ThreadPoolExecutor(n_threads, "bitpim", initializer=use_threads, initargs=(1,))
+        all_there = Barrier(n_threads)
+        try:
+            for thread in [pool.submit(all_there.wait) for _ in range(n_threads)]:
+                thread.result()
+        except BaseException:
+            all_there.abort()
+            raise
+    return pool
 
 
 def share_out(n: int, work: Callable[[int, int], None], n_threads: int | None = None) -> None:

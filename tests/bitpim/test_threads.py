@@ -1,10 +1,12 @@
 """Work shared over threads: all of it, once, on no more threads than allowed."""
 
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import thread as executor
 from functools import partial
 from time import sleep
 
@@ -12,6 +14,7 @@ import numba
 import numpy as np
 import pytest
 
+from bitpim import threads
 from bitpim.threads import available_threads, run_all, share_out, thread_limit, use_threads
 
 
@@ -144,3 +147,48 @@ def test_no_thread_of_numba_is_started() -> None:
 
 def test_the_threads_there_are_include_the_one_that_asks() -> None:
     assert available_threads() >= 1
+
+
+def test_a_signal_as_a_thread_starts_leaves_none_that_nobody_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A thread that its pool does not know is never told to end, and the process never ends."""
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        signal.raise_signal(signal.SIGINT)
+
+    threads._pool.cache_clear()
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        share_out(3, lambda _start, _stop: None, 3)
+    ours = [t for t in threading.enumerate() if t.name.startswith("bitpim")]
+    assert all(thread in executor._threads_queues for thread in ours)
+    monkeypatch.undo()
+    seen = np.zeros(3, np.int64)
+
+    def work(start: int, stop: int) -> None:
+        seen[start:stop] += 1
+
+    share_out(3, work, 3)
+    assert seen.tolist() == [1, 1, 1]
+
+
+def test_where_no_thread_starts_none_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, left = threading.Thread.start, [1]
+
+    def scarce(thread: threading.Thread) -> None:
+        if not left:
+            raise RuntimeError("can't start new thread")
+        left.pop()
+        start(thread)
+
+    threads._pool.cache_clear()
+    monkeypatch.setattr(threading.Thread, "start", scarce)
+    before = set(threading.enumerate())
+    with pytest.raises(RuntimeError, match="can't start"):
+        share_out(4, lambda _start, _stop: None, 4)
+    for thread in set(threading.enumerate()) - before:  # idle: it ends when it is told to
+        executor._threads_queues[thread].put(None)
+        thread.join()

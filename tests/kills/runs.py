@@ -19,6 +19,9 @@ from tests.kills.cases import Case
 
 __all__ = ["end_runs", "wait_until_it_worked"]
 
+HANGS_SECONDS = 600
+"""After its end was asked for; nothing here takes more than a few."""
+
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -100,7 +103,11 @@ def _ended(
     worked = wait_until_it_worked(child, seconds, minds_signals=command is COMMAND)
     if number is not None:
         child.send_signal(number)
-    _, err = child.communicate()
+    try:
+        _, err = child.communicate(timeout=HANGS_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        child.kill()
+        raise AssertionError(f"{arguments}: hangs, {number}, after {worked} s of work") from error
     return worked, child.returncode, err
 
 
