@@ -10,7 +10,7 @@ Source: SRE (ISCA 2019; semantics recalled).
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from bitpim.counts import Counts
 from bitpim.crossbar.adc import Adc
 from bitpim.crossbar.array import CrossbarGeometry
 from bitpim.crossbar.compressed_matrix import CompressedMatrix
-from bitpim.crossbar.encodings import StoredWeights
+from bitpim.crossbar.encodings import COLUMNS_AT_ONCE, StoredWeights
 from bitpim.crossbar.indices import bits_for
 from bitpim.crossbar.input_slices import InputCoding
 from bitpim.crossbar.number_coding import NumberCoding, WeightMatrix
@@ -32,7 +32,7 @@ from bitpim_traces.records import LayerRecord
 __all__ = ["ColumnOrder", "CompressedLayout", "CompressedMapping", "compress_rows"]
 
 Ints = npt.NDArray[np.int64]
-_COLUMNS_AT_ONCE = 1024
+Rows = npt.NDArray[np.integer[Any]]
 ColumnOrder = Literal["weight", "bit_slice"]
 """weight: the cells of one weight side by side. bit_slice: one bit-slice of all outputs after the
 other, which is the order of `StoredWeights`.
@@ -212,21 +212,22 @@ def compress_rows(
 
 def _kept_rows(
     stored: StoredWeights, order: Ints, width: int, drop_zero_rows: bool
-) -> tuple[npt.NDArray[np.int32], Ints]:
+) -> tuple[Rows, Ints]:
     """Return the rows that groups of so many columns keep, group after group, and how many each."""
-    kept, n_at_once = [], width * max(1, _COLUMNS_AT_ONCE // width)
+    kind = np.dtype(np.int16 if stored.n_rows < 1 << 15 else np.int32)  # there are many
+    kept, n_at_once = [], width * max(1, COLUMNS_AT_ONCE // width)
     for first in range(0, len(order), n_at_once):
         columns = order[first : first + n_at_once]
         starts = np.arange(0, len(columns), width)
         here = np.ones((len(starts), stored.n_rows), np.bool_)
         if drop_zero_rows:
             here = np.logical_or.reduceat(stored.columns(columns) != 0, starts, axis=0)
-        kept.append((np.nonzero(here)[1].astype(np.int32), here.sum(axis=1)))
+        kept.append((np.nonzero(here)[1].astype(kind), here.sum(axis=1)))
     rows, counts = zip(*kept, strict=True)
     return np.concatenate(rows), np.concatenate(counts)
 
 
-def _runs(row: npt.NDArray[np.int32], starts: Ints, lengths: Ints) -> npt.NDArray[np.int32]:
+def _runs(row: Rows, starts: Ints, lengths: Ints) -> Rows:
     """Return runs of a list, one after the other; without an index of each row, which is large."""
     runs = zip(starts.tolist(), (starts + lengths).tolist(), strict=True)
     return np.concatenate([row[:0], *(row[start:stop] for start, stop in runs)])

@@ -146,11 +146,12 @@ def _joined_by_rows(segments: Segments) -> tuple[list[Ints], list[Ints], Ints]:
     rows: list[Ints] = []
     columns: list[list[Ints]] = []
     lists = []
-    for row, column in segments.rows_and_columns():
+    for k in range(len(segments.crossbars)):
+        row = segments.rows_of(k)
         at = by_rows.setdefault(row.tobytes(), len(rows))
         if at == len(rows):
             rows.append(row)
             columns.append([])
-        columns[at].append(column)
+        columns[at].append(segments.columns_of(k))
         lists.append(at)
     return rows, [np.concatenate(part) for part in columns], np.array(lists, np.int64)

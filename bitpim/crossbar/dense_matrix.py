@@ -16,7 +16,7 @@ import numpy.typing as npt
 from bitpim.counts import Counts
 from bitpim.crossbar.adc import Adc
 from bitpim.crossbar.array import Crossbar, CrossbarGeometry
-from bitpim.crossbar.encodings import StoredWeights
+from bitpim.crossbar.encodings import COLUMNS_AT_ONCE, StoredWeights
 from bitpim.crossbar.input_slices import InputCoding, InputSlices
 from bitpim.crossbar.pieces import ReadCounts, ReadPieces
 from bitpim.crossbar.products import ExactProduct
@@ -40,7 +40,6 @@ Ints = npt.NDArray[np.int64]
 Skip = Literal["none", "bit_plane", "vector"]
 
 _INT32 = 1 << 31
-_REACH_COLUMNS = 1024  # whose sums are bounded at a time
 _FIELD_BYTES = 1 << 17
 """Input fields that are laid out at a time: a part of what a core's own cache holds."""
 _NO_STEPS = np.zeros((0, 2), np.int64)
@@ -324,7 +323,7 @@ class DenseMatrix:
         """The smallest and the largest partial sum that these cells can give."""
         top_input = (1 << self._slices.bits.shape[1]) - 1
         starts, low, high = self.block_edges[:-1], 0, 0
-        for _, cells in self.stored.blocks(_REACH_COLUMNS):
+        for _, cells in self.stored.blocks(COLUMNS_AT_ONCE):
             most = np.add.reduceat(np.maximum(cells, 0), starts, axis=1, dtype=np.int64).max()
             high = max(high, most)
             if self.stored.paired:

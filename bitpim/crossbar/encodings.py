@@ -15,6 +15,7 @@ import numpy.typing as npt
 from bitpim.errors import ConfigError, MappingError
 
 __all__ = [
+    "COLUMNS_AT_ONCE",
     "ENCODINGS",
     "Digit",
     "Encoding",
@@ -42,7 +43,8 @@ column_flip: offset; per array, a column whose cells sum to more than half is st
 _MAX_BITS = 16
 _ALL_ROWS = slice(None)
 _OUTPUTS_AT_ONCE = 128  # whose weights are put together from cells
-_COLUMNS_AT_ONCE = 1024  # that are looked at for flips
+COLUMNS_AT_ONCE = 256
+"""Columns whose cells are made at a time, where all are looked at."""
 
 
 class Digit(NamedTuple):
@@ -361,7 +363,7 @@ def _flipped(plain: StoredWeights, array_rows: int) -> StoredWeights:
     edges = np.array([*range(0, plain.n_rows, array_rows), plain.n_rows], np.int64)
     tops = plain._tops(np.arange(plain.n_columns) // plain.n_outputs)
     flips = np.empty((len(edges) - 1, plain.n_columns), np.bool_)
-    for first, levels in plain.blocks(_COLUMNS_AT_ONCE):
+    for first, levels in plain.blocks(COLUMNS_AT_ONCE):
         here = slice(first, first + len(levels))
         sums = np.add.reduceat(levels, edges[:-1], axis=1, dtype=np.int64)
         could = np.diff(edges)[:, np.newaxis] * tops[here]

@@ -11,13 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.crossbar.array import CrossbarGeometry
-from bitpim.crossbar.encodings import StoredWeights
+from bitpim.crossbar.encodings import COLUMNS_AT_ONCE, StoredWeights
 from bitpim.errors import MappingError
 
 __all__ = ["Segments"]
 
 Ints = npt.NDArray[np.int64]
-_COLUMNS_AT_ONCE = 1024  # whose cells are looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +60,13 @@ class Segments:
         """Return the reads of each segment for one input slice when no row is left out."""
         return -(-self.heights // unit_rows)
 
-    def rows_and_columns(self) -> list[tuple[npt.NDArray[Any], Ints]]:
-        """Return both lists of each segment."""
-        rows = np.split(self.rows, self.row_edges[1:-1])
-        columns = np.split(self.columns, self.column_edges[1:-1])
-        return list(zip(rows, columns, strict=True)) if len(self.crossbars) else []
+    def rows_of(self, segment: int) -> npt.NDArray[Any]:
+        """Return the rows of a segment."""
+        return self.rows[self.row_edges[segment] : self.row_edges[segment + 1]]
+
+    def columns_of(self, segment: int) -> Ints:
+        """Return the columns of a segment."""
+        return self.columns[self.column_edges[segment] : self.column_edges[segment + 1]]
 
     def check(self, stored: StoredWeights, geometry: CrossbarGeometry) -> None:
         """Raise where segments do not fit the arrays, or do not hold all cells.
@@ -84,27 +85,27 @@ class Segments:
                 f"segments: need at most {geometry.rows} rows and {geometry.unit_columns} columns, "
                 f"got {tall} and {wide}; split them"
             )
-        for rows in np.split(self.rows, self.row_edges[1:-1]) if len(self.crossbars) else ():
-            if np.any(np.diff(rows) <= 0):
+        for k in range(len(self.crossbars)):
+            rows = self.rows_of(k)
+            if np.any(rows[1:] <= rows[:-1]):
                 raise MappingError(f"segments: need rows that rise, got {rows.tolist()}")
         self._check_cells(stored)
 
     def _check_cells(self, stored: StoredWeights) -> None:
         """Raise where a cell lies in no segment, or in two; some columns at a time."""
         groups: dict[bytes, list[int]] = defaultdict(list)  # segments by the columns they hold
-        pairs = self.rows_and_columns()
-        for k, (_, columns) in enumerate(pairs):
-            groups[columns.tobytes()].append(k)
+        for k in range(len(self.crossbars)):
+            groups[self.columns_of(k).tobytes()].append(k)
         holders: dict[int, list[list[int]]] = defaultdict(list)
         for segments in groups.values():
-            for block in set((pairs[segments[0]][1] // _COLUMNS_AT_ONCE).tolist()):
+            for block in set((self.columns_of(segments[0]) // COLUMNS_AT_ONCE).tolist()):
                 holders[block].append(segments)
-        for first, cells in stored.blocks(_COLUMNS_AT_ONCE):
+        for first, cells in stored.blocks(COLUMNS_AT_ONCE):
             held = np.zeros(cells.shape, np.int8)
-            for segments in holders[first // _COLUMNS_AT_ONCE]:
-                columns = pairs[segments[0]][1]
-                here = columns[columns // _COLUMNS_AT_ONCE == first // _COLUMNS_AT_ONCE] - first
-                rows = np.concatenate([pairs[k][0] for k in segments])
+            for segments in holders[first // COLUMNS_AT_ONCE]:
+                columns = self.columns_of(segments[0])
+                here = columns[columns // COLUMNS_AT_ONCE == first // COLUMNS_AT_ONCE] - first
+                rows = np.concatenate([self.rows_of(k) for k in segments])
                 held[here] += np.minimum(np.bincount(rows, minlength=stored.n_rows), 2).astype("i1")
             wrong = (held > 1) | ((held == 0) & (cells != 0))
             if wrong.any():

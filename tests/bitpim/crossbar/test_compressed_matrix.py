@@ -51,6 +51,12 @@ def packed_segments(
     return segments_of(parts)
 
 
+def listed(segments: Segments) -> list[tuple[Ints, Ints]]:
+    """Return rows and columns of each segment."""
+    n_segments = len(segments.crossbars)
+    return [(segments.rows_of(k), segments.columns_of(k)) for k in range(n_segments)]
+
+
 @dataclass
 class Case:
     matrix: CompressedMatrix
@@ -63,7 +69,7 @@ class Case:
     def read_plainly(self) -> list[Found]:
         matrix, stored, adc = self.matrix, self.stored, self.matrix.adc
         geometry, s = matrix.geometry, matrix.segments
-        lists = [(rows.tolist(), columns.tolist()) for rows, columns in s.rows_and_columns()]
+        lists = [(rows.tolist(), columns.tolist()) for rows, columns in listed(s)]
         return [
             read_vector(
                 x,
@@ -192,7 +198,7 @@ def test_lossless_reads_are_products_at_both_fidelities(case: Case) -> None:
 def test_lossless_means_that_no_subset_of_rows_is_misread(case: Case) -> None:
     matrix, stored = case.matrix, case.stored
     unit, seen = matrix.geometry.unit_rows, [0]
-    for rows, columns in matrix.segments.rows_and_columns():
+    for rows, columns in listed(matrix.segments):
         for c in columns:
             cells = stored.cells[rows, c].tolist()
             chunks = [cells[i : i + unit] for i in range(0, len(cells), unit)]
