@@ -179,7 +179,7 @@ def compress_rows(
 ) -> CompressedMapping:
     """Return the rows that each column group keeps, on crossbars; all rows without dropping."""
     n_rows, n_columns = stored.n_rows, stored.n_columns
-    order = np.arange(n_columns)
+    order = np.arange(n_columns, dtype=np.int32)  # there are many copies of it
     if column_order == "weight":
         order = order.reshape(-1, stored.n_outputs).T.ravel()
     firsts = np.arange(0, n_columns, geometry.unit_columns)
@@ -211,7 +211,7 @@ def compress_rows(
 
 
 def _kept_rows(
-    stored: StoredWeights, order: Ints, width: int, drop_zero_rows: bool
+    stored: StoredWeights, order: Rows, width: int, drop_zero_rows: bool
 ) -> tuple[Rows, Ints]:
     """Return the rows that groups of so many columns keep, group after group, and how many each."""
     kind = np.dtype(np.int16 if stored.n_rows < 1 << 15 else np.int32)  # there are many

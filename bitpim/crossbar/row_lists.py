@@ -294,8 +294,8 @@ class ListReader:
             starts,
             cells,
             _starts(outputs),
-            _joined(outputs, np.int64),
-            _joined(factors, np.int64),
+            _joined(outputs, np.int32),
+            _joined(factors, np.int32),
         )
 
     def _lane_kind(self) -> type[np.signedinteger[Any]]:
@@ -339,8 +339,8 @@ def _by_tile(cells: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.concatenate([wide.ravel(), narrow.ravel()])
 
 
-def _filled(numbers: Ints, n: int) -> Ints:
-    filled = np.zeros(n, np.int64)
+def _filled(numbers: Ints, n: int) -> npt.NDArray[np.int32]:
+    filled = np.zeros(n, np.int32)
     filled[: len(numbers)] = numbers
     return filled
 

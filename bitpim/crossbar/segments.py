@@ -38,7 +38,7 @@ class Segments:
     row_edges: Ints
     rows: npt.NDArray[np.integer[Any]]
     column_edges: Ints
-    columns: Ints
+    columns: npt.NDArray[np.integer[Any]]
     crossbars: Ints
 
     @property
@@ -64,7 +64,7 @@ class Segments:
         """Return the rows of a segment."""
         return self.rows[self.row_edges[segment] : self.row_edges[segment + 1]]
 
-    def columns_of(self, segment: int) -> Ints:
+    def columns_of(self, segment: int) -> npt.NDArray[Any]:
         """Return the columns of a segment."""
         return self.columns[self.column_edges[segment] : self.column_edges[segment + 1]]
 

@@ -63,8 +63,8 @@ class RowLists(NamedTuple):
     cell_starts: (n_lists + 1,) where each begins in `cells`
     cells: flat int8, int16 or int32, tile by tile, row by row
     column_starts: (n_lists + 1,) where each begins in `outputs`, whole narrow tiles
-    outputs: output that a column adds to; 0 for columns that only fill a tile
-    factors: factor of its sum; 0 for columns that only fill a tile
+    outputs: int32, output that a column adds to; 0 for columns that only fill a tile
+    factors: int32, factor of its sum; 0 for columns that only fill a tile
     """
 
     sets: RowSets
@@ -73,8 +73,8 @@ class RowLists(NamedTuple):
     cell_starts: Ints
     cells: npt.NDArray[Any]
     column_starts: Ints
-    outputs: Ints
-    factors: Ints
+    outputs: npt.NDArray[np.int32]
+    factors: npt.NDArray[np.int32]
 
 
 @kernel()

@@ -445,3 +445,8 @@ def test_numbas_own_variable_names_the_second_choice(
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "numba"))
     assert answers() == COMPILED
     assert entry(tmp_path / "numba" / "bitpim").is_file()
+
+
+def test_kernels_let_other_threads_run() -> None:
+    compiled: Any = kernel()(lambda x: x)
+    assert compiled.targetoptions["nogil"] is True

@@ -82,8 +82,8 @@ class Case:
             np.array(starts["cells"]),
             np.array(parts["cells"], self.dtype),
             np.array(starts["outputs"]),
-            np.array(parts["outputs"]),
-            np.array(parts["factors"]),
+            np.array(parts["outputs"], np.int32),
+            np.array(parts["factors"], np.int32),
         )
 
     def scratch(self) -> OpenRows:

@@ -117,3 +117,11 @@ def test_figures_of_the_chip_are_above_0_and_at_most_a_million(key: str) -> None
     ):
         with pytest.raises(ConfigError, match=re.escape(f"{key}: Input should be {said}")):
             machine("isaac", f"{key}={value}")
+
+
+def test_tiles_that_are_just_filled_are_enough() -> None:
+    """1,536 rows by 256 outputs of 8 columns: 12 x 16 crossbars, two tiles of 96."""
+    trace = one_layer(1, (1536,), 256)
+    with pytest.raises(MappingError, match=r"got 192 for 'one'; use `--set chip.tiles=2`"):
+        make_machine("isaac", None, ["chip.tiles=1"]).plan(trace)
+    make_machine("isaac", None, ["chip.tiles=2"]).plan(trace)

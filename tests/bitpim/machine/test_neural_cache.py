@@ -4,7 +4,9 @@ Most networks have 8-bit codes: every pair of widths compiles kernels of its own
 """
 
 import re
+import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from bitpim.machine.neural_cache import make
 from bitpim.machine.registry import load_preset
 from bitpim.proof.reference import run_network
 from bitpim.sram.layers import prepare_bit_layer
-from bitpim_traces.records import REQUANTIZE_MODES, Geometry, LayerRecord, Trace
+from bitpim_traces.records import REQUANTIZE_MODES, Geometry, LayerRecord, Requantize, Trace
 from tests.one_layer import one_layer, quantization
 from tests.strategies import small_trace
 
@@ -325,3 +327,24 @@ def test_its_legend_tells_the_clock_and_whether_phases_overlap() -> None:
     assert not legend.overlaps and legend.elapsed({"mac": 5, "input_stream": 7}) == 12
     streaming = machine("timing.phase_overlap=stream").legend
     assert streaming.overlaps and streaming.elapsed({"mac": 5, "input_stream": 7}) == 7
+
+
+def test_one_multiplier_and_a_shift_for_each_channel() -> None:
+    """Filters of each shift are requantized apart, all by the one multiplier."""
+    trace = one_layer(3, (3, 4, 4), 6, Geometry((3, 3)), mode="half_up_shift")
+    (layer,) = trace.layers
+    rule = layer.requantize
+    assert rule is not None and rule.shift is not None and rule.multiplier is not None
+    shifts = rule.shift[0] + np.arange(6, dtype=np.int32) % 3
+    step = Requantize("half_up_shift", rule.multiplier[:1], shifts)
+    check(replace(trace, layers=(replace(layer, requantize=step),)))
+
+
+def test_sums_beyond_float32_saturate_without_a_warning() -> None:
+    trace = small_trace(0, kinds=["add"], mode="float_scale_half_even")
+    layer = trace.layers[0]
+    assert layer.requantize is not None and layer.requantize.scale is not None
+    huge = replace(layer.requantize, scale=np.full_like(layer.requantize.scale, 3e38))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check(replace(trace, layers=(replace(layer, requantize=huge), *trace.layers[1:])))

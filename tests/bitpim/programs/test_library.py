@@ -1,3 +1,4 @@
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -331,3 +332,15 @@ def test_wrong_rows_are_one_line(wrong: Callable[[Rows], Program]) -> None:
     with pytest.raises(ProgramError, match=r"need .* got ") as caught:
         wrong(Rows())
     assert "\n" not in str(caught.value)
+
+
+def test_arrays_have_256_rows_unless_it_is_said() -> None:
+    """As those of the paper have."""
+    functions = [f for f in vars(programs).values() if inspect.isfunction(f)]
+    defaults = [
+        parameter.default
+        for f in functions
+        for name, parameter in inspect.signature(f).parameters.items()
+        if name == "n_rows"
+    ]
+    assert len(defaults) > 20 and set(defaults) == {256}
