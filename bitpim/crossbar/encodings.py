@@ -179,7 +179,7 @@ class StoredWeights:
         """
         return self.columns(np.arange(self.n_columns)).T
 
-    def columns(self, columns: Ints, rows: Rows = _ALL_ROWS) -> Levels:
+    def columns(self, columns: Levels, rows: Rows = _ALL_ROWS) -> Levels:
         """Return the cells of some columns, and in these of some rows: (columns, rows)."""
         n_here = len(range(self.n_rows)[rows]) if isinstance(rows, slice) else len(rows)
         kind = np.int8 if self.cell_bits < 8 else np.int16
