@@ -109,7 +109,7 @@ class _Held:
         """Return what a column of each output holds."""
         return self.digits[part % len(self.digits)]
 
-    def levels(self, part: int, outputs: Ints, rows: Rows) -> Levels:
+    def levels(self, part: int, outputs: Levels, rows: Rows) -> Levels:
         """Return the levels of a column of some outputs, (outputs, rows)."""
         narrow = self.numbers.dtype == np.int8 and self.shift < 1 << 14
         kind = np.dtype(np.int16 if narrow else np.int32)
@@ -201,7 +201,7 @@ class StoredWeights:
         for first in range(0, self.n_columns, n_at_once):
             yield first, self.columns(np.arange(first, min(first + n_at_once, self.n_columns)))
 
-    def _tops(self, parts: Ints) -> Ints:
+    def _tops(self, parts: Levels) -> Ints:
         """Return the highest level of columns."""
         tops = [(1 << self.held.digit(part).width) - 1 for part in range(self.held.n_parts)]
         return np.array(tops, np.int64)[parts]
