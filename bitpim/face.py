@@ -320,6 +320,8 @@ def verify(
         n_threads = available_threads() if jobs is None else jobs
         return _verified_result(opened, result, rerun, n_threads, memory_gib, progress)
     assert not isinstance(what, Result | os.PathLike)
+    if not rerun:
+        raise ConfigError("rerun: a machine runs once; only a result's can be left out")
     made = _machine(what, preset, settings, changed)
     wanted = sample_range(opened, ":" if samples is None else samples)
     fidelity = "bit" if fidelity is None else fidelity

@@ -7,7 +7,7 @@ windows of rows are to stay whole, each window starts a new OU and lies on one a
 
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import pairwise, product
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -345,11 +345,12 @@ class DenseMatrix:
         tiles = np.zeros((n_tiles, n_fields, lanes), f"uint{width}")
         part = np.zeros((lanes, n_fields // len(signs)), tiles.dtype)
         bits, scratch = np.arange(cell_bits), self._plane_scratch()
-        for (first, cells), (i, sign) in product(stored.blocks(lanes), enumerate(signs)):
-            levels = np.maximum(sign * cells, 0) if stored.paired else cells
-            lay_fields(levels, self.block_edges, bits, scratch, part[: len(levels)])
-            into = slice(i * part.shape[1], (i + 1) * part.shape[1])
-            tiles[first // lanes, into, : len(levels)] = part[: len(levels)].T
+        for first, cells in stored.blocks(lanes):
+            for i, sign in enumerate(signs):
+                levels = np.maximum(sign * cells, 0) if stored.paired else cells
+                lay_fields(levels, self.block_edges, bits, scratch, part[: len(levels)])
+                into = slice(i * part.shape[1], (i + 1) * part.shape[1])
+                tiles[first // lanes, into, : len(levels)] = part[: len(levels)].T
         return Columns(
             tiles.reshape(-1, lanes),
             n_words,

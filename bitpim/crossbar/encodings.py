@@ -27,7 +27,8 @@ __all__ = [
 
 Ints = npt.NDArray[np.int64]
 Levels = npt.NDArray[np.integer[Any]]
-Rows = slice | Ints
+Indices = npt.NDArray[np.integer[Any]]
+Rows = slice | Indices
 
 Encoding = Literal[
     "offset", "differential", "differential_paired", "twos_complement", "column_flip"
@@ -109,7 +110,7 @@ class _Held:
         """Return what a column of each output holds."""
         return self.digits[part % len(self.digits)]
 
-    def levels(self, part: int, outputs: Levels, rows: Rows) -> Levels:
+    def levels(self, part: int, outputs: Indices, rows: Rows) -> Levels:
         """Return the levels of a column of some outputs, (outputs, rows)."""
         narrow = self.numbers.dtype == np.int8 and self.shift < 1 << 14
         kind = np.dtype(np.int16 if narrow else np.int32)
@@ -179,7 +180,7 @@ class StoredWeights:
         """
         return self.columns(np.arange(self.n_columns)).T
 
-    def columns(self, columns: Levels, rows: Rows = _ALL_ROWS) -> Levels:
+    def columns(self, columns: Indices, rows: Rows = _ALL_ROWS) -> Levels:
         """Return the cells of some columns, and in these of some rows: (columns, rows)."""
         n_here = len(range(self.n_rows)[rows]) if isinstance(rows, slice) else len(rows)
         kind = np.int8 if self.cell_bits < 8 else np.int16
@@ -201,7 +202,7 @@ class StoredWeights:
         for first in range(0, self.n_columns, n_at_once):
             yield first, self.columns(np.arange(first, min(first + n_at_once, self.n_columns)))
 
-    def _tops(self, parts: Levels) -> Ints:
+    def _tops(self, parts: Indices) -> Ints:
         """Return the highest level of columns."""
         tops = [(1 << self.held.digit(part).width) - 1 for part in range(self.held.n_parts)]
         return np.array(tops, np.int64)[parts]

@@ -135,6 +135,8 @@ def test_verifications(net: Path, tmp_path: Path) -> None:
         assert [row["n_samples"] for row in found.table()] == [4] * len(KINDS)
         assert "isaac, preset isaac, " in repr(found).splitlines()[0]
         found.require_equal()
+    with pytest.raises(ConfigError, match="rerun: a machine runs once"):
+        bitpim.verify(net, "isaac", rerun=False)
     lossy = bitpim.verify(net, "isaac", adc_bits=2, samples=":1")
     assert not lossy.equal and lossy.lossy is not None and "ADC" in lossy.lossy
     assert "NO" in repr(lossy) and lossy.to_dict()["equal"] is False

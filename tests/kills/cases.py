@@ -1,5 +1,6 @@
 """What is ended at random moments: commands that write, a run that is resumed, a loop of runs."""
 
+import getpass
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ class Case:
     targets: tuple[str, ...]
     prepare: Callable[[Path], None]
     again: tuple[str, ...] = ()
+    libraries_leave: frozenset[str] = frozenset()
+    """What a library makes among the temporary files, however a run ends."""
 
     @property
     def is_script(self) -> bool:
@@ -100,6 +103,7 @@ CASES = (
         ("export", "nets:net", "--samples", "images.npy", "-o", "out.h5", "--overwrite"),
         ("out.h5",),
         _module,
+        libraries_leave=frozenset([f"torchinductor_{getpass.getuser()}"]),
     ),
     Case(
         "a loop of replays",
