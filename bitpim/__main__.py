@@ -19,12 +19,14 @@ def main() -> None:
         from bitpim.cli.app import run
 
         code = run(sys.argv[1:])
-    except KeyboardInterrupt:  # before there was a command, or after it
-        sys.stderr.write(f"bitpim: {interrupts.words()}\n")
-        code = interrupts.exit_code()
-    except (MemoryError, ImportError) as error:  # Python's own modules could not be loaded
-        sys.stderr.write(f"bitpim: cannot start: {str(error) or 'out of memory'}\n")
-        code = 3
+    except BaseException as error:  # before there was a command, or after it
+        if interrupts.is_interrupt(error):
+            line, code = interrupts.words(), interrupts.exit_code()
+        elif isinstance(error, MemoryError | ImportError):  # of Python's own modules
+            line, code = f"cannot start: {str(error) or 'out of memory'}", 3
+        else:
+            raise
+        sys.stderr.write(f"bitpim: {line}\n")
     interrupts.forget_signals()
     streams.drop_output()
     if hasattr(signal, "SIGPIPE") and code == interrupts.EXIT_SIGNAL + signal.SIGPIPE:

@@ -124,6 +124,8 @@ def _ended_by(error: BaseException, arguments: Sequence[str]) -> int:
         return _usage(error)
     if isinstance(error, ImportError) and _is_short_of_memory(error):
         return _fail(_memory_line(()), EXIT_BAD_INPUT)
+    if interrupts.is_interrupt(error):
+        return _interrupted()
     with contextlib.suppress(OSError):
         traceback.print_exception(error)
     return _fail(f"this is a bug in {_owner(error)}; please report the lines above", EXIT_BUG)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from bitpim.cli import interrupts
 from bitpim.cli.completion import price_tables
 from bitpim.cli.options import (
     Assignments,
@@ -82,9 +83,11 @@ def replay(
                     overwrite=overwrite,
                     progress=progress,
                 )
-        except KeyboardInterrupt:
+        except BaseException as error:
+            if not interrupts.is_interrupt(error):
+                raise
             note = f"{output}.part keeps what was finished, --resume goes on"
-            sys.stderr.write(f"bitpim: interrupted; {note}\n")
+            sys.stderr.write(f"bitpim: {interrupts.words()}; {note}\n")
             raise SystemExit(130) from None
     if json:
         typer.echo(as_json({"result": str(output), **result.to_dict()}))

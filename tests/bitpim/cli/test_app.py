@@ -73,6 +73,22 @@ def test_an_expected_error_is_one_line(
     assert failing(error) == (code, line)
 
 
+def replaced(*, explicitly: bool) -> BaseException:
+    """Return what a library raised in the place of an interrupt."""
+    try:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise RuntimeError("within") from (error if explicitly else None)
+    except RuntimeError as error:
+        return error
+
+
+@pytest.mark.parametrize("explicitly", [True, False])
+def test_an_interrupt_that_a_library_replaced(failing: Run, explicitly: bool) -> None:
+    assert failing(replaced(explicitly=explicitly)) == (130, "bitpim: interrupted\n")
+
+
 @pytest.mark.parametrize("error", [ZeroDivisionError("division by zero"), EOFError("no more")])
 def test_a_bug_shows_its_traceback(failing: Run, error: BaseException) -> None:
     code, text = failing(error)

@@ -157,6 +157,45 @@ def test_what_the_parent_ignores_does_not_interrupt(folder: Path, number: signal
     assert open_trace(folder / "new.h5").name == "tiny"
 
 
+# The command, with a signal where a library or Python itself makes something else of it.
+REPLACED = """
+import os, sys
+where, number = sys.argv[1], int(sys.argv.pop(2))
+del sys.argv[1]
+class Name:
+    def __set_name__(self, owner, name):
+        os.kill(os.getpid(), number)
+        while True: pass
+class Gone:
+    def __del__(self):
+        os.kill(os.getpid(), number)
+        while True: pass
+def strike(event, arguments):
+    global where
+    if event == "import" and arguments[0] == module:
+        kind, where = where, ""
+        if kind.startswith("name"):
+            type("Owner", (), {"name": Name()})
+        elif kind.startswith("gone"):
+            Gone()
+module = "bitpim.cli.app" if where.endswith("early") else "bitpim_traces.synthetic"
+sys.addaudithook(strike)
+from bitpim.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("where", ["name, early", "name", "gone, early", "gone"])
+def test_a_signal_is_never_lost(folder: Path, where: str, number: signal.Signals) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", REPLACED, where, str(int(number)), *WRITERS[0]],
+        cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (128 + number, f"bitpim: {WORDS[number]}\n")
+    assert left(folder) == ["net.h5"]
+
+
 @pytest.mark.slow
 def test_signals_at_any_moment(folder: Path) -> None:
     """From outside, whenever: the old file, or the whole new one."""
