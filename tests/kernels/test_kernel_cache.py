@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -147,21 +148,44 @@ def test_what_is_sealed_and_no_kernel_is_made_again(
     assert answers() == KEPT
 
 
-def test_a_kernel_under_the_name_of_another_is_not_run(tmp_path: Path) -> None:
+def before_in_the_alphabet(values: Any, out: Any) -> None:
+    for i in range(values.shape[0]):
+        out[i] = values[i] * 7
+
+
+def short_after_it(values: Any, out: Any) -> None:
+    for i in range(values.shape[0]):
+        out[i] = values[i] * 9
+
+
+@pytest.mark.parametrize("other", [before_in_the_alphabet, short_after_it])
+def test_a_kernel_under_the_name_of_another_is_not_run(
+    tmp_path: Path, other: Callable[..., None]
+) -> None:
     answers()
     path = entry(tmp_path / "cache")
     name = path.name
     path.rename(path.with_name("other"))
-
-    @kernel()
-    def other(values: Any, out: Any) -> None:
-        for i in range(values.shape[0]):
-            out[i] = values[i] * 7
-
-    other(np.arange(4), np.zeros(4, np.int64))
+    kernel()(other)(np.arange(4), np.zeros(4, np.int64))
     (made,) = (p for p in path.parent.iterdir() if p.name != "other")
     made.replace(path.with_name(name))
     assert answers() == COMPILED
+
+
+@pytest.mark.parametrize(("lifted", "dynamic"), [((), True), (("a loop",), False)])
+def test_what_other_processes_could_not_run_is_not_kept(
+    tmp_path: Path, lifted: tuple[str, ...], dynamic: bool
+) -> None:
+    compiled = SimpleNamespace(lifted=lifted, library=SimpleNamespace(has_dynamic_globals=dynamic))
+    with pytest.raises(TypeError, match="plus_three: need arrays, numbers and constants only"):
+        KernelCache(plus_three).save_overload((), compiled)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_statistics_name_the_folder(tmp_path: Path) -> None:
+    answers()
+    folder = tmp_path / "cache" / source_digest()
+    assert kernel()(plus_three).stats.cache_path == str(folder)  # type: ignore[attr-defined]
 
 
 def test_each_file_is_looked_at(tmp_path: Path, lines: Callable[[], list[str]]) -> None:
@@ -400,7 +424,9 @@ def test_the_cache_is_bounded_by_age_and_size(tmp_path: Path) -> None:
     one, two = "1" * 16, "2" * 16
     ages = [(one, 1.0), (two, 5.0), (one, 29.0), (two, 31.0), (one, 90.0)]
     files = [kept_file(root, d, f"{i}.kernel", 100, age) for i, (d, age) in enumerate(ages)]
-    assert cache_folder.prune(root) == 200
+    kept_file(root, "3" * 16 + "/of/old", "6.kernel", 50, 40)
+    assert cache_folder.prune(root) == 250
+    assert not (root / ("3" * 16)).exists()
     assert [f.exists() for f in files] == [True, True, True, False, False]
     assert cache_folder.prune(root, max_bytes=200) == 100
     assert [f.exists() for f in files[:3]] == [True, True, False]

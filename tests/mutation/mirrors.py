@@ -40,7 +40,7 @@ ELSEWHERE = {
     f"{KERNELS}/errors.py": ("test_layout",),
     f"{KERNELS}/expressions.py": ("test_family", "test_straight_line"),
     f"{KERNELS}/family.py": ("test_bitline", "test_straight_line"),
-    f"{KERNELS}/ir.py": ("test_list_tile", "test_layout", "test_bitline"),
+    f"{KERNELS}/ir.py": ("test_vector", "test_list_tile", "test_layout", "test_bitline"),
     f"{KERNELS}/jit.py": ("test_kernel_cache", "test_straight_line"),
     f"{KERNELS}/opcodes.py": ("test_bitline", "test_family"),
     f"{KERNELS}/ou_tile.py": ("test_crossbar",),

@@ -228,9 +228,32 @@ def test_terms_of_a_sum_that_would_wrap_raise() -> None:
     quants = [quantization(16)] * 2
     prepared = prepare_layer(elementwise("add", rule), quants)
     codes = np.array([[2047, -2048]], np.int16)
+    assert prepared.may_overflow
     assert prepared.run([codes, codes * 0]).tolist() == [[512, -512]]
     with pytest.raises(AccumulatorError, match="input 1"):
         prepared.run([codes, codes * 0 + 2048])
+    narrow = prepare_layer(elementwise("add", rule), [quantization(12)] * 2)
+    assert not narrow.may_overflow  # neither a term nor the halves' sum leaves 32 bits
+    whole = replace(rule, multiplier=np.full(2, 2**31 - 1, np.int32))
+    prepared = prepare_layer(elementwise("add", whole), [quantization(12)] * 2)
+    assert prepared.may_overflow  # each term fits, two of them do not
+    with pytest.raises(AccumulatorError, match=str(-(2**32 - 2))):
+        prepared.run([np.array([[0, -2048]], np.int16)] * 2)
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data(), n=st.integers(1, 3))
+def test_float_sums_take_the_last_input_first(data: st.DataObject, n: int) -> None:
+    scales = data.draw(st.lists(st.floats(2**-4, 8, width=32), min_size=n, max_size=n))
+    zeros = data.draw(st.lists(st.integers(-128, 127), min_size=n, max_size=n))
+    rule = Requantize("float_scale_half_even", scale=np.array(scales, np.float32))
+    layer = replace(
+        elementwise("add", rule, (6,)), inputs=(-1,) * n, input_shapes=((6,),) * n,
+        output=quantization(16, zero=data.draw(st.integers(-500, 500))),
+    )  # fmt: skip
+    draw = st.lists(st.sampled_from([-128, -1, 0, 1, 3, 127]), min_size=6, max_size=6)
+    codes = [np.array([data.draw(draw)], np.int8) for _ in range(n)]
+    assert_equals_naive(layer, [quantization(zero=zero) for zero in zeros], codes)
 
 
 def test_a_table_entry_that_would_wrap_raises_only_when_it_is_read() -> None:
@@ -250,9 +273,16 @@ def test_an_average_beyond_the_accumulator_raises() -> None:
         Geometry((1, 4)), clamp=(-500, 500), requantize=unit(4), accumulator_bits=9,
     )  # fmt: skip
     prepared = prepare_layer(layer, [quantization()])
+    assert prepared.may_overflow
     assert prepared.run([np.full((1, 1, 1, 4), 63, np.int8)]).item() == 252
     with pytest.raises(AccumulatorError, match="256"):
         prepared.run([np.full((1, 1, 1, 4), 64, np.int8)])
+
+
+@pytest.mark.parametrize("kind", ["flatten", "max_pool2d", "pad"])
+def test_what_adds_nothing_never_overflows(kind: str) -> None:
+    layer = small_trace(5, mode="half_up_shift", kinds=[kind]).layers[-1]
+    assert not prepare_layer(layer, [quantization()]).may_overflow
 
 
 @pytest.mark.parametrize("kind", LAYER_KINDS)

@@ -44,7 +44,7 @@ def test_the_calibrated_mode_has_the_numbers_of_the_paper() -> None:
 
 
 @pytest.mark.parametrize(
-    ("a", "w", "multiply"), [(4, 4, 42), (8, 8, 152), (1, 8, 152), (16, 16, 560)]
+    ("a", "w", "multiply"), [(4, 4, 42), (8, 8, 152), (1, 8, 152), (16, 16, 560), (16, 17, 2144)]
 )
 def test_mve_charges_the_next_element_width(a: int, w: int, multiply: int) -> None:
     assert costs("mve", a, w, 40, [40, 41]) == StepCosts(multiply + 40, 40, 2 * 81, 81)
