@@ -104,7 +104,7 @@ def lay_lanes(
     *,
     split_limit_taps: int,
     pack_limit_channels: int,
-    pad_to_power_of_two: bool = True,
+    pad_to_power_of_two: bool,
     channels: npt.NDArray[np.int64] | None = None,
 ) -> LaneLayout:
     """Spread the weights of one filter over lanes, of all channels or of some.

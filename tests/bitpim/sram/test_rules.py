@@ -441,7 +441,13 @@ class Channels:
 
     def filter_groups(self, layer: WeightedLayer) -> Sequence[FilterGroup]:
         kept = np.array(self.channels)
-        layout = lay_lanes(layer.shape, split_limit_taps=9, pack_limit_channels=4, channels=kept)
+        layout = lay_lanes(
+            layer.shape,
+            split_limit_taps=9,
+            pack_limit_channels=4,
+            pad_to_power_of_two=True,
+            channels=kept,
+        )
         return [multiply_group(layer, np.arange(layer.shape.out_channels), layout)]
 
 
