@@ -17,6 +17,7 @@ __all__ = [
     "LayoutError",
     "MappingError",
     "MismatchError",
+    "OutOfMemoryError",
     "ProgramError",
     "ResultError",
     "TraceDataError",
@@ -53,3 +54,7 @@ class MismatchError(BitpimError, AssertionError):
 
 class ResultError(BitpimError, ValueError):
     """A result file is damaged, foreign, or belongs to another run."""
+
+
+class OutOfMemoryError(BitpimError, MemoryError):
+    """Memory ran short, and the message says what needs less of it."""

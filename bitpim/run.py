@@ -9,7 +9,8 @@ import hashlib
 import math
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +22,7 @@ import numpy.typing as npt
 from bitpim.config import to_toml
 from bitpim.cost.model import CYCLES
 from bitpim.cost.tables import PriceTable
-from bitpim.errors import ConfigError, MismatchError
+from bitpim.errors import ConfigError, MismatchError, OutOfMemoryError
 from bitpim.machine.machine import FIDELITIES, Machine, PreparedNetwork
 from bitpim.report.figures import error_rows, network_figures
 from bitpim.report.result_file import LayerBatch, ResultWriter, RunHeader, digest_samples
@@ -186,6 +187,8 @@ def replay(
         Samples, layers, fidelity, batch or prices do not fit, or one sample not the memory.
     MappingError
         A layer does not fit the machine.
+    OutOfMemoryError
+        Fewer samples at a time would need less memory; where one alone is too much, MemoryError.
     ResultError
         The result cannot be written, an earlier run left something there, or the run to resume
         was another one.
@@ -212,7 +215,8 @@ def replay(
             report = _Reporter(trace, wanted, kept[-1], first, progress)
             for start in range(first, wanted.stop, size):
                 stop = min(start + size, wanted.stop)
-                found, final = _run_batch(trace, prepared, start, stop, kept, report)
+                with _naming_a_smaller_batch(stop - start, prepared.batch_multiple):
+                    found, final = _run_batch(trace, prepared, start, stop, kept, report)
                 writer.add_batch(start, stop, found, final)
         figures = None
         if not writer.is_finished:
@@ -263,6 +267,20 @@ def _batch(trace: Trace, fidelity: str, multiple: int, asked: int | None, last: 
             f"batch: need a multiple of {multiple}, the machine's own batch, got {asked}"
         )
     return asked
+
+
+@contextmanager
+def _naming_a_smaller_batch(n_samples: int, multiple: int) -> Iterator[None]:
+    """Where memory runs short, say which batch needs less, if one does."""
+    try:
+        yield
+    except MemoryError as error:
+        if n_samples <= multiple:
+            raise
+        smaller = max(n_samples // 2 // multiple, 1) * multiple
+        raise OutOfMemoryError(
+            f"out of memory with {n_samples} samples at a time; --batch {smaller} needs less"
+        ) from error
 
 
 class _Reporter:

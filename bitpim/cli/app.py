@@ -4,7 +4,6 @@ What each exit code means stands in the README of bitpim.
 """
 
 import contextlib
-import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -37,6 +36,9 @@ __all__ = ["app", "run"]
 EXIT_FINE, EXIT_BUG, EXIT_USAGE, EXIT_BAD_INPUT, EXIT_MISMATCH = range(5)
 EXIT_INTERRUPTED = interrupts.EXIT_SIGNAL + 2
 EXIT_BROKEN_PIPE = interrupts.EXIT_SIGNAL + 13
+
+_SHORT_OF_MEMORY = "out of memory; let bitpim use more"
+_MEMORY_WORDS = ("allocate memory", "failed to map", "out of memory")
 
 _USAGE_ERROR: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "UsageError")
 
@@ -92,13 +94,13 @@ def run(arguments: Sequence[str]) -> int:
         outcome = app(list(arguments) or ["--help"], prog_name="bitpim", standalone_mode=False)
         sys.stdout.flush()
     except BaseException as error:
-        return _ended_by(error, arguments)
+        return _ended_by(error)
     if outcome == EXIT_INTERRUPTED:  # some versions of typer say so
         return _interrupted()
     return outcome if isinstance(outcome, int) else EXIT_FINE
 
 
-def _ended_by(error: BaseException, arguments: Sequence[str]) -> int:
+def _ended_by(error: BaseException) -> int:
     """Say what ended a command, and return its exit code."""
     if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
         error = error.__context__
@@ -117,13 +119,13 @@ def _ended_by(error: BaseException, arguments: Sequence[str]) -> int:
         case BitpimError():
             return _fail(str(error), EXIT_BAD_INPUT)
         case MemoryError():
-            return _fail(_memory_line(arguments), EXIT_BAD_INPUT)
+            return _fail(_SHORT_OF_MEMORY, EXIT_BAD_INPUT)
         case OSError():
             return _fail(_os_line(error), EXIT_BAD_INPUT)
     if isinstance(error, _USAGE_ERROR):
         return _usage(error)
-    if isinstance(error, ImportError) and _is_short_of_memory(error):
-        return _fail(_memory_line(()), EXIT_BAD_INPUT)
+    if _is_short_of_memory(error):
+        return _fail(_SHORT_OF_MEMORY, EXIT_BAD_INPUT)
     if interrupts.is_interrupt(error):
         return _interrupted()
     with contextlib.suppress(OSError):
@@ -176,20 +178,12 @@ def _os_line(error: OSError) -> str:
     return f"{name}{error.strerror or error}"
 
 
-def _memory_line(arguments: Sequence[str]) -> str:
-    """Say that memory is short, and name --batch where the command has it and it is not 1 yet."""
-    command: Any = typer.main.get_command(app)
-    rest = list(arguments)
-    while rest and rest[0] in getattr(command, "commands", {}):
-        command = command.commands[rest.pop(0)]
-    has_batch = any(parameter.name == "batch" for parameter in command.params)
-    is_one = re.search(r"--batch[ =]1( |$)", " ".join(rest))
-    if has_batch and not is_one:
-        return "out of memory; a smaller --batch needs less"
-    return "out of memory; let bitpim use more"
-
-
-def _is_short_of_memory(error: BaseException) -> bool:
-    """Tell whether a library could not be loaded for want of memory."""
-    said = str(error).lower()
-    return any(words in said for words in ("allocate memory", "failed to map", "out of memory"))
+def _is_short_of_memory(error: BaseException | None) -> bool:
+    """Tell whether memory was short where a library says so in its own way, or replaced it."""
+    while error is not None:
+        is_of_a_library = isinstance(error, ImportError | RuntimeError)
+        said = str(error).lower() if is_of_a_library else ""
+        if isinstance(error, MemoryError) or any(words in said for words in _MEMORY_WORDS):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bitpim.cost.tables import parse_prices
-from bitpim.errors import AccumulatorError, ConfigError, MappingError
+from bitpim.errors import AccumulatorError, ConfigError, MappingError, OutOfMemoryError
 from bitpim.machine.machine import Machine
 from bitpim.machine.registry import machine_of_preset
 from bitpim.report.result_file import Result, open_result
@@ -41,6 +41,11 @@ def run_again(
     """Run what a result states, its samples, layers and prices, on the machine that it states.
 
     At integer fidelity where the machine loses nothing, for both fidelities give the same.
+
+    Raises
+    ------
+    OutOfMemoryError
+        The machine needs more memory than the referee, which has enough without it.
     """
     header = result.header
     try:
@@ -57,6 +62,9 @@ def run_again(
         again = _replayed(trace, result, machine, jobs, memory_gib, progress)
     except (ConfigError, MappingError, AccumulatorError) as error:
         return Rerun(fault=f"the machine refuses it: {error}", lossy=lossy)
+    except MemoryError as error:
+        line = "out of memory as the machine ran again; --no-rerun needs less"
+        raise OutOfMemoryError(line) from error
     return Rerun(again, lossy=lossy)
 
 

@@ -5,6 +5,7 @@ import itertools
 import math
 import multiprocessing
 import random
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 
 import bitpim.run as module
 from bitpim.cost.tables import PriceTable, parse_prices
-from bitpim.errors import ConfigError, MismatchError, ResultError
+from bitpim.errors import ConfigError, MismatchError, OutOfMemoryError, ResultError
 from bitpim.machine.machine import Codes, LayerRun
 from bitpim.machine.registry import make_machine
 from bitpim.proof.reference import run_network
@@ -407,6 +408,42 @@ def wide_trace(pad: int) -> Trace:
     return replace(
         trace, layers=(replace(first, output_shape=shape), replace(pooled, geometry=geometry))
     )
+
+
+@pytest.mark.parametrize(
+    ("most", "multiple", "said"),
+    [(4, 1, [8, 4]), (1, 1, [8, 4, 2, 1]), (0, 1, [8, 4, 2, 1, 0]), (2, 2, [8, 4, 2]),
+     (4, 3, [9, 3]), (2, 3, [9, 3, 0])],
+)  # fmt: skip
+def test_a_smaller_batch_is_named_where_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, multiple: int, said: list[int]
+) -> None:
+    """What the error names is followed until a run ends, or one sample is too much."""
+
+    def needy(network: RefereeNetwork, codes: Codes) -> Iterator[LayerRun]:
+        if len(codes) > most:
+            raise MemoryError("Unable to allocate")
+        return run_batch(network, codes)
+
+    run_batch = RefereeNetwork.run_batch
+    monkeypatch.setattr(RefereeNetwork, "run_batch", needy)
+    machine, trace = RefereeMachine(machine_batch=multiple), small_trace(3, n_samples=9)
+    tried, batch = [], said[0]
+    while True:
+        tried.append(batch)
+        try:
+            replay(trace, machine, tmp_path / "r.h5", batch=batch, overwrite=True)
+            break
+        except OutOfMemoryError as error:
+            found = re.fullmatch(
+                r"out of memory with (\d+) .*; --batch (\d+) needs less", str(error)
+            )
+            assert found is not None and int(found[1]) == batch
+            batch = int(found[2])
+        except MemoryError:
+            tried.append(0)
+            break
+    assert tried == said
 
 
 def test_a_sample_that_takes_more_memory_than_allowed_is_refused_before_it_runs() -> None:

@@ -11,16 +11,17 @@ from bitpim_kernels.vector import TILE_FILTERS, TILE_PIXELS, multiply_tile, plan
 GUARD = 2  # rows before and after the sums that nobody may touch
 
 
-@numba.njit
-def compiled_tile(
+def tile(
     codes: Any, start: Any, step: Any, n: Any, runs: Any, weights: Any, acc: Any, first: Any
 ) -> None:
     multiply_tile(codes, start, step, n, runs, weights, acc, first)
 
 
-@numba.njit
-def compiled_plane(codes: Any, start: Any, n: Any, bit: Any) -> Any:
+def plane(codes: Any, start: Any, n: Any, bit: Any) -> Any:
     return plane_word(codes, start, n, bit)
+
+
+compiled_tile, compiled_plane = numba.njit(tile), numba.njit(plane)
 
 
 @pytest.mark.parametrize("n", range(1, TILE_PIXELS + 1))

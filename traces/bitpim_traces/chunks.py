@@ -80,11 +80,7 @@ class ChunkedValues:
         self.proven = True
 
     def _read(self, start: int, stop: int) -> npt.NDArray[Any]:
-        try:
-            out = np.empty((stop - start, *self.shape[1:]), self.dtype)
-        except MemoryError as error:
-            n_bytes = (stop - start) * math.prod(self.shape[1:]) * self.dtype.itemsize
-            raise self._damaged(f"{n_bytes} bytes of memory", "less") from error
+        out = np.empty((stop - start, *self.shape[1:]), self.dtype)
         first = self.chunk[0]
         for row in range(start // first, -(-stop // first) if out.size else 0):
             low, high = max(row * first, start), min((row + 1) * first, stop)
@@ -133,7 +129,7 @@ class ChunkedValues:
         inflater = zlib.decompressobj()
         try:
             plain = inflater.decompress(payload, n_bytes + 1)
-        except (zlib.error, MemoryError) as error:
+        except zlib.error as error:
             raise self._damaged(f"a gzip stream in chunk {number}", str(error)) from error
         if len(plain) != n_bytes or not inflater.eof or inflater.unused_data:
             raise self._damaged(f"{n_bytes} bytes in chunk {number}", "another number")

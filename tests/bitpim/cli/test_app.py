@@ -14,7 +14,7 @@ import typer
 
 from bitpim.cli import app as frame
 from bitpim.cli import interrupts
-from bitpim.errors import ConfigError, MismatchError, TraceFormatError
+from bitpim.errors import ConfigError, MismatchError, OutOfMemoryError, TraceFormatError
 
 ROOT = Path(__file__).parents[3]
 Run = Callable[[BaseException | None], tuple[int, str]]
@@ -62,6 +62,16 @@ def failing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
             3,
             "bitpim: out of memory; let bitpim use more\n",
         ),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to ..."),
+            3,
+            "bitpim: out of memory; let bitpim use more\n",
+        ),
+        (
+            OutOfMemoryError("out of memory with 2 samples"),
+            3,
+            "bitpim: out of memory with 2 samples\n",
+        ),
         (SystemExit(130), 130, ""),
         (SystemExit(4), 4, ""),
         (None, 0, ""),
@@ -73,20 +83,23 @@ def test_an_expected_error_is_one_line(
     assert failing(error) == (code, line)
 
 
-def replaced(*, explicitly: bool) -> BaseException:
-    """Return what a library raised in the place of an interrupt."""
+def replaced(error: BaseException, *, explicitly: bool) -> BaseException:
+    """Return what a library raised in the place of an error."""
     try:
         try:
-            raise KeyboardInterrupt
-        except KeyboardInterrupt as error:
+            raise error
+        except BaseException:
             raise RuntimeError("within") from (error if explicitly else None)
     except RuntimeError as error:
         return error
 
 
 @pytest.mark.parametrize("explicitly", [True, False])
-def test_an_interrupt_that_a_library_replaced(failing: Run, explicitly: bool) -> None:
-    assert failing(replaced(explicitly=explicitly)) == (130, "bitpim: interrupted\n")
+def test_what_a_library_replaced(failing: Run, explicitly: bool) -> None:
+    stopped = replaced(KeyboardInterrupt(), explicitly=explicitly)
+    assert failing(stopped) == (130, "bitpim: interrupted\n")
+    short = replaced(MemoryError(), explicitly=explicitly)
+    assert failing(short) == (3, "bitpim: out of memory; let bitpim use more\n")
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("division by zero"), EOFError("no more")])
@@ -110,22 +123,6 @@ def test_version_and_bare_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("bitpim ")
     assert frame.run([]) == 0
     assert "Usage: bitpim" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("arguments", "has"),
-    [
-        ("replay net.h5 -m isaac", True),
-        ("replay net.h5 --batch 12", True),
-        ("replay net.h5 --batch 1 -o x", False),
-        ("replay net.h5 --batch=1", False),
-        ("trace synth tiny", False),
-        ("plan net.h5", False),
-        ("", False),
-    ],
-)
-def test_a_smaller_batch_is_named_where_it_helps(arguments: str, has: bool) -> None:
-    assert ("a smaller --batch" in frame._memory_line(arguments.split())) == has
 
 
 def test_a_reader_that_went_away_is_no_news() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import bitpim
-from bitpim.errors import MismatchError, ResultError
+from bitpim.errors import MismatchError, OutOfMemoryError, ResultError
 from bitpim.legend import Headline
 from bitpim.report.figures import ErrorFigures, LayerFigures
 from bitpim.report.result_file import LayerResult, Result, RunHeader
@@ -240,6 +240,18 @@ def test_a_run_that_the_machine_refuses(trace: Trace, lossy: Result) -> None:
     stated = replace(lossy, header=replace(lossy.header, fidelity="integer"))
     (claim,) = bitpim.verify(trace, stated).false_claims
     assert claim.what == "run" and claim.detail.startswith("the machine refuses it: ")
+
+
+def test_a_run_that_finds_no_memory(
+    trace: Trace, exact: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_much(*_: object, **__: object) -> None:
+        raise MemoryError("Unable to allocate")
+
+    monkeypatch.setattr("bitpim.proof.rerun.replay", too_much)
+    with pytest.raises(OutOfMemoryError, match="out of memory as .*; --no-rerun needs less"):
+        bitpim.verify(trace, exact)
+    assert bitpim.verify(trace, exact, rerun=False).false_claims == ()
 
 
 def test_part_of_the_layers_and_no_prices(trace: Trace, tmp_path: Path) -> None:
