@@ -26,7 +26,7 @@ from bitpim_kernels.ou_lists import (
     tally_lists,
 )
 
-__all__ = ["InputRows", "ListReader", "row_sets"]
+__all__ = ["InputRows", "ListReader", "narrowest_lanes", "row_sets"]
 
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
@@ -302,11 +302,7 @@ class ListReader:
         """Return the narrowest type that holds partial sums and the ends of a clamp."""
         low, high = self._reach
         converter = self._converter
-        low, high = min(low, converter.low), max(high, converter.high)
-        for kind in (np.int8, np.int16):
-            if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
-                return kind
-        return np.int32
+        return narrowest_lanes(min(low, converter.low), max(high, converter.high))
 
     def _scratch(self) -> tuple[OpenRows, Ints]:
         n_rows = max((len(part) for part in self.rows), default=0)
@@ -351,3 +347,11 @@ def _starts(parts: Sequence[npt.NDArray[Any]]) -> Ints:
 
 def _joined(parts: Sequence[npt.NDArray[Any]], kind: Any) -> npt.NDArray[Any]:
     return np.concatenate([np.zeros(0, kind), *parts]).astype(kind)
+
+
+def narrowest_lanes(low: int, high: int) -> type[np.signedinteger[Any]]:
+    """Return the narrowest type of lanes that holds numbers from `low` to `high`."""
+    for kind in (np.int8, np.int16):
+        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
+            return kind
+    return np.int32

@@ -1,7 +1,10 @@
+from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,6 +12,7 @@ from bitpim.crossbar.array import CrossbarGeometry
 from bitpim.crossbar.compressed_layout import ColumnOrder, CompressedMapping, compress_rows
 from bitpim.crossbar.dense_layout import DenseMapping
 from bitpim.crossbar.encodings import encode_weights
+from bitpim.errors import MappingError
 from tests.naive.crossbar_mapping import place_cells, unit_reads
 
 Ints = npt.NDArray[np.int64]
@@ -66,6 +70,59 @@ def test_segments_hold_each_cell_that_is_not_zero_once(
     counted = (pieces.reads, pieces.rows, pieces.columns, pieces.cells)
     np.add.at(found, pieces.crossbars, np.stack(counted, axis=1))
     assert np.array_equal(found, expected)
+
+
+@given(matrices(), st.sampled_from(ORDERS), st.sampled_from([1, 2, 3, 256]), st.data())
+def test_a_cell_in_no_segment_or_in_two_is_found(
+    matrix: tuple[Ints, CrossbarGeometry], order: ColumnOrder, at_once: int, data: st.DataObject
+) -> None:
+    """However many columns are looked at together."""
+    weights, geometry = matrix
+    stored = encode_weights(weights, 4, "differential", 2, geometry.rows)
+    with (
+        patch("bitpim.crossbar.segments.COLUMNS_AT_ONCE", at_once),
+        patch("bitpim.crossbar.compressed_layout.COLUMNS_AT_ONCE", at_once),
+    ):
+        rows = compress_rows(stored, geometry, drop_zero_rows=True, column_order=order)
+        found = rows.segments
+        whole = compress_rows(stored, geometry, drop_zero_rows=False, column_order=order).segments
+        found.check(stored, geometry)
+        if not len(found.crossbars):
+            return
+        hit = data.draw(st.integers(0, len(found.crossbars) - 1))
+        columns = found.columns_of(hit)
+        height = len(found.rows_of(hit))
+        gone = replace(
+            found,
+            rows=np.delete(found.rows, found.row_edges[hit]),
+            row_edges=found.row_edges - (np.arange(len(found.row_edges)) > hit),
+        )
+        lost = found.rows[found.row_edges[hit]]
+        if height > 1:
+            column = int(columns[stored.cells[lost, columns] != 0].min())
+            with pytest.raises(MappingError, match=f"got row {lost}, column {column} in 0"):
+                gone.check(stored, geometry)
+        twice = replace(
+            whole,
+            rows=np.concatenate([whole.rows, whole.rows_of(0)]),
+            row_edges=np.append(whole.row_edges, whole.row_edges[-1] + len(whole.rows_of(0))),
+            columns=np.concatenate([whole.columns, whole.columns_of(0)]),
+            column_edges=np.append(
+                whole.column_edges, whole.column_edges[-1] + len(whole.columns_of(0))
+            ),
+            crossbars=np.append(whole.crossbars, whole.crossbars[-1] + 1),
+        )
+        with pytest.raises(MappingError, match=f"column {whole.columns_of(0).min()} in 2"):
+            twice.check(stored, geometry)
+
+
+@pytest.mark.parametrize("n_rows", [2**15 - 1, 2**15, 2**15 + 1, 2**15 + 3])
+def test_rows_beyond_16_bits(n_rows: int) -> None:
+    weights = np.zeros((n_rows, 1), np.int64)
+    weights[[0, n_rows - 1]] = 7
+    geometry = CrossbarGeometry(64, 4, 2, 8, 2)
+    segments = compressed(weights, geometry, True, "weight")[0].segments
+    assert segments.rows_of(0).tolist() == [0, n_rows - 1]
 
 
 @given(matrices(), st.sampled_from(ORDERS))

@@ -9,14 +9,20 @@ from bitpim.errors import ConfigError, MappingError
 PLAIN = ("offset", "differential", "differential_paired", "twos_complement")
 
 
-@given(st.sampled_from(ENCODINGS), st.integers(2, 16), st.integers(1, 8), st.integers(0, 2**32))
+@given(
+    st.sampled_from(ENCODINGS),
+    st.integers(2, 16),
+    st.integers(1, 8),
+    st.integers(0, 2**32),
+    st.sampled_from([(-1, 1), (0, 1), (-1, 0)]),
+)
 def test_cells_and_corrections_give_the_weights_back(
-    encoding: str, bits: int, cell_bits: int, seed: int
+    encoding: str, bits: int, cell_bits: int, seed: int, sides: tuple[int, int]
 ) -> None:
     """Row by row: the reading of an input 1 alone, with its correction."""
     rng = np.random.default_rng(seed)
     high = 1 << (bits - 1)
-    weights = rng.integers(1 - high, high, (7, 3))
+    weights = rng.integers(sides[0] * (high - 1), sides[1] * (high - 1), (7, 3), endpoint=True)
     zeros = rng.integers(-high, high, 3)
     stored = encode_weights(weights, bits, encoding, cell_bits, 4, zeros=zeros)
     top = (1 << cell_bits) - 1

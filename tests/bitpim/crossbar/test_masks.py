@@ -55,6 +55,19 @@ def test_masks_come_from_the_weights_where_no_mask_is_given(
     assert np.array_equal(positions, nonzero.reshape(*nonzero.shape[:2], -1))
 
 
+def test_each_output_has_its_own_zero_point() -> None:
+    layer = pruned(np.ones((2, 3, 2, 2), np.uint8)).layers[0]
+    assert layer.weight is not None and layer.weight_quantization is not None
+    zeros = np.array([3, 5])
+    codes = np.full((2, 3, 2, 2), 4, np.uint8)
+    codes[0, 1, 0, 0], codes[0, 1, 0, 1] = 3, 5
+    codes[1, 2, 1, 1], codes[1, 2, 1, 0] = 3, 5
+    given = replace(layer.weight_quantization, zero_point=zeros, scale=np.ones(2), axis=0)
+    weight = TensorRecord.of(codes, axes="OIHW", role="weight")
+    found = layer_masks(replace(layer, weight=weight, weight_quantization=given))
+    assert found.codes.tolist() == [[15, 14, 15], [15, 15, 11]]
+
+
 @given(KEPT)
 def test_a_given_mask_keeps_weights_that_are_zero(kept: npt.NDArray[np.uint8]) -> None:
     patterns = np.unique(np.array(naive_codes(kept != 0), np.uint32))
