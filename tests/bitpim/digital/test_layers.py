@@ -279,10 +279,29 @@ def test_an_average_beyond_the_accumulator_raises() -> None:
         prepared.run([np.full((1, 1, 1, 4), 64, np.int8)])
 
 
+@pytest.mark.parametrize(("zero", "end"), [(100, -9999), (0, 9999)])
+def test_a_float_sum_beyond_float32_saturates(zero: int, end: int) -> None:
+    rule = Requantize("float_scale_half_even", scale=np.full(2, 3e38, np.float32))
+    prepared = prepare_layer(elementwise("add", rule), [quantization(zero=zero)] * 2)
+    codes = np.array([[1, 127]], np.int8)
+    assert prepared.run([codes, codes]).tolist() == [[end, end]]
+
+
 @pytest.mark.parametrize("kind", ["flatten", "max_pool2d", "pad"])
 def test_what_adds_nothing_never_overflows(kind: str) -> None:
     layer = small_trace(5, mode="half_up_shift", kinds=[kind]).layers[-1]
     assert not prepare_layer(layer, [quantization()]).may_overflow
+
+
+def test_tables_whose_codes_all_fit_never_overflow() -> None:
+    rule = Requantize("fixed_point_half_away", np.array([2**30]), np.array([0], np.int32))
+    layer = elementwise("activation", rule)
+    assert not prepare_layer(layer, [quantization(8, zero=5)]).may_overflow
+    layer = replace(
+        layer, kind="concat", inputs=(-1, -1), input_shapes=((1,), (1,)),
+        requantize=Requantize(rule.mode, np.full(2, 2**30), np.zeros(2, np.int32)),
+    )  # fmt: skip
+    assert not prepare_layer(layer, [quantization(8), quantization(6)]).may_overflow
 
 
 @pytest.mark.parametrize("kind", LAYER_KINDS)

@@ -76,6 +76,20 @@ def test_the_ends_of_inputs_around_a_zero_point(name: str) -> None:
                 list(network.run_batch(bad))
 
 
+@pytest.mark.parametrize("name", MACHINES)
+def test_products_beyond_float32_saturate(name: str) -> None:
+    """A sum of 2 or more times a scale of 3e38 is more than float32 holds; no word is said."""
+    trace = two_weights((8, -8), 0, "float_scale_half_even")
+    (layer,) = trace.layers
+    rule = Requantize("float_scale_half_even", scale=np.array([3e38], np.float32))
+    trace = replace(trace, layers=(replace(layer, requantize=rule),))
+    codes = np.array([[200, 0], [0, 200], [7, 7]], np.uint8)
+    zero = int(layer.output.zero_point[0])
+    for fidelity in ("bit", "integer"):
+        (run,) = make_machine(name).prepare(trace, fidelity=fidelity).run_batch(codes)
+        assert run.codes.ravel().tolist() == [layer.clamp[1], layer.clamp[0], zero]
+
+
 def test_readings_of_a_column_that_no_longer_fit_32_bits() -> None:
     """243 units of 9 rows, all cells at 15 and all inputs at 65,535: the most that can be read.
 
