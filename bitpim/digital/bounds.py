@@ -112,7 +112,12 @@ def outside(
             f"{where}: need sums within {low}..{high}, where the requantize step is exact, got "
             f"{found}; use a smaller multiplier and shift"
         )
+    bits = layer.accumulator_bits
+    if -(1 << (bits - 1)) <= found < 1 << (bits - 1):
+        remedy = "use a smaller multiplier and shift"
+    else:
+        remedy = "widen the accumulator or narrow the codes" if bits < 64 else "narrow the codes"
     return AccumulatorError(
-        f"{where}: need sums within {low}..{high} ({layer.accumulator_bits} bits and the requantize"
-        f" step), got {found} in channel {channel}; widen the accumulator or narrow the codes"
+        f"{where}: need sums within {low}..{high} ({bits} bits and the requantize step), got "
+        f"{found} in channel {channel}; {remedy}"
     )

@@ -465,9 +465,9 @@ def _need_bits(acc: Int64, bits: int, where: str, added: int = 0) -> None:
     """Raise unless sums fit signed bits; `added` is still to be added to them."""
     lowest, highest = (int(end) + added for end in (acc.min(), acc.max())) if acc.size else (0, 0)
     if lowest < -(1 << (bits - 1)) or highest > (1 << (bits - 1)) - 1:
+        remedy = "widen the accumulator or narrow the codes" if bits < 64 else "narrow the codes"
         raise AccumulatorError(
-            f"{where}: need sums within signed {bits} bits, got {lowest}..{highest};"
-            " widen the accumulator or narrow the codes"
+            f"{where}: need sums within signed {bits} bits, got {lowest}..{highest}; {remedy}"
         )
 
 

@@ -199,6 +199,25 @@ def test_a_sum_beyond_the_accumulator_raises_only_when_it_occurs(form: str, sign
         prepared.run([codes])
 
 
+@pytest.mark.parametrize(
+    ("bits", "bias", "remedy"),
+    [
+        (8, 127, "; widen the accumulator or narrow the codes"),
+        (64, 2**63 - 1, "; narrow the codes"),
+        (64, 2**62, "; use a smaller multiplier and shift"),
+    ],
+)
+def test_the_remedy_is_of_the_bound_that_was_left(bits: int, bias: int, remedy: str) -> None:
+    layer = conv_layer(
+        np.ones((1, 1, 1, 1), np.int8), (1, 1, 1), accumulator_bits=bits,
+        bias=TensorRecord.of(np.array([bias], np.int64), axes="O", role="bias"),
+        requantize=Requantize("truncate_shift", np.array([2]), np.array([1], np.int32)),
+    )  # fmt: skip
+    prepared = prepare_layer(layer, [quantization()])
+    with pytest.raises(AccumulatorError, match=f"{bias + 1} in channel 0{remedy}$"):
+        prepared.run([np.ones((1, 1, 1, 1), np.int8)])
+
+
 def test_a_requantize_step_that_would_wrap_raises() -> None:
     fixed = Requantize("fixed_point_half_away", np.array([2**30]), np.array([20], np.int32))
     layer = conv_layer(np.ones((1, 1, 1, 1), np.int8), (1, 1, 1), requantize=fixed)
