@@ -9,6 +9,7 @@ draws so many, runs each as a process of its own, and prints the table of tests/
 
 import os
 import random
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -218,6 +219,8 @@ def main() -> None:
             for name in set(left) - set(before):
                 (folder / name).unlink()
             ends[done.returncode] += 1
+            if not done.returncode:
+                print("legal:", shlex.join(line), file=sys.stderr)
     print("| command lines | exit 0 | 2 | 3 | 4 | otherwise, or not one line |")
     print("|---|---|---|---|---|---|")
     print(f"| {n_lines} |", " | ".join(str(ends[code]) for code in (0, 2, 3, 4)), "| 0 |")
