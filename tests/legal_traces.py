@@ -15,8 +15,8 @@ import numpy.typing as npt
 from bitpim_traces.faults import Fault
 from bitpim_traces.masks import check_mask_values
 from bitpim_traces.numbers.affine import code_dtype
+from bitpim_traces.operators import LAYER_KINDS, OPERATORS
 from bitpim_traces.records import (
-    LAYER_KINDS,
     REQUANTIZE_MODES,
     SHIFT_MODES,
     Geometry,
@@ -27,7 +27,7 @@ from bitpim_traces.records import (
     TensorRecord,
     Trace,
 )
-from bitpim_traces.rules import ALLOWED_ACTIVATIONS, check_rules
+from bitpim_traces.rules import check_rules
 
 __all__ = ["legal_trace"]
 
@@ -124,10 +124,10 @@ class _Draw:
 
     def fused(self, kind: str, output: Quantization) -> dict[str, Any]:
         """An activation of those a kind may have, and a clamp that goes with it."""
-        names = ALLOWED_ACTIVATIONS.get(kind, ("none",))
+        names = OPERATORS[kind].activations
         name, zero = str(self.rng.choice(names)), int(output.zero_point[0])
         ends = (output.code_min, output.code_max)
-        if kind not in ALLOWED_ACTIVATIONS or self.chance(0.3):
+        if OPERATORS[kind].keeps_codes or self.chance(0.3):
             low, high = ends
         else:
             low, high = sorted(int(n) for n in self.rng.integers(ends[0], ends[1] + 1, 2))

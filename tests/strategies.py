@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitpim_traces.operators import LAYER_KINDS
 from bitpim_traces.records import (
-    LAYER_KINDS,
     NETWORK_INPUT,
     REQUANTIZE_MODES,
     Geometry,

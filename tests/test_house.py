@@ -17,8 +17,9 @@ import pytest
 from bitpim.cost.model import CYCLES
 from bitpim.counts import EVENTS
 from bitpim.machine.registry import machine_names, make_machine
+from bitpim_traces.operators import LAYER_KINDS
 from bitpim_traces.quantize import Settings
-from bitpim_traces.records import LAYER_KINDS, REQUANTIZE_MODES, LayerRecord
+from bitpim_traces.records import REQUANTIZE_MODES, LayerRecord
 from bitpim_traces.synthetic import synthetic_network
 
 ROOT = Path(__file__).parents[1]
@@ -235,7 +236,7 @@ def test_every_error_is_a_bitpim_error_with_a_fitting_builtin_and_a_text() -> No
 
 
 # Becomes a fault of the file before it leaves the file floor.
-INNER_ERRORS = {"Refused"}
+INNER_ERRORS = {"Refused", "Unfit"}
 
 
 def test_every_error_defined_is_in_the_one_place() -> None:

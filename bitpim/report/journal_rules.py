@@ -16,7 +16,7 @@ from bitpim.report.figures import ERROR_COLUMNS
 from bitpim.report.result_records import DIGEST_BYTES, RunHeader
 from bitpim.report.result_rules import provenance_of, texts_of
 from bitpim_traces.faults import shown
-from bitpim_traces.schema import MAX_LAYERS
+from bitpim_traces.file_bounds import MAX_LAYERS
 
 __all__ = ["batch_of", "header_of"]
 

@@ -44,8 +44,8 @@ from bitpim.report.result_schema import (
 from bitpim.report.result_version_1_0 import legend_of_preset
 from bitpim.report.seal import SEAL_BYTES, check_seal
 from bitpim_traces.faults import Fault, shown
+from bitpim_traces.file_bounds import MAX_LAYERS
 from bitpim_traces.scan import Kind, scan
-from bitpim_traces.schema import MAX_LAYERS
 from bitpim_traces.schema_reader import SchemaReader
 from bitpim_traces.strict_text import strict_json
 from bitpim_traces.tree import DatasetEntry, Tree, child

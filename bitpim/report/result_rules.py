@@ -17,7 +17,7 @@ from bitpim.legend import Legend
 from bitpim.report.figures import ERROR_COLUMNS, ErrorFigures, LayerFigures
 from bitpim.report.result_records import LayerResult
 from bitpim_traces.faults import Fault, Report, shown
-from bitpim_traces.schema import MAX_LAYERS
+from bitpim_traces.file_bounds import MAX_LAYERS
 
 __all__ = [
     "check_figures",

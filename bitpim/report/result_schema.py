@@ -2,7 +2,7 @@
 
 from bitpim.report.figures import ERROR_COLUMNS
 from bitpim.report.result_records import FORMAT_NAME
-from bitpim_traces.schema import Attribute, Dataset, Group
+from bitpim_traces.schema_forms import Attribute, Dataset, Group
 
 __all__ = [
     "DATASET_ATTRIBUTES",

@@ -6,18 +6,10 @@ from collections.abc import Iterable
 import pytest
 
 from bitpim_traces.encode import encode
-from bitpim_traces.records import LAYER_KINDS, REQUANTIZE_MODES, Trace
-from bitpim_traces.rules import ALLOWED_ACTIVATIONS, FUSED
-from bitpim_traces.schema import (
-    LAYER,
-    QUANTIZATION,
-    REQUANTIZE,
-    SAMPLES,
-    WEIGHTED,
-    Attribute,
-    Dataset,
-    Group,
-)
+from bitpim_traces.operators import FUSED, LAYER_KINDS, OPERATORS
+from bitpim_traces.records import REQUANTIZE_MODES, Trace
+from bitpim_traces.schema import LAYER, LAYER_OF, QUANTIZATION, REQUANTIZE, SAMPLES
+from bitpim_traces.schema_forms import Dataset, Group
 from bitpim_traces.tree import DatasetEntry, GroupEntry
 from tests.every_machine import check_on_every_machine
 from tests.legal_traces import legal_trace
@@ -28,8 +20,9 @@ N_OF_EACH_KIND = 5
 DRAWN = 1500
 """Traces that are drawn to see what is reached; they do not run."""
 
-REQUANTIZED = ("conv2d", "linear", "avg_pool2d", "add", "concat", "activation")
-MAY_REQUANTIZE = ("concat", "activation")
+REQUANTIZED = [kind for kind, found in OPERATORS.items() if found.requantize != "none"]
+MAY_REQUANTIZE = [kind for kind, found in OPERATORS.items() if found.requantize == "may"]
+WEIGHTED = [kind for kind, found in OPERATORS.items() if found.has_weight]
 OPTIONAL_GROUPS = {"weight_quantization": WEIGHTED, "requantize": REQUANTIZED, "extra": LAYER_KINDS}
 ONE_VALUE = {
     ("max_pool2d", "groups"),
@@ -69,7 +62,7 @@ class Seen:
         self.group(QUANTIZATION, "samples", "/samples/quantization", tree)
         for layer in trace.layers:
             path = f"/layers/{layer.index:04d}"
-            self.group(LAYER, layer.kind, path, tree)
+            self.group(LAYER_OF[layer.kind], layer.kind, path, tree)
             for name in LAYER.optional_groups:
                 here = f"{path}/{name}" in tree
                 self.present[layer.kind, name].add(here)
@@ -99,21 +92,23 @@ def seen() -> Seen:
     return Seen(legal_trace(seed) for seed in range(DRAWN))
 
 
-@pytest.mark.parametrize("attribute", LAYER.attributes, ids=lambda a: a.name)
-def test_every_attribute_of_a_layer_takes_several_values(seen: Seen, attribute: Attribute) -> None:
-    for kind in attribute.kinds:
+ATTRIBUTES = [(kind, a) for kind, group in LAYER_OF.items() for a in group.attributes]
+DATASETS = [(kind, d) for kind, group in LAYER_OF.items() for d in group.datasets]
+
+
+def test_every_attribute_of_a_layer_takes_several_values(seen: Seen) -> None:
+    for kind, attribute in ATTRIBUTES:
         got = seen.values[kind, attribute.name]
         if attribute.name == "activation":
-            assert got == set(ALLOWED_ACTIVATIONS.get(kind, ("none",))), kind
+            assert got == set(OPERATORS[kind].activations), kind
         elif attribute.name == "kind":
             assert got == {kind}
         else:
             assert len(got) > 1 or (kind, attribute.name) in ONE_VALUE, (kind, got)
 
 
-@pytest.mark.parametrize("dataset", LAYER.datasets, ids=lambda d: d.name)
-def test_every_tensor_of_a_layer_is_there_and_absent(seen: Seen, dataset: Dataset) -> None:
-    for kind in dataset.kinds:
+def test_every_tensor_of_a_layer_is_there_and_absent(seen: Seen) -> None:
+    for kind, dataset in DATASETS:
         wanted = {True} if dataset.required else {True, False}
         assert seen.present[kind, dataset.name] == wanted, kind
 
@@ -155,5 +150,6 @@ def test_every_tensor_of_the_samples_is_there_and_absent(seen: Seen, dataset: Da
 
 
 def test_clamps_are_narrow_where_they_may_be(seen: Seen) -> None:
-    pairs = {(kind, name) for kind, names in ALLOWED_ACTIVATIONS.items() for name in names}
-    assert seen.narrow == {(kind, name) for kind, name in pairs if name in FUSED}
+    pairs = {(kind, name) for kind, found in OPERATORS.items() for name in found.activations}
+    free = {(k, name) for k, name in pairs if name in FUSED and not OPERATORS[k].keeps_codes}
+    assert seen.narrow == free

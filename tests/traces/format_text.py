@@ -1,4 +1,9 @@
-"""The parts of FORMAT.md that follow from the code: tables, the worked example and its listing."""
+"""The parts of FORMAT.md that follow from the code: tables, the worked example and its listing.
+
+    PYTHONPATH=.:kernels:traces python -m tests.traces.format_text
+
+writes the tables of layers and operators into it, after an operator's record was added or changed.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -6,8 +11,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from bitpim_traces.operators import OPERATORS
 from bitpim_traces.records import (
-    LAYER_KINDS,
     NETWORK_INPUT,
     Geometry,
     LayerRecord,
@@ -17,13 +22,16 @@ from bitpim_traces.records import (
     TensorRecord,
     Trace,
 )
-from bitpim_traces.schema import Attribute, Dataset, Group
+from bitpim_traces.schema import LAYER
+from bitpim_traces.schema_forms import Attribute, Dataset, Group
 
-__all__ = ["example_trace", "listing", "table_of"]
+__all__ = ["example_trace", "listing", "table_of", "table_of_operators", "with_tables"]
 
 
-def _who(kinds: tuple[str, ...]) -> str:
-    return "all" if kinds == LAYER_KINDS else ", ".join(kinds)
+def _those(name: str, members: str) -> str:
+    """Name the kinds whose operators have a member; all where it is of every layer."""
+    kinds = [k for k, o in OPERATORS.items() if any(m.name == name for m in getattr(o, members))]
+    return ", ".join(kinds) or "all"
 
 
 def _attribute_row(attribute: Attribute, layered: bool) -> str:
@@ -35,31 +43,60 @@ def _attribute_row(attribute: Attribute, layered: bool) -> str:
         meaning += f": `{attribute.choices[0]}`"
     elif attribute.choices:
         meaning += ": " + ", ".join(f"`{c}`" for c in attribute.choices)
-    who = f" {_who(attribute.kinds)} |" if layered else ""
+    who = f" {_those(attribute.name, 'attributes')} |" if layered else ""
     return f"| `{attribute.name}` | {form} |{who} {meaning} |"
 
 
 def _dataset_row(dataset: Dataset, layered: bool) -> str:
     need = "MUST" if dataset.required else "MAY"
-    who = f" {_who(dataset.kinds)} |" if layered else ""
+    who = f" {_those(dataset.name, 'datasets')} |" if layered else ""
     cells = (", ".join(dataset.dtypes), " or ".join(dataset.axes), dataset.units, need)
     return f"| `{dataset.name}` | {' | '.join(cells)} |{who} {dataset.meaning} |"
 
 
 def table_of(group: Group) -> str:
-    """Write the tables of a group as FORMAT.md has them."""
-    layered = group.path == "/layers/NNNN"
+    """Write the tables of a group as FORMAT.md has them; that of a layer with all operators'."""
+    layered = group.path == LAYER.path
+    of_kinds = list(OPERATORS.values()) if layered else []
+    attributes = dict.fromkeys([*group.attributes, *(a for g in of_kinds for a in g.attributes)])
+    datasets = dict.fromkeys([*group.datasets, *(d for g in of_kinds for d in g.datasets)])
     lines = []
-    if group.attributes:
+    if attributes:
         lines += [f"| attribute | form |{' kinds |' if layered else ''} meaning |"]
         lines += ["|---" * (4 if layered else 3) + "|"]
-        lines += [_attribute_row(a, layered) for a in group.attributes]
-    if group.datasets:
+        lines += [_attribute_row(a, layered) for a in attributes]
+    if datasets:
         lines += [""] if lines else []
         kinds = " kinds |" if layered else ""
         lines += [f"| dataset | dtype | axes | units | presence |{kinds} meaning |"]
         lines += ["|---" * (7 if layered else 6) + "|"]
-        lines += [_dataset_row(d, layered) for d in group.datasets]
+        lines += [_dataset_row(d, layered) for d in datasets]
+    return "\n".join(lines)
+
+
+def table_of_operators() -> str:
+    """Write the table of section 5.2."""
+    lines = [
+        "| kind | inputs | output before requantize | `requantize` | activation |",
+        "|---|---|---|---|---|",
+    ]
+    entries = {
+        "products": "1 entry or one per output channel",
+        "window": "R x S entries, entry n - 1 for n elements",
+        "terms": "one entry an input",
+        "codes": "one entry an input",
+    }
+    for kind, operator in OPERATORS.items():
+        rank = f" of rank {operator.rank}" if operator.rank else ""
+        inputs = f"{operator.arity.removeprefix('exactly ')}{rank} {operator.inputs_are}".strip()
+        step = f"{operator.requantize.upper()}; {entries[operator.sums]}"
+        cells = (
+            inputs,
+            operator.computes,
+            "none" if operator.requantize == "none" else step,
+            ", ".join(operator.activations),
+        )
+        lines.append(f"| `{kind}` | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -154,3 +191,19 @@ def _value(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return str(value.tolist()).replace(" ", "")
     return str(value)
+
+
+def with_tables(text: str) -> str:
+    """Put the tables that operators make in the place of those of a text."""
+    for table in (*table_of(LAYER).split("\n\n"), table_of_operators()):
+        head = table.partition("\n")[0]
+        before, found, rest = text.partition(head)
+        if not found:
+            raise ValueError(f"need a table {head!r}, got none")
+        text = before + table + rest[rest.index("\n\n") :]
+    return text
+
+
+if __name__ == "__main__":
+    FORMAT = Path(__file__).parents[2] / "traces/FORMAT.md"
+    FORMAT.write_text(with_tables(FORMAT.read_text("utf-8")), "utf-8")

@@ -205,7 +205,7 @@ def fc(b: TraceBuilder, **change: Any) -> int:
     [
         ({"codes": EYE.astype(np.float32)}, "need integer codes, got dtype float32"),
         ({"codes": EYE.astype(np.int16) * 300}, "need codes from -128 to 127, got 0 to 300"),
-        ({"codes": np.ones((2, 3), np.int8)}, r"need a weight of shape \(O, 2\)"),
+        ({"codes": np.ones((2, 3), np.int8)}, r"weight: need shape \(2, 2\), got \(2, 3\)"),
         ({"quantization": replace(WEIGHT, scale=np.array([1.0]))}, "scales and zero points"),
         ({"quantization": quantization_of([1, 1, 1], signed=True, axis=0)}, "or 2 along axis 0"),
         ({"quantization": quantization_of([1, 0], signed=True, axis=0)}, "scales above 0"),
@@ -262,7 +262,7 @@ def test_layers_that_do_not_fit_are_refused() -> None:
     b = image_builder()
     with pytest.raises(TraceDataError, match="input from -1 to -1, got 0"):
         b.flatten("flat", 0)
-    with pytest.raises(TraceDataError, match="does not fit"):
+    with pytest.raises(TraceDataError, match="need a window that fits"):
         b.max_pool2d("pool", -1, Geometry((5, 5)))
     with pytest.raises(TraceDataError, match="one scale per tensor"):
         b.add("add", [-1, -1], quantization_of([1, 1], axis=0))

@@ -14,11 +14,12 @@ from bitpim.proof.reference import requantize, run_network
 from bitpim_traces import open_trace, write_trace
 from bitpim_traces.errors import TraceError, TraceFormatError, TraceTooNew, TraceTooOld
 from bitpim_traces.records import REQUANTIZE_MODES, TensorRecord
-from bitpim_traces.schema import DATASET_ATTRIBUTES, FORMAT_VERSION, GROUPS, Group
+from bitpim_traces.schema import DATASET_ATTRIBUTES, FORMAT_VERSION, GROUPS
+from bitpim_traces.schema_forms import Group
 from bitpim_traces.upgrade import STEPS
 from tests.mutants.fingerprint import fingerprint
 from tests.traces.edits import redo_digests, set_text
-from tests.traces.format_text import example_trace, listing, table_of
+from tests.traces.format_text import example_trace, listing, table_of, with_tables
 
 FORMAT = (Path(__file__).parents[2] / "traces" / "FORMAT.md").read_text()
 SAMPLES = sorted((Path(__file__).parents[2] / "traces" / "samples").glob("v*/*.h5"))
@@ -42,6 +43,10 @@ def _program(first_line: str) -> dict[str, Any]:
 @pytest.mark.parametrize("group", [g for g in GROUPS if table_of(g)], ids=lambda g: g.path)
 def test_tables_are_the_schema(group: Group) -> None:
     assert table_of(group) in FORMAT
+
+
+def test_the_tables_of_operators_are_their_records() -> None:
+    assert with_tables(FORMAT) == FORMAT
 
 
 def test_the_table_of_dataset_attributes_is_the_schema() -> None:

@@ -48,7 +48,7 @@ def test_conv2d_equals_pytorch(
     top, bottom, left, right = padding
     reach = [d * (k - 1) + 1 for d, k in zip(dilation, conv_kernel, strict=True)]
     if size[0] + top + bottom < reach[0] or size[1] + left + right < reach[1]:
-        with pytest.raises(TraceDataError, match="does not fit"):
+        with pytest.raises(TraceDataError, match="need a window that fits"):
             one_layer(layer, (n_in, *size))
         return
     x = rng.standard_normal((3, n_in, *size)).astype(np.float32)
@@ -261,17 +261,33 @@ EYE = np.eye(3, dtype=np.float32)
     [
         (FloatLayer("x", "conv3d", (-1,)), (3,), "need a kind among"),
         (FloatLayer("x", "linear", (0,), weight=EYE), (3,), "need inputs from -1"),
-        (FloatLayer("x", "linear", (-1,), weight=EYE), (4,), r"weight of shape \(O, 4\)"),
+        (FloatLayer("x", "linear", (-1,), weight=EYE), (4,), r"weight: need shape \(3, 4\)"),
         (FloatLayer("x", "linear", (-1,), weight=EYE), (3, 1, 1), "flatten it first"),
-        (FloatLayer("x", "linear", (-1,), weight=EYE, bias=EYE[0, :2]), (3,), "bias of shape"),
+        (
+            FloatLayer("x", "linear", (-1,), weight=EYE, bias=EYE[0, :2]),
+            (3,),
+            "bias: need shape",
+        ),
         (FloatLayer("x", "linear", (-1, -1), weight=EYE), (3,), "need exactly 1 inputs, got 2"),
         (FloatLayer("x", "add", (-1,)), (3,), "need 2 or more inputs, got 1"),
-        (FloatLayer("x", "concat", (-1, -1), concat_axis=1), (3,), "concat_axis from 0 to 0"),
+        (
+            FloatLayer("x", "concat", (-1, -1), concat_axis=1),
+            (3,),
+            "axis: need 0 to 0, got 1",
+        ),
         (FloatLayer("x", "activation", (-1,)), (3,), "other than none"),
         (FloatLayer("x", "activation", (-1,), activation="clamp"), (3,), "need clamp="),
-        (FloatLayer("x", "max_pool2d", (-1,)), (3, 2, 2), "need a geometry"),
-        (FloatLayer("x", "max_pool2d", (-1,), Geometry((3, 3))), (3, 2, 2), "does not fit"),
-        (FloatLayer("x", "pad", (-1,), pads=(0, 0, -1, 0, 0, 0)), (3, 2, 2), "at least 0"),
+        (FloatLayer("x", "max_pool2d", (-1,)), (3, 2, 2), "need a window, got nothing"),
+        (
+            FloatLayer("x", "max_pool2d", (-1,), Geometry((3, 3))),
+            (3, 2, 2),
+            "need a window that fits",
+        ),
+        (
+            FloatLayer("x", "pad", (-1,), pads=(0, 0, -1, 0, 0, 0)),
+            (3, 2, 2),
+            "pads: need num",
+        ),
         (FloatLayer("x", "flatten", (-1,)), (3, 0, 2), "positive sizes"),
         (FloatLayer("x", "flatten", (-1,), activation="relu"), (3,), "a layer of its own"),
         (FloatLayer("x", "add", (-1, -1), activation="tanh"), (3,), "a layer of its own"),

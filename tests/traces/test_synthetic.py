@@ -13,8 +13,9 @@ from bitpim.proof.reference import run_network
 from bitpim_traces import open_trace, write_trace
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.numbers.affine import decode
+from bitpim_traces.operators import LAYER_KINDS
 from bitpim_traces.quantize import Settings
-from bitpim_traces.records import LAYER_KINDS, REQUANTIZE_MODES
+from bitpim_traces.records import REQUANTIZE_MODES
 from bitpim_traces.synthetic import (
     NAMES,
     synthetic_float_network,

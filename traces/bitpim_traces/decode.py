@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim_traces.faults import Report, shown
+from bitpim_traces.file_bounds import MAX_LAYERS
+from bitpim_traces.operators import OPERATORS
 from bitpim_traces.records import (
     Geometry,
     LayerRecord,
@@ -21,17 +23,15 @@ from bitpim_traces.records import (
 )
 from bitpim_traces.schema import (
     DATASET_ATTRIBUTES,
-    EXTRA_DTYPES,
     LAYER,
+    LAYER_OF,
     LAYERS,
-    MAX_LAYERS,
     QUANTIZATION,
     REQUANTIZE,
     ROOT,
     SAMPLES,
-    WINDOWED,
-    Dataset,
 )
+from bitpim_traces.schema_forms import EXTRA_DTYPES, Dataset
 from bitpim_traces.schema_reader import SchemaReader
 from bitpim_traces.strict_text import strict_json
 from bitpim_traces.tree import DatasetEntry, GroupEntry, Tree, child
@@ -96,7 +96,9 @@ class _Decoder(SchemaReader):
 
     def layer(self, index: int, path: str) -> LayerRecord | None:
         before = self.n_faults
-        found = self.group(LAYER, path)
+        entry = self.tree.get(path)
+        kind = entry.attributes.get("kind") if isinstance(entry, GroupEntry) else None
+        found = self.group(LAYER_OF.get(kind, LAYER) if isinstance(kind, str) else LAYER, path)
         output = self.quantization(child(path, "output"))
         weight_quantization = requantize = None
         if child(path, "weight_quantization") in self.tree:
@@ -107,7 +109,7 @@ class _Decoder(SchemaReader):
         if found is None or output is None or self.n_faults != before:
             return None
         geometry = None
-        if found["kind"] in WINDOWED:
+        if OPERATORS[found["kind"]].has_window:
             geometry = Geometry(
                 kernel=found["kernel"],
                 stride=found["stride"],

@@ -7,22 +7,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitpim_traces.operators import OPERATORS
 from bitpim_traces.records import LayerRecord, Quantization, Requantize, TensorRecord, Trace
 from bitpim_traces.schema import (
     FORMAT_NAME,
     FORMAT_VERSION,
-    LAYER,
+    LAYER_OF,
     QUANTIZATION,
     REQUANTIZE,
     ROOT,
     SAMPLES,
-    WINDOWED,
-    Dataset,
-    Group,
 )
+from bitpim_traces.schema_forms import Dataset, Group
 from bitpim_traces.tree import DatasetEntry, GroupEntry, Tree, Value, child
 
 __all__ = ["encode"]
+
+_LAYER_DATASETS = {d.name: d for group in LAYER_OF.values() for d in group.datasets}
 
 
 def encode(trace: Trace) -> Tree:
@@ -35,12 +36,12 @@ def encode(trace: Trace) -> Tree:
         "/samples": GroupEntry({"dataset": trace.samples.dataset}),
     }
     text = json.dumps(_plain(trace.provenance), sort_keys=True, allow_nan=False, indent=1)
-    _put(tree, ROOT, "/", "provenance", _array(np.array([text.encode()]), "K"))
+    _put(tree, _dataset(ROOT, "provenance"), "/", _array(np.array([text.encode()]), "K"))
     for layer in trace.layers:
         _layer(tree, layer)
     samples = trace.samples
-    _put(tree, SAMPLES, "/samples", "codes", samples.codes)
-    _put(tree, SAMPLES, "/samples", "labels", samples.labels)
+    _put(tree, _dataset(SAMPLES, "codes"), "/samples", samples.codes)
+    _put(tree, _dataset(SAMPLES, "labels"), "/samples", samples.labels)
     _quantization(tree, "/samples/quantization", samples.quantization)
     return tree
 
@@ -67,7 +68,8 @@ def _layer(tree: Tree, layer: LayerRecord) -> None:
         "pad_code": int(layer.pad_code),
     }
     window = layer.geometry
-    if layer.kind in WINDOWED and window is not None:
+    operator = OPERATORS[layer.kind]
+    if operator.has_window and window is not None:
         attributes |= {
             "kernel": _ints(window.kernel),
             "stride": _ints(window.stride),
@@ -77,13 +79,14 @@ def _layer(tree: Tree, layer: LayerRecord) -> None:
             "ceil_mode": int(window.ceil_mode),
             "count_include_pad": int(window.count_include_pad),
         }
-    if layer.kind == "pad":
+    own = {attribute.name for attribute in operator.attributes}
+    if "pads" in own:
         attributes["pads"] = _ints(layer.pads)
-    if layer.kind == "concat":
+    if "concat_axis" in own:
         attributes["concat_axis"] = int(layer.concat_axis)
     tree[path] = GroupEntry(attributes)
-    for dataset in LAYER.datasets:
-        _put(tree, LAYER, path, dataset.name, getattr(layer, dataset.name))
+    for dataset in _LAYER_DATASETS.values():  # one of another kind is for the rules to refuse
+        _put(tree, dataset, path, getattr(layer, dataset.name))
     _quantization(tree, child(path, "output"), layer.output)
     if layer.weight_quantization is not None:
         _quantization(tree, child(path, "weight_quantization"), layer.weight_quantization)
@@ -102,8 +105,8 @@ def _quantization(tree: Tree, path: str, quantization: Quantization) -> None:
     tree[path] = GroupEntry(
         {"bits": int(quantization.bits), "signed": int(quantization.signed), "axis": axis}
     )
-    _put(tree, QUANTIZATION, path, "scale", _array(quantization.scale, "Q"))
-    _put(tree, QUANTIZATION, path, "zero_point", _array(quantization.zero_point, "Q"))
+    _put(tree, _dataset(QUANTIZATION, "scale"), path, _array(quantization.scale, "Q"))
+    _put(tree, _dataset(QUANTIZATION, "zero_point"), path, _array(quantization.zero_point, "Q"))
 
 
 def _requantize(tree: Tree, path: str, requantize: Requantize) -> None:
@@ -118,7 +121,7 @@ def _requantize(tree: Tree, path: str, requantize: Requantize) -> None:
     for name in ("multiplier", "shift", "scale"):
         values = getattr(requantize, name)
         if values is not None:
-            _put(tree, REQUANTIZE, path, name, _array(values, "Q"))
+            _put(tree, _dataset(REQUANTIZE, name), path, _array(values, "Q"))
 
 
 def _ints(values: Any) -> tuple[int, ...]:
@@ -129,11 +132,14 @@ def _array(values: npt.NDArray[Any], axes: str) -> TensorRecord:
     return TensorRecord.of(values, axes=axes, role="")
 
 
-def _put(tree: Tree, group: Group, path: str, name: str, tensor: TensorRecord | None) -> None:
+def _put(tree: Tree, spec: Dataset, path: str, tensor: TensorRecord | None) -> None:
     """Add a dataset of the schema, which knows its unit and role."""
     if tensor is not None:
-        spec: Dataset = next(d for d in group.datasets if d.name == name)
-        tree[child(path, name)] = _entry(tensor, tensor.axes, spec.units, name)
+        tree[child(path, spec.name)] = _entry(tensor, tensor.axes, spec.units, spec.name)
+
+
+def _dataset(group: Group, name: str) -> Dataset:
+    return next(d for d in group.datasets if d.name == name)
 
 
 def _entry(tensor: TensorRecord, axes: str, units: str, role: str) -> DatasetEntry:

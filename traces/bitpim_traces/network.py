@@ -1,11 +1,11 @@
 """A float network as a directed acyclic graph, before its numbers are decided.
 
 `FloatNetwork` is what the exporter makes from PyTorch, what `synthetic` makes from a seed, and what
-quantization starts from. Its layers use the kinds of `records.LAYER_KINDS`; its forward pass is
+quantization starts from. Its layers use the kinds of `operators.LAYER_KINDS`; its forward pass is
 plain NumPy in float32 and serves calibration and the float reference.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,16 +13,15 @@ import numpy.typing as npt
 
 from bitpim_traces import float_forward
 from bitpim_traces.errors import TraceDataError
-from bitpim_traces.records import ACTIVATIONS, LAYER_KINDS, NETWORK_INPUT, Geometry
+from bitpim_traces.operators import LAYER_KINDS, OPERATORS, Unfit
+from bitpim_traces.records import ACTIVATIONS, NETWORK_INPUT, Geometry
 
 __all__ = ["FloatLayer", "FloatNetwork", "fuse_activations", "infer_shape"]
 
 FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, ...]
 
-_FUSING_KINDS = ("conv2d", "linear", "add")
 _CLIPPING = ("relu", "relu6", "clamp")
-_CLIPPED_KINDS = (*_FUSING_KINDS, "avg_pool2d", "concat")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,7 +168,7 @@ def fuse_activations(network: FloatNetwork) -> FloatNetwork:
         if layer.kind == "activation" and layer.activation in _CLIPPING and source >= 0:
             target = kept[new_index[source]]
             if (
-                target.kind in _FUSING_KINDS
+                OPERATORS[target.kind].fuses
                 and n_readers[source] == 1
                 and target.activation in ("none", *_CLIPPING)
             ):
@@ -195,32 +194,7 @@ def _with_clip(target: FloatLayer, clip: FloatLayer) -> FloatLayer:
 
 def _run(layer: FloatLayer, inputs: list[FloatArray]) -> FloatArray:
     """Compute one layer over a batch."""
-    x = inputs[0]
-    if layer.kind == "conv2d":
-        assert layer.weight is not None and layer.geometry is not None
-        y = float_forward.conv2d(x, layer.weight, layer.bias, layer.geometry)
-    elif layer.kind == "linear":
-        assert layer.weight is not None
-        y = float_forward.linear(x, layer.weight, layer.bias)
-    elif layer.kind == "max_pool2d":
-        assert layer.geometry is not None
-        y = float_forward.max_pool2d(x, layer.geometry)
-    elif layer.kind == "avg_pool2d":
-        assert layer.geometry is not None
-        y = float_forward.avg_pool2d(x, layer.geometry)
-    elif layer.kind == "add":
-        y = inputs[0] + inputs[1]
-        for more in inputs[2:]:
-            y = y + more
-    elif layer.kind == "concat":
-        y = np.concatenate(inputs, axis=layer.concat_axis + 1)
-    elif layer.kind == "flatten":
-        y = x.reshape(x.shape[0], -1)
-    elif layer.kind == "pad":
-        pads = layer.pads
-        y = np.pad(x, ((0, 0), pads[0:2], pads[2:4], pads[4:6]))
-    else:
-        y = x
+    y = OPERATORS[layer.kind].forward(layer, inputs)
     return float_forward.activate(y, layer.activation, layer.clamp_range)
 
 
@@ -239,16 +213,13 @@ def _check_layer(layer: FloatLayer, index: int) -> None:
         raise TraceDataError(f"{where}: need clamp=(lowest, highest), got {layer.clamp}")
     if layer.kind == "activation" and layer.activation == "none":
         raise TraceDataError(f"{where}: need an activation other than none")
-    allowed = ("none", *_CLIPPING) if layer.kind in _CLIPPED_KINDS else ("none",)
-    if layer.kind != "activation" and layer.activation not in allowed:
+    operator = OPERATORS[layer.kind]
+    if layer.kind != "activation" and layer.activation not in operator.activations:
         raise TraceDataError(
             f"{where}: {layer.activation} cannot be fused here; make it a layer of its own"
         )
-    fewest, most = {"add": (2, None), "concat": (1, None)}.get(layer.kind, (1, 1))
-    n_inputs = len(layer.inputs)
-    if n_inputs < fewest or (most is not None and n_inputs > most):
-        need = f"exactly {fewest}" if most else f"{fewest} or more"
-        raise TraceDataError(f"{where}: need {need} inputs, got {n_inputs}")
+    if not operator.takes(len(layer.inputs)):
+        raise TraceDataError(f"{where}: need {operator.arity} inputs, got {len(layer.inputs)}")
     for i in layer.inputs:
         if not NETWORK_INPUT <= i < index:
             raise TraceDataError(
@@ -269,115 +240,10 @@ def infer_shape(layer: FloatLayer, inputs: Sequence[Shape], index: int) -> Shape
         The layer is malformed or does not fit its inputs.
     """
     _check_layer(layer, index)
-    shape, where = inputs[0], _where(layer, index)
-    rules: dict[str, Callable[[FloatLayer, Shape, str], Shape]] = {
-        "conv2d": _conv_shape,
-        "linear": _linear_shape,
-        "max_pool2d": _pool_shape,
-        "avg_pool2d": _pool_shape,
-        "pad": _pad_shape,
-    }
-    if layer.kind in rules:
-        return rules[layer.kind](layer, shape, where)
-    if layer.kind == "flatten":
-        return (int(np.prod(shape, dtype=np.int64)),)
-    if layer.kind == "add":
-        if any(other != shape for other in inputs):
-            raise TraceDataError(f"{where}: need inputs of one shape, got {inputs}")
-        return shape
-    if layer.kind == "concat":
-        axis = layer.concat_axis
-        if not 0 <= axis < len(shape):
-            raise TraceDataError(
-                f"{where}: need a concat_axis from 0 to {len(shape) - 1}, got {axis}"
-            )
-        rest = [other[:axis] + other[axis + 1 :] for other in inputs]
-        if any(other != rest[0] for other in rest) or len({len(s) for s in inputs}) != 1:
-            raise TraceDataError(f"{where}: need inputs equal but for axis {axis}, got {inputs}")
-        return (*shape[:axis], sum(other[axis] for other in inputs), *shape[axis + 1 :])
-    return shape
-
-
-def _window(layer: FloatLayer, shape: Shape, where: str) -> tuple[Geometry, tuple[int, int]]:
-    """Check a window against an image and yield it with its number of positions."""
-    geometry = layer.geometry
-    if geometry is None:
-        raise TraceDataError(f"{where}: need a geometry, got none")
-    if len(shape) != 3:
-        raise TraceDataError(f"{where}: need an input of shape (C, H, W), got {shape}")
-    if min(*geometry.kernel, *geometry.stride, *geometry.dilation, geometry.groups) < 1:
+    try:
+        return OPERATORS[layer.kind].output_shape(layer, inputs)
+    except Unfit as unfit:
+        member = unfit.member.removeprefix("@")
         raise TraceDataError(
-            f"{where}: need kernel, stride, dilation and groups of at least 1, got {geometry}"
-        )
-    if min(geometry.padding) < 0:
-        raise TraceDataError(f"{where}: need padding of at least 0, got {geometry.padding}")
-    size = geometry.output_size(shape[1], shape[2])
-    if min(size) < 1:
-        raise TraceDataError(f"{where}: the window {geometry.kernel} does not fit an input {shape}")
-    return geometry, size
-
-
-def _conv_shape(layer: FloatLayer, shape: Shape, where: str) -> Shape:
-    geometry, size = _window(layer, shape, where)
-    if geometry.ceil_mode:
-        raise TraceDataError(f"{where}: a convolution has no ceil_mode")
-    weight = layer.weight
-    if weight is None or weight.ndim != 4:
-        raise TraceDataError(f"{where}: need a weight of shape (O, I, kH, kW)")
-    if shape[0] % geometry.groups or weight.shape[0] % geometry.groups:
-        raise TraceDataError(
-            f"{where}: need input and output channels divisible by groups={geometry.groups},"
-            f" got {shape[0]} and {weight.shape[0]}"
-        )
-    need = (weight.shape[0], shape[0] // geometry.groups, *geometry.kernel)
-    if weight.shape != need:
-        raise TraceDataError(f"{where}: need a weight of shape {need}, got {weight.shape}")
-    _check_bias(layer, where)
-    return (weight.shape[0], *size)
-
-
-def _linear_shape(layer: FloatLayer, shape: Shape, where: str) -> Shape:
-    weight = layer.weight
-    if len(shape) != 1:
-        raise TraceDataError(f"{where}: need an input of shape (C,), got {shape}; flatten it first")
-    if weight is None or weight.ndim != 2 or weight.shape[1] != shape[0]:
-        got = None if weight is None else weight.shape
-        raise TraceDataError(f"{where}: need a weight of shape (O, {shape[0]}), got {got}")
-    _check_bias(layer, where)
-    return (weight.shape[0],)
-
-
-def _check_bias(layer: FloatLayer, where: str) -> None:
-    assert layer.weight is not None
-    if layer.bias is not None and layer.bias.shape != layer.weight.shape[:1]:
-        raise TraceDataError(
-            f"{where}: need a bias of shape {layer.weight.shape[:1]}, got {layer.bias.shape}"
-        )
-
-
-def _pool_shape(layer: FloatLayer, shape: Shape, where: str) -> Shape:
-    geometry, size = _window(layer, shape, where)
-    if geometry.groups != 1 or (layer.kind == "avg_pool2d" and geometry.dilation != (1, 1)):
-        raise TraceDataError(
-            f"{where}: pooling has no groups and average pooling no dilation, got {geometry}"
-        )
-    valid = replace(geometry, count_include_pad=False)
-    rows, columns = float_forward.window_counts(valid, shape[1], shape[2])
-    if min(rows.min(), columns.min()) < 1:
-        raise TraceDataError(
-            f"{where}: a window lies wholly in the padding {geometry.padding}; reduce the padding"
-        )
-    return (shape[0], *size)
-
-
-def _pad_shape(layer: FloatLayer, shape: Shape, where: str) -> Shape:
-    pads = layer.pads
-    if len(shape) != 3 or min(pads) < 0:
-        raise TraceDataError(
-            f"{where}: need an input (C, H, W) and pads of at least 0, got {shape} and {pads}"
-        )
-    return (
-        shape[0] + pads[0] + pads[1],
-        shape[1] + pads[2] + pads[3],
-        shape[2] + pads[4] + pads[5],
-    )
+            f"{_where(layer, index)}: {member}: need {unfit.need}, got {unfit.got}"
+        ) from unfit

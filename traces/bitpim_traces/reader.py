@@ -8,12 +8,13 @@ from typing import Any
 from bitpim_traces.decode import decode
 from bitpim_traces.errors import TraceError
 from bitpim_traces.faults import Fault, Report, raising_report, shown
+from bitpim_traces.file_bounds import EAGER_BYTES, EAGER_MULTIPLE
 from bitpim_traces.footer import verify_seal
 from bitpim_traces.open_file import OpenFile
 from bitpim_traces.records import Trace
 from bitpim_traces.rules import check_rules
 from bitpim_traces.scan import Kind, scan
-from bitpim_traces.schema import EAGER_BYTES, EAGER_MULTIPLE, FORMAT_NAME, FORMAT_VERSION
+from bitpim_traces.schema import FORMAT_NAME, FORMAT_VERSION
 from bitpim_traces.tree import Tree, digest_of
 from bitpim_traces.upgrade import upgrade
 

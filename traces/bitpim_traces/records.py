@@ -16,7 +16,6 @@ from bitpim_traces.errors import TraceDataError
 
 __all__ = [
     "ACTIVATIONS",
-    "LAYER_KINDS",
     "NETWORK_INPUT",
     "REQUANTIZE_MODES",
     "SHIFT_MODES",
@@ -33,17 +32,6 @@ __all__ = [
 NETWORK_INPUT = -1
 """Index that stands for the network input wherever a layer names its inputs."""
 
-LAYER_KINDS = (
-    "conv2d",
-    "linear",
-    "max_pool2d",
-    "avg_pool2d",  # global pooling is a window as large as the image
-    "add",
-    "concat",
-    "flatten",
-    "pad",
-    "activation",
-)
 ACTIVATIONS = ("none", "relu", "relu6", "clamp", "sigmoid", "tanh")
 REQUANTIZE_MODES = (
     "float_scale_half_even",

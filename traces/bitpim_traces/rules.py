@@ -8,25 +8,18 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from bitpim_traces.faults import Fault, Report, shown
+from bitpim_traces.file_bounds import MAX_AXIS
 from bitpim_traces.numbers.affine import code_dtype, same_quantization
+from bitpim_traces.operators import OPERATORS, Operator, Unfit
 from bitpim_traces.records import NETWORK_INPUT, LayerRecord, Quantization, Requantize, Trace
-from bitpim_traces.schema import MAX_AXIS, MAX_PARAMETERS, MAX_WINDOW, WEIGHTED, WINDOWED
 
-__all__ = ["check_derived", "check_rules"]
+__all__ = ["TABLED", "check_derived", "check_rules"]
+
+TABLED = ("sigmoid", "tanh")
+"""Activations that a table of codes computes."""
 
 Say = Callable[[str, str, object], None]
 """Reports a data fault: member of the layer, need, got."""
-
-FUSED = ("none", "relu", "relu6", "clamp")
-ALLOWED_ACTIVATIONS = {
-    "conv2d": FUSED,
-    "linear": FUSED,
-    "add": FUSED,
-    "avg_pool2d": FUSED,
-    "concat": FUSED,
-    "activation": ("relu", "relu6", "clamp", "sigmoid", "tanh"),
-}
-UNCHANGED = ("max_pool2d", "flatten", "pad")  # kinds whose output codes mean what the inputs mean
 
 
 def check_rules(trace: Trace | None, report: Report) -> None:
@@ -96,7 +89,7 @@ class _Rules:
         inputs = [self._quantization_of(i) for i in layer.inputs]
         if not self._shapes(layer, say):
             return
-        if layer.kind in WEIGHTED:
+        if OPERATORS[layer.kind].has_weight:
             _check_weights(layer, say)
         if all(q is not None for q in inputs):
             known = [q for q in inputs if q is not None]
@@ -114,10 +107,9 @@ class _Rules:
         if not all(NETWORK_INPUT <= i < layer.index for i in layer.inputs):
             say("@inputs", "layers before this one, or -1", layer.inputs)
             return False
-        n = len(layer.inputs)
-        need = {"add": "2 or more", "concat": "1 or more"}.get(layer.kind, "exactly 1")
-        if n < 1 or (layer.kind == "add" and n < 2) or (need == "exactly 1" and n != 1):
-            say("@inputs", f"{need} for {layer.kind}", layer.inputs)
+        operator = OPERATORS[layer.kind]
+        if not operator.takes(len(layer.inputs)):
+            say("@inputs", f"{operator.arity} for {layer.kind}", layer.inputs)
             return False
         return True
 
@@ -132,103 +124,14 @@ class _Rules:
             say("@inputs", f"input shapes {actual}", layer.input_shapes)
             return False
         try:
-            need = _output_shape(layer)
-        except _Unfit as unfit:
+            need = OPERATORS[layer.kind].output_shape(layer, layer.input_shapes)
+        except Unfit as unfit:
             say(unfit.member, unfit.need, unfit.got)
             return False
         if need != layer.output_shape:
             say("@output_shape", shown(need), layer.output_shape)
             return False
         return True
-
-
-class _Unfit(Exception):  # noqa: N818  (carries a fault)
-    def __init__(self, member: str, need: str, got: object) -> None:
-        super().__init__(member, need, got)
-        self.member, self.need, self.got = member, need, got
-
-
-def _output_shape(layer: LayerRecord) -> tuple[int, ...]:
-    """Work out the output shape from the input shapes."""
-    shapes = layer.input_shapes
-    first = shapes[0]
-    if layer.kind in (*WINDOWED, "pad") and len(first) != 3:
-        raise _Unfit("@inputs", "an input with channels, rows and columns", first)
-    if layer.kind in WINDOWED:
-        return _window_shape(layer, first)
-    if layer.kind == "linear":
-        if len(first) != 1:
-            raise _Unfit("@inputs", "an input with one axis (flatten it first)", first)
-        if layer.weight is None:
-            raise _Unfit("weight", "a weight", "nothing")
-        return (layer.weight.shape[0],)
-    if layer.kind == "flatten":
-        return (int(np.prod(first, dtype=np.float64)),)
-    if layer.kind == "pad":
-        if min(layer.pads) < 0 or max(layer.pads) > MAX_AXIS:
-            raise _Unfit("@pads", "numbers that are not negative", layer.pads)
-        return tuple(n + layer.pads[2 * k] + layer.pads[2 * k + 1] for k, n in enumerate(first))
-    if layer.kind == "concat":
-        return _concat_shape(layer, shapes)
-    if any(shape != first for shape in shapes):
-        raise _Unfit("@inputs", "inputs of one shape", shapes)
-    return first
-
-
-def _concat_shape(layer: LayerRecord, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    axis, first = layer.concat_axis, shapes[0]
-    if not 0 <= axis < len(first):
-        raise _Unfit("@concat_axis", f"0 to {len(first) - 1}", axis)
-    others = {shape[:axis] + shape[axis + 1 :] for shape in shapes}
-    if len(others) > 1 or len({len(shape) for shape in shapes}) > 1:
-        raise _Unfit("@inputs", f"shapes that differ on axis {axis} only", shapes)
-    return (*first[:axis], sum(shape[axis] for shape in shapes), *first[axis + 1 :])
-
-
-def _window_shape(layer: LayerRecord, image: tuple[int, ...]) -> tuple[int, ...]:
-    window = layer.geometry
-    if window is None:
-        raise _Unfit("@kernel", "a window", "nothing")
-    positive = (*window.kernel, *window.stride, *window.dilation, window.groups)
-    if not all(1 <= n <= MAX_WINDOW for n in positive):
-        need = f"kernel, stride, dilation and groups of 1 to {MAX_WINDOW}"
-        raise _Unfit("@kernel", need, positive)
-    if not all(0 <= n <= MAX_WINDOW for n in window.padding):
-        raise _Unfit("@padding", f"0 to {MAX_WINDOW}", window.padding)
-    if window.kernel[0] * window.kernel[1] > MAX_PARAMETERS:
-        raise _Unfit("@kernel", f"at most {MAX_PARAMETERS} elements", window.kernel)
-    pool = layer.kind != "conv2d"
-    if pool and window.groups != 1:
-        raise _Unfit("@groups", "1 for pooling", window.groups)
-    if not pool and window.ceil_mode:
-        raise _Unfit("@ceil_mode", "0 for conv2d", 1)
-    if layer.kind != "avg_pool2d" and window.count_include_pad:
-        raise _Unfit("@count_include_pad", "0 but for avg_pool2d", 1)
-    size = window.output_size(image[1], image[2])
-    if min(size) < 1:
-        raise _Unfit("@kernel", "a window that fits the padded image", window.kernel)
-    if pool:
-        for axis in range(2):
-            _check_windows_see_image(layer, image[1 + axis], size[axis], axis)
-        return (image[0], *size)
-    if layer.weight is None:
-        raise _Unfit("weight", "a weight", "nothing")
-    return (layer.weight.shape[0], *size)
-
-
-def _check_windows_see_image(layer: LayerRecord, size: int, n_out: int, axis: int) -> None:
-    """Pooling needs an element in every window; dilated ones can step over a small image."""
-    window = layer.geometry
-    assert window is not None
-    stride, before = window.stride[axis], window.padding[2 * axis]
-    dilation, kernel = window.dilation[axis], window.kernel[axis]
-    last = (n_out - 1) * stride - before
-    for start in range(-before, min(last + 1, 0), stride):
-        first = start % dilation  # position of the first tap at or after the image's edge
-        if first >= size or (first - start) // dilation >= kernel:
-            raise _Unfit("@padding", "an element of the image in every window", window.padding)
-    if last >= size:
-        raise _Unfit("@padding", "an element of the image in every window", window.padding)
 
 
 def _check_quantization(
@@ -263,20 +166,27 @@ def _check_shape(shape: tuple[int, ...], member: str, say: Say) -> None:
 
 def _check_members(layer: LayerRecord, say: Say) -> None:
     """Check which optional members a kind has."""
-    weighted = layer.kind in WEIGHTED
-    if weighted != (layer.weight_quantization is not None):
-        say("weight_quantization", "a group for conv2d and linear, and only there", layer.kind)
-    needs = layer.kind in (*WEIGHTED, "add", "avg_pool2d")
-    tabled = layer.activation in ("sigmoid", "tanh")
-    may = needs or layer.kind == "concat" or (layer.kind == "activation" and not tabled)
-    if (needs and layer.requantize is None) or (layer.requantize is not None and not may):
-        need = "a group for conv2d, linear, add, avg_pool2d; perhaps for concat, activation"
-        say("requantize", need, layer.kind)
+    operator = OPERATORS[layer.kind]
+    if operator.has_weight != (layer.weight_quantization is not None):
+        need = f"a group for {_those('has_weight')}, and only there"
+        say("weight_quantization", need, layer.kind)
+    tabled = layer.activation in TABLED
+    has = layer.requantize is not None
+    if (operator.requantize == "must" and not has) or (
+        has and (operator.requantize == "none" or tabled)
+    ):
+        must, may = (_those("requantize", word) for word in ("must", "may"))
+        say("requantize", f"a group for {must}; perhaps for {may}", layer.kind)
     if tabled != (layer.table is not None):
         say("table", "a table for sigmoid and tanh, and only there", layer.activation)
-    allowed = ALLOWED_ACTIVATIONS.get(layer.kind, ("none",))
+    allowed = operator.activations
     if layer.activation not in allowed:
         say("@activation", f"one of {', '.join(allowed)} for {layer.kind}", layer.activation)
+
+
+def _those(name: str, value: object = True) -> str:
+    """Name the kinds whose operators have something."""
+    return ", ".join(kind for kind, found in OPERATORS.items() if getattr(found, name) == value)
 
 
 def _check_clamp(layer: LayerRecord, say: Say) -> None:
@@ -286,7 +196,7 @@ def _check_clamp(layer: LayerRecord, say: Say) -> None:
         return  # reported with the quantization
     if not output.code_min <= low <= high <= output.code_max:
         say("@clamp", f"lowest <= highest within {output.code_min}..{output.code_max}", layer.clamp)
-    elif layer.kind in UNCHANGED and (low, high) != (output.code_min, output.code_max):
+    elif OPERATORS[layer.kind].keeps_codes and (low, high) != (output.code_min, output.code_max):
         say("@clamp", f"the whole code range for {layer.kind}", layer.clamp)
     elif layer.activation in ("relu", "relu6") and low < output.zero_point.reshape(-1)[:1].sum():
         say("@clamp", f"lowest at or above the zero point for {layer.activation}", layer.clamp)
@@ -309,17 +219,6 @@ def _check_weights(layer: LayerRecord, say: Say) -> None:
     weight, quantization = layer.weight, layer.weight_quantization
     if weight is None or quantization is None:
         return
-    channels = layer.input_shapes[0][0]
-    need: tuple[int, ...] = (weight.shape[0], channels)
-    if layer.geometry is not None:
-        groups = layer.geometry.groups
-        if channels % groups or weight.shape[0] % groups:
-            say("@groups", f"a divisor of {channels} and {weight.shape[0]} channels", groups)
-            return
-        need = (weight.shape[0], channels // groups, *layer.geometry.kernel)
-    if weight.shape != need:
-        say("weight", f"shape {need}", weight.shape)
-        return
     _check_quantization(quantization, "weight_quantization", weight.shape[0], say)
     held = code_dtype(quantization).name
     if 1 <= quantization.bits <= 16 and weight.dtype.name != held:
@@ -334,32 +233,23 @@ def _check_weights(layer: LayerRecord, say: Say) -> None:
 
 def _check_padding_code(layer: LayerRecord, source: Quantization, say: Say) -> None:
     window = layer.geometry
-    padded = layer.kind == "pad" or (
-        window is not None and (any(window.padding) or window.ceil_mode)
+    operator = OPERATORS[layer.kind]
+    padded = operator.pads_with is not None and (
+        window is None or any(window.padding) or window.ceil_mode
     )
     if not padded or not 1 <= source.bits <= 16 or source.zero_point.shape != (1,):
         return
-    lowest = layer.kind == "max_pool2d"
+    lowest = operator.pads_with == "lowest code"
     need = source.code_min if lowest else int(source.zero_point[0])
     if layer.pad_code != need:
-        word = "lowest code" if lowest else "zero point"
-        say("@pad_code", f"{need}, the input's {word}", layer.pad_code)
+        say("@pad_code", f"{need}, the input's {operator.pads_with}", layer.pad_code)
 
 
 def _check_quantizations(layer: LayerRecord, inputs: Sequence[Quantization], say: Say) -> None:
     """Check kinds whose output codes mean what the input codes mean; and tables."""
-    same = (
-        layer.kind in UNCHANGED
-        or (
-            layer.kind in ("activation", "concat")
-            and layer.table is None
-            and layer.requantize is None
-        )
-        or (
-            layer.kind == "avg_pool2d"
-            and layer.requantize is not None
-            and layer.requantize.mode == "fixed_point_half_away"
-        )
+    step, operator = layer.requantize, OPERATORS[layer.kind]
+    same = operator.keeps_codes or (
+        layer.table is None if step is None else _is_plain_mean(operator, step)
     )
     if same and not all(same_quantization(q, layer.output) for q in inputs):
         say("output", "the quantization of every input", "another")
@@ -373,22 +263,18 @@ def _check_quantizations(layer: LayerRecord, inputs: Sequence[Quantization], say
 
 def _check_requantize(layer: LayerRecord, requantize: Requantize, say: Say) -> None:
     """Check which arrays a mode has, how many entries, and their ranges."""
-    mode, kind = requantize.mode, layer.kind
+    mode, operator = requantize.mode, OPERATORS[layer.kind]
     real = mode == "float_scale_half_even"
     fixed = mode == "fixed_point_half_away"
-    bare = fixed and kind == "avg_pool2d"
-    lengths: tuple[int, ...] = (len(layer.inputs),)
-    if kind in WEIGHTED and layer.weight is not None:
-        lengths = (1, layer.weight.shape[0])
-    elif kind == "avg_pool2d" and layer.geometry is not None:
-        lengths = (layer.geometry.kernel[0] * layer.geometry.kernel[1],)
-    common = kind == "add" and not real and not fixed
+    bare = _is_plain_mean(operator, requantize)
+    lengths = operator.n_entries(layer, len(layer.inputs))
+    common = operator.sums == "terms" and not real and not fixed
     for name in ("multiplier", "shift", "scale"):
         values = getattr(requantize, name)
         wanted = not bare and (name == "scale") == real
         if wanted != (values is not None):
             need = "an array" if wanted else "no array"
-            say(f"requantize/{name}", f"{need} for {mode} of {kind}", "the contrary")
+            say(f"requantize/{name}", f"{need} for {mode} of {layer.kind}", "the contrary")
             return
         if wanted:
             allowed = (1,) if common and name == "shift" else lengths
@@ -402,6 +288,11 @@ def _check_requantize(layer: LayerRecord, requantize: Requantize, say: Say) -> N
             say("requantize/shift", "as many entries as multiplier", requantize.shift.shape)
             return
     _check_factors(layer, requantize, say)
+
+
+def _is_plain_mean(operator: Operator, step: Requantize) -> bool:
+    """Tell whether raw codes are averaged, without any factor."""
+    return operator.sums == "window" and step.mode == "fixed_point_half_away"
 
 
 def _check_factors(layer: LayerRecord, requantize: Requantize, say: Say) -> None:
@@ -418,7 +309,7 @@ def _check_factors(layer: LayerRecord, requantize: Requantize, say: Say) -> None
     if shifts is not None and not ((shifts >= low) & (shifts <= high)).all():
         say("requantize/shift", f"{low} to {high}", shifts.tolist())
     output_step = (requantize.output_multiplier, requantize.output_shift, requantize.left_shift)
-    if fixed and layer.kind == "add":
+    if fixed and OPERATORS[layer.kind].sums == "terms":
         good = _fits(output_step[0], True) and -31 <= output_step[1] <= 30
         if not good or not 0 <= output_step[2] <= 30:
             need = "multiplier 0 or 2^30 to 2^31 - 1, shift -31 to 30, left_shift 0 to 30"

@@ -14,11 +14,7 @@ import numpy as np
 
 from bitpim_traces.chunks import ChunkedValues
 from bitpim_traces.faults import Fault, Report, shown
-from bitpim_traces.hdf5 import Hdf5, Refused, StoredAttribute
-from bitpim_traces.hdf5.headers import Messages
-from bitpim_traces.hdf5.types import TEXT_OF_ANY_LENGTH
-from bitpim_traces.open_file import OpenFile
-from bitpim_traces.schema import (
+from bitpim_traces.file_bounds import (
     MAX_AXES,
     MAX_AXIS,
     MAX_CHUNK_BYTES,
@@ -27,6 +23,10 @@ from bitpim_traces.schema import (
     MAX_ROW_BYTES,
     MAX_TEXT_BYTES,
 )
+from bitpim_traces.hdf5 import Hdf5, Refused, StoredAttribute
+from bitpim_traces.hdf5.headers import Messages
+from bitpim_traces.hdf5.types import TEXT_OF_ANY_LENGTH
+from bitpim_traces.open_file import OpenFile
 from bitpim_traces.tree import DatasetEntry, GroupEntry, Tree, Value, child
 
 __all__ = ["Kind", "scan"]

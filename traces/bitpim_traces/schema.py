@@ -1,112 +1,34 @@
 """Every group, dataset and attribute of a trace file; FORMAT.md says the same in prose.
 
-One table a group. The decoder reads by these tables, and a test compares them with those of
-FORMAT.md row by row.
+One table a group; what is of one kind of layer alone stands in its operator's record. The decoder
+reads by these tables, and a test compares them with those of FORMAT.md row by row.
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
 
-from bitpim_traces.records import ACTIVATIONS, LAYER_KINDS, REQUANTIZE_MODES
+from bitpim_traces.operators import LAYER_KINDS, OPERATORS
+from bitpim_traces.records import ACTIVATIONS, REQUANTIZE_MODES
+from bitpim_traces.schema_forms import CODES, Attribute, Dataset, Group
 
 __all__ = [
     "DATASET_ATTRIBUTES",
-    "EAGER_BYTES",
-    "EAGER_MULTIPLE",
-    "EXTRA_DTYPES",
     "FOOTER_MAGIC",
     "FORMAT_NAME",
     "FORMAT_VERSION",
     "GROUPS",
     "LAYER",
     "LAYERS",
-    "MAX_AXES",
-    "MAX_AXIS",
-    "MAX_CHUNK_BYTES",
-    "MAX_LAYERS",
-    "MAX_OBJECTS",
-    "MAX_PARAMETERS",
-    "MAX_ROW_BYTES",
-    "MAX_TEXT_BYTES",
-    "MAX_WINDOW",
+    "LAYER_OF",
     "QUANTIZATION",
     "REQUANTIZE",
     "ROOT",
     "SAMPLES",
-    "Attribute",
-    "Dataset",
-    "Group",
 ]
 
 FORMAT_NAME = "bitpim.trace"
 FORMAT_VERSION = (1, 0)
 FOOTER_MAGIC = b"bpTrace\x1a"
 """Opens the last 48 bytes of a sealed file; then its length (uint64) and the SHA-256 before it."""
-
-MAX_LAYERS = 10_000
-MAX_OBJECTS = 400_000
-"""Groups and datasets of one file."""
-MAX_AXES = 6
-MAX_AXIS = 2**31 - 1
-"""Longest axis of a tensor."""
-MAX_PARAMETERS = 2**24
-"""Entries of a tensor that is read as a whole: scales, zero points, multipliers, tables."""
-EAGER_MULTIPLE, EAGER_BYTES = 16, 2**22
-"""All tensors read when a file is opened: at most this multiple of the file and these bytes."""
-MAX_WINDOW = 2**16
-"""Largest kernel, stride, padding, dilation and number of groups."""
-MAX_CHUNK_BYTES = 2**24
-MAX_ROW_BYTES = 2**28
-"""Unpacked bytes of the chunks that hold one sample, where they hold others too."""
-MAX_TEXT_BYTES = 4096
-"""Bytes of a text attribute. (Provenance is a dataset and may have MAX_PARAMETERS bytes.)"""
-
-WEIGHTED = ("conv2d", "linear")
-WINDOWED = ("conv2d", "max_pool2d", "avg_pool2d")
-CODES = ("int8", "uint8", "int16", "uint16")
-EXTRA_DTYPES = (*CODES, "int32", "uint32", "int64", "uint64", "float32", "float64")
-
-
-@dataclass(frozen=True, slots=True)
-class Attribute:
-    """One attribute: an integer (`int`), a list of them (`ints`), 0 or 1 (`flag`), or `text`.
-
-    Results also have texts of several lines (`lines`) and lists of texts (`texts`).
-    """
-
-    name: str
-    form: str
-    meaning: str
-    length: int | None = None  # of `ints`; None: any
-    choices: tuple[str, ...] = ()  # of `text`; (): any
-    kinds: tuple[str, ...] = LAYER_KINDS  # layer kinds that have it
-
-
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    """One dataset: allowed dtypes (little-endian) and axes, unit, and who has it."""
-
-    name: str
-    dtypes: tuple[str, ...]
-    axes: tuple[str, ...]
-    units: str
-    meaning: str
-    required: bool = True
-    kinds: tuple[str, ...] = LAYER_KINDS
-    eager: bool = False  # read when the file is opened
-    attributes: tuple[Attribute, ...] = ()  # beside those of every dataset
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """One group: what it MUST and MAY hold."""
-
-    path: str
-    attributes: tuple[Attribute, ...] = ()
-    datasets: tuple[Dataset, ...] = ()
-    groups: tuple[str, ...] = ()
-    optional_groups: tuple[str, ...] = ()
-    listed: bool = True  # other members than those named are faults
-
 
 DATASET_ATTRIBUTES = (
     Attribute("axes", "text", "one letter an axis, outermost first"),
@@ -144,58 +66,8 @@ LAYER = Group(
         Attribute("clamp", "ints", "lowest and highest output code", length=2),
         Attribute("accumulator_bits", "int", "width of the signed accumulator, 2 to 64"),
         Attribute("pad_code", "int", "code that a padded input position holds"),
-        Attribute("kernel", "ints", "R, S: window height and width", length=2, kinds=WINDOWED),
-        Attribute("stride", "ints", "vertical, horizontal", length=2, kinds=WINDOWED),
-        Attribute("padding", "ints", "top, bottom, left, right", length=4, kinds=WINDOWED),
-        Attribute("dilation", "ints", "vertical, horizontal", length=2, kinds=WINDOWED),
-        Attribute("groups", "int", "groups of channels; 1 for pooling", kinds=WINDOWED),
-        Attribute("ceil_mode", "flag", "output size rounds up; 0 for conv2d", kinds=WINDOWED),
-        Attribute(
-            "count_include_pad", "flag", "padding counts; 0 but for avg_pool2d", kinds=WINDOWED
-        ),
-        Attribute(
-            "pads", "ints", "front, back, top, bottom, left, right", length=6, kinds=("pad",)
-        ),
-        Attribute("concat_axis", "int", "axis of the shape without samples", kinds=("concat",)),
     ),
     (
-        Dataset("weight", CODES, ("OIHW", "OI"), "code", "weight codes", kinds=WEIGHTED),
-        Dataset(
-            "bias",
-            ("int32", "int64"),
-            ("O",),
-            "code",
-            "bias at scale input x weight; int64 if accumulator_bits > 32",
-            required=False,
-            kinds=WEIGHTED,
-        ),
-        Dataset(
-            "weight_float",
-            ("float32",),
-            ("OIHW", "OI"),
-            "real",
-            "weights before quantization",
-            required=False,
-            kinds=WEIGHTED,
-        ),
-        Dataset(
-            "bias_float",
-            ("float32",),
-            ("O",),
-            "real",
-            "bias before quantization",
-            required=False,
-            kinds=WEIGHTED,
-        ),
-        Dataset(
-            "table",
-            CODES,
-            ("K",),
-            "code",
-            "output code by (input code - code_min); sigmoid and tanh only",
-            required=False,
-            kinds=("activation",),
-        ),
         Dataset(
             "output_float",
             ("float32",),
@@ -208,6 +80,16 @@ LAYER = Group(
     groups=("output",),
     optional_groups=("weight_quantization", "requantize", "extra"),
 )
+
+LAYER_OF = {
+    kind: replace(
+        LAYER,
+        attributes=LAYER.attributes + operator.attributes,
+        datasets=LAYER.datasets + operator.datasets,
+    )
+    for kind, operator in OPERATORS.items()
+}
+"""The group of a layer of each kind: what all have, and what its operator adds."""
 
 QUANTIZATION = Group(
     "quantization groups: output, weight_quantization, /samples/quantization",

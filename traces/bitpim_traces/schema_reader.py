@@ -8,8 +8,9 @@ import numpy.typing as npt
 
 from bitpim_kernels.errors import BitpimError
 from bitpim_traces.faults import Fault, Report, shown
-from bitpim_traces.records import LAYER_KINDS, TensorRecord
-from bitpim_traces.schema import MAX_PARAMETERS, MAX_TEXT_BYTES, Attribute, Dataset, Group
+from bitpim_traces.file_bounds import MAX_PARAMETERS, MAX_TEXT_BYTES
+from bitpim_traces.records import TensorRecord
+from bitpim_traces.schema_forms import Attribute, Dataset, Group
 from bitpim_traces.strict_text import is_text
 from bitpim_traces.tree import DatasetEntry, GroupEntry, Tree, Value, child
 
@@ -70,14 +71,11 @@ class SchemaReader:
             return None
         before = self.n_faults
         found: dict[str, Any] = {}
-        kind = entry.attributes.get("kind")
-        attributes = [a for a in spec.attributes if kind in a.kinds or a.kinds == LAYER_KINDS]
-        for attribute in attributes:
+        for attribute in spec.attributes:
             found[attribute.name] = self.attribute(attribute, entry.attributes, path)
-        self.unknown(entry.attributes, [a.name for a in attributes], f"{path}@")
+        self.unknown(entry.attributes, [a.name for a in spec.attributes], f"{path}@")
         members = self.members(path)
-        datasets = [d for d in spec.datasets if kind in d.kinds or d.kinds == LAYER_KINDS]
-        for dataset in datasets:
+        for dataset in spec.datasets:
             if dataset.name in members:
                 found[dataset.name] = self.dataset(dataset, child(path, dataset.name))
             elif dataset.required:
@@ -86,7 +84,7 @@ class SchemaReader:
             if name not in members:
                 self.fault(child(path, name), "a group", "nothing")
         if spec.listed:
-            known = [d.name for d in datasets] + [*spec.groups, *spec.optional_groups]
+            known = [d.name for d in spec.datasets] + [*spec.groups, *spec.optional_groups]
             self.unknown(members, known, child(path, ""))
         return found if self.n_faults == before else None
 

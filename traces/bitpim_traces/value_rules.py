@@ -10,6 +10,7 @@ from bitpim_traces.errors import TraceDataError
 from bitpim_traces.faults import Fault, Report
 from bitpim_traces.masks import check_mask_values
 from bitpim_traces.numbers.multiplier import PRODUCT_BITS
+from bitpim_traces.operators import OPERATORS
 from bitpim_traces.records import (
     NETWORK_INPUT,
     Geometry,
@@ -109,9 +110,10 @@ def _check_sums(trace: Trace, layer: LayerRecord, path: str, report: Report) -> 
     if requantize is None:
         return
     span: Span | None = None
+    sums = OPERATORS[layer.kind].sums
     if layer.weight is not None:
         span = _weighted_span(layer, ranges[0])
-    elif layer.kind == "avg_pool2d" and layer.geometry is not None:
+    elif sums == "window" and layer.geometry is not None:
         span = _pooled_span(layer, layer.geometry, requantize.mode, ranges[0])
     if span is not None:
         low, high = int(span[0].min()), int(span[1].max())
@@ -121,9 +123,9 @@ def _check_sums(trace: Trace, layer: LayerRecord, path: str, report: Report) -> 
             report(Fault(path, need, f"{low}..{high} possible", "data"))
             return
         _check_products(requantize, span, path, report)
-    elif layer.kind == "add":
+    elif sums == "terms":
         _check_add(requantize, ranges, path, report)
-    else:  # concat, activation: one entry an input
+    else:  # single codes: one entry an input
         ends = np.array(ranges, np.int64)
         _check_products(requantize, (ends[:, 0], ends[:, 1]), path, report)
 

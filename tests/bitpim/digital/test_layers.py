@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from bitpim.digital.layers import PreparedLayer, prepare_layer
 from bitpim.digital.weighted import prepare_weighted, sums_fit_int32
 from bitpim.errors import AccumulatorError, TraceDataError
+from bitpim_traces.operators import LAYER_KINDS
 from bitpim_traces.records import (
-    LAYER_KINDS,
     REQUANTIZE_MODES,
     Geometry,
     LayerRecord,

@@ -20,6 +20,7 @@ from bitpim_traces.numbers.affine import (
     encode,
     same_quantization,
 )
+from bitpim_traces.operators import OPERATORS
 from bitpim_traces.provenance import make_provenance
 from bitpim_traces.quantize.observers import calibrate
 from bitpim_traces.quantize.pattern import PatternPruning, masked_network, prune_network
@@ -305,11 +306,12 @@ def _range_of(ranges: Ranges, index: int, where: str) -> tuple[float, float]:
 
 def _keeps_quantization(layer: FloatLayer, settings: Settings) -> bool:
     """Say whether a layer's output codes mean what its input's do (a concat never says so)."""
+    operator = OPERATORS[layer.kind]
     if layer.kind == "activation":
         return layer.activation not in _TABLE_RANGES
-    if layer.kind == "avg_pool2d":
+    if operator.sums == "window":
         return settings.requantize == "fixed_point_half_away"
-    return layer.kind in ("max_pool2d", "flatten", "pad")
+    return operator.keeps_codes
 
 
 def _deciding_layer(network: FloatNetwork, settings: Settings) -> int:

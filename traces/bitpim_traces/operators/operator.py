@@ -1,0 +1,167 @@
+"""The record of an operator: all that a trace, and whoever makes or checks one, knows of a kind.
+
+Schema, rules, builder, float forward and FORMAT.md's tables are made from these records. Machines
+and the referee have their own code for each kind they support, and share its name only.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from bitpim_traces.records import Geometry
+from bitpim_traces.schema_forms import Attribute, Dataset
+
+__all__ = ["FUSED", "Described", "Operator", "Shape", "Shaped", "Unfit"]
+
+FloatArray = npt.NDArray[np.float32]
+Shape = tuple[int, ...]
+
+FUSED = ("none", "relu", "relu6", "clamp")
+"""Activations that only narrow the clamp of a layer."""
+
+
+class Shaped(Protocol):
+    """A tensor of which only the shape is asked."""
+
+    @property
+    def shape(self) -> Shape:
+        """Its extents."""
+
+
+class Described(Protocol):
+    """What a layer of a trace and a layer of a float network have in common."""
+
+    @property
+    def kind(self) -> str:
+        """Name of its operator."""
+
+    @property
+    def geometry(self) -> Geometry | None:
+        """Its window, if it has one."""
+
+    @property
+    def weight(self) -> Shaped | None:
+        """Its weight, codes or real numbers, if it has one."""
+
+    @property
+    def bias(self) -> Shaped | None:
+        """Its bias, if it has one."""
+
+    @property
+    def pads(self) -> tuple[int, int, int, int, int, int]:
+        """What a `pad` puts around."""
+
+    @property
+    def concat_axis(self) -> int:
+        """Where a `concat` joins."""
+
+    @property
+    def activation(self) -> str:
+        """The activation, fused or alone."""
+
+
+class RealLayer(Described, Protocol):
+    """A layer of a float network."""
+
+    @property
+    def weight(self) -> FloatArray | None:
+        """Real weights."""
+
+    @property
+    def bias(self) -> FloatArray | None:
+        """Real bias."""
+
+
+class Unfit(Exception):  # noqa: N818  (carries a fault)
+    """A member of a layer does not fit the others: what was needed, and what was got."""
+
+    def __init__(self, member: str, need: str, got: object) -> None:
+        super().__init__(member, need, got)
+        self.member, self.need, self.got = member, need, got
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operator:
+    """One kind of layer.
+
+    Attributes
+    ----------
+    kind : its name in files
+    computes : FORMAT.md's words for what stands before the requantize step
+    shape : works out the output shape from those of the inputs, without the sample axis, or raises
+        Unfit; inputs have the rank that the record says
+    forward : runs a float layer on a batch, its activation apart
+    fewest, most : number of inputs; `most` None is any
+    rank : axes of the inputs, None for any
+    attributes, datasets : members of its layers beside those that all have
+    activations : what may be fused into it
+    requantize : whether its layers have a requantize step
+    sums : what one entry of that step scales: `products` with weights, a `window` of codes, `terms`
+        that are added, or single `codes`
+    keeps_codes : its output codes mean what those of its inputs mean, and are never clamped
+    pads_with : the input's code that padded positions hold, where it pads
+    fuses : an activation that alone reads it becomes its own
+    """
+
+    kind: str
+    computes: str
+    shape: Callable[[Described, Sequence[Shape]], Shape]
+    forward: Callable[[RealLayer, Sequence[FloatArray]], FloatArray]
+    fewest: int = 1
+    most: int | None = 1
+    rank: int | None = None
+    inputs_are: str = ""
+    attributes: tuple[Attribute, ...] = ()
+    datasets: tuple[Dataset, ...] = ()
+    activations: tuple[str, ...] = ("none",)
+    requantize: Literal["must", "may", "none"] = "none"
+    sums: Literal["products", "window", "terms", "codes"] = "codes"
+    keeps_codes: bool = False
+    pads_with: Literal["zero point", "lowest code"] | None = None
+    fuses: bool = False
+
+    @property
+    def has_weight(self) -> bool:
+        """Whether its layers have weights, and a quantization of these."""
+        return self.sums == "products"
+
+    @property
+    def has_window(self) -> bool:
+        """Whether its layers have a window."""
+        return any(attribute.name == "kernel" for attribute in self.attributes)
+
+    @property
+    def arity(self) -> str:
+        """How many inputs, in words."""
+        if self.most is None:
+            return f"{self.fewest} or more"
+        return "exactly 1" if self.most == 1 else f"{self.fewest} to {self.most}"
+
+    def takes(self, n_inputs: int) -> bool:
+        """Tell whether it may have so many inputs."""
+        return n_inputs >= self.fewest and (self.most is None or n_inputs <= self.most)
+
+    def output_shape(self, layer: Described, inputs: Sequence[Shape]) -> Shape:
+        """Work out the output shape from those of the inputs, without the sample axis.
+
+        Raises
+        ------
+        Unfit
+            The layer does not fit its inputs.
+        """
+        words = {1: "an input with one axis (flatten it first)",
+                 3: "an input with channels, rows and columns"}  # fmt: skip
+        if self.rank is not None and any(len(shape) != self.rank for shape in inputs):
+            raise Unfit("@inputs", words[self.rank], inputs[0])
+        return self.shape(layer, inputs)
+
+    def n_entries(self, layer: Described, n_inputs: int) -> tuple[int, ...]:
+        """Return how many entries the requantize step of a layer may have."""
+        if self.sums == "products" and layer.weight is not None:
+            return (1, layer.weight.shape[0])
+        if self.sums == "window" and layer.geometry is not None:
+            return (layer.geometry.kernel[0] * layer.geometry.kernel[1],)
+        return (n_inputs,)
