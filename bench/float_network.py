@@ -66,7 +66,7 @@ def _step(layer: LayerRecord) -> Step:
         case "add":
             return lambda inputs: inputs[0] + inputs[1]
         case "pad":
-            front, back, top, bottom, left, right = layer.pads
+            front, back, top, bottom, left, right = layer.params.integers("pads")
             around = (left, right, top, bottom, front, back)
             return lambda inputs: functional.pad(inputs[0], around)
         case "flatten":

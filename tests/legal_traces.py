@@ -21,6 +21,7 @@ from bitpim_traces.records import (
     SHIFT_MODES,
     Geometry,
     LayerRecord,
+    Params,
     Quantization,
     Requantize,
     Samples,
@@ -385,7 +386,7 @@ def _concat(draw: _Draw, kind: str, nodes: list[Node]) -> dict[str, Any]:
     shape = list(shapes[0])
     shape[axis] = sum(other[axis] for other in shapes if len(other) > axis)
     parts = _code_by_code(draw, nodes)
-    return parts | {"shape": tuple(shape), "concat_axis": axis}
+    return parts | {"shape": tuple(shape), "params": Params(concat_axis=axis)}
 
 
 def _activation(draw: _Draw, kind: str, nodes: list[Node]) -> dict[str, Any]:
@@ -410,7 +411,7 @@ def _pad(draw: _Draw, kind: str, nodes: list[Node]) -> dict[str, Any]:
     return {
         "output": source,
         "shape": padded,
-        "pads": pads,
+        "params": Params(pads=pads),
         "pad_code": int(source.zero_point[0]),
     }
 

@@ -13,6 +13,7 @@ from bitpim_traces.records import (
     REQUANTIZE_MODES,
     Geometry,
     LayerRecord,
+    Params,
     Quantization,
     Requantize,
     Samples,
@@ -410,7 +411,9 @@ class _Builder:
             )
             factors = np.array([n[2].scale[0] for n in nodes]) / output.scale[0]
             requantize = _requantize(self.mode, factors, 32)
-        self._push("concat", nodes, shape, output, requantize=requantize, concat_axis=axis)
+        self._push(
+            "concat", nodes, shape, output, requantize=requantize, params=Params(concat_axis=axis)
+        )
 
     def _flatten(self) -> None:
         node = self.nodes[-1]
@@ -420,7 +423,14 @@ class _Builder:
         node = self.nodes[-1]
         pads = tuple(int(n) for n in self.rng.integers(0, 3, 6))
         shape = [n + pads[2 * i] + pads[2 * i + 1] for i, n in enumerate(node[1])]
-        self._push("pad", [node], shape, node[2], pads=pads, pad_code=int(node[2].zero_point[0]))
+        self._push(
+            "pad",
+            [node],
+            shape,
+            node[2],
+            params=Params(pads=pads),
+            pad_code=int(node[2].zero_point[0]),
+        )
 
     def _activation(self) -> None:
         node = self.nodes[-1]

@@ -196,7 +196,7 @@ def _read_table(
 
 def _concat(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Prepared:
     flat = len(layer.output_shape) == 1
-    axis = 1 if flat else (3, 1, 2)[layer.concat_axis]  # of channels-last arrays
+    axis = 1 if flat else (3, 1, 2)[layer.params.integer("concat_axis")]  # of channels-last arrays
     tables = [table_of_codes(layer, q, i) for i, q in enumerate(quantizations)]
 
     def rule(inputs: Sequence[Codes], out: Codes) -> None:
@@ -242,7 +242,7 @@ def _flatten(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Prepa
 
 
 def _pad(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Prepared:
-    front, _, top, _, left, _ = layer.pads
+    front, _, top, _, left, _ = layer.params.integers("pads")
     zero = int(quantizations[0].zero_point[0])
 
     def rule(inputs: Sequence[Codes], out: Codes) -> None:

@@ -239,7 +239,7 @@ def _concat(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantizati
         _rescale(layer, codes, quant, i, len(inputs))
         for i, (codes, quant) in enumerate(zip(inputs, quants, strict=True))
     ]
-    return np.concatenate(parts, axis=layer.concat_axis + 1)
+    return np.concatenate(parts, axis=layer.params.integer("concat_axis") + 1)
 
 
 def _activation(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
@@ -259,7 +259,7 @@ def _flatten(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantizat
 
 
 def _pad(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
-    front, back, top, bottom, left, right = layer.pads
+    front, back, top, bottom, left, right = layer.params.integers("pads")
     widths = ((0, 0), (front, back), (top, bottom), (left, right))
     return np.pad(inputs[0], widths, constant_values=_zero_point(quants[0]))
 

@@ -188,9 +188,11 @@ def _operand_codes(
 def _joined(
     layer: LayerRecord, lane_codes: list[LaneCodes], inputs: list[Codes], work: LaneWork
 ) -> Gathered:
-    axis = layer.concat_axis + 1
-    before = sum(shape[layer.concat_axis] for shape in layer.input_shapes[: work.key])
-    extent = layer.input_shapes[work.key][layer.concat_axis]
+    axis = layer.params.integer("concat_axis") + 1
+    before = sum(
+        shape[layer.params.integer("concat_axis")] for shape in layer.input_shapes[: work.key]
+    )
+    extent = layer.input_shapes[work.key][layer.params.integer("concat_axis")]
     codes = np.ascontiguousarray(inputs[work.key])
 
     def place(out: Codes, result: Codes) -> None:

@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitpim_traces.records import Geometry, LayerRecord, Quantization, Requantize, TensorRecord
+from bitpim_traces.records import (
+    Geometry,
+    LayerRecord,
+    Params,
+    Quantization,
+    Requantize,
+    TensorRecord,
+)
 
 __all__ = [
     "Case",
@@ -165,7 +172,12 @@ def concat_case(rng: np.random.Generator, axis: int, *, signed: bool) -> Case:
     out = [3, 4, 5]
     out[axis] += 2
     layer = _layer(
-        "concat", tuple(tuple(s) for s in shapes), tuple(out), source, None, concat_axis=axis
+        "concat",
+        tuple(tuple(s) for s in shapes),
+        tuple(out),
+        source,
+        None,
+        params=Params(concat_axis=axis),
     )
     inputs = tuple(_codes(rng, source, (2, *shape)) for shape in shapes)
     return Case(layer, inputs, (source, source))
@@ -275,7 +287,7 @@ def save_cases(path: Path, cases: Mapping[str, Case], outputs: Mapping[str, Arra
             "kind": layer.kind,
             "out": layer.output_shape,
             "pad_code": layer.pad_code,
-            "concat_axis": layer.concat_axis,
+            "concat_axis": layer.params.get("concat_axis", 0),
             "clamp": layer.clamp,
             "activation": layer.activation,
             "requantize": _plain(layer.requantize),
@@ -347,7 +359,7 @@ def _load_case(held: Any, name: str) -> tuple[Case, Array]:
         clamp=tuple(plain["clamp"]),
         activation=plain["activation"],
         pad_code=plain["pad_code"],
-        concat_axis=plain["concat_axis"],
+        params=Params(concat_axis=plain["concat_axis"]) if plain["kind"] == "concat" else Params(),
         **more,
     )
     return Case(layer, inputs, sources), held[f"{name}/output"]

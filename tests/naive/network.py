@@ -142,7 +142,7 @@ def _rescaled(layer: LayerRecord, code: int, zero: int, entry: int) -> int:
 
 
 def _concat(layer: LayerRecord, images: Any, zeros: Any, _: Any, at: Any) -> int:
-    axis, place = layer.concat_axis, list(at)
+    axis, place = layer.params.integer("concat_axis"), list(at)
     for entry, image in enumerate(images):
         if place[axis] < image.shape[axis]:
             return _rescaled(layer, int(image[tuple(place)]), zeros[entry], entry)
@@ -155,7 +155,7 @@ def _flatten(layer: LayerRecord, images: Any, zeros: Any, _: Any, at: Any) -> in
 
 
 def _pad(layer: LayerRecord, images: Any, zeros: Any, _: Any, at: Any) -> int:
-    source = tuple(at[axis] - layer.pads[2 * axis] for axis in range(3))
+    source = tuple(at[axis] - layer.params.integers("pads")[2 * axis] for axis in range(3))
     inside = all(0 <= s < n for s, n in zip(source, images[0].shape, strict=True))
     return int(images[0][source]) if inside else int(zeros[0])
 

@@ -77,11 +77,17 @@ def _append(made: TraceBuilder, layer: LayerRecord) -> None:
     elif layer.kind == "add":
         made.add(name, layer.inputs, output, activation=activation, requantize=step)
     elif layer.kind == "concat":
-        made.concat(name, layer.inputs, axis=layer.concat_axis, output=output, requantize=step)
+        made.concat(
+            name,
+            layer.inputs,
+            axis=layer.params.integer("concat_axis"),
+            output=output,
+            requantize=step,
+        )
     elif layer.kind == "flatten":
         made.flatten(name, source)
     elif layer.kind == "pad":
-        made.pad(name, source, layer.pads)
+        made.pad(name, source, layer.params.integers("pads"))
     elif layer.table is not None:
         made.lookup(name, source, layer.activation, output, table=layer.table.read())
     else:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.float_forward import window_counts
 from bitpim_traces.network import FloatLayer, FloatNetwork, fuse_activations
-from bitpim_traces.records import Geometry
+from bitpim_traces.records import Geometry, Params
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
@@ -161,8 +161,8 @@ def dag() -> FloatNetwork:
         conv("a", 2, 3, -1),
         conv("b", 2, 3, -1, "relu6"),
         FloatLayer("sum", "add", (0, 1, 0), activation="clamp", clamp=(-1.0, 2.5)),
-        FloatLayer("cat", "concat", (2, -1)),
-        FloatLayer("pad", "pad", (3,), pads=(1, 0, 0, 2, 1, 0)),
+        FloatLayer("cat", "concat", (2, -1), params=Params(concat_axis=0)),
+        FloatLayer("pad", "pad", (3,), params=Params(pads=(1, 0, 0, 2, 1, 0))),
         FloatLayer("tanh", "activation", (4,), activation="tanh"),
         FloatLayer("sigmoid", "activation", (5,), activation="sigmoid"),
         FloatLayer("flat", "flatten", (6,)),
@@ -271,7 +271,7 @@ EYE = np.eye(3, dtype=np.float32)
         (FloatLayer("x", "linear", (-1, -1), weight=EYE), (3,), "need exactly 1 inputs, got 2"),
         (FloatLayer("x", "add", (-1,)), (3,), "need 2 or more inputs, got 1"),
         (
-            FloatLayer("x", "concat", (-1, -1), concat_axis=1),
+            FloatLayer("x", "concat", (-1, -1), params=Params(concat_axis=1)),
             (3,),
             "axis: need 0 to 0, got 1",
         ),
@@ -284,7 +284,7 @@ EYE = np.eye(3, dtype=np.float32)
             "need a window that fits",
         ),
         (
-            FloatLayer("x", "pad", (-1,), pads=(0, 0, -1, 0, 0, 0)),
+            FloatLayer("x", "pad", (-1,), params=Params(pads=(0, 0, -1, 0, 0, 0))),
             (3, 2, 2),
             "pads: need num",
         ),

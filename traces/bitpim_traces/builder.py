@@ -41,10 +41,12 @@ from bitpim_traces.numbers.multiplier import (
     concat_requantize,
     dot_requantize,
 )
+from bitpim_traces.operators import OPERATORS
 from bitpim_traces.records import (
     NETWORK_INPUT,
     Geometry,
     LayerRecord,
+    Params,
     Quantization,
     Requantize,
     Samples,
@@ -190,18 +192,15 @@ class TraceBuilder:
 
     def max_pool2d(self, name: str, source: int, geometry: Geometry) -> int:
         """Append a max pooling; a strided selection is one with a 1 x 1 window."""
-        sketch = FloatLayer(name, "max_pool2d", (source,), geometry)
-        quantization = self.quantization(source)
-        record = self._sketch(sketch, quantization, NO_ACTIVATION)
-        return self._append(replace(record, pad_code=quantization.code_min))
+        return self.keep(FloatLayer(name, "max_pool2d", (source,), geometry))
 
     def flatten(self, name: str, source: int) -> int:
         """Append a reshape to one axis, C order."""
-        return self._keep(FloatLayer(name, "flatten", (source,)))
+        return self.keep(FloatLayer(name, "flatten", (source,)))
 
-    def pad(self, name: str, source: int, pads: tuple[int, int, int, int, int, int]) -> int:
+    def pad(self, name: str, source: int, pads: tuple[int, ...]) -> int:
         """Append real zeros: (front, back, top, bottom, left, right)."""
-        return self._keep(FloatLayer(name, "pad", (source,), pads=pads))
+        return self.keep(FloatLayer(name, "pad", (source,), params=Params(pads=pads)))
 
     def clip(self, name: str, source: int, activation: Activation) -> int:
         """Append a relu, relu6 or clamp as a layer of its own."""
@@ -211,10 +210,17 @@ class TraceBuilder:
             raise TraceDataError(f"layer {name}: {kind} needs a table; use lookup")
         return self._append(self._sketch(sketch, self.quantization(source), activation))
 
-    def _keep(self, sketch: FloatLayer) -> int:
-        quantization = self.quantization(sketch.inputs[0])
+    def keep(self, sketch: FloatLayer) -> int:
+        """Append a layer of any kind whose output codes mean what those of its input mean."""
+        operator = OPERATORS.get(sketch.kind)
+        if operator is None or not operator.keeps_codes:
+            kinds = ", ".join(kind for kind, found in OPERATORS.items() if found.keeps_codes)
+            raise TraceDataError(f"layer {sketch.name}: need one of {kinds}, got {sketch.kind!r}")
+        quantization = self.quantization(sketch.inputs[0] if sketch.inputs else NETWORK_INPUT)
         record = self._sketch(sketch, quantization, NO_ACTIVATION)
-        return self._append(replace(record, pad_code=int(quantization.zero_point[0])))
+        lowest = operator.pads_with == "lowest code"
+        pad_code = quantization.code_min if lowest else int(quantization.zero_point[0])
+        return self._append(replace(record, pad_code=pad_code))
 
     # --- layers that rescale
 
@@ -312,7 +318,7 @@ class TraceBuilder:
         """Append a concatenation; without `output` the first input's quantization is kept."""
         inputs = [self.quantization(i) for i in sources]
         output = output or (inputs[0] if inputs else self.input_quantization)
-        sketch = FloatLayer(name, "concat", tuple(sources), concat_axis=axis)
+        sketch = FloatLayer(name, "concat", tuple(sources), params=Params(concat_axis=axis))
         record = self._sketch(sketch, output, activation)
         if all(same_quantization(q, output) for q in inputs) and not isinstance(
             requantize, Requantize
@@ -436,8 +442,7 @@ class TraceBuilder:
             activation=activation.kind,
             clamp=checks.code_clamp(sketch.clamp_range, output),
             accumulator_bits=self.accumulator_bits,
-            pads=sketch.pads,
-            concat_axis=sketch.concat_axis,
+            params=sketch.params,
         )
 
     def _step(

@@ -15,6 +15,7 @@ from bitpim_traces.operators import OPERATORS
 from bitpim_traces.records import (
     Geometry,
     LayerRecord,
+    Params,
     Quantization,
     Requantize,
     Samples,
@@ -108,8 +109,8 @@ class _Decoder(SchemaReader):
         extra = self.extras(child(path, "extra"))
         if found is None or output is None or self.n_faults != before:
             return None
-        geometry = None
-        if OPERATORS[found["kind"]].has_window:
+        operator, geometry = OPERATORS[found["kind"]], None
+        if operator.window:
             geometry = Geometry(
                 kernel=found["kernel"],
                 stride=found["stride"],
@@ -139,8 +140,7 @@ class _Decoder(SchemaReader):
             weight_float=found.get("weight_float"),
             bias_float=found.get("bias_float"),
             table=found.get("table"),
-            pads=found.get("pads", (0,) * 6),
-            concat_axis=found.get("concat_axis", 0),
+            params=Params({a.name: found[a.name] for a in operator.params}),
             output_float=found.get("output_float"),
             extra=extra,
         )

@@ -69,7 +69,7 @@ def _layer(tree: Tree, layer: LayerRecord) -> None:
     }
     window = layer.geometry
     operator = OPERATORS[layer.kind]
-    if operator.has_window and window is not None:
+    if operator.window and window is not None:
         attributes |= {
             "kernel": _ints(window.kernel),
             "stride": _ints(window.stride),
@@ -79,11 +79,8 @@ def _layer(tree: Tree, layer: LayerRecord) -> None:
             "ceil_mode": int(window.ceil_mode),
             "count_include_pad": int(window.count_include_pad),
         }
-    own = {attribute.name for attribute in operator.attributes}
-    if "pads" in own:
-        attributes["pads"] = _ints(layer.pads)
-    if "concat_axis" in own:
-        attributes["concat_axis"] = int(layer.concat_axis)
+    for name, value in layer.params.items():
+        attributes[name] = _ints(value) if isinstance(value, tuple) else value
     tree[path] = GroupEntry(attributes)
     for dataset in _LAYER_DATASETS.values():  # one of another kind is for the rules to refuse
         _put(tree, dataset, path, getattr(layer, dataset.name))

@@ -6,7 +6,7 @@ plain NumPy in float32 and serves calibration and the float reference.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from bitpim_traces import float_forward
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.operators import LAYER_KINDS, OPERATORS, Unfit
-from bitpim_traces.records import ACTIVATIONS, NETWORK_INPUT, Geometry
+from bitpim_traces.records import ACTIVATIONS, NETWORK_INPUT, Geometry, Params
 
 __all__ = ["FloatLayer", "FloatNetwork", "fuse_activations", "infer_shape"]
 
@@ -30,7 +30,7 @@ class FloatLayer:
 
     `inputs` are indices of earlier layers, or NETWORK_INPUT. `activation` is applied to the
     operator's result (kind activation: it is the operator). `clamp` is the real range (lowest,
-    highest) of activation "clamp". `pads` and `concat_axis` are as in `LayerRecord`; `name` is the
+    highest) of activation "clamp". `params` are as in `LayerRecord`; `name` is the
     module path where there is one.
 
     Shapes
@@ -47,8 +47,7 @@ class FloatLayer:
     bias: FloatArray | None = None
     activation: str = "none"
     clamp: tuple[float, float] | None = None
-    pads: tuple[int, int, int, int, int, int] = (0, 0, 0, 0, 0, 0)
-    concat_axis: int = 0
+    params: Params = field(default_factory=Params)
 
     @property
     def clamp_range(self) -> tuple[float, float]:

@@ -22,6 +22,7 @@ __all__ = [
     "Geometry",
     "LayerRecord",
     "Limits",
+    "Params",
     "Quantization",
     "Requantize",
     "Samples",
@@ -151,6 +152,22 @@ class Quantization:
         return replace(tensor, limits=Limits(where, what, self.code_min, self.code_max))
 
 
+class Params(dict[str, int | str | tuple[int, ...]]):
+    """What only one kind of layer has, by the names in the record of its operator."""
+
+    def integer(self, name: str) -> int:
+        """Return a number."""
+        value = self[name]
+        assert isinstance(value, int)
+        return value
+
+    def integers(self, name: str) -> tuple[int, ...]:
+        """Return several numbers."""
+        value = self[name]
+        assert isinstance(value, tuple)
+        return value
+
+
 @dataclass(frozen=True, slots=True)
 class Geometry:
     """Window of a convolution or pooling; (vertical, horizontal) pairs.
@@ -208,8 +225,8 @@ class LayerRecord:
 
     Fields that a kind does not use are None or empty. `clamp` is (lowest, highest) output code
     after the zero point was added: the code range of `output`, narrowed by relu, relu6 or clamp.
-    `table` (sigmoid, tanh): output code by (input code - code_min). `pads` (kind pad): (front,
-    back, top, bottom, left, right) over channels, rows and columns; pad values are real 0.
+    `table` (sigmoid, tanh): output code by (input code - code_min). `params` are what the record of
+    its operator lists beside the window.
     `pad_code` is the code a padded input position holds (zero point; code_min for max pooling).
     """
 
@@ -232,8 +249,7 @@ class LayerRecord:
     weight_float: TensorRecord | None = None
     bias_float: TensorRecord | None = None
     table: TensorRecord | None = None
-    pads: tuple[int, int, int, int, int, int] = (0, 0, 0, 0, 0, 0)
-    concat_axis: int = 0  # axis of the shapes without batch
+    params: Params = field(default_factory=Params)
     output_float: TensorRecord | None = None  # reference for the first samples, NCHW or NC
     extra: Mapping[str, TensorRecord] = field(default_factory=dict)
 

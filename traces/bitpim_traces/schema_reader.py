@@ -8,15 +8,12 @@ import numpy.typing as npt
 
 from bitpim_kernels.errors import BitpimError
 from bitpim_traces.faults import Fault, Report, shown
-from bitpim_traces.file_bounds import MAX_PARAMETERS, MAX_TEXT_BYTES
+from bitpim_traces.file_bounds import MAX_PARAMETERS
 from bitpim_traces.records import TensorRecord
 from bitpim_traces.schema_forms import Attribute, Dataset, Group
-from bitpim_traces.strict_text import is_text
 from bitpim_traces.tree import DatasetEntry, GroupEntry, Tree, Value, child
 
 __all__ = ["SchemaReader"]
-
-_INT64 = range(-(2**63), 2**63)
 
 
 class SchemaReader:
@@ -101,7 +98,7 @@ class SchemaReader:
             self.fault(where, "an attribute", "nothing")
             return None
         value = attributes[spec.name]
-        need = _form_fault(spec, value)
+        need = spec.fault_of(value)
         if need:
             self.fault(where, need, shown(value))
         return value
@@ -151,32 +148,3 @@ class SchemaReader:
         except BitpimError as error:
             self.fault(path, "values that can be read", str(error), "data")
             return None
-
-
-def _form_fault(spec: Attribute, value: Value) -> str:
-    """Say what an attribute needs if its value has not that form; "" if it has."""
-    if spec.form == "texts":
-        words = value if isinstance(value, tuple) else (1,)
-        return "" if all(map(is_text, words)) else "a list of texts"
-    if spec.form == "lines":
-        return "" if is_text(value) else "one text"
-    if spec.form == "text":
-        if (
-            not isinstance(value, str)
-            or len(value.encode()) > MAX_TEXT_BYTES
-            or not value.isprintable()
-        ):
-            return f"one line of text, at most {MAX_TEXT_BYTES} bytes"
-        if spec.choices and value not in spec.choices:
-            return f"one of {', '.join(spec.choices)}"
-        return ""
-    numbers = value if isinstance(value, tuple) else (value,)
-    if not all(isinstance(n, int) and n in _INT64 for n in numbers):
-        return "whole numbers of 64 bits"
-    if spec.form == "ints":
-        if not isinstance(value, tuple) or spec.length not in (None, len(value)):
-            return f"{spec.length or 'a list of'} whole numbers"
-        return ""
-    if isinstance(value, tuple):
-        return "one whole number"
-    return "0 or 1" if spec.form == "flag" and value not in (0, 1) else ""

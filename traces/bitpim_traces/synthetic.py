@@ -19,7 +19,7 @@ from bitpim_traces.quantize.assemble import quantize_network
 from bitpim_traces.quantize.observers import calibrate
 from bitpim_traces.quantize.pattern import PatternPruning, prune_network
 from bitpim_traces.quantize.settings import Settings
-from bitpim_traces.records import NETWORK_INPUT, Geometry, Trace
+from bitpim_traces.records import NETWORK_INPUT, Geometry, Params, Trace
 
 __all__ = [
     "NAMES",
@@ -184,11 +184,8 @@ def _basic_block(sketch: _Sketch, name: str, n_in: int, n_out: int, shortcut: st
         every_other = Geometry((1, 1), (2, 2))
         source = sketch.append(FloatLayer(f"{name}.slice", "max_pool2d", (source,), every_other))
         front = (n_out - n_in) // 2
-        source = sketch.append(
-            FloatLayer(
-                f"{name}.pad", "pad", (source,), pads=(front, n_out - n_in - front, 0, 0, 0, 0)
-            )
-        )
+        channels = Params(pads=(front, n_out - n_in - front, 0, 0, 0, 0))
+        source = sketch.append(FloatLayer(f"{name}.pad", "pad", (source,), params=channels))
     sketch.add(f"{name}.add", (main, source))
 
 
@@ -266,9 +263,11 @@ def _tiny(sketch: _Sketch, n_classes: int) -> None:
     left = sketch.conv("conv2", (4, 4), 3, activation="none")
     both = sketch.add("add", (left, first))
     right = sketch.conv("conv3", (4, 5), 1, source=both)
-    sketch.append(FloatLayer("concat", "concat", (both, right)))
+    sketch.append(FloatLayer("concat", "concat", (both, right), params=Params(concat_axis=0)))
     sketch.pool("pool1", "max_pool2d", 2, 2)
-    sketch.append(FloatLayer("pad", "pad", (sketch.last(),), pads=(0, 0, 0, 1, 1, 0)))
+    sketch.append(
+        FloatLayer("pad", "pad", (sketch.last(),), params=Params(pads=(0, 0, 0, 1, 1, 0)))
+    )
     sketch.conv("depthwise", (9, 9), 3, stride=2, groups=9, activation="none")
     sketch.append(FloatLayer("tanh", "activation", (sketch.last(),), activation="tanh"))
     sketch.pool("pool2", "avg_pool2d", 2, 2)

@@ -15,6 +15,7 @@ from bitpim_traces.records import (
     REQUANTIZE_MODES,
     Geometry,
     LayerRecord,
+    Params,
     Quantization,
     Requantize,
     TensorRecord,
@@ -357,7 +358,7 @@ def test_concat_joins_along_every_axis() -> None:
         shape[axis] *= 2
         layer = LayerRecord(
             0, "join", "concat", (-1, -1), (codes.shape[1:],) * 2, tuple(shape), quant,
-            clamp=(0, 255), concat_axis=axis,
+            clamp=(0, 255), params=Params(concat_axis=axis),
         )  # fmt: skip
         assert_equals_naive(layer, [quant, quant], [codes, codes // 2])
 

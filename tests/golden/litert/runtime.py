@@ -212,7 +212,7 @@ def _add(layer: LayerRecord) -> tuple[int, int, Any]:
 
 def _concat(layer: LayerRecord) -> tuple[int, int, Any]:
     options = schema.ConcatenationOptionsT()
-    options.axis = {0: 3, 1: 1, 2: 2}[layer.concat_axis]  # CHW -> NHWC
+    options.axis = {0: 3, 1: 1, 2: 2}[layer.params.integer("concat_axis")]  # CHW -> NHWC
     kind = schema.BuiltinOptions.ConcatenationOptions
     return schema.BuiltinOperator.CONCATENATION, kind, options
 

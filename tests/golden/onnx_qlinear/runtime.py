@@ -135,7 +135,11 @@ def _max_pool(layer: LayerRecord) -> onnx.NodeProto:
 def _concat(layer: LayerRecord) -> onnx.NodeProto:
     names = ["sy", "zy", "x0", "sx0", "zx0", "x1", "sx1", "zx1"]
     return helper.make_node(
-        "QLinearConcat", names, ["y"], domain="com.microsoft", axis=layer.concat_axis + 1
+        "QLinearConcat",
+        names,
+        ["y"],
+        domain="com.microsoft",
+        axis=layer.params.integer("concat_axis") + 1,
     )
 
 

@@ -307,7 +307,7 @@ def test_a_shortcut_becomes_pooling_and_padding() -> None:
     assert network.layers[3].geometry is not None
     assert network.layers[3].geometry.kernel == (1, 1)
     assert network.layers[3].geometry.stride == (2, 2)
-    assert network.layers[4].pads == (4, 4, 0, 0, 0, 0)
+    assert network.layers[4].params.integers("pads") == (4, 4, 0, 0, 0, 0)
     assert [layer.activation for layer in network.layers][:6] == [
         "relu",
         "relu",

@@ -21,9 +21,10 @@ from bitpim_traces.quantize import (
     requantize_trace,
 )
 from bitpim_traces.quantize.assemble import to_float_network
-from bitpim_traces.records import REQUANTIZE_MODES, Geometry, LayerRecord, Samples, Trace
+from bitpim_traces.records import REQUANTIZE_MODES, Geometry, LayerRecord, Params, Samples, Trace
 from bitpim_traces.synthetic import synthetic_float_network, synthetic_images, synthetic_network
 
+ALONG_CHANNELS = Params(concat_axis=0)
 N = 6
 
 
@@ -170,7 +171,7 @@ def concat_net(second_gain: float) -> FloatNetwork:
         (
             FloatLayer("a", "linear", (-1,), weight=eye),
             FloatLayer("b", "linear", (-1,), weight=eye * np.float32(second_gain)),
-            FloatLayer("cat", "concat", (0, 1)),
+            FloatLayer("cat", "concat", (0, 1), params=ALONG_CHANNELS),
         ),
         (2,),
     )
@@ -188,7 +189,9 @@ def test_concat_rescales_only_inputs_that_differ(gain: float, rescaled: bool) ->
 @pytest.mark.parametrize("mode", REQUANTIZE_MODES)
 def test_concat_and_average_may_clip(mode: str) -> None:
     layers = (
-        FloatLayer("cat", "concat", (-1, -1), activation="clamp", clamp=(-0.5, 1.0)),
+        FloatLayer(
+            "cat", "concat", (-1, -1), activation="clamp", clamp=(-0.5, 1.0), params=ALONG_CHANNELS
+        ),
         FloatLayer("pool", "avg_pool2d", (0,), Geometry((2, 2)), activation="relu"),
     )
     network = FloatNetwork("net", layers, (3, 2, 2))

@@ -1,13 +1,13 @@
 """What is known of a layer while the graph is still being rewritten; no torch, no codes."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from bitpim_traces.errors import TraceDataError
-from bitpim_traces.records import Geometry
+from bitpim_traces.records import Geometry, Params
 
 __all__ = ["SUPPORTED", "Draft", "refuse"]
 
@@ -39,8 +39,7 @@ class Draft:
     activation: str = "none"
     low: float = -math.inf
     high: float = math.inf
-    pads: tuple[int, int, int, int, int, int] = (0, 0, 0, 0, 0, 0)
-    axis: int = 0
+    params: Params = field(default_factory=Params)
 
     @property
     def where(self) -> str:

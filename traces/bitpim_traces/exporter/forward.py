@@ -50,11 +50,11 @@ def _run(layer: FloatLayer, inputs: list[torch.Tensor]) -> torch.Tensor:
         for more in inputs[2:]:
             x = x + more
     elif layer.kind == "concat":
-        x = torch.cat(inputs, layer.concat_axis + 1)
+        x = torch.cat(inputs, layer.params.integer("concat_axis") + 1)
     elif layer.kind == "flatten":
         x = x.flatten(1)
     elif layer.kind == "pad":
-        front, back, top, bottom, left, right = layer.pads
+        front, back, top, bottom, left, right = layer.params.integers("pads")
         x = functional.pad(x, (left, right, top, bottom, front, back))
     elif layer.kind == "linear":
         x = functional.linear(x, _tensor(layer.weight), _bias(layer))

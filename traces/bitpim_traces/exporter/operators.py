@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from bitpim_traces.exporter.calls import Call, Value, as_float64, pair
 from bitpim_traces.exporter.drafts import Draft, refuse
-from bitpim_traces.records import Geometry
+from bitpim_traces.records import Geometry, Params
 
 __all__ = ["READERS"]
 
@@ -348,7 +348,11 @@ def read_concat(call: Call) -> Draft | Value:
     axis = int(call.arguments.get("dim", 0)) % (len(call.shape) + 1)
     if axis == 0:
         raise refuse(call.where, "an axis other than the batch", "axis 0")
-    return call.draft("concat", *values, axis=axis - 1) if len(values) > 1 else values[0]
+    return (
+        call.draft("concat", *values, params=Params(concat_axis=axis - 1))
+        if len(values) > 1
+        else values[0]
+    )
 
 
 def read_pad(call: Call) -> Draft | Value:
@@ -364,7 +368,7 @@ def read_pad(call: Call) -> Draft | Value:
         raise refuse(call.where, "padding of channels, rows and columns", f"pad = {pads}")
     left, right, top, bottom, front, back = pads[:6]
     sides = (front, back, top, bottom, left, right)
-    return call.draft("pad", source, pads=sides) if any(sides) else source
+    return call.draft("pad", source, params=Params(pads=sides)) if any(sides) else source
 
 
 def read_slice(call: Call) -> Draft | Value:

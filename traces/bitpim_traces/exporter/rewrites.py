@@ -151,11 +151,14 @@ def _fold_pad(graph: _Graph, index: int) -> Draft | int:
     """Take zero padding of rows and columns into the convolution that reads it."""
     draft = graph.drafts[index]
     source = graph.source(draft)
-    if draft.kind != "conv2d" or source is None or source.kind != "pad" or any(source.pads[:2]):
+    if draft.kind != "conv2d" or source is None or source.kind != "pad":
+        return draft
+    pads = source.params.integers("pads")
+    if any(pads[:2]):
         return draft
     assert draft.geometry is not None
     own = draft.geometry.padding
-    top, bottom, left, right = (own[i] + source.pads[2 + i] for i in range(4))
+    top, bottom, left, right = (own[i] + pads[2 + i] for i in range(4))
     geometry = replace(draft.geometry, padding=(top, bottom, left, right))
     return replace(draft, inputs=source.inputs, geometry=geometry)
 
@@ -270,8 +273,7 @@ def _layer(draft: Draft, name: str, inputs: tuple[int, ...], graph: _Graph) -> F
         bias=_float32(draft.bias, draft.where),
         activation=activation,
         clamp=clamp,
-        pads=draft.pads,
-        concat_axis=draft.axis,
+        params=draft.params,
     )
 
 

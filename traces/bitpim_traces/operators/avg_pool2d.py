@@ -11,7 +11,7 @@ from bitpim_traces.operators.operator import (
     RealLayer,
     Shape,
 )
-from bitpim_traces.operators.windows import WINDOW, pooled_shape
+from bitpim_traces.operators.windows import pooled_shape
 
 
 def _shape(layer: Described, inputs: Sequence[Shape]) -> Shape:
@@ -29,7 +29,7 @@ OPERATOR = Operator(
     shape=_shape,
     forward=_forward,
     rank=3,
-    attributes=WINDOW,
+    window=True,
     activations=FUSED,
     requantize="must",
     sums="window",

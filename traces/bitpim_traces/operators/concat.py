@@ -17,7 +17,7 @@ from bitpim_traces.schema_forms import Attribute
 
 
 def _shape(layer: Described, inputs: Sequence[Shape]) -> Shape:
-    axis, first = layer.concat_axis, inputs[0]
+    axis, first = layer.params.integer("concat_axis"), inputs[0]
     if not 0 <= axis < len(first):
         raise Unfit("@concat_axis", f"0 to {len(first) - 1}", axis)
     others = {shape[:axis] + shape[axis + 1 :] for shape in inputs}
@@ -27,7 +27,7 @@ def _shape(layer: Described, inputs: Sequence[Shape]) -> Shape:
 
 
 def _forward(layer: RealLayer, inputs: Sequence[FloatArray]) -> FloatArray:
-    return np.concatenate(inputs, axis=layer.concat_axis + 1)
+    return np.concatenate(inputs, axis=layer.params.integer("concat_axis") + 1)
 
 
 OPERATOR = Operator(
@@ -36,7 +36,7 @@ OPERATOR = Operator(
     shape=_shape,
     forward=_forward,
     most=None,
-    attributes=(Attribute("concat_axis", "int", "axis of the shape without samples"),),
+    params=(Attribute("concat_axis", "int", "axis of the shape without samples"),),
     activations=FUSED,
     requantize="may",
 )

@@ -13,7 +13,7 @@ from bitpim_traces.operators.operator import (
     Unfit,
 )
 from bitpim_traces.operators.weights import WEIGHTS, need_weight
-from bitpim_traces.operators.windows import WINDOW, positions
+from bitpim_traces.operators.windows import positions
 
 
 def _shape(layer: Described, inputs: Sequence[Shape]) -> Shape:
@@ -38,7 +38,7 @@ OPERATOR = Operator(
     shape=_shape,
     forward=_forward,
     rank=3,
-    attributes=WINDOW,
+    window=True,
     datasets=WEIGHTS,
     activations=FUSED,
     requantize="must",

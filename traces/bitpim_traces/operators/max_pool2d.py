@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bitpim_traces import float_forward
 from bitpim_traces.operators.operator import Described, FloatArray, Operator, RealLayer, Shape
-from bitpim_traces.operators.windows import WINDOW, pooled_shape
+from bitpim_traces.operators.windows import pooled_shape
 
 
 def _shape(layer: Described, inputs: Sequence[Shape]) -> Shape:
@@ -22,7 +22,7 @@ OPERATOR = Operator(
     shape=_shape,
     forward=_forward,
     rank=3,
-    attributes=WINDOW,
+    window=True,
     keeps_codes=True,
     pads_with="lowest code",
 )

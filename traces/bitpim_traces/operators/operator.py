@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from bitpim_traces.records import Geometry
+from bitpim_traces.records import Geometry, Params
 from bitpim_traces.schema_forms import Attribute, Dataset
 
 __all__ = ["FUSED", "Described", "Operator", "Shape", "Shaped", "Unfit"]
@@ -51,12 +51,8 @@ class Described(Protocol):
         """Its bias, if it has one."""
 
     @property
-    def pads(self) -> tuple[int, int, int, int, int, int]:
-        """What a `pad` puts around."""
-
-    @property
-    def concat_axis(self) -> int:
-        """Where a `concat` joins."""
+    def params(self) -> Params:
+        """What only its kind has."""
 
     @property
     def activation(self) -> str:
@@ -73,6 +69,18 @@ class RealLayer(Described, Protocol):
     @property
     def bias(self) -> FloatArray | None:
         """Real bias."""
+
+
+WINDOW = (
+    Attribute("kernel", "ints", "R, S: window height and width", length=2),
+    Attribute("stride", "ints", "vertical, horizontal", length=2),
+    Attribute("padding", "ints", "top, bottom, left, right", length=4),
+    Attribute("dilation", "ints", "vertical, horizontal", length=2),
+    Attribute("groups", "int", "groups of channels; 1 for pooling"),
+    Attribute("ceil_mode", "flag", "output size rounds up; 0 for conv2d"),
+    Attribute("count_include_pad", "flag", "padding counts; 0 but for avg_pool2d"),
+)
+"""What a `Geometry` is in a file."""
 
 
 class Unfit(Exception):  # noqa: N818  (carries a fault)
@@ -96,7 +104,8 @@ class Operator:
     forward : runs a float layer on a batch, its activation apart
     fewest, most : number of inputs; `most` None is any
     rank : axes of the inputs, None for any
-    attributes, datasets : members of its layers beside those that all have
+    window : whether its layers have one: the attributes WINDOW, a `Geometry` in memory
+    params, datasets : members of its layers beside those that all have
     activations : what may be fused into it
     requantize : whether its layers have a requantize step
     sums : what one entry of that step scales: `products` with weights, a `window` of codes, `terms`
@@ -114,7 +123,8 @@ class Operator:
     most: int | None = 1
     rank: int | None = None
     inputs_are: str = ""
-    attributes: tuple[Attribute, ...] = ()
+    window: bool = False
+    params: tuple[Attribute, ...] = ()
     datasets: tuple[Dataset, ...] = ()
     activations: tuple[str, ...] = ("none",)
     requantize: Literal["must", "may", "none"] = "none"
@@ -129,9 +139,9 @@ class Operator:
         return self.sums == "products"
 
     @property
-    def has_window(self) -> bool:
-        """Whether its layers have a window."""
-        return any(attribute.name == "kernel" for attribute in self.attributes)
+    def attributes(self) -> tuple[Attribute, ...]:
+        """What its layers have in a file, beside what all have."""
+        return (*(WINDOW if self.window else ()), *self.params)
 
     @property
     def arity(self) -> str:
@@ -156,7 +166,18 @@ class Operator:
                  3: "an input with channels, rows and columns"}  # fmt: skip
         if self.rank is not None and any(len(shape) != self.rank for shape in inputs):
             raise Unfit("@inputs", words[self.rank], inputs[0])
+        self._check_params(layer.params)
         return self.shape(layer, inputs)
+
+    def _check_params(self, params: Params) -> None:
+        for attribute in self.params:
+            value = params.get(attribute.name)
+            fault = "a value" if value is None else attribute.fault_of(value)
+            if fault:
+                got = "nothing" if value is None else value
+                raise Unfit(f"@{attribute.name}", fault, got)
+        for name in set(params) - {attribute.name for attribute in self.params}:
+            raise Unfit(f"@{name}", f"only what {self.kind} has", "another member")
 
     def n_entries(self, layer: Described, n_inputs: int) -> tuple[int, ...]:
         """Return how many entries the requantize step of a layer may have."""

@@ -3,19 +3,8 @@
 from bitpim_traces.file_bounds import MAX_PARAMETERS, MAX_WINDOW
 from bitpim_traces.operators.operator import Described, Shape, Unfit
 from bitpim_traces.records import Geometry
-from bitpim_traces.schema_forms import Attribute
 
-__all__ = ["WINDOW", "pooled_shape", "positions"]
-
-WINDOW = (
-    Attribute("kernel", "ints", "R, S: window height and width", length=2),
-    Attribute("stride", "ints", "vertical, horizontal", length=2),
-    Attribute("padding", "ints", "top, bottom, left, right", length=4),
-    Attribute("dilation", "ints", "vertical, horizontal", length=2),
-    Attribute("groups", "int", "groups of channels; 1 for pooling"),
-    Attribute("ceil_mode", "flag", "output size rounds up; 0 for conv2d"),
-    Attribute("count_include_pad", "flag", "padding counts; 0 but for avg_pool2d"),
-)
+__all__ = ["pooled_shape", "positions"]
 
 
 def positions(layer: Described, image: Shape) -> tuple[Geometry, tuple[int, int]]:

@@ -201,8 +201,7 @@ def _to_float_layer(record: LayerRecord) -> FloatLayer:
         bias=None if record.bias_float is None else record.bias_float.read(),
         activation=record.activation,
         clamp=clamp,
-        pads=record.pads,
-        concat_axis=record.concat_axis,
+        params=record.params,
     )
 
 
@@ -238,7 +237,7 @@ def _append(
         builder.concat(
             layer.name,
             layer.inputs,
-            axis=layer.concat_axis,
+            axis=layer.params.integer("concat_axis"),
             output=inputs[0] if agree else output(),
             activation=activation,
         )
@@ -251,12 +250,8 @@ def _append(
             output=None if keeps else output(),
             activation=activation,
         )
-    elif layer.kind == "max_pool2d" and layer.geometry is not None:
-        builder.max_pool2d(layer.name, source, layer.geometry)
-    elif layer.kind == "flatten":
-        builder.flatten(layer.name, source)
-    elif layer.kind == "pad":
-        builder.pad(layer.name, source, layer.pads)
+    elif OPERATORS[layer.kind].keeps_codes:
+        builder.keep(layer)
     elif layer.activation in _TABLE_RANGES:
         builder.lookup(layer.name, source, layer.activation, output())
     else:
