@@ -14,6 +14,8 @@ from bitpim.counts import Counts
 from bitpim.crossbar.layout import Layout, MatrixMapping
 from bitpim.crossbar.number_coding import NumberCoding
 from bitpim.crossbar.pieces import ReadCounts
+from bitpim.digital.layers import need_digital
+from bitpim.digital.requantize import need_kind
 from bitpim.errors import ConfigError
 from bitpim.legend import Headline
 from bitpim.placement import Placements
@@ -40,6 +42,8 @@ HEADLINES = (
     Headline("index bits read", ("index_read_bit",)),
 )
 """What reads of operation units (OUs) come to."""
+
+_WEIGHTED = ("conv2d", "linear")
 
 BUFFER_BITS = 256
 """Width of one access to the buffer that holds codes between layers."""
@@ -192,7 +196,9 @@ def _plan_layer(
     quantizations = trace.input_quantizations(layer)
     accesses = buffer_accesses(layer, quantizations)
     if layer.weight is None:
+        need_digital(layer)
         return BufferPlan(layer.index, layer.name, layer.kind, accesses)
+    need_kind(layer, _WEIGHTED)
     geometry = coding.geometry
     maps = layout.lay(layer, coding)
     slices = coding.inputs(layer, quantizations[0]).digits(geometry.dac_bits)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from bitpim.digital.additions import prepare_add
 from bitpim.digital.bounds import outside
-from bitpim.digital.requantize import layer_fault, mode_of, steps_of, table_of_codes
+from bitpim.digital.requantize import layer_fault, mode_of, need_kind, steps_of, table_of_codes
 from bitpim.digital.weighted import prepare_weighted
 from bitpim.digital.windows import window_counts, window_of
 from bitpim.errors import AccumulatorError
@@ -23,7 +23,7 @@ from bitpim_kernels.integer import average_windows, look_up, maximum_windows
 from bitpim_traces.numbers.affine import code_dtype
 from bitpim_traces.records import Geometry, LayerRecord, Quantization
 
-__all__ = ["PreparedLayer", "prepare_layer"]
+__all__ = ["PreparedLayer", "need_digital", "prepare_layer"]
 
 Codes = npt.NDArray[Any]
 Rule = Callable[[Sequence[Codes], Codes], None]  # channels-last codes in, written to out
@@ -80,17 +80,23 @@ def prepare_layer(layer: LayerRecord, input_quantizations: Sequence[Quantization
 
     Raises
     ------
+    MappingError
+        No digital side has its kind.
     TraceDataError
-        The layer's kind is unknown, or its numbers contradict each other.
+        Its numbers contradict each other.
     """
-    prepare = _KINDS.get(layer.kind)
-    if prepare is None:
-        raise layer_fault(layer, f"need a kind of {', '.join(_KINDS)}, got {layer.kind!r}")
+    need_kind(layer, _KINDS)
+    prepare = _KINDS[layer.kind]
     if len(input_quantizations) != len(layer.inputs) or not layer.inputs:
         need, got = max(1, len(layer.inputs)), len(input_quantizations)
         raise layer_fault(layer, f"need quantizations of {need} inputs, got {got}")
     quantizations = tuple(input_quantizations)
     return PreparedLayer(layer, quantizations, *prepare(layer, quantizations))
+
+
+def need_digital(layer: LayerRecord) -> None:
+    """Raise MappingError where no digital side has the kind of a layer."""
+    need_kind(layer, _KINDS)
 
 
 # --- memory order

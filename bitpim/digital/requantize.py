@@ -1,5 +1,6 @@
 """Requantize steps of a layer, with the bounds inside which they are exact."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy.typing as npt
 
 from bitpim.digital.bounds import Bounds, outside
 from bitpim.digital.modes import FLOAT_SCALE_HALF_EVEN, MODES, Mode
-from bitpim.errors import TraceDataError
+from bitpim.errors import MappingError, TraceDataError
 from bitpim_kernels.requantize import Steps, requantize_channels
 from bitpim_traces.numbers.affine import code_dtype
 from bitpim_traces.records import LayerRecord, Quantization, Requantize
@@ -17,6 +18,7 @@ __all__ = [
     "RequantizeSteps",
     "layer_fault",
     "mode_of",
+    "need_kind",
     "raise_if_outside",
     "steps_of",
     "table_of_codes",
@@ -43,6 +45,17 @@ def layer_fault(layer: LayerRecord, text: str) -> TraceDataError:
     """Return the error of a layer whose numbers contradict each other."""
     where = f"layer {layer.index} {layer.name!r} ({layer.kind})"
     return TraceDataError(f"{where}: {text}; mend the trace")
+
+
+def need_kind(layer: LayerRecord, kinds: Iterable[str]) -> None:
+    """Raise MappingError where a machine has no code for the kind of a layer."""
+    known = tuple(kinds)
+    if layer.kind not in known:
+        where = f"layer {layer.index} {layer.name!r} ({layer.kind})"
+        raise MappingError(
+            f"{where}: need a kind that this machine runs, {', '.join(known)}, got {layer.kind!r}; "
+            "use another machine, or export the network without it"
+        )
 
 
 def mode_of(layer: LayerRecord, step: Requantize | None = None) -> Mode:

@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 from bitpim.config import override
+from bitpim.digital.requantize import need_kind
 from bitpim.errors import ConfigError, MappingError, ProgramError
 from bitpim.sram.conv_mapping import plan_conv
 from bitpim.sram.elementwise_mapping import ELEMENTWISE
@@ -12,6 +13,8 @@ from bitpim.sram.settings import CacheSettings
 from bitpim_traces.records import LayerRecord, Quantization, Trace
 
 __all__ = ["plan_layer", "plan_network"]
+
+_WEIGHTED = ("conv2d", "linear")
 
 _MOST_ROWS = 65_536  # that settings may give an array
 
@@ -72,7 +75,8 @@ def _plan_kind(
     settings: CacheSettings,
     rule: ConvRule,
 ) -> LayerPlan:
-    if layer.weight is not None:
+    need_kind(layer, (*_WEIGHTED, *ELEMENTWISE))
+    if layer.kind in _WEIGHTED:
         return plan_conv(layer, quantizations[0], settings, rule)
     return ELEMENTWISE[layer.kind](layer, quantizations, settings)
 

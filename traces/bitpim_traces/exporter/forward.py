@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional
 
 from bitpim_traces.network import FloatLayer, FloatNetwork
+from bitpim_traces.operators import OPERATORS
 from bitpim_traces.records import NETWORK_INPUT, Geometry
 
 __all__ = ["torch_forward"]
@@ -63,6 +64,9 @@ def _run(layer: FloatLayer, inputs: list[torch.Tensor]) -> torch.Tensor:
     elif layer.kind in ("max_pool2d", "avg_pool2d"):
         assert layer.geometry is not None
         x = (_max_pool if layer.kind == "max_pool2d" else _average_pool)(x, layer.geometry)
+    elif layer.kind != "activation":
+        arrays = [one.numpy() for one in inputs]
+        x = torch.from_numpy(np.ascontiguousarray(OPERATORS[layer.kind].forward(layer, arrays)))
     return _activate(x, layer)
 
 

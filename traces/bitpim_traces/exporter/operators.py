@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from bitpim_traces.exporter.calls import Call, Value, as_float64, pair
 from bitpim_traces.exporter.drafts import Draft, refuse
+from bitpim_traces.operators import OPERATORS
 from bitpim_traces.records import Geometry, Params
 
 __all__ = ["READERS"]
@@ -449,4 +450,5 @@ READERS: dict[str, Callable[[Call], Draft | Value]] = {
     **dict.fromkeys(("cat", "concat"), read_concat),
     **dict.fromkeys(("pad", "constant_pad_nd"), read_pad),
     "slice": read_slice,
+    **{name: read for found in OPERATORS.values() for name, read in found.readers.items()},
 }

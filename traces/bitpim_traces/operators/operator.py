@@ -4,9 +4,9 @@ Schema, rules, builder, float forward and FORMAT.md's tables are made from these
 and the referee have their own code for each kind they support, and share its name only.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -113,6 +113,8 @@ class Operator:
     keeps_codes : its output codes mean what those of its inputs mean, and are never clamped
     pads_with : the input's code that padded positions hold, where it pads
     fuses : an activation that alone reads it becomes its own
+    readers : by the names of PyTorch's operators, what makes a draft of a call to one; such a
+        reader knows the call (`exporter.calls`), and nothing of PyTorch
     """
 
     kind: str
@@ -132,6 +134,7 @@ class Operator:
     keeps_codes: bool = False
     pads_with: Literal["zero point", "lowest code"] | None = None
     fuses: bool = False
+    readers: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
 
     @property
     def has_weight(self) -> bool:
