@@ -14,11 +14,11 @@ import numpy.typing as npt
 
 from bitpim_traces.faults import Fault
 from bitpim_traces.masks import check_mask_values
+from bitpim_traces.modes import MODES
 from bitpim_traces.numbers.affine import code_dtype
 from bitpim_traces.operators import LAYER_KINDS, OPERATORS
 from bitpim_traces.records import (
     REQUANTIZE_MODES,
-    SHIFT_MODES,
     Geometry,
     LayerRecord,
     Params,
@@ -364,7 +364,7 @@ def _add(draw: _Draw, kind: str, nodes: list[Node]) -> dict[str, Any]:
     reach = sum(_reach(source) for _, _, source in nodes)
     mode = str(draw.rng.choice(REQUANTIZE_MODES))
     parts = draw.factors(mode, n, reach, output)
-    if mode in SHIFT_MODES:
+    if MODES[mode].one_shift_for_terms:
         parts["shift"] = parts["shift"][:1]
     more: dict[str, Any] = {}
     if mode == "fixed_point_half_away":

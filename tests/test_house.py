@@ -17,6 +17,7 @@ import pytest
 from bitpim.cost.model import CYCLES
 from bitpim.counts import EVENTS
 from bitpim.machine.registry import machine_names, make_machine
+from bitpim_traces.modes import MODES
 from bitpim_traces.operators import LAYER_KINDS
 from bitpim_traces.quantize import Settings
 from bitpim_traces.records import REQUANTIZE_MODES, LayerRecord
@@ -354,6 +355,19 @@ def test_nothing_above_the_machines_names_a_machine_event_or_phase() -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
         if not (path.name == "face.py" and node in docstrings(tree))  # examples name machines
         if node.value in words or named.search(node.value)
+    ]
+    report(faults)
+
+
+def test_only_the_referee_compares_with_the_name_of_a_mode() -> None:
+    """All others take what they need from its record."""
+    faults = [
+        f"{name_of(path)}:{node.lineno}: {ast.unparse(node)}"
+        for path in SOURCES
+        if path != ROOT / "bitpim/proof/reference.py"
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Compare)
+        and any(isinstance(n, ast.Constant) and n.value in MODES for n in ast.walk(node))
     ]
     report(faults)
 

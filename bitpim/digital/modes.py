@@ -1,7 +1,8 @@
-"""Requantize modes: one record each, from which all who branch on a mode take what they need.
+"""Requantize modes as kernels have them: the record of a trace's mode, and where it is exact.
 
-FORMAT.md of the traces has the formulas. A new mode is a record here, a branch in the kernels of
-`bitpim_kernels.requantize`, and one in the referee.
+`bitpim_traces.modes` has the formulas, from which all who branch on a mode take what they need. A
+new mode is a record there and here, a branch in the kernels of `bitpim_kernels.requantize`, and one
+in the referee.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim_kernels import requantize as kernels
+from bitpim_traces import modes
 
 __all__ = [
     "FIXED_POINT_HALF_AWAY",
@@ -30,29 +32,42 @@ _INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """How an accumulator becomes a code.
+    """How kernels make a code of an accumulator, by the record that traces have of the mode.
 
     Attributes
     ----------
-    name, kernel_code
-        What traces and kernels call it.
+    record
+        What traces know of it.
+    kernel_code
+        What kernels call it.
     exact
         Yields the least and the greatest accumulator its arithmetic is exact for, of each
         multiplier and shift.
-    is_float
-        It multiplies with a float32 scale; the others with a multiplier, and shift.
-    rounds_terms
-        An addition scales and rounds each operand, then their sum; else it rounds once.
-    divides
-        An average is the sum of raw codes divided by their number; else the sum is scaled.
     """
 
-    name: str
+    record: modes.Mode
     kernel_code: int
     exact: Callable[[Int32, Int32], tuple[Int64, Int64]]
-    is_float: bool = False
-    rounds_terms: bool = False
-    divides: bool = False
+
+    @property
+    def name(self) -> str:
+        """What traces call it."""
+        return self.record.name
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it multiplies with a float32 scale."""
+        return self.record.is_float
+
+    @property
+    def rounds_terms(self) -> bool:
+        """Whether an addition scales and rounds each operand, then their sum."""
+        return self.record.rounds_terms
+
+    @property
+    def divides(self) -> bool:
+        """Whether an average is the sum of raw codes divided by their number."""
+        return self.record.divides
 
 
 def _any_accumulator(multiplier: Int32, shift: Int32) -> tuple[Int64, Int64]:
@@ -71,17 +86,13 @@ def _product_fits_62_bits(multiplier: Int32, shift: Int32) -> tuple[Int64, Int64
 
 
 FLOAT_SCALE_HALF_EVEN = Mode(
-    "float_scale_half_even", kernels.FLOAT_SCALE_HALF_EVEN, _any_accumulator, is_float=True
+    modes.FLOAT_SCALE_HALF_EVEN, kernels.FLOAT_SCALE_HALF_EVEN, _any_accumulator
 )
 FIXED_POINT_HALF_AWAY = Mode(
-    "fixed_point_half_away",
-    kernels.FIXED_POINT_HALF_AWAY,
-    _fits_int32_when_shifted,
-    rounds_terms=True,
-    divides=True,
+    modes.FIXED_POINT_HALF_AWAY, kernels.FIXED_POINT_HALF_AWAY, _fits_int32_when_shifted
 )
-TRUNCATE_SHIFT = Mode("truncate_shift", kernels.TRUNCATE_SHIFT, _product_fits_62_bits)
-HALF_UP_SHIFT = Mode("half_up_shift", kernels.HALF_UP_SHIFT, _product_fits_62_bits)
+TRUNCATE_SHIFT = Mode(modes.TRUNCATE_SHIFT, kernels.TRUNCATE_SHIFT, _product_fits_62_bits)
+HALF_UP_SHIFT = Mode(modes.HALF_UP_SHIFT, kernels.HALF_UP_SHIFT, _product_fits_62_bits)
 
 MODES = {
     mode.name: mode

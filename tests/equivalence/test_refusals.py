@@ -15,6 +15,7 @@ from bitpim_traces import check_trace, open_trace, write_trace
 from bitpim_traces.records import (
     Geometry,
     LayerRecord,
+    Params,
     Quantization,
     Requantize,
     Samples,
@@ -89,6 +90,7 @@ def code_by_code(kind: str, shift: int, code: int, n: int = 1) -> Trace:
         0, kind, kind, (-1,) * n, ((2, 1, 1),) * n, shape, quantization(8, 0, signed=True),
         activation="clamp" if kind == "activation" else "none", clamp=(-128, 127),
         requantize=step, accumulator_bits=2,
+        params=Params(concat_axis=0) if kind == "concat" else Params(),
     )  # fmt: skip
     codes = TensorRecord.of(np.full((1, 2, 1, 1), code, np.uint8), axes="NCHW", role="codes")
     return Trace(kind, (layer,), Samples(codes, source), {})

@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from bitpim_traces.modes import MODES
 from bitpim_traces.operators import OPERATORS
 from bitpim_traces.records import (
     NETWORK_INPUT,
@@ -193,9 +194,16 @@ def _value(value: Any) -> str:
     return str(value)
 
 
+def table_of_modes() -> str:
+    """Write the table of section 5.1."""
+    lines = ["| mode | code before the clamp | bounds |", "|---|---|---|"]
+    lines += [f"| `{m.name}` | {m.formula} | {m.bounds} |" for m in MODES.values()]
+    return "\n".join(lines)
+
+
 def with_tables(text: str) -> str:
     """Put the tables that operators make in the place of those of a text."""
-    for table in (*table_of(LAYER).split("\n\n"), table_of_operators()):
+    for table in (*table_of(LAYER).split("\n\n"), table_of_operators(), table_of_modes()):
         head = table.partition("\n")[0]
         before, found, rest = text.partition(head)
         if not found:

@@ -367,3 +367,18 @@ def test_a_trace_can_be_closed(tmp_path: Path) -> None:
     if n_open:
         assert len(list(Path("/proc/self/fd").iterdir())) == n_open
     small_trace(3).close()  # one without a file has nothing to close
+
+
+@pytest.mark.parametrize("kind", ["conv2d", "add", "avg_pool2d", "concat"])
+def test_a_mode_that_is_none_is_refused(tmp_path: Path, kind: str) -> None:
+    trace = small_trace(1, mode="half_up_shift", kinds=["conv2d", kind])
+    layer = trace.layers[-1]
+    assert layer.kind == kind
+    step = replace(layer.requantize or trace.layers[0].requantize, mode="half_up")  # type: ignore[type-var]
+    wrong = replace(trace, layers=(*trace.layers[:-1], replace(layer, requantize=step)))
+    where = (
+        rf"/layers/000{layer.index}/requantize@mode: need one of float_scale_half_even, .*half_up"
+    )
+    with pytest.raises(TraceError, match=where):
+        write_trace(wrong, tmp_path / "net.h5")
+    assert not (tmp_path / "net.h5").exists()

@@ -25,6 +25,7 @@ from bitpim_traces.builder_parts import (
     shape_only,
 )
 from bitpim_traces.errors import TraceDataError
+from bitpim_traces.modes import mode_named
 from bitpim_traces.network import FloatLayer, infer_shape
 from bitpim_traces.numbers.accumulator import (
     add_bounds,
@@ -251,17 +252,14 @@ class TraceBuilder:
                 multiplier_bits=self.multiplier_bits,
                 accumulator_bits=self.accumulator_bits,
             ),
-            (0,)
-            if _mode(requantize, self.requantize) == "fixed_point_half_away"
-            else (n_elements,),
+            (0,) if mode_named(_mode(requantize, self.requantize)).divides else (n_elements,),
         )
         low, high = centred_ends(before)
-        if step.mode == "fixed_point_half_away":
+        if step.rule.divides:
             low, high = before.code_min, before.code_max  # TFLite sums raw codes
             if not same_quantization(before, output):
                 raise TraceDataError(
-                    f"{where}: fixed_point_half_away needs input and output quantized alike;"
-                    " leave out output"
+                    f"{where}: {step.mode} needs input and output quantized alike; leave out output"
                 )
         bounds = np.array([n_elements * low]), np.array([n_elements * high])
         need_fit(where, bounds, self.accumulator_bits)
@@ -293,10 +291,10 @@ class TraceBuilder:
             (len(inputs),),
             shared_shift=True,
         )
-        if step.mode in ("truncate_shift", "half_up_shift") and step.multiplier is not None:
+        if step.rule.one_shift_for_terms and step.multiplier is not None:
             bounds = add_bounds(inputs, [int(m) for m in step.multiplier])
             need_fit(where, bounds, self.accumulator_bits)
-        if step.mode == "fixed_point_half_away":
+        if step.rule.rounds_terms:
             width = max(bits_needed(add_bounds([q], [1])) for q in inputs) + step.left_shift
             if width > 32:
                 raise TraceDataError(

@@ -133,7 +133,8 @@ def need_step(
 ) -> None:
     """Check a requantize step's arrays: which there are, how long, and their ranges."""
     need_mode(where, step.mode)
-    if step.mode == "float_scale_half_even":
+    mode = step.rule
+    if mode.is_float:
         scale = step.scale
         if scale is None or scale.shape not in [(n,) for n in n_entries]:
             raise TraceDataError(f"{where}: {step.mode} needs {n_entries} scales")
@@ -143,12 +144,12 @@ def need_step(
     if n_entries == (0,):
         return
     multiplier, shift = step.multiplier, step.shift
-    fixed = step.mode == "fixed_point_half_away"
-    shift_shapes = [(1,)] if shared_shift and not fixed else [(n,) for n in n_entries]
+    shapes = [(n,) for n in n_entries]
+    shift_shapes = [(1,)] if shared_shift and mode.one_shift_for_terms else shapes
     if (
         multiplier is None
         or shift is None
-        or multiplier.shape not in [(n,) for n in n_entries]
+        or multiplier.shape not in shapes
         or shift.shape not in shift_shapes
     ):
         raise TraceDataError(
@@ -161,22 +162,22 @@ def need_step(
             f"{where}: need as many shifts as multipliers, got {shift.size} and {multiplier.size}"
         )
     steps = list(zip(multiplier.tolist(), np.broadcast_to(shift, multiplier.shape), strict=True))
-    if fixed and shared_shift:
+    if mode.rounds_terms and shared_shift:
         steps.append((step.output_multiplier, step.output_shift))
         if not 0 <= step.left_shift <= 30:
             raise TraceDataError(f"{where}: need a left_shift from 0 to 30, got {step.left_shift}")
-    low, high, least, most = (-31, 30, 1 << 30, (1 << 31) - 1) if fixed else (0, 62, 0, 2**31 - 1)
     for factor, places in steps:
-        if not (factor == 0 or least <= factor <= most) or not low <= places <= high:
+        if not mode.takes(factor, int(places)):
             raise TraceDataError(
-                f"{where}: {step.mode} needs multipliers from {least} to {most} (or 0) and shifts"
-                f" from {low} to {high}, got {factor} and {places}"
+                f"{where}: {step.mode} needs multipliers from {mode.least_multiplier} to"
+                f" {mode.most_multiplier} (or 0) and shifts from {mode.least_shift} to"
+                f" {mode.most_shift}, got {factor} and {places}"
             )
 
 
 def need_product_fit(where: str, bounds: tuple[Int64, Int64], step: Requantize) -> None:
     """Check that sums within `bounds` times their multiplier stay below 2**62."""
-    if step.mode not in ("truncate_shift", "half_up_shift") or step.multiplier is None:
+    if not step.rule.scales_products or step.multiplier is None:
         return
     largest = max(-int(bounds[0].min()), int(bounds[1].max()), 0)
     if largest * int(step.multiplier.max()) >= 1 << PRODUCT_BITS:

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim_traces.errors import TraceDataError
+from bitpim_traces.modes import REQUANTIZE_MODES, Mode, mode_named
 
 __all__ = [
     "ACTIVATIONS",
     "NETWORK_INPUT",
     "REQUANTIZE_MODES",
-    "SHIFT_MODES",
     "Geometry",
     "LayerRecord",
     "Limits",
@@ -34,15 +34,6 @@ NETWORK_INPUT = -1
 """Index that stands for the network input wherever a layer names its inputs."""
 
 ACTIVATIONS = ("none", "relu", "relu6", "clamp", "sigmoid", "tanh")
-REQUANTIZE_MODES = (
-    "float_scale_half_even",
-    "fixed_point_half_away",
-    "truncate_shift",
-    "half_up_shift",
-)
-
-SHIFT_MODES = ("truncate_shift", "half_up_shift")
-"""Those that multiply and shift once, with one shift for all terms of an addition."""
 
 
 class Limits(NamedTuple):
@@ -157,14 +148,16 @@ class Params(dict[str, int | str | tuple[int, ...]]):
 
     def integer(self, name: str) -> int:
         """Return a number."""
-        value = self[name]
-        assert isinstance(value, int)
+        value = self.get(name)
+        if not isinstance(value, int):
+            raise TraceDataError(f"params: need a number {name}, got {value!r}; set it")
         return value
 
     def integers(self, name: str) -> tuple[int, ...]:
         """Return several numbers."""
-        value = self[name]
-        assert isinstance(value, tuple)
+        value = self.get(name)
+        if not isinstance(value, tuple):
+            raise TraceDataError(f"params: need numbers {name}, got {value!r}; set them")
         return value
 
 
@@ -217,6 +210,11 @@ class Requantize:
     output_multiplier: int = 0
     output_shift: int = 0
     left_shift: int = 0
+
+    @property
+    def rule(self) -> Mode:
+        """The record of its mode; TraceDataError where there is none."""
+        return mode_named(self.mode)
 
 
 @dataclass(frozen=True, slots=True)

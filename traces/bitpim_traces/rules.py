@@ -9,6 +9,7 @@ import numpy as np
 
 from bitpim_traces.faults import Fault, Report, shown
 from bitpim_traces.file_bounds import MAX_AXIS
+from bitpim_traces.modes import MODES
 from bitpim_traces.numbers.affine import code_dtype, same_quantization
 from bitpim_traces.operators import OPERATORS, Operator, Unfit
 from bitpim_traces.records import NETWORK_INPUT, LayerRecord, Quantization, Requantize, Trace
@@ -88,6 +89,9 @@ class _Rules:
             return
         inputs = [self._quantization_of(i) for i in layer.inputs]
         if not self._shapes(layer, say):
+            return
+        if layer.requantize is not None and layer.requantize.mode not in MODES:
+            say("requantize@mode", f"one of {', '.join(MODES)}", layer.requantize.mode)
             return
         if OPERATORS[layer.kind].has_weight:
             _check_weights(layer, say)
@@ -263,25 +267,23 @@ def _check_quantizations(layer: LayerRecord, inputs: Sequence[Quantization], say
 
 def _check_requantize(layer: LayerRecord, requantize: Requantize, say: Say) -> None:
     """Check which arrays a mode has, how many entries, and their ranges."""
-    mode, operator = requantize.mode, OPERATORS[layer.kind]
-    real = mode == "float_scale_half_even"
-    fixed = mode == "fixed_point_half_away"
+    mode, operator = requantize.rule, OPERATORS[layer.kind]
     bare = _is_plain_mean(operator, requantize)
     lengths = operator.n_entries(layer, len(layer.inputs))
-    common = operator.sums == "terms" and not real and not fixed
+    common = operator.sums == "terms" and mode.one_shift_for_terms
     for name in ("multiplier", "shift", "scale"):
         values = getattr(requantize, name)
-        wanted = not bare and (name == "scale") == real
+        wanted = not bare and (name == "scale") == mode.is_float
         if wanted != (values is not None):
             need = "an array" if wanted else "no array"
-            say(f"requantize/{name}", f"{need} for {mode} of {layer.kind}", "the contrary")
+            say(f"requantize/{name}", f"{need} for {mode.name} of {layer.kind}", "the contrary")
             return
         if wanted:
             allowed = (1,) if common and name == "shift" else lengths
             if values.ndim != 1 or values.size not in allowed:
                 say(f"requantize/{name}", f"{' or '.join(map(str, allowed))} entries", values.shape)
                 return
-    if not real and not bare and not common:
+    if not mode.is_float and not bare and not common:
         assert requantize.multiplier is not None
         assert requantize.shift is not None
         if requantize.multiplier.shape != requantize.shift.shape:
@@ -292,31 +294,27 @@ def _check_requantize(layer: LayerRecord, requantize: Requantize, say: Say) -> N
 
 def _is_plain_mean(operator: Operator, step: Requantize) -> bool:
     """Tell whether raw codes are averaged, without any factor."""
-    return operator.sums == "window" and step.mode == "fixed_point_half_away"
+    return operator.sums == "window" and step.rule.divides
 
 
 def _check_factors(layer: LayerRecord, requantize: Requantize, say: Say) -> None:
-    fixed = requantize.mode == "fixed_point_half_away"
-    multipliers, shifts = requantize.multiplier, requantize.shift
+    mode, multipliers, shifts = requantize.rule, requantize.multiplier, requantize.shift
     if requantize.scale is not None and not (
         np.isfinite(requantize.scale).all() and (requantize.scale >= 0).all()
     ):
         say("requantize/scale", "finite numbers that are not negative", requantize.scale.tolist())
-    if multipliers is not None and not all(_fits(int(m), fixed) for m in multipliers):
-        need = "0 or 2^30 to 2^31 - 1" if fixed else "0 to 2^31 - 1"
-        say("requantize/multiplier", need, multipliers.tolist())
-    low, high = (-31, 30) if fixed else (0, 62)
-    if shifts is not None and not ((shifts >= low) & (shifts <= high)).all():
-        say("requantize/shift", f"{low} to {high}", shifts.tolist())
+    factors = f"{mode.least_multiplier} to {mode.most_multiplier}, or 0"
+    places = f"{mode.least_shift} to {mode.most_shift}"
+    if multipliers is not None and not all(
+        mode.takes(int(m), mode.least_shift) for m in multipliers
+    ):
+        say("requantize/multiplier", factors, multipliers.tolist())
+    if shifts is not None and not all(mode.takes(0, int(s)) for s in shifts):
+        say("requantize/shift", places, shifts.tolist())
     output_step = (requantize.output_multiplier, requantize.output_shift, requantize.left_shift)
-    if fixed and OPERATORS[layer.kind].sums == "terms":
-        good = _fits(output_step[0], True) and -31 <= output_step[1] <= 30
-        if not good or not 0 <= output_step[2] <= 30:
-            need = "multiplier 0 or 2^30 to 2^31 - 1, shift -31 to 30, left_shift 0 to 30"
+    if mode.rounds_terms and OPERATORS[layer.kind].sums == "terms":
+        if not mode.takes(*output_step[:2]) or not 0 <= output_step[2] <= 30:
+            need = f"multiplier {factors}, shift {places}, left_shift 0 to 30"
             say("requantize@output_multiplier", need, output_step)
     elif output_step != (0, 0, 0):
         say("requantize@output_multiplier", "0, 0, 0: only a fixed-point add has it", output_step)
-
-
-def _fits(multiplier: int, fixed: bool) -> bool:
-    return multiplier == 0 or (2**30 if fixed else 0) <= multiplier < 2**31

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.faults import Fault, Report
 from bitpim_traces.masks import check_mask_values
+from bitpim_traces.modes import Mode
 from bitpim_traces.numbers.multiplier import PRODUCT_BITS
 from bitpim_traces.operators import OPERATORS
 from bitpim_traces.records import (
@@ -114,7 +115,7 @@ def _check_sums(trace: Trace, layer: LayerRecord, path: str, report: Report) -> 
     if layer.weight is not None:
         span = _weighted_span(layer, ranges[0])
     elif sums == "window" and layer.geometry is not None:
-        span = _pooled_span(layer, layer.geometry, requantize.mode, ranges[0])
+        span = _pooled_span(layer, layer.geometry, requantize.rule, ranges[0])
     if span is not None:
         low, high = int(span[0].min()), int(span[1].max())
         limit = 1 << (layer.accumulator_bits - 1)
@@ -158,11 +159,11 @@ def _weighted_span(layer: LayerRecord, codes: tuple[int, int]) -> Span:
     return above * codes[0] + below * codes[1] + bias, above * codes[1] + below * codes[0] + bias
 
 
-def _pooled_span(layer: LayerRecord, window: Geometry, mode: str, codes: tuple[int, int]) -> Span:
+def _pooled_span(layer: LayerRecord, window: Geometry, mode: Mode, codes: tuple[int, int]) -> Span:
     """Bound the sum of 1, 2, ... elements of a window."""
     n = np.arange(1, window.kernel[0] * window.kernel[1] + 1)
     zero = 0
-    if mode == "fixed_point_half_away":  # sums raw codes
+    if mode.divides:  # sums raw codes
         zero = int(layer.output.zero_point[0])
     return np.minimum((codes[0] + zero) * n, 0), np.maximum((codes[1] + zero) * n, 0)
 
@@ -176,7 +177,7 @@ def _check_products(requantize: Requantize, span: Span, path: str, report: Repor
     for k in range(max(len(multipliers), len(span[0]))):
         low, high = (int(end[k % len(end)]) for end in span)
         multiplier, shift = multipliers[k % len(multipliers)], shifts[k % len(shifts)]
-        if requantize.mode == "fixed_point_half_away":
+        if requantize.rule.shifts_left:
             up = max(shift, 0)
             if low << up < _INT32[0] or high << up > _INT32[1]:
                 got = f"{low << up}..{high << up} possible for entry {k}"
@@ -193,7 +194,7 @@ def _check_add(
 ) -> None:
     if requantize.multiplier is None or requantize.shift is None:
         return
-    if requantize.mode != "fixed_point_half_away":
+    if not requantize.rule.rounds_terms:
         pairs = zip(ranges, requantize.multiplier, strict=True)
         reach = sum(max(-low, high) * int(m) for (low, high), m in pairs)
         if reach >= _PRODUCT_LIMIT:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bitpim.digital.layers import PreparedLayer, prepare_layer
 from bitpim.digital.weighted import prepare_weighted, sums_fit_int32
-from bitpim.errors import AccumulatorError, TraceDataError
+from bitpim.errors import AccumulatorError, MappingError, TraceDataError
 from bitpim_traces.operators import LAYER_KINDS
 from bitpim_traces.records import (
     REQUANTIZE_MODES,
@@ -386,7 +386,6 @@ def test_wrong_inputs_are_named(inputs: list[Array], needs: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "needs"),
     [
-        ({"kind": "softmax"}, "softmax"),
         ({"weight": None}, "weight"),
         ({"requantize": None}, "requantize"),
         ({"requantize": unit(3)}, "1 or 2 entries"),
@@ -402,6 +401,20 @@ def test_contradictions_in_a_layer_are_named(changes: dict[str, Any], needs: str
     layer = replace(conv_layer(np.ones((2, 1, 1, 1), np.int8), (1, 2, 2)), **changes)
     with pytest.raises(TraceDataError, match=needs):
         prepare_layer(layer, [quantization()])
+
+
+def test_a_kind_that_no_machine_has_is_refused() -> None:
+    layer = replace(conv_layer(np.ones((2, 1, 1, 1), np.int8), (1, 2, 2)), kind="softmax")
+    with pytest.raises(MappingError, match=r"\(softmax\): need a kind .*, got 'softmax'"):
+        prepare_layer(layer, [quantization()])
+
+
+def test_a_param_that_is_missing_is_named() -> None:
+    layer = elementwise("concat", None, (2, 1, 1))
+    with pytest.raises(TraceDataError, match="params: need a number concat_axis, got None"):
+        prepare_layer(layer, [quantization(16)])
+    with pytest.raises(TraceDataError, match="params: need numbers pads, got 3"):
+        Params(pads=3).integers("pads")
 
 
 def test_a_mean_of_raw_codes_may_leave_32_bits_where_its_accumulator_does_not() -> None:

@@ -20,6 +20,7 @@ from bitpim.sram.lane_programs import (
     rescale_program,
 )
 from bitpim_kernels.requantize import requantize_one
+from bitpim_traces import modes
 from bitpim_traces.records import REQUANTIZE_MODES, LayerRecord, Requantize, Trace
 from tests.naive.requantize import requantize
 from tests.strategies import small_trace
@@ -27,7 +28,8 @@ from tests.strategies import small_trace
 REQUANTIZED = ("conv2d", "linear", "avg_pool2d", "add", "concat")
 KNOWN = ", ".join(REQUANTIZE_MODES)
 STEP = Requantize("half_up_shift", np.ones(1, np.int32), np.zeros(1, np.int32))
-NEW = Mode("stochastic", 9, FLOAT_SCALE_HALF_EVEN.exact)
+RECORD = modes.Mode(name="stochastic", formula="none", bounds="none")
+NEW = Mode(RECORD, 9, FLOAT_SCALE_HALF_EVEN.exact)
 
 
 def with_unknown_mode(kind: str) -> tuple[Trace, LayerRecord]:

@@ -13,7 +13,7 @@ from bitpim.sram.elementwise_plan import LanePlan
 from bitpim.sram.network_mapping import plan_layer
 from bitpim.sram.plan import LayerPlan, TablePlan
 from bitpim.sram.rules import OneGroup
-from bitpim_traces.records import LayerRecord, Requantize, Samples, TensorRecord, Trace
+from bitpim_traces.records import LayerRecord, Params, Requantize, Samples, TensorRecord, Trace
 from tests.one_layer import code_array, one_layer, quantization
 
 SETTINGS = load_preset("neural_cache")
@@ -25,6 +25,8 @@ def trace_of(kind: str, *, n: int = 1, **parts: Any) -> Trace:
     source = quantization(8, 3)
     codes = TensorRecord.of(code_array([[0, 3, 13, 255]], source), axes="NC", role="codes")
     parts = {"output": source, "clamp": (0, 255), **parts}
+    if kind == "concat":
+        parts["params"] = Params(concat_axis=0)
     shape = (4 * n if kind == "concat" else 4,)
     layer = LayerRecord(0, kind, kind, (-1,) * n, ((4,),) * n, shape, **parts)
     return Trace("codes", (layer,), Samples(codes, source), {})

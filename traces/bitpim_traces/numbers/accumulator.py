@@ -89,13 +89,13 @@ def need_fit(where: str, bounds: Bounds, accumulator_bits: int) -> None:
 
 def need_fixed_point_fit(where: str, bounds: Bounds, step: Requantize) -> None:
     """Raise TraceDataError unless sums shifted left, as fixed_point_half_away does, fit int32."""
-    if step.mode != "fixed_point_half_away" or step.shift is None:
+    if not step.rule.shifts_left or step.shift is None:
         return
     left = np.maximum(step.shift.astype(np.int64), 0)
     need = bits_needed((bounds[0] << left, bounds[1] << left))
     if need > 32:
         raise TraceDataError(
-            f"{where}: fixed_point_half_away needs sums that fit 32 bits after a shift left by"
+            f"{where}: {step.mode} needs sums that fit 32 bits after a shift left by"
             f" {int(left.max())}, got {need} bits; enlarge the output scale"
         )
 

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim_traces.errors import TraceDataError
-from bitpim_traces.records import REQUANTIZE_MODES, SHIFT_MODES, Quantization, Requantize
+from bitpim_traces.modes import FIXED_POINT_HALF_AWAY, mode_named
+from bitpim_traces.records import Quantization, Requantize
 
 __all__ = [
     "ADD_LEFT_SHIFT",
@@ -44,7 +45,7 @@ def fixed_point_multiplier(factor: float) -> tuple[int, int]:
     ------
     TFLite, QuantizeMultiplier: round half away from zero of a frexp mantissa.
     """
-    _need_factor(factor, "fixed_point_half_away")
+    _need_factor(factor, FIXED_POINT_HALF_AWAY.name)
     mantissa, shift = math.frexp(factor)
     # the product is exact in float64 and non-negative: floor(v + 0.5) is half away from zero
     multiplier = math.floor(math.ldexp(mantissa, 31) + 0.5)
@@ -106,7 +107,7 @@ def dot_requantize(
     ------
     float_scale_half_even: ONNX Runtime, (x_scale * w_scale) / y_scale in float32.
     """
-    if mode == "float_scale_half_even":
+    if mode_named(mode).is_float:
         product = np.float32(input_scale) * weight_scale.astype(np.float32)
         return Requantize(mode, scale=(product / np.float32(output_scale)).astype(np.float32))
     factors = input_scale * weight_scale / output_scale
@@ -119,7 +120,7 @@ def concat_requantize(
     """Decide the requantize step of each input of a concat whose quantizations differ."""
     scales = np.array([float(q.scale[0]) for q in inputs])
     output_scale = float(output.scale[0])
-    if mode == "float_scale_half_even":
+    if mode_named(mode).is_float:
         return Requantize(mode, scale=scales.astype(np.float32) / np.float32(output_scale))
     return _integer_steps(mode, scales / output_scale, multiplier_bits, 18)
 
@@ -138,10 +139,10 @@ def average_requantize(
     fixed_point_half_away has no factors: TFLite divides the sum of raw codes, with input and
     output quantized alike.
     """
-    if mode == "fixed_point_half_away":
+    if mode_named(mode).divides:
         return Requantize(mode)
     factors = input_scale / (output_scale * np.arange(1, n_elements + 1, dtype=np.float64))
-    if mode == "float_scale_half_even":
+    if mode_named(mode).is_float:
         return Requantize(mode, scale=factors.astype(np.float32))
     return _integer_steps(mode, factors, multiplier_bits, accumulator_bits)
 
@@ -165,11 +166,10 @@ def add_requantize(
     """
     scales = np.array([float(q.scale[0]) for q in inputs])
     output_scale = float(output.scale[0])
-    if mode == "float_scale_half_even":
+    if mode_named(mode).is_float:
         return Requantize(mode, scale=scales.astype(np.float32) / np.float32(output_scale))
-    if mode == "fixed_point_half_away":
-        return _add_fixed_point(inputs, scales, output_scale)
-    _need_shift_mode(mode)
+    if mode_named(mode).rounds_terms:
+        return _add_fixed_point(mode, inputs, scales, output_scale)
     head_room = accumulator_bits - 1 - max(_span_bits(q) for q in inputs)
     width = min(multiplier_bits, head_room - math.ceil(math.log2(len(inputs))))
     if width < 1:
@@ -193,7 +193,7 @@ def _span_bits(quantization: Quantization) -> int:
 
 
 def _add_fixed_point(
-    inputs: Sequence[Quantization], scales: Scales, output_scale: float
+    mode: str, inputs: Sequence[Quantization], scales: Scales, output_scale: float
 ) -> Requantize:
     left_shift = min(ADD_LEFT_SHIFT, 31 - max(_span_bits(q) for q in inputs))
     # two inputs: TFLite's twice the largest scale; more: the next power of two, so sums fit int32
@@ -201,7 +201,7 @@ def _add_fixed_point(
     steps = [fixed_point_multiplier(float(s) / common) for s in scales]
     output = fixed_point_multiplier(common / (float(1 << left_shift) * output_scale))
     return Requantize(
-        "fixed_point_half_away",
+        mode,
         multiplier=np.array([m for m, _ in steps], np.int32),
         shift=np.array([s for _, s in steps], np.int32),
         output_multiplier=output[0],
@@ -213,10 +213,9 @@ def _add_fixed_point(
 def _integer_steps(
     mode: str, factors: Scales, multiplier_bits: int, accumulator_bits: int
 ) -> Requantize:
-    if mode == "fixed_point_half_away":
+    if mode_named(mode).shifts_left:
         steps = [fixed_point_multiplier(float(f)) for f in factors]
     else:
-        _need_shift_mode(mode)
         steps = [
             shift_multiplier(
                 float(f), multiplier_bits=multiplier_bits, accumulator_bits=accumulator_bits
@@ -228,13 +227,6 @@ def _integer_steps(
         multiplier=np.array([m for m, _ in steps], np.int32),
         shift=np.array([s for _, s in steps], np.int32),
     )
-
-
-def _need_shift_mode(mode: str) -> None:
-    if mode not in SHIFT_MODES:
-        raise TraceDataError(
-            f"requantize: need a mode of {', '.join(REQUANTIZE_MODES)}, got {mode!r}; name another"
-        )
 
 
 def _need_factor(factor: float, where: str) -> None:

@@ -11,6 +11,7 @@ from bitpim_traces.builder import Activation, TraceBuilder, WeightCodes
 from bitpim_traces.builder_parts import References
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.masks import masks_of, with_masks
+from bitpim_traces.modes import mode_named
 from bitpim_traces.network import FloatLayer, FloatNetwork
 from bitpim_traces.numbers.affine import (
     MIN_SCALE,
@@ -242,7 +243,7 @@ def _append(
             activation=activation,
         )
     elif layer.kind == "avg_pool2d" and layer.geometry is not None:
-        keeps = settings.requantize == "fixed_point_half_away"
+        keeps = mode_named(settings.requantize).divides
         builder.avg_pool2d(
             layer.name,
             source,
@@ -305,7 +306,7 @@ def _keeps_quantization(layer: FloatLayer, settings: Settings) -> bool:
     if layer.kind == "activation":
         return layer.activation not in _TABLE_RANGES
     if operator.sums == "window":
-        return settings.requantize == "fixed_point_half_away"
+        return mode_named(settings.requantize).divides
     return operator.keeps_codes
 
 

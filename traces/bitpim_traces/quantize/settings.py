@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from bitpim_traces.errors import TraceDataError
-from bitpim_traces.records import REQUANTIZE_MODES
+from bitpim_traces.modes import MODES, REQUANTIZE_MODES
 
 __all__ = ["CALIBRATION_METHODS", "SCHEMES", "LayerBits", "Settings"]
 
@@ -86,9 +86,9 @@ class Settings:
         _need_range("reference_samples", self.reference_samples, 0, 1 << 31)
         if not 50 <= self.percentile <= 100:
             raise TraceDataError(f"settings: need percentile from 50 to 100, got {self.percentile}")
-        if self.requantize == "fixed_point_half_away" and self.accumulator_bits > 32:
+        if MODES[self.requantize].shifts_left and self.accumulator_bits > 32:
             raise TraceDataError(
-                "settings: fixed_point_half_away needs accumulator_bits of at most 32,"
+                f"settings: {self.requantize} needs accumulator_bits of at most 32,"
                 f" got {self.accumulator_bits}"
             )
         if self.output_bits is not None:
