@@ -1,5 +1,6 @@
 """From a module to a trace: codes against the float network, provenance, weights, wrong input."""
 
+import copy
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -219,9 +220,39 @@ def test_samples_that_do_not_fit_are_refused(samples: npt.NDArray[Any], said: st
 
 
 def test_samples_of_another_shape_are_refused_in_one_line() -> None:
-    with pytest.raises(TraceDataError, match=r"torch\.export") as caught:
+    need = r"SmallResidual: need samples that the module takes, got RuntimeError: .* in stem\.0 for"
+    with pytest.raises(TraceDataError, match=need) as caught:
         export(seeded(SmallResidual()), pictures(channels=4))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_are_taken_in_float32(dtype: torch.dtype) -> None:
+    module = seeded(SmallResidual()).to(dtype)
+    found = export(module, pictures())
+    assert {tensor.dtype for tensor in module.parameters()} == {dtype}  # left as they were
+    expected = export(copy.deepcopy(module).float(), pictures())
+    for layer, need in zip(found.layers, expected.layers, strict=True):
+        assert (layer.weight is None) == (need.weight is None)
+        if layer.weight is not None and need.weight is not None:
+            assert np.array_equal(layer.weight.read(), need.weight.read())
+        assert np.array_equal(layer.output.scale, need.output.scale)
+
+
+def test_a_module_that_was_exported_is_read_as_it_was() -> None:
+    module, x = seeded(SmallResidual()), pictures()
+    sizes = {"x": {0: torch.export.Dim("n", min=2, max=64)}}
+    program = torch.export.export(module, (torch.from_numpy(x[:4]),), dynamic_shapes=sizes)
+    expected = export(module, x)
+    for given in (program, program.module()):
+        found = export(given, x, name=expected.name)
+        assert len(found.layers) == len(expected.layers)
+        for layer, need in zip(found.layers, expected.layers, strict=True):
+            assert layer.kind == need.kind
+            assert np.array_equal(layer.output.scale, need.output.scale)
+    fixed = torch.export.export(module, (torch.from_numpy(x[:4]),))
+    with pytest.raises(TraceDataError, match=r"exported with a batch of 2 or of any size$"):
+        export(fixed, x)
 
 
 # Weights

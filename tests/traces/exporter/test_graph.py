@@ -54,6 +54,46 @@ CASES: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "conv same dilated": (lambda: conv(5, (2, 4), padding="same", dilation=(3, 1)), "conv2d"),
     "conv valid": (lambda: conv(5, 3, padding="valid"), "conv2d"),
     "one pixel left": (lambda: conv(5, (9, 7)), "conv2d"),
+    "batch norm before a linear layer": (
+        lambda: chain(
+            nn.Flatten(), nn.Linear(252, 6), nn.ReLU(), nn.BatchNorm1d(6), nn.Linear(6, 3)
+        ),
+        "flatten linear linear",
+    ),
+    "batch norm before a linear layer without bias": (
+        lambda: chain(nn.Flatten(), nn.BatchNorm1d(252), nn.Linear(252, 3, bias=False)),
+        "flatten linear",
+    ),
+    "batch norm before a convolution": (
+        lambda: chain(conv(6, 3), nn.ReLU(), nn.BatchNorm2d(6), nn.Conv2d(6, 4, 3, groups=2)),
+        "conv2d conv2d",
+    ),
+    "batch norm before a depthwise convolution": (
+        lambda: chain(nn.ReLU(), nn.BatchNorm2d(4), conv(8, 3, groups=4)),
+        "activation conv2d",
+    ),
+    "factor before a padded convolution": (
+        lambda: Forward(lambda m, x: m.c(x.relu() * torch.tensor(3.0)), c=conv(5, 3, padding=1)),
+        "activation conv2d",
+    ),
+    "batch norm before a padded convolution": (
+        lambda: chain(nn.ReLU(), nn.BatchNorm2d(4), conv(5, 3, padding=1)),
+        "activation conv2d conv2d",
+    ),
+    "batch norm that two read": (
+        lambda: Forward(
+            lambda m, x: m.a(y := m.n(x.relu())) + m.b(y),
+            n=nn.BatchNorm2d(4),
+            a=conv(5, 1),
+            b=conv(5, 1),
+        ),
+        "activation conv2d conv2d conv2d add",
+    ),
+    "split into one piece": (
+        lambda: simple(lambda x: torch.split(x, 4, 1)[0].relu()),
+        "activation",
+    ),
+    "chunk into one piece": (lambda: simple(lambda x: x.chunk(1, 1)[0].relu()), "activation"),
     "zeros padded on four sides": (
         lambda: Forward(lambda m, x: m.c(f.pad(x, (0, 1, 2, 3))), c=conv(5, 3, padding=1)),
         "conv2d",
@@ -102,7 +142,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: Forward(
             lambda m, x: m.c((x - torch.tensor([1.0, 2, 3, 4])[:, None, None]) / 0.5), c=conv(5, 3)
         ),
-        "conv2d conv2d",
+        "conv2d",
     ),
     "constants around a conv": (
         lambda: Forward(lambda m, x: 1.0 - m.c(x) * 2.0 + 3.0, c=conv(5, 3)),
@@ -291,6 +331,12 @@ def test_core_names_are_read_alike(name: str, monkeypatch: pytest.MonkeyPatch) -
     assert_equal(network, module, softmax)
 
 
+def test_a_bare_layer_is_named_after_its_operator() -> None:
+    for module, name in ((conv(5, 3), "conv2d"), (nn.MaxPool2d(2), "max_pool2d")):
+        (layer,) = read_network(seeded(module), IMAGE)[0].layers
+        assert layer.name == name
+
+
 def test_a_shortcut_becomes_pooling_and_padding() -> None:
     network, _ = read_network(seeded(SmallResidual()), (3, 8, 8), name="small")
     assert [layer.name for layer in network.layers] == [
@@ -445,6 +491,18 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "concat with a constant": (
         lambda: simple(lambda x: torch.cat([x, torch.zeros(2, 1, 9, 7)], 1)),
         r"aten\.cat.*F\.pad",
+    ),
+    "concat with zeros of its shape": (
+        lambda: simple(lambda x: torch.cat([x.relu(), torch.zeros_like(x)], 1)),
+        r"aten\.cat.*F\.pad",
+    ),
+    "split into pieces": (
+        lambda: simple(lambda x: torch.split(x, 2, 1)[0]),
+        "in one piece, got N x",
+    ),
+    "samples of another shape": (
+        lambda: Deep(nn.Conv2d(3, 4, 1)),
+        r"samples that the module takes, got RuntimeError: .* in blocks\.1 for .*\[2, 4, 9, 7\]",
     ),
     "control flow": (lambda: simple(lambda x: x if x.sum() > 0 else -x), "torch.export"),
     "two inputs": (lambda: nn.Bilinear(4, 4, 2), r"Bilinear.*one input"),

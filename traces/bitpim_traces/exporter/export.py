@@ -20,7 +20,7 @@ from bitpim_traces.exporter.calibrate import (
     observe_ranges,
     references_of,
 )
-from bitpim_traces.exporter.graph import read_network
+from bitpim_traces.exporter.graph import in_float32, read_network
 from bitpim_traces.exporter.prune import layer_masks
 from bitpim_traces.exporter.sources import (
     Floats,
@@ -46,7 +46,7 @@ _CHECKED_SAMPLES = 8
 
 
 def export(
-    module: torch.nn.Module,
+    module: torch.nn.Module | torch.export.ExportedProgram,
     samples: Any,
     *,
     labels: npt.NDArray[np.integer] | None = None,
@@ -57,7 +57,7 @@ def export(
     dataset: str = "",
     progress: Progress | None = None,
 ) -> Trace:
-    """Quantize a module into a trace.
+    """Quantize a module into a trace; one of another precision is taken in float32.
 
     `samples` are floats as the module takes them, or `Pixels` with their normalization.
     `calibration` is the like for the ranges of the activations (uint8 images are normalized as the
@@ -78,14 +78,15 @@ def export(
     if not source.shape[0]:
         raise TraceDataError("samples: need at least one, got none")
     observed = _calibration_of(calibration, source)
-    network, softmax = read_network(module, tuple(source.shape[1:]), name=name)
-    masks_by_layer = layer_masks(module, network, masks or {})
+    taken = in_float32(module)
+    network, softmax = read_network(taken, tuple(source.shape[1:]), name=name)
+    masks_by_layer = layer_masks(taken, network, masks or {})
     if isinstance(source, Pixels) and source.fold:
         network = fold_normalization(network, source)
     n_checked = min(_CHECKED_SAMPLES, observed.shape[0])
     difference = check_against_module(
         network,
-        module,
+        taken,
         observed.read(0, n_checked),
         observed.normalized(0, n_checked),
         softmax,
@@ -104,7 +105,7 @@ def export(
             "input": _described(source),
         },
         packages=("numpy", "torch"),
-        sources={"weights": f"state dict, SHA-256 {_digest(module)}"},
+        sources={"weights": f"state dict, SHA-256 {_digest(taken)}"},
     )
     samples_of_trace = samples_record(source, quantization, labels, dataset)
     trace = quantize_network(
@@ -125,7 +126,12 @@ def export(
     return with_masks(trace, masks_by_layer)
 
 
-def export_to(path: str | Path, module: torch.nn.Module, samples: Any, **options: Any) -> Trace:
+def export_to(
+    path: str | Path,
+    module: torch.nn.Module | torch.export.ExportedProgram,
+    samples: Any,
+    **options: Any,
+) -> Trace:
     """Export a module (options as `export` has them) and write the trace to a file."""
     trace = export(module, samples, **options)
     write_trace(trace, path)

@@ -6,6 +6,8 @@ alone (reshaped, masked or normalized weights) is computed here and now.
 """
 
 import contextlib
+import copy
+import functools
 import io
 import logging
 import operator
@@ -23,9 +25,10 @@ from bitpim_traces.exporter.rewrites import network_of
 from bitpim_traces.network import FloatNetwork
 from bitpim_traces.records import NETWORK_INPUT
 
-__all__ = ["evaluating", "placement", "read_network"]
+__all__ = ["evaluating", "in_float32", "placement", "read_network"]
 
 _BATCH = 2  # batch 1 would hide a view that mixes samples
+_LIKE = {"zeros_like": 0.0, "ones_like": 1.0}
 _IGNORED = ("_assert_tensor_metadata", "_assert_scalar", "_assert_async")
 
 
@@ -58,7 +61,8 @@ def evaluating(module: torch.nn.Module) -> Iterator[None]:
     """Hold a module in evaluation mode, then give every part its own mode back."""
     modes = [(part, part.training) for part in module.modules()]
     try:
-        module.eval()
+        with contextlib.suppress(NotImplementedError):  # one that was exported has no other mode
+            module.eval()
         yield
     finally:
         for part, training in modes:
@@ -76,6 +80,16 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+def in_float32(module: torch.nn.Module | torch.export.ExportedProgram) -> torch.nn.Module:
+    """Yield a module whose numbers are float32: itself, or a copy of one of another precision."""
+    if isinstance(module, torch.export.ExportedProgram):
+        module = module.module()
+    tensors = (*module.parameters(), *module.buffers())
+    if all(t.dtype == torch.float32 for t in tensors if t.is_floating_point()):
+        return module
+    return copy.deepcopy(module).float()
 
 
 def placement(module: torch.nn.Module) -> tuple[torch.device, torch.dtype]:
@@ -96,16 +110,49 @@ def _exported(module: torch.nn.Module, input_shape: tuple[int, ...]) -> Any:
     except TraceDataError:
         raise
     except Exception as error:
-        said = next((line for line in str(error).splitlines() if line.strip()), repr(error))
+        failed = _failure(module, example)
+        if failed is not None and not isinstance(failed[1], TypeError):
+            path, fault = failed
+            remedy = "give samples of the shape it was trained on, channels before rows and columns"
+            if isinstance(module, torch.fx.GraphModule):
+                remedy += f", and a module exported with a batch of {_BATCH} or of any size"
+            raise TraceDataError(
+                f"{where}: need samples that the module takes, got {_said(fault)} in"
+                f" {path or '(root)'} for an input of shape {list(example.shape)}; {remedy}"
+            ) from fault
         raise TraceDataError(
             f"{where}: need a module that torch.export can export with one input of shape"
-            f" {list(example.shape)}, got {type(error).__name__}: {said.strip()};"
+            f" {list(example.shape)}, got {_said(error)};"
             " remove control flow that depends on values, give the module one tensor"
         ) from error
     n_inputs = len(program.graph_signature.user_inputs)
     if n_inputs != 1:
         raise TraceDataError(f"{where}: need one input tensor, got {n_inputs}; wrap the module")
     return program
+
+
+def _said(error: BaseException) -> str:
+    """Say an error of PyTorch's in one line."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return f"{type(error).__name__}: {next(filter(None, lines), repr(error))}"
+
+
+def _failure(module: torch.nn.Module, example: torch.Tensor) -> tuple[str, Exception] | None:
+    """Run a module as it is; yield the path of the part that fails, and its error."""
+    entered: list[str] = []
+    handles = []
+    for path, part in module.named_modules():
+        enter = functools.partial(lambda name, *_: entered.append(name), path)
+        handles.append(part.register_forward_pre_hook(enter))
+        handles.append(part.register_forward_hook(lambda *_: entered.pop() and None))
+    try:
+        module(example)
+    except Exception as error:
+        return (entered[-1] if entered else ""), error
+    finally:
+        for handle in handles:
+            handle.remove()
+    return None
 
 
 class _Reader:
@@ -170,6 +217,9 @@ class _Reader:
             return
         name = node.target._schema.name.removeprefix("aten::")
         if name in _IGNORED:
+            return
+        if name in _LIKE:  # of the shape of an activation, and constant nevertheless
+            self.values[node] = torch.full(tuple(node.meta["val"].shape), _LIKE[name])
             return
         inputs = {source: self.values.get(source) for source in node.all_input_nodes}
         if not any(isinstance(value, Value) for value in inputs.values()):

@@ -326,6 +326,15 @@ def read_unchanged(call: Call) -> Value:
     return _first(call)
 
 
+def read_split(call: Call) -> Value:
+    """Read a split into one piece, which changes nothing."""
+    source = _first(call)
+    if call.shape != source.shape:
+        got = f"N x {list(source.shape)} in pieces of N x {list(call.shape)}"
+        raise refuse(call.where, "an activation in one piece", got)
+    return source
+
+
 def read_reshape(call: Call) -> Draft:
     """Read whatever keeps elements and their order; `rewrites` decides whether it is a flatten."""
     return call.draft("reshape", _first(call))
@@ -446,6 +455,7 @@ READERS: dict[str, Callable[[Call], Draft | Value]] = {
         ("flatten", "view", "_unsafe_view", "reshape", "squeeze", "unsqueeze", "unflatten"),
         read_reshape,
     ),
+    **dict.fromkeys(("split", "split_with_sizes", "chunk"), read_split),
     "select": read_select,
     **dict.fromkeys(("cat", "concat"), read_concat),
     **dict.fromkeys(("pad", "constant_pad_nd"), read_pad),

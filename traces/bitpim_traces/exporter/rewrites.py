@@ -47,6 +47,7 @@ def network_of(
         _merge_slices,
         _fold_pad,
         _fold_affine,
+        _push_affine,
         _lift_activation,
         _express_affine,
     ):
@@ -183,6 +184,36 @@ def _fold_affine(graph: _Graph, index: int) -> Draft | int:
     return draft.inputs[0]
 
 
+def _push_affine(graph: _Graph, index: int) -> Draft | int:
+    """Fold what is left of batch norms into the one linear layer or convolution that reads it.
+
+    A padded convolution takes a factor, but no offset: its padding is 0 behind the batch norm.
+    """
+    draft = graph.drafts[index]
+    if draft.kind != "affine" or graph.n_users(index) != 1 or index == graph.output:
+        return draft
+    (at,) = (i for i in graph.live() if i >= 0 and index in graph.drafts[i].inputs)
+    reader = graph.drafts[at]
+    if reader.kind not in ("conv2d", "linear"):
+        return draft
+    assert draft.weight is not None and draft.bias is not None and reader.weight is not None
+    padded = reader.geometry is not None and any(reader.geometry.padding)
+    if padded and draft.bias.any():
+        return draft
+    weight, n_groups = reader.weight, reader.geometry.groups if reader.geometry else 1
+    ends = (1,) * (weight.ndim - 2)
+    per_output = [
+        np.repeat(values.reshape(n_groups, -1), len(weight) // n_groups, axis=0)
+        for values in (draft.weight, draft.bias)
+    ]
+    factor, offset = (values.reshape(*values.shape, *ends) for values in per_output)
+    bias = (weight * offset).reshape(len(weight), -1).sum(axis=1)
+    bias = bias if reader.bias is None else reader.bias + bias
+    folded = bias if reader.bias is not None or draft.bias.any() else None
+    graph.drafts[at] = replace(reader, weight=weight * factor, bias=folded)
+    return draft.inputs[0]
+
+
 def _lift_activation(graph: _Graph, index: int) -> Draft | int:
     """Let an activation that limits go before the max pooling it follows, where it can be fused.
 
@@ -243,7 +274,7 @@ def _unique(draft: Draft, taken: set[str]) -> str:
     """Name a layer by the path of its module, and by the operator where a container called it."""
     operator = draft.operator.removeprefix("aten.").split(".")[0].strip("_")
     short = "flatten" if draft.kind == "reshape" else operator
-    base = draft.path if draft.owned else f"{draft.path}.{short}".lstrip(".")
+    base = draft.path if draft.owned and draft.path else f"{draft.path}.{short}".lstrip(".")
     name, n = base, 2
     while name in taken:
         name, n = f"{base}_{n}", n + 1
