@@ -129,8 +129,10 @@ def export(
     refuse_taken(output, overwrite)
     exporter = _exporter()
     made = exporter.made_by(_target(module))
-    if weights is not None:
-        exporter.load_weights(made, weights)
+    if weights is None:
+        taken = ["no --weights: the numbers are those the function made, perhaps random"]
+    else:
+        taken = exporter.load_weights(made, weights)
     inputs, labels = _loaded(samples)
     given = _with_normalization(inputs, mean, std, fold)
     training = None
@@ -154,7 +156,7 @@ def export(
             progress=progress,
         )
     noted = replace(trace, provenance={**trace.provenance, **notes})
-    write_and_say(noted, output, overwrite, json=json, notes=said)
+    write_and_say(noted, output, overwrite, json=json, notes=[*taken, *said])
 
 
 def _pruned(

@@ -9,6 +9,8 @@ import pytest
 
 pytest.importorskip("torch")
 
+import torch
+
 from bitpim.cli.app import run
 from bitpim_traces import open_trace
 
@@ -86,6 +88,23 @@ def test_images_labels_weights_and_settings_arrive(
     assert made["parameters"]["input"]["mean"] == [0.5, 0.4, 0.3]
     assert made["parameters"]["calibration_samples"] == 4
     assert (made["quantize"]["calibration"], made["quantize"]["percentile"]) == ("percentile", 99.5)
+
+
+def test_where_the_numbers_come_from_is_said(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert export("my_nets:small", "--samples", "test.npz", "-o", "net.h5") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "no --weights: the numbers are those the function made, perhaps random"
+    with np.load("w.npz") as archive:
+        state = {f"module.{key}": torch.from_numpy(value) for key, value in archive.items()}
+    torch.save({"net": state}, "checkpoint.pt")
+    given = ("--weights", "checkpoint.pt", "--samples", "test.npz", "-o", "net.h5", "--overwrite")
+    assert export("my_nets:small", *given) == 0
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "checkpoint.pt: the weights are those of its entry 'net'",
+        "checkpoint.pt: the prefix 'module.' of all names is left out",
+    ]
 
 
 def test_floats_and_a_calibration_file(folder: Path) -> None:

@@ -264,13 +264,42 @@ def test_weights_come_from_npz_pt_and_mappings(tmp_path: Path) -> None:
     arrays = {k: v.numpy() for k, v in state.items() if not k.endswith("num_batches_tracked")}
     np.savez(tmp_path / "w.npz", **arrays)
     torch.save(state, tmp_path / "w.pt")
-    wrapped = {"epoch": 3, "state_dict": {f"module.{k}": v for k, v in state.items()}}
-    torch.save(wrapped, tmp_path / "wrapped.pt")
-    for weights in (tmp_path / "w.npz", tmp_path / "w.pt", tmp_path / "wrapped.pt", arrays):
+    for weights in (tmp_path / "w.npz", tmp_path / "w.pt", arrays):
         module = SmallResidual()
-        load_weights(module, weights)
+        assert load_weights(module, weights) == []
         for key, value in arrays.items():
             np.testing.assert_array_equal(module.state_dict()[key].numpy(), value)
+
+
+@pytest.mark.parametrize("entry", ["state_dict", "model_state_dict", "model", "net"])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
+def test_checkpoints_are_unwrapped_and_said_to_be(tmp_path: Path, entry: str, prefix: str) -> None:
+    source, path = seeded(SmallResidual(), 5), tmp_path / "c.pt"
+    state = {f"{prefix}{key}": value for key, value in source.state_dict().items()}
+    torch.save({"epoch": 3, "acc": 0.9, entry: state}, path)
+    module = SmallResidual()
+    said = load_weights(module, path)
+    for key, value in source.state_dict().items():
+        assert torch.equal(module.state_dict()[key], value)
+    parts = [part for part in prefix.replace(".", ". ").split() if part]
+    assert said[0] == f"{path}: the weights are those of its entry {entry!r}"
+    assert [line.split("'")[1] for line in said[1:]] == parts
+
+
+def test_a_module_may_have_parts_named_like_a_prefix() -> None:
+    source = nn.Sequential()
+    source.add_module("module", nn.Linear(3, 2))
+    assert load_weights(source, source.state_dict()) == []
+
+
+def test_any_other_checkpoint_is_named_by_its_keys(tmp_path: Path) -> None:
+    torch.save({"epoch": 3, "generator": {}, "optimizer": {}, "a": 1, "b": 2}, tmp_path / "c.pt")
+    keys = r"got the keys epoch, generator, optimizer, a, \.\.\.; save"
+    with pytest.raises(TraceDataError, match=keys):
+        load_weights(SmallResidual(), tmp_path / "c.pt")
+    torch.save([1, 2], tmp_path / "list.pt")
+    with pytest.raises(TraceDataError, match="need a state dict of tensors, got list"):
+        load_weights(SmallResidual(), tmp_path / "list.pt")
 
 
 def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:

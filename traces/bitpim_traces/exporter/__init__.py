@@ -1,13 +1,14 @@
 """PyTorch modules become traces here; the only place that imports torch (extra `bitpim[torch]`)."""
 
 from bitpim_traces.exporter.calibrate import Progress
-from bitpim_traces.exporter.export import CALIBRATION_SAMPLES, export, export_to, load_weights
+from bitpim_traces.exporter.export import CALIBRATION_SAMPLES, export, export_to
 from bitpim_traces.exporter.finetune import FineTuned, Training, accuracy_of, finetune
 from bitpim_traces.exporter.forward import torch_forward
 from bitpim_traces.exporter.graph import read_network
 from bitpim_traces.exporter.module_by_name import made_by
 from bitpim_traces.exporter.prune import PrunedModule, hold_masks, prune_module
 from bitpim_traces.exporter.sources import Floats, Pixels
+from bitpim_traces.exporter.weights import load_weights
 
 __all__ = [
     "CALIBRATION_SAMPLES",

@@ -1,7 +1,6 @@
 """A PyTorch module and samples become a trace."""
 
 import hashlib
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from bitpim_traces.array_files import read_archive
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.exporter.calibrate import (
     Progress,
@@ -35,9 +33,8 @@ from bitpim_traces.quantize import Settings, quantize_network
 from bitpim_traces.records import NETWORK_INPUT, Samples, TensorRecord, Trace
 from bitpim_traces.writer import write_trace
 
-__all__ = ["CALIBRATION_SAMPLES", "export", "export_to", "load_weights"]
+__all__ = ["CALIBRATION_SAMPLES", "export", "export_to"]
 
-_log = logging.getLogger(__name__)
 
 CALIBRATION_SAMPLES = 256
 """How many of the samples calibrate where no others are given."""
@@ -136,62 +133,6 @@ def export_to(
     trace = export(module, samples, **options)
     write_trace(trace, path)
     return trace
-
-
-def load_weights(
-    module: torch.nn.Module, weights: str | Path | Mapping[str, Any], *, where: str = "weights"
-) -> None:
-    """Put weights into a module: a state dict, a .npz of arrays, or a .pt of tensors only.
-
-    A wrapping `state_dict` entry and the `module.` prefix of data-parallel training are seen
-    through. Only counters of batches may be missing.
-
-    Raises
-    ------
-    TraceDataError
-        The file is none of these, or names or shapes do not fit the module.
-    """
-    if not isinstance(weights, Mapping):
-        where = str(weights)
-        weights = _read_weights(Path(weights))
-    state = {key: torch.as_tensor(value) for key, value in weights.items()}
-    if state and all(key.startswith("module.") for key in state):
-        state = {key.removeprefix("module."): value for key, value in state.items()}
-    own = module.state_dict()
-    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
-    unknown = [k for k in state if k not in own]
-    misshapen = [
-        f"{k}: {list(own[k].shape)} against {list(state[k].shape)}"
-        for k in state
-        if k in own and own[k].shape != state[k].shape
-    ]
-    for what, names in (("missing", missing), ("unknown", unknown), ("misshapen", misshapen)):
-        if names:
-            listed = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
-            raise TraceDataError(
-                f"{where}: need the weights of {type(module).__name__}, got {len(names)} {what}"
-                f" ({listed}); give the file that belongs to the module"
-            )
-    module.load_state_dict(state, strict=False)
-
-
-def _read_weights(path: Path) -> Mapping[str, Any]:
-    if not path.is_file():
-        raise TraceDataError(f"{path}: need a file of weights, got none; check the path")
-    if path.suffix == ".npz":
-        return read_archive(str(path))
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        said = (str(error).splitlines() or [repr(error)])[0]
-        raise TraceDataError(
-            f"{path}: need a .npz of arrays or a .pt of tensors only, got"
-            f" {type(error).__name__}: {said}; save the module's state_dict()"
-        ) from error
-    inner = found.get("state_dict", found) if isinstance(found, Mapping) else None
-    if not isinstance(inner, Mapping) or not all(torch.is_tensor(v) for v in inner.values()):
-        raise TraceDataError(f"{path}: need a state dict of tensors, got {type(found).__name__}")
-    return inner
 
 
 def _calibration_of(calibration: Any, source: Floats | Pixels) -> Floats | Pixels:
