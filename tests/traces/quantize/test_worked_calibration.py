@@ -17,6 +17,7 @@ import pytest
 from bitpim_traces.network import FloatLayer, FloatNetwork
 from bitpim_traces.numbers.affine import up_to_float32
 from bitpim_traces.quantize import Observer, Settings, calibrate, quantize_network, requantize_trace
+from bitpim_traces.quantize.assemble import to_float_network
 from bitpim_traces.quantize.settings import LayerBits
 from bitpim_traces.records import NETWORK_INPUT, Geometry, Trace
 
@@ -184,11 +185,18 @@ def test_fewer_samples_than_references_asked_for() -> None:
     given = made(wire("a"), inputs, references=lambda _: inputs.astype(np.float32))
     assert given.layers[0].output_float is not None
     assert given.layers[0].output_float.read().tolist() == inputs.astype(np.float32).tolist()
-    # kept references are too few for the four asked for now: they are computed anew
+    # kept references are too few for the four asked for now: they are computed anew; the last
+    # layer, whose answers an accuracy is of, has all six
     inputs = np.linspace(0, 1, 6)[:, None]
-    few = made(wire("a"), inputs, Settings(reference_samples=2))
-    more = requantize_trace(few, Settings(reference_samples=4)).layers[0].output_float
-    assert more is not None and more.shape[0] == 4
+    few = made(wire("a", "b"), inputs, Settings(reference_samples=2))
+    more = [layer.output_float for layer in few.layers]
+    assert [None if one is None else one.shape[0] for one in more] == [2, 2]
+    more = [la.output_float for la in requantize_trace(few, Settings(reference_samples=4)).layers]
+    assert [None if one is None else one.shape[0] for one in more] == [4, 6]
+    (expected,) = to_float_network(few).outputs(inputs).values()
+    assert more[1] is not None and np.allclose(more[1].read(), expected, atol=0.01)
+    none = requantize_trace(few, Settings(reference_samples=0))
+    assert [layer.output_float for layer in none.layers] == [None, None]
 
 
 def test_a_layer_that_clips_spends_no_code_on_what_it_clips() -> None:

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,14 @@ from bitpim_traces.provenance import make_provenance
 from bitpim_traces.quantize.observers import calibrate
 from bitpim_traces.quantize.pattern import PatternPruning, masked_network, prune_network
 from bitpim_traces.quantize.settings import Settings
-from bitpim_traces.records import NETWORK_INPUT, LayerRecord, Quantization, Samples, Trace
+from bitpim_traces.records import (
+    NETWORK_INPUT,
+    LayerRecord,
+    Quantization,
+    Samples,
+    TensorRecord,
+    Trace,
+)
 
 __all__ = ["quantize_network", "requantize_trace", "to_float_network"]
 
@@ -161,7 +169,26 @@ def requantize_trace(
         },
         dataset=old.dataset,
     )
+    if n_references:
+        kept = trace.layers[-1].output_float if pruning is None else None
+        answers = _answers(network, real, kept)
+        layers = (*made.layers[:-1], replace(made.layers[-1], output_float=answers))
+        made = replace(made, layers=layers)
     return with_masks(made, masks)
+
+
+def _answers(
+    network: FloatNetwork, real: npt.NDArray[np.floating], kept: TensorRecord | None
+) -> TensorRecord:
+    """Yield the float network's outputs for all samples: those that are kept, and the others."""
+    n_kept = 0 if kept is None else kept.shape[0]
+    if kept is not None and n_kept == len(real):
+        return kept
+    (outputs,) = network.outputs(real[n_kept:]).values()
+    if kept is not None:
+        outputs = np.concatenate([kept.read(), outputs])
+    axes = "NCHW"[: outputs.ndim]
+    return TensorRecord.of(outputs, axes=axes, role="output_float", units="real")
 
 
 def to_float_network(trace: Trace) -> FloatNetwork:
