@@ -66,7 +66,7 @@ def test_requantize_is_the_plain_formula(
     bits = (-128, 127) if signed else (0, 255)
     low, high = sorted(rng.integers(*bits, 2, endpoint=True).tolist())
     if mode == "fixed_point_half_away":
-        shift = min(32 - total_bits, 30) - shift  # from the largest left shift to far right
+        shift = max(min(32 - total_bits, 30) - shift, -31)  # from the largest left shift on
     rescale = programs.Rescale(shift, zero_point, (low, high), 8)
     total = draw(rng, total_bits, True, 65)
     multiplier_bits = 31 if mode == "fixed_point_half_away" else int(rng.integers(1, 32))
