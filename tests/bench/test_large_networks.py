@@ -1,21 +1,34 @@
-"""The measurement of large networks, on a tiny one."""
+"""The measurement of large networks: which commands it runs, and what it makes of them."""
 
 from pathlib import Path
 
 import pytest
 
 from bench.large_networks import LIMIT_BYTES, Row, faults_of, measured, table
-from tests.bitpim.cli.live import live
+from bench.whole_command import Run
 
 
-@pytest.mark.slow
-def test_each_step_is_measured(tmp_path: Path) -> None:
-    trace = tmp_path / "tiny.h5"
-    assert live("trace", "synth", "tiny", "-o", trace).returncode == 0
-    row = measured("tiny", trace, "isaac", tmp_path)
-    assert all(10 << 20 < peak < 1 << 30 for peak in row.peak_bytes)
-    assert len(row.seconds) == 3 and min(row.seconds) > 0
-    assert row.settings == () and faults_of(row) == []
+def test_each_step_is_measured_with_the_setting_that_a_plan_asks_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    refused = "bitpim: isaac: need at most 9 crossbars, got 12; use `--set chip.tiles=704`\n"
+    runs = [(3, 1, refused), (0, 20, ""), (0, 30, ""), (0, 40, "")]
+    lines: list[list[str]] = []
+
+    def measure(line: list[str]) -> Run:
+        lines.append(line[3:])
+        code, peak, said = runs[len(lines) - 1]
+        return Run(tuple(line), float(peak), peak << 20, code, "", said)
+
+    monkeypatch.setattr("bench.large_networks.measure", measure)
+    row = measured("n", tmp_path / "n.h5", "isaac", tmp_path)
+    assert row == Row(
+        "n", "isaac", ("chip.tiles=704",), (20 << 20, 30 << 20, 40 << 20), (20, 30, 40)
+    )
+    where = [str(tmp_path / "n.h5"), "-m", "isaac"]
+    assert lines[:2] == [["plan", *where], ["plan", *where, "--set", "chip.tiles=704"]]
+    assert [line[-1] for line in lines[2:]] == ["integer", "bit"]
+    assert all("chip.tiles=704" in line and "--samples" in line for line in lines[2:])
 
 
 def test_the_table_and_what_is_too_much() -> None:

@@ -1,4 +1,4 @@
-"""What a large layer takes beside its weights: every machine, both fidelities, bytes a weight."""
+"""What a large layer takes beside its weights, at both fidelities: bytes a weight."""
 
 import subprocess
 import sys
@@ -43,12 +43,11 @@ for fidelity in ("integer", "bit"):
 
 MOST = {
     "neural_cache": (8, 10),
-    "dense_crossbar": (14, 5),
     "isaac": (13, 4),
     "sre": (15, 11),
-    "pattern_crossbar": (14, 5),
 }
-"""Bytes a weight at integer and at bit fidelity, a quarter more than today."""
+"""Bytes a weight at integer and at bit fidelity, a quarter more than today: one machine of each way
+to hold them."""
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux tells the peak")
