@@ -348,3 +348,12 @@ def test_only_a_missing_file_raises(tmp_path: Path) -> None:
     assert [str(f) for f in check_trace(tmp_path / "empty.h5", deep=True)] == [
         "/: need an HDF5 file, got an empty file"
     ]
+
+
+def test_a_step_that_is_missing_is_one_fault() -> None:
+    """What its output would mean without it is no second one."""
+    trace = small_trace(1, mode="half_up_shift", kinds=["conv2d", "linear"])
+    layer = replace(trace.layers[0], requantize=None)
+    faults: list[Fault] = []
+    check_rules(replace(trace, layers=(layer, *trace.layers[1:])), faults.append)
+    assert [fault.where for fault in faults] == ["/layers/0000/requantize"]

@@ -252,9 +252,11 @@ def _check_padding_code(layer: LayerRecord, source: Quantization, say: Say) -> N
 def _check_quantizations(layer: LayerRecord, inputs: Sequence[Quantization], say: Say) -> None:
     """Check kinds whose output codes mean what the input codes mean; and tables."""
     step, operator = layer.requantize, OPERATORS[layer.kind]
-    same = operator.keeps_codes or (
-        layer.table is None if step is None else _is_plain_mean(operator, step)
-    )
+    if step is None:
+        bare = operator.requantize == "may" and layer.table is None
+    else:
+        bare = _is_plain_mean(operator, step)
+    same = operator.keeps_codes or bare
     if same and not all(same_quantization(q, layer.output) for q in inputs):
         say("output", "the quantization of every input", "another")
     if layer.table is not None:

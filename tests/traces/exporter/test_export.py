@@ -320,6 +320,9 @@ def test_any_other_checkpoint_is_named_by_its_keys(tmp_path: Path) -> None:
     keys = r"got the keys epoch, generator, optimizer, a, \.\.\.; save"
     with pytest.raises(TraceDataError, match=keys):
         load_weights(SmallResidual(), tmp_path / "c.pt")
+    torch.save({0: torch.ones(2)}, tmp_path / "numbered.pt")
+    with pytest.raises(TraceDataError, match="got the keys 0; save"):
+        load_weights(SmallResidual(), tmp_path / "numbered.pt")
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(TraceDataError, match="need a state dict of tensors, got list"):
         load_weights(SmallResidual(), tmp_path / "list.pt")

@@ -82,11 +82,11 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 def _unwrapped(found: Mapping[str, Any], where: str) -> tuple[Mapping[str, Any], list[str]]:
     """Yield the state dict in a checkpoint, and which entry it was taken from."""
-    if not isinstance(found, Mapping) or all(map(_is_array, found.values())):
+    if _is_state(found):
         return found, []
     for entry in _ENTRIES:
         inner = found.get(entry)
-        if isinstance(inner, Mapping) and inner and all(map(_is_array, inner.values())):
+        if isinstance(inner, Mapping) and inner and _is_state(inner):
             return inner, [f"{where}: the weights are those of its entry {entry!r}"]
     raise TraceDataError(
         f"{where}: need a state dict of tensors, or one under {', '.join(_ENTRIES)}, got the keys"
@@ -94,8 +94,12 @@ def _unwrapped(found: Mapping[str, Any], where: str) -> tuple[Mapping[str, Any],
     )
 
 
-def _is_array(value: Any) -> bool:
-    return torch.is_tensor(value) or hasattr(value, "__array__")
+def _is_state(found: Mapping[Any, Any]) -> bool:
+    """Tell whether names stand for arrays, and nothing else is there."""
+    return all(
+        isinstance(name, str) and (torch.is_tensor(value) or hasattr(value, "__array__"))
+        for name, value in found.items()
+    )
 
 
 def _listed(names: list[str]) -> str:

@@ -14,7 +14,17 @@ import numpy.typing as npt
 from bitpim_traces.records import Geometry, Params
 from bitpim_traces.schema_forms import Attribute, Dataset
 
-__all__ = ["FUSED", "Described", "Operator", "Shape", "Shaped", "Unfit"]
+__all__ = [
+    "FUSED",
+    "WINDOW",
+    "Described",
+    "FloatArray",
+    "Operator",
+    "RealLayer",
+    "Shape",
+    "Shaped",
+    "Unfit",
+]
 
 FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, ...]
@@ -103,7 +113,7 @@ class Operator:
         Unfit; inputs have the rank that the record says
     forward : runs a float layer on a batch, its activation apart
     fewest, most : number of inputs; `most` None is any
-    rank : axes of the inputs, None for any
+    rank, inputs_are : axes of the inputs, None for any; what else they have to be, in words
     window : whether its layers have one: the attributes WINDOW, a `Geometry` in memory
     params, datasets : members of its layers beside those that all have
     activations : what may be fused into it
