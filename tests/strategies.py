@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitpim_traces.operators import LAYER_KINDS
+from bitpim_traces.operators import LAYER_KINDS, OPERATORS
 from bitpim_traces.records import (
     NETWORK_INPUT,
     REQUANTIZE_MODES,
@@ -19,11 +19,15 @@ from bitpim_traces.records import (
     Samples,
     TensorRecord,
     Trace,
+    axes_of,
 )
+from tests.newer_kinds import NewerKinds, repeats
 
-__all__ = ["small_trace"]
+__all__ = ["KINDS_OF_1_0", "small_trace"]
 
 Array = npt.NDArray[Any]
+
+KINDS_OF_1_0 = tuple(kind for kind, operator in OPERATORS.items() if operator.since == 0)
 
 
 def small_trace(
@@ -31,6 +35,7 @@ def small_trace(
     *,
     mode: str | None = None,
     kinds: Sequence[str] | None = None,
+    minor: int = 1,
     n_layers: int = 6,
     n_samples: int = 2,
     bits: tuple[int, int] = (2, 8),
@@ -39,7 +44,8 @@ def small_trace(
     """Build a small valid trace: random graph, shapes, codes, widths and scales.
 
     Without `mode` and `kinds`, seeds 0..35 meet every pair of a requantize mode (`seed % 4`, one
-    mode a network) and a first layer's kind (`seed % 9`); later layers are of random kinds. `kinds`
+    mode a network) and a first layer's kind of format 1.0 (`seed % 9`); later layers are of random
+    kinds, `minor` of the format at most. `kinds`
     names the kinds of the layers one by one (a kind that does not fit the shape at hand becomes a
     linear after a flatten, or an activation). Codes have `bits[0]..bits[1]` bits. Accumulators
     never overflow and requantized values use the output's range, with some saturation.
@@ -48,11 +54,10 @@ def small_trace(
     rng = np.random.default_rng(seed)
     mode = REQUANTIZE_MODES[seed % len(REQUANTIZE_MODES)] if mode is None else mode
     if kinds is None:
-        first = LAYER_KINDS[seed % len(LAYER_KINDS)]
-        rare = np.array(
-            [1.0 if k in ("linear", "flatten", "activation") else 6.0 for k in LAYER_KINDS]
-        )
-        later = rng.choice(LAYER_KINDS, n_layers - 1, p=rare / rare.sum())
+        first = KINDS_OF_1_0[seed % len(KINDS_OF_1_0)]
+        known = [kind for kind in LAYER_KINDS if OPERATORS[kind].since <= minor]
+        rare = np.array([1.0 if k in ("linear", "flatten", "activation") else 6.0 for k in known])
+        later = rng.choice(known, n_layers - 1, p=rare / rare.sum())
         kinds = [first, *(str(k) for k in later)]
     shape: tuple[int, ...] = (
         int(rng.integers(1, 5)),
@@ -64,7 +69,7 @@ def small_trace(
         shape = (int(rng.integers(1, 33)),)
     codes = _codes(rng, quantization, (n_samples, *shape))
     samples = Samples(
-        codes=TensorRecord.of(codes, axes="NCHW"[: len(shape) + 1], role="samples"),
+        codes=TensorRecord.of(codes, axes=axes_of(len(shape) + 1), role="samples"),
         quantization=quantization,
         dataset="random",
     )
@@ -138,7 +143,7 @@ def _requantize(mode: str, factors: Array, accumulator_bits: int) -> Requantize:
     return Requantize(mode, multiplier=multiplier, shift=shift)
 
 
-class _Builder:
+class _Builder(NewerKinds):
     """Appends layers that fit what is there; every layer reads one or more earlier nodes."""
 
     def __init__(
@@ -158,14 +163,22 @@ class _Builder:
     def append(self, kind: str) -> None:
         """Add a layer of that kind, or of one that fits, reading the newest node."""
         _, shape, _ = self.nodes[-1]
-        flat = len(shape) == 1
+        flat, rank = len(shape) == 1, OPERATORS[kind].rank
         if kind == "linear" and not flat:
             self._flatten()
         elif flat and kind in ("conv2d", "max_pool2d", "avg_pool2d", "pad"):
             kind = "linear"
+        elif rank not in (None, len(shape)):
+            self._reshape(rank)
         elif flat and kind == "flatten":
             kind = "activation"
         getattr(self, f"_{kind}")()
+
+    def _quantized(self, scale: float) -> Quantization:
+        return _quantization(self.rng, self.bits, scale)
+
+    def _rescaled(self, factor: float, accumulator_bits: int) -> Requantize:
+        return _requantize(self.mode, np.array([factor]), accumulator_bits)
 
     def _push(
         self, kind: str, nodes: Sequence[Any], shape: Any, output: Quantization, **more: Any
@@ -175,7 +188,7 @@ class _Builder:
         shape = tuple(int(n) for n in shape)
         if self.n_float:
             noise = self.rng.normal(size=(self.n_float, *shape)).astype(np.float32)
-            axes = "NCHW"[: len(shape) + 1]
+            axes = axes_of(len(shape) + 1)
             more["output_float"] = TensorRecord.of(
                 noise, axes=axes, role="output_float", units="real"
             )
@@ -375,6 +388,10 @@ class _Builder:
 
     def _add(self) -> None:
         nodes = self._mates(same_channels=True)
+        newest = nodes[0][1]
+        narrower = [n for n in self.nodes if n[1] != newest and repeats(n[1], newest)]
+        if narrower and self.rng.integers(2):
+            nodes.append(narrower[int(self.rng.integers(len(narrower)))])
         scales = np.array([n[2].scale[0] for n in nodes])
         widest = max(n[2].bits for n in nodes)
         output = _quantization(self.rng, self.bits, 1.0)
@@ -437,7 +454,7 @@ class _Builder:
         if self.rng.integers(2):
             self._push("activation", [node], node[1], node[2], **self._standalone(node[2]))
             return
-        name = str(self.rng.choice(["sigmoid", "tanh"]))
+        name = str(self.rng.choice(["sigmoid", "tanh", "prelu"]))
         source = node[2]
         output = _quantization(self.rng, self.bits, 1.0)
         output = Quantization(
@@ -446,6 +463,9 @@ class _Builder:
         codes = np.arange(source.code_min, source.code_max + 1)
         real = (codes - source.zero_point[0]) * source.scale[0]
         value = np.tanh(real) if name == "tanh" else (1.0 + np.tanh(real / 2.0)) / 2.0
+        if name == "prelu":
+            slopes = self.rng.normal(size=(node[1][0], 1))
+            value = np.where(real > 0, real, slopes * real)
         table = np.clip(
             np.rint(value / output.scale[0]) + output.zero_point[0],
             output.code_min,
@@ -457,7 +477,7 @@ class _Builder:
             node[1],
             output,
             activation=name,
-            table=TensorRecord.of(table, axes="K", role="table"),
+            table=TensorRecord.of(table, axes="CK"[-table.ndim :], role="table"),
         )
 
     def _standalone(self, output: Quantization) -> dict[str, Any]:

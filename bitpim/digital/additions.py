@@ -21,7 +21,7 @@ Rule = Callable[[Sequence[Codes], Codes], None]
 
 
 def prepare_add(layer: LayerRecord, quantizations: Sequence[Quantization]) -> tuple[Rule, bool]:
-    """Return what writes the sum of codes, all of one shape and contiguous.
+    """Return what writes the sum of codes; axes of length 1 are repeated.
 
     With it whether some input could leave the bounds of sums.
 
@@ -36,12 +36,16 @@ def prepare_add(layer: LayerRecord, quantizations: Sequence[Quantization]) -> tu
     return prepare(layer, layer.requantize, quantizations)
 
 
-def _flat(inputs: Sequence[Codes]) -> tuple[Codes, ...]:
-    """Return the inputs as rows of one dtype, so that a kernel can index them."""
+def _flat(inputs: Sequence[Codes], shape: tuple[int, ...]) -> tuple[Codes, ...]:
+    """Return the inputs as rows of one dtype, so that a kernel can index them.
+
+    Axes of length 1 are repeated to the shape of the output.
+    """
     dtype = inputs[0].dtype
     if any(codes.dtype != dtype for codes in inputs):
         dtype = np.dtype(np.int32)
-    return tuple(codes.astype(dtype, copy=False).reshape(codes.size) for codes in inputs)
+    whole = (c if c.shape == shape else np.broadcast_to(c, shape).copy() for c in inputs)
+    return tuple(codes.astype(dtype, copy=False).reshape(codes.size) for codes in whole)
 
 
 @np.errstate(over="ignore")  # infinities saturate
@@ -59,7 +63,7 @@ def _prepare_float(
 
     def add(inputs: Sequence[Codes], out: Codes) -> None:
         total = np.empty(ADD_BLOCK, np.float32)
-        add_float(_flat(inputs), scales, start, clamp, total, out.reshape(out.size))
+        add_float(_flat(inputs, out.shape), scales, start, clamp, total, out.reshape(out.size))
 
     return add, False
 
@@ -97,7 +101,7 @@ def _prepare_integer(
         total = np.empty(ADD_BLOCK, np.int64)
         fault = np.zeros(3 if steps.check else 0, np.int64)
         add_integer(
-            _flat(inputs),
+            _flat(inputs, out.shape),
             zeros,
             terms.kernel_steps,
             left,

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitpim.digital.accumulated import prepare_bilinear, prepare_multiply
 from bitpim.digital.additions import prepare_add
 from bitpim.digital.bounds import outside
+from bitpim.digital.moves import MOVES, Rule, channels_first, channels_last
 from bitpim.digital.requantize import layer_fault, mode_of, need_kind, steps_of, table_of_codes
 from bitpim.digital.weighted import prepare_weighted
 from bitpim.digital.windows import window_counts, window_of
@@ -21,12 +23,12 @@ from bitpim.errors import AccumulatorError
 from bitpim.threads import share_out
 from bitpim_kernels.integer import average_windows, look_up, maximum_windows
 from bitpim_traces.numbers.affine import code_dtype
+from bitpim_traces.operators import FUSED
 from bitpim_traces.records import Geometry, LayerRecord, Quantization
 
 __all__ = ["PreparedLayer", "need_digital", "prepare_layer"]
 
 Codes = npt.NDArray[Any]
-Rule = Callable[[Sequence[Codes], Codes], None]  # channels-last codes in, written to out
 Prepared = tuple[Rule, bool]  # with it whether some input could leave the bounds of sums
 
 
@@ -70,9 +72,9 @@ class PreparedLayer:
             checked.append(_as_codes(layer, codes, quantization))
         shape = (inputs[0].shape[0], *layer.output_shape)
         out = np.empty(_last(shape), code_dtype(layer.output))
-        last = [_channels_last(codes) for codes in checked]
+        last = [channels_last(codes) for codes in checked]
         share_out(shape[0], lambda a, b: self.rule([codes[a:b] for codes in last], out[a:b]))
-        return _channels_first(out)
+        return channels_first(out)
 
 
 def prepare_layer(layer: LayerRecord, input_quantizations: Sequence[Quantization]) -> PreparedLayer:
@@ -104,14 +106,6 @@ def need_digital(layer: LayerRecord) -> None:
 
 def _last(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (shape[0], shape[2], shape[3], shape[1]) if len(shape) == 4 else shape
-
-
-def _channels_last(codes: Codes) -> Codes:
-    return np.ascontiguousarray(codes.transpose(0, 2, 3, 1) if codes.ndim == 4 else codes)
-
-
-def _channels_first(codes: Codes) -> Codes:
-    return codes.transpose(0, 3, 1, 2) if codes.ndim == 4 else codes
 
 
 def _as_codes(layer: LayerRecord, codes: Codes, quantization: Quantization) -> Codes:
@@ -201,8 +195,9 @@ def _read_table(
 
 
 def _concat(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Prepared:
-    flat = len(layer.output_shape) == 1
-    axis = 1 if flat else (3, 1, 2)[layer.params.integer("concat_axis")]  # of channels-last arrays
+    axis = layer.params.integer("concat_axis") + 1
+    if len(layer.output_shape) == 3:
+        axis = (3, 1, 2)[axis - 1]  # of channels-last arrays
     tables = [table_of_codes(layer, q, i) for i, q in enumerate(quantizations)]
 
     def rule(inputs: Sequence[Codes], out: Codes) -> None:
@@ -222,12 +217,16 @@ def _concat(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Prepar
 def _activation(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Prepared:
     quantization = quantizations[0]
     table, safe = table_of_codes(layer, quantization, 0)
-    if layer.activation in ("sigmoid", "tanh"):
-        if layer.table is None or layer.table.shape != table.shape:
-            got = "none" if layer.table is None else f"shape {layer.table.shape}"
+    if layer.table is not None:
+        if layer.table.shape[-1:] != table.shape:
+            got = f"shape {layer.table.shape}"
             raise layer_fault(layer, f"need a table of {table.size} codes, got {got}")
         table = np.ascontiguousarray(layer.table.read()).astype(table.dtype)
         safe = (quantization.code_min, quantization.code_max)
+        if table.ndim == 2:
+            return _tables_by_channel(table, quantization.code_min), False
+    elif layer.activation not in FUSED:
+        raise layer_fault(layer, f"need a table of {table.size} codes, got none")
 
     def rule(inputs: Sequence[Codes], out: Codes) -> None:
         (codes,) = inputs
@@ -239,24 +238,33 @@ def _activation(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Pr
     return rule, _leaves(safe, quantization.code_min, quantization.code_max)
 
 
-def _flatten(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Prepared:
+def _tables_by_channel(tables: Codes, lowest: int) -> Rule:
+    """Look each channel's codes up in a row of its own."""
+    n_channels, n_codes = tables.shape
+
     def rule(inputs: Sequence[Codes], out: Codes) -> None:
-        codes = _channels_first(inputs[0])
-        out.reshape(codes.shape)[...] = codes
+        (codes,) = inputs
+        at = 3 if codes.ndim == 4 else 1  # the axis of channels
+        first = np.arange(n_channels) * n_codes - lowest
+        places = codes + first.reshape(-1, *(1,) * (codes.ndim - 1 - at))
+        np.take(tables.reshape(-1), places, out=out)
+
+    return rule
+
+
+def _constant(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Prepared:
+    if "values" not in layer.tensors:
+        raise layer_fault(layer, "need values, got none")
+    values = channels_last(layer.tensors["values"].read()[None])
+
+    def rule(inputs: Sequence[Codes], out: Codes) -> None:
+        out[...] = values
 
     return rule, False
 
 
-def _pad(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Prepared:
-    front, _, top, _, left, _ = layer.params.integers("pads")
-    zero = int(quantizations[0].zero_point[0])
-
-    def rule(inputs: Sequence[Codes], out: Codes) -> None:
-        _, height, width, depth = inputs[0].shape
-        out[...] = zero
-        out[:, top : top + height, left : left + width, front : front + depth] = inputs[0]
-
-    return rule, False
+def _moved(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Prepared:
+    return MOVES[layer.kind](layer, quantizations), False
 
 
 _KINDS: dict[str, Callable[[LayerRecord, Sequence[Quantization]], Prepared]] = {
@@ -265,8 +273,10 @@ _KINDS: dict[str, Callable[[LayerRecord, Sequence[Quantization]], Prepared]] = {
     "max_pool2d": _max_pool2d,
     "avg_pool2d": _avg_pool2d,
     "add": prepare_add,
+    "multiply": prepare_multiply,
+    "resize_bilinear": prepare_bilinear,
     "concat": _concat,
-    "flatten": _flatten,
-    "pad": _pad,
+    "constant": _constant,
     "activation": _activation,
+    **dict.fromkeys(MOVES, _moved),
 }

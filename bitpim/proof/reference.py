@@ -10,7 +10,9 @@ Memory. Samples are taken in blocks of about BLOCK_ELEMENTS elements, and never 
 image, so the peak follows the layer and not the batch.
 """
 
+import math
 from collections.abc import Collection, Iterator, Sequence
+from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
@@ -228,7 +230,8 @@ def _add_float(
     zeros = np.float32(0)
     for scale, _, quant in terms:
         zeros = np.float32(scale * _zero_point(quant) + np.float64(zeros))
-    total = np.full(inputs[0].shape, np.float32(zero_out) - zeros)
+    shape = np.broadcast_shapes(*(codes.shape for codes in inputs))
+    total = np.full(shape, np.float32(zero_out) - zeros)
     for scale, codes, _ in terms:
         total = (scale * codes + total.astype(np.float64)).astype(np.float32)
     return _round_half_even(total)
@@ -243,15 +246,97 @@ def _concat(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantizati
 
 
 def _activation(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
-    if layer.activation not in ("sigmoid", "tanh"):
+    if layer.activation in ("relu", "relu6", "clamp"):
         return _rescale(layer, inputs[0], quants[0], 0, 1)
     if layer.table is None:
         raise _fault(layer, f"need a table for {layer.activation}, got none")
-    n_codes = quants[0].code_max - quants[0].code_min + 1
-    if layer.table.shape != (n_codes,):
+    n_codes, n_channels = quants[0].code_max - quants[0].code_min + 1, layer.output_shape[0]
+    if layer.table.shape not in ((n_codes,), (n_channels, n_codes)):
         raise _fault(layer, f"need a table of {n_codes} codes, got shape {layer.table.shape}")
-    table = layer.table.read().astype(np.int64)
-    return table[inputs[0] - quants[0].code_min]
+    rows = np.atleast_2d(layer.table.read().astype(np.int64))
+    places = inputs[0] - quants[0].code_min
+    channel = np.arange(n_channels if len(rows) > 1 else 1)
+    return rows[channel.reshape(-1, *(1,) * (places.ndim - 2)), places]
+
+
+def _multiply(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
+    first, second = (q - _zero_point(quant) for q, quant in zip(inputs, quants, strict=True))
+    return _scaled(layer, first * second, _entries(layer, 1))
+
+
+def _resize_bilinear(
+    layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]
+) -> Int64:
+    acc, corners = inputs[0] - _zero_point(quants[0]), bool(layer.params.integer("align_corners"))
+    for axis, n_out in enumerate(layer.params.integers("size"), start=2):
+        rows = []
+        for i in range(n_out):
+            first, share = _between(i, acc.shape[axis], n_out, corners)
+            near, far = (acc.take(min(p, acc.shape[axis] - 1), axis) for p in (first, first + 1))
+            rows.append((1024 - share) * near + share * far)
+        acc = np.stack(rows, axis)
+    return _scaled(layer, acc, _entries(layer, 1))
+
+
+def _between(i: int, n_in: int, n_out: int, corners: bool) -> tuple[int, int]:
+    """Yield the pixel before output pixel i, and the share of the next one in 1024ths."""
+    if corners:
+        place = Fraction(i * (n_in - 1), max(n_out - 1, 1))
+    else:
+        place = (i + Fraction(1, 2)) * Fraction(n_in, n_out) - Fraction(1, 2)
+        place = min(max(place, Fraction(0)), Fraction(n_in - 1))
+    first = math.floor(place)
+    return first, math.floor(1024 * (place - first) + Fraction(1, 2))
+
+
+def _constant(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
+    if "values" not in layer.tensors:
+        raise _fault(layer, "need values, got none")
+    values = layer.tensors["values"].read().astype(np.int64)
+    return np.repeat(values[None], inputs[0].shape[0], axis=0)
+
+
+def _reshape(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
+    return inputs[0].reshape(-1, *layer.output_shape)
+
+
+def _permute(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
+    axes = layer.params.integers("axes")
+    return np.moveaxis(inputs[0], [axis + 1 for axis in axes], range(1, len(axes) + 1))
+
+
+def _slice(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
+    codes = inputs[0]
+    ends = (layer.params.integers(name) for name in ("starts", "stops", "steps"))
+    for axis, (start, stop, step) in enumerate(zip(*ends, strict=True), start=1):
+        codes = codes.take(range(start, stop, step), axis)
+    return codes
+
+
+def _extend(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
+    pads, border = layer.params.integers("pads"), str(layer.params["border"])
+    mode: Any = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}[border]
+    return np.pad(inputs[0], ((0, 0), pads[0:2], pads[2:4], pads[4:6]), mode=mode)
+
+
+def _dilate(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
+    (down, right), zero = layer.params.integers("steps"), _zero_point(quants[0])
+    n, channels, height, width = inputs[0].shape
+    blocks = np.full((n, channels, height, down, width, right), zero, dtype=np.int64)
+    blocks[:, :, :, 0, :, 0] = inputs[0]
+    whole = blocks.reshape(n, channels, height * down, width * right)
+    return whole[:, :, : (height - 1) * down + 1, : (width - 1) * right + 1]
+
+
+def _resize_nearest(
+    layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]
+) -> Int64:
+    codes, half = inputs[0], Fraction(layer.params.integer("centred"), 2)
+    for axis, n_out in enumerate(layer.params.integers("size"), start=2):
+        n_in = codes.shape[axis]
+        places = [math.floor((i + half) * Fraction(n_in, n_out)) for i in range(n_out)]
+        codes = codes.take(places, axis)
+    return codes
 
 
 def _flatten(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
@@ -274,6 +359,15 @@ _RULES = {
     "flatten": _flatten,
     "pad": _pad,
     "activation": _activation,
+    "multiply": _multiply,
+    "constant": _constant,
+    "reshape": _reshape,
+    "permute": _permute,
+    "slice": _slice,
+    "extend": _extend,
+    "dilate": _dilate,
+    "resize_nearest": _resize_nearest,
+    "resize_bilinear": _resize_bilinear,
 }
 
 

@@ -14,6 +14,7 @@ from bitpim.sram.lane_programs import (
     average_program,
     clamp_program,
     maximum_program,
+    product_program,
     rescale_program,
     sum_program,
 )
@@ -129,6 +130,23 @@ def _add(layer: LayerRecord, quantizations: Quantizations, settings: CacheSettin
     return _lane_plan(layer, settings, rows, [work], "add")
 
 
+def _multiply(
+    layer: LayerRecord, quantizations: Quantizations, settings: CacheSettings
+) -> LayerPlan:
+    if mode_of(layer).is_float:
+        return _host(layer, quantizations, settings)
+    bits, zeros = (
+        (values[0], values[1])
+        for values in (
+            [q.bits for q in quantizations],
+            [int(LaneCodes.of(q).zero_point[0]) for q in quantizations],
+        )
+    )
+    program = product_program(bits, zeros, requantize_rule(layer, 0), settings.geometry.array_rows)
+    work = LaneWork(0, int(np.prod(layer.output_shape)), program)
+    return _lane_plan(layer, settings, sum(bits), [work], "multiply")
+
+
 def _with_shift(rule: RequantizeRule, shift: int) -> RequantizeRule:
     return RequantizeRule(
         rule.mode,
@@ -182,8 +200,13 @@ ELEMENTWISE: Mapping[str, Callable[[LayerRecord, Quantizations, CacheSettings], 
     "avg_pool2d": _avg_pool,
     "add": _add,
     "concat": _concat,
-    "flatten": _move,
-    "pad": _move,
     "activation": _activation,
+    "multiply": _multiply,
+    "resize_bilinear": _host,
+    **dict.fromkeys(
+        ("constant", "dilate", "extend", "flatten", "pad", "permute", "reshape", "resize_nearest"),
+        _move,
+    ),
+    "slice": _move,
 }
 """What lays out each kind of layer without weights."""

@@ -25,6 +25,7 @@ __all__ = [
     "clamp_program",
     "epilogue_program",
     "maximum_program",
+    "product_program",
     "rescale_program",
     "sum_program",
 ]
@@ -269,6 +270,36 @@ def sum_program(
     names = tuple(field.name for field in operands)
     program = join("sum", *steps, b.build(), requantize)
     return LaneProgram(program, names, code, rule.signed)
+
+
+@_KEPT
+def product_program(
+    bits: tuple[int, int], zero_points: tuple[int, int], rule: RequantizeRule, n_rows: int
+) -> LaneProgram:
+    """Multiply two operands: ((x0 - zero) (x1 - zero) -> code).
+
+    Caller's fields: `x0`, `x1`, `multiplier`.
+    """
+    rows = _Rows()
+    x = [rows.field(f"x{i}", width) for i, width in enumerate(bits)]
+    multiplier = rows.field("multiplier", rule.multiplier_bits)
+    total = rows.field("total", sum(bits) + 2)
+    later = _Rows(rows.next)
+    centred = [rows.field(f"centred_x{i}", width + 1) for i, width in enumerate(bits)]
+    complement = rows.field("complement", bits[0] + 1)
+    b = Assembler("multiply operands", n_rows)
+    b.reads(*x)
+    b.writes(*centred, complement, total)
+    for operand, zero, to in zip(x, zero_points, centred, strict=True):
+        b.step(op.CARRY_RESET)
+        fragments.add_constant(b, operand, -zero, to, signed=False)
+    first, second = centred
+    fragments.multiply(
+        b, first, second, total, a_signed=True, w_signed=True, a_complement=complement
+    )
+    requantize, code = _requantize(total, multiplier, rule, later, n_rows)
+    program = join("product", b.build(), requantize)
+    return LaneProgram(program, ("x0", "x1", "multiplier"), code, rule.signed)
 
 
 @_KEPT

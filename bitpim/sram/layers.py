@@ -176,7 +176,9 @@ def _operand_codes(
 ) -> Gathered:
     named = {"x": inputs[0]} if layer.kind == "activation" else {}
     named = named or {f"x{i}": codes for i, codes in enumerate(inputs)}
-    flat = {name: np.ascontiguousarray(codes).reshape(-1) for name, codes in named.items()}
+    shape = (inputs[0].shape[0], *layer.output_shape)
+    spread = {name: np.broadcast_to(codes, shape) for name, codes in named.items()}
+    flat = {name: np.ascontiguousarray(codes).reshape(-1) for name, codes in spread.items()}
 
     def place(out: Codes, codes: Codes) -> None:
         offset = _offset(layer, lane_codes[0])
@@ -208,6 +210,7 @@ _OPERANDS: dict[str, Callable[[LayerRecord, list[LaneCodes], list[Codes], LaneWo
     "max_pool2d": _pooled,
     "avg_pool2d": _pooled,
     "add": _operand_codes,
+    "multiply": _operand_codes,
     "activation": _operand_codes,
     "concat": _joined,
 }

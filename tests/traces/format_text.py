@@ -86,6 +86,7 @@ def table_of_operators() -> str:
         "window": "R x S entries, entry n - 1 for n elements",
         "terms": "one entry an input",
         "codes": "one entry an input",
+        "accumulated": "1 entry",
     }
     for kind, operator in OPERATORS.items():
         rank = f" of rank {operator.rank}" if operator.rank else ""
@@ -95,7 +96,7 @@ def table_of_operators() -> str:
             inputs,
             operator.computes,
             "none" if operator.requantize == "none" else step,
-            ", ".join(operator.activations),
+            ", ".join(operator.activations) + ", any function" * operator.tables,
         )
         lines.append(f"| `{kind}` | {' | '.join(cells)} |")
     return "\n".join(lines)

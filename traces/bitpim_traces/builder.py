@@ -5,14 +5,14 @@ name the result. Each call checks shapes, ranges, scales and that sums fit their
 what `build` yields is consistent.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bitpim_traces import builder_checks as checks
+from bitpim_traces.builder_core import BuilderCore, Mode, mode_name, where_of
 from bitpim_traces.builder_parts import (
     NO_ACTIVATION,
     Activation,
@@ -25,8 +25,9 @@ from bitpim_traces.builder_parts import (
     shape_only,
 )
 from bitpim_traces.errors import TraceDataError
+from bitpim_traces.functions import is_function
 from bitpim_traces.modes import mode_named
-from bitpim_traces.network import FloatLayer, infer_shape
+from bitpim_traces.network import FloatLayer
 from bitpim_traces.numbers.accumulator import (
     add_bounds,
     bits_needed,
@@ -35,33 +36,29 @@ from bitpim_traces.numbers.accumulator import (
     need_fit,
     need_fixed_point_fit,
 )
-from bitpim_traces.numbers.affine import code_dtype, same_quantization
+from bitpim_traces.numbers.affine import code_dtype, decode, same_quantization
 from bitpim_traces.numbers.multiplier import (
     add_requantize,
     average_requantize,
     concat_requantize,
     dot_requantize,
+    rescale_requantize,
 )
 from bitpim_traces.operators import OPERATORS
 from bitpim_traces.records import (
     NETWORK_INPUT,
     Geometry,
-    LayerRecord,
     Params,
     Quantization,
     Requantize,
-    Samples,
     TensorRecord,
-    Trace,
+    axes_of,
 )
 
 __all__ = ["Activation", "References", "TraceBuilder", "WeightCodes", "quantization_of"]
 
-Shape = tuple[int, ...]
-Mode = str | Requantize | None
 
-
-class TraceBuilder:
+class TraceBuilder(BuilderCore):
     """Appends layers of given codes and yields the trace.
 
     Parameters
@@ -80,31 +77,6 @@ class TraceBuilder:
     accumulator_bits
         Width every sum is proven to fit.
     """
-
-    def __init__(
-        self,
-        name: str,
-        input_shape: Shape,
-        input_quantization: Quantization,
-        *,
-        requantize: str = "half_up_shift",
-        multiplier_bits: int = 16,
-        accumulator_bits: int = 32,
-    ) -> None:
-        checks.need_mode(f"trace {name}", requantize)
-        checks.need_quantization(f"trace {name}: input", input_quantization)
-        checks.need_per_tensor(f"trace {name}: input", input_quantization)
-        if not 2 <= accumulator_bits <= 64:
-            raise TraceDataError(
-                f"trace {name}: need accumulator_bits from 2 to 64, got {accumulator_bits}"
-            )
-        self.name = name
-        self.input_shape = tuple(input_shape)
-        self.input_quantization = input_quantization
-        self.requantize = requantize
-        self.multiplier_bits = multiplier_bits
-        self.accumulator_bits = accumulator_bits
-        self.layers: list[LayerRecord] = []
 
     # --- layers with weights
 
@@ -146,7 +118,7 @@ class TraceBuilder:
         requantize: Mode,
     ) -> int:
         record = self._sketch(sketch, output, activation)
-        where, source = _where(record), self.quantization(record.inputs[0])
+        where, source = where_of(record), self.quantization(record.inputs[0])
         checks.need_weight(where, weight.codes, weight.quantization)
         bias = checks.checked_bias(
             where, weight.bias, weight.codes.shape[0], wide=self.accumulator_bits > 32
@@ -207,7 +179,7 @@ class TraceBuilder:
         """Append a relu, relu6 or clamp as a layer of its own."""
         kind, clamp = activation.kind, activation.clamp
         sketch = FloatLayer(name, "activation", (source,), activation=kind, clamp=clamp)
-        if kind in ("sigmoid", "tanh"):
+        if is_function(kind):
             raise TraceDataError(f"layer {name}: {kind} needs a table; use lookup")
         return self._append(self._sketch(sketch, self.quantization(source), activation))
 
@@ -240,7 +212,7 @@ class TraceBuilder:
         output = before if output is None else output
         sketch = FloatLayer(name, "avg_pool2d", (source,), geometry)
         record = self._sketch(sketch, output, activation)
-        where, n_elements = _where(record), geometry.kernel[0] * geometry.kernel[1]
+        where, n_elements = where_of(record), geometry.kernel[0] * geometry.kernel[1]
         step = self._step(
             where,
             requantize,
@@ -252,7 +224,7 @@ class TraceBuilder:
                 multiplier_bits=self.multiplier_bits,
                 accumulator_bits=self.accumulator_bits,
             ),
-            (0,) if mode_named(_mode(requantize, self.requantize)).divides else (n_elements,),
+            (0,) if mode_named(mode_name(requantize, self.requantize)).divides else (n_elements,),
         )
         low, high = centred_ends(before)
         if step.rule.divides:
@@ -277,7 +249,7 @@ class TraceBuilder:
     ) -> int:
         """Append an element-wise sum of inputs of any scales."""
         record = self._sketch(FloatLayer(name, "add", tuple(sources)), output, activation)
-        where, inputs = _where(record), [self.quantization(i) for i in sources]
+        where, inputs = where_of(record), [self.quantization(i) for i in sources]
         step = self._step(
             where,
             requantize,
@@ -323,7 +295,7 @@ class TraceBuilder:
         ):
             return self._append(record)
         step = self._step(
-            _where(record),
+            where_of(record),
             requantize,
             lambda mode: concat_requantize(
                 mode, inputs, output, multiplier_bits=self.multiplier_bits
@@ -332,143 +304,133 @@ class TraceBuilder:
         )
         return self._append(replace(record, requantize=step))
 
+    def multiply(
+        self,
+        name: str,
+        sources: Sequence[int],
+        output: Quantization,
+        *,
+        activation: Activation = NO_ACTIVATION,
+        requantize: Mode = None,
+    ) -> int:
+        """Append an element-wise product of two inputs of any scales."""
+        sketch = FloatLayer(name, "multiply", tuple(sources))
+        return self.accumulate(sketch, output, activation=activation, requantize=requantize)
+
+    def accumulate(
+        self,
+        sketch: FloatLayer,
+        output: Quantization,
+        *,
+        activation: Activation = NO_ACTIVATION,
+        requantize: Mode = None,
+    ) -> int:
+        """Append a layer of any kind that has an accumulator of its own, and one entry."""
+        kinds = [kind for kind, found in OPERATORS.items() if found.accumulated is not None]
+        if sketch.kind not in kinds:
+            need = ", ".join(kinds)
+            raise TraceDataError(f"layer {sketch.name}: need one of {need}, got {sketch.kind!r}")
+        record = self._sketch(sketch, output, activation)
+        accumulated = OPERATORS[sketch.kind].accumulated
+        assert accumulated is not None
+        where, inputs = where_of(record), [self.quantization(i) for i in record.inputs]
+        low, high = accumulated.reach([centred_ends(q) for q in inputs])
+        unit = np.array([accumulated.unit([float(q.scale[0]) for q in inputs])])
+        step = self._step(
+            where,
+            requantize,
+            lambda mode: rescale_requantize(
+                mode,
+                unit,
+                output,
+                multiplier_bits=self.multiplier_bits,
+                accumulator_bits=max(bits_needed((np.array([low]), np.array([high]))), 1),
+            ),
+            (1,),
+        )
+        bounds = np.array([low], object), np.array([high], object)
+        need_fixed_point_fit(where, bounds, step)
+        checks.need_product_fit(where, bounds, step)
+        return self._append(replace(record, requantize=step))
+
+    # --- functions and constants
+
     def lookup(
         self,
         name: str,
         source: int,
-        kind: str,
+        function: str,
         output: Quantization,
         *,
+        constants: npt.NDArray[np.floating] | None = None,
         table: npt.NDArray[np.integer] | None = None,
     ) -> int:
-        """Append a sigmoid or tanh; without `table` (output code by input code - code_min) the
-        function's values are encoded."""
-        if kind not in ("sigmoid", "tanh"):
-            raise TraceDataError(f"layer {name}: need sigmoid or tanh, got {kind!r}")
-        before = self.quantization(source)
-        sketch = FloatLayer(name, "activation", (source,), activation=kind)
-        record = self._sketch(sketch, output, Activation(kind))
-        if table is None:
-            table = activation_table(kind, before, output)
-        checks.need_codes(f"{_where(record)}: table", table, output)
-        if table.shape != (1 << before.bits,):
-            raise TraceDataError(
-                f"{_where(record)}: need a table of {1 << before.bits} codes, got {table.shape}"
-            )
-        stored = TensorRecord.of(table.astype(code_dtype(output)), axes="K", role="table")
-        return self._append(replace(record, table=stored))
+        """Append a function of every code, by a table.
 
-    # --- the trace
+        Without `table` it is one of `functions.FUNCTIONS`, and its values are encoded.
 
-    def build(
-        self,
-        codes: npt.NDArray[np.integer],
-        *,
-        labels: npt.NDArray[np.integer] | None = None,
-        dataset: str = "",
-        references: References | None = None,
-        n_references: int = 0,
-        provenance: Mapping[str, Any] | None = None,
-    ) -> Trace:
-        """Yield the trace of the layers so far, with sample codes (n_samples, *input_shape).
-
-        `references` gives float outputs of the first `n_references` samples by layer index; as a
-        mapping it tells their number itself.
+        Shapes
+        ------
+        constants : (P,), or (C, P) of each channel
+        table : (K,) output code by (input code - code_min), or (C, K)
         """
-        where = f"trace {self.name}"
-        if not self.layers:
-            raise TraceDataError(f"{where}: need at least one layer, got none")
-        if codes.shape[1:] != self.input_shape:
+        if not is_function(function):
             raise TraceDataError(
-                f"{where}: need sample codes of shape (n, {self.input_shape}), got {codes.shape}"
+                f"layer {name}: need a function's small name, got {function!r}; clip limits values"
             )
-        checks.need_codes(f"{where}: samples", codes, self.input_quantization)
-        stored = np.ascontiguousarray(codes, dtype=code_dtype(self.input_quantization))
-        samples = Samples(
-            TensorRecord.of(stored, axes="NCHW"[: codes.ndim], role="codes"),
-            self.input_quantization,
-            checks.checked_labels(where, labels, codes.shape[0]),
-            dataset,
-        )
-        layers = [
-            checks.with_reference(layer, references, n_references, codes.shape[0])
-            for layer in self.layers
-        ]
-        return Trace(self.name, tuple(layers), samples, dict(provenance or {}))
-
-    def shape(self, index: int) -> Shape:
-        """Shape without batch of a layer's output, or of the network input."""
-        return self.input_shape if index == NETWORK_INPUT else self.layers[index].output_shape
-
-    def quantization(self, index: int) -> Quantization:
-        """Quantization of a layer's output, or of the network input."""
-        if index == NETWORK_INPUT:
-            return self.input_quantization
-        if not 0 <= index < len(self.layers):
+        before = self.quantization(source)
+        tensors = {}
+        if constants is not None:
+            tensors["constants"] = np.asarray(constants, np.float32)
+        sketch = FloatLayer(name, "activation", (source,), activation=function, tensors=tensors)
+        record = self._sketch(sketch, output, Activation(function))
+        where = where_of(record)
+        if table is None:
+            table = activation_table(where, sketch, before, output)
+        checks.need_codes(f"{where}: table", table, output)
+        shapes = ((1 << before.bits,), (record.output_shape[0], 1 << before.bits))
+        if table.shape not in shapes:
             raise TraceDataError(
-                f"trace {self.name}: need an input from -1 to {len(self.layers) - 1}, got {index}"
+                f"{where}: need a table of {1 << before.bits} codes, or one a channel, got"
+                f" {table.shape}"
             )
-        return self.layers[index].output
-
-    # --- common steps
-
-    def _sketch(
-        self, sketch: FloatLayer, output: Quantization, activation: Activation
-    ) -> LayerRecord:
-        """Check a layer's shape and quantization; yield its record without numbers."""
-        index = len(self.layers)
-        where = f"layer {index} {sketch.name!r} ({sketch.kind})"
-        if not sketch.name or any(layer.name == sketch.name for layer in self.layers):
-            raise TraceDataError(f"{where}: need a name that no other layer has")
-        if activation.kind in ("sigmoid", "tanh") and sketch.kind != "activation":
-            raise TraceDataError(f"{where}: {activation.kind} is a layer of its own; use lookup")
-        checks.need_quantization(f"{where}: output", output)
-        checks.need_per_tensor(f"{where}: output", output)
-        sketch = replace(sketch, activation=activation.kind, clamp=activation.clamp)
-        for i in sketch.inputs:
-            self.quantization(i)  # the index is known
-        input_shapes = tuple(self.shape(i) for i in sketch.inputs)
-        return LayerRecord(
-            index=index,
-            name=sketch.name,
-            kind=sketch.kind,
-            inputs=sketch.inputs,
-            input_shapes=input_shapes,
-            output_shape=infer_shape(sketch, list(input_shapes), index),
-            output=output,
-            geometry=sketch.geometry,
-            activation=activation.kind,
-            clamp=checks.code_clamp(sketch.clamp_range, output),
-            accumulator_bits=self.accumulator_bits,
-            params=sketch.params,
+        stored = TensorRecord.of(
+            table.astype(code_dtype(output)), axes="CK"[-table.ndim :], role="table"
         )
+        held = {
+            role: TensorRecord.of(values, axes="CP"[-values.ndim :], role=role, units="real")
+            for role, values in tensors.items()
+        }
+        return self._append(replace(record, table=stored, tensors=held))
 
-    def _step(
+    def constant(
         self,
-        where: str,
-        requantize: Mode,
-        derive: Callable[[str], Requantize],
-        n_entries: tuple[int, ...],
+        name: str,
+        values: npt.NDArray[np.integer],
+        output: Quantization,
         *,
-        shared_shift: bool = False,
-    ) -> Requantize:
-        """Take the given step, or derive it in the given or usual mode; check it."""
-        mode = _mode(requantize, self.requantize)
-        checks.need_mode(where, mode)
-        step = requantize if isinstance(requantize, Requantize) else derive(mode)
-        checks.need_step(where, step, n_entries, shared_shift=shared_shift)
-        return step
+        source: int = NETWORK_INPUT,
+        values_float: npt.NDArray[np.floating] | None = None,
+    ) -> int:
+        """Append codes that are the same for all samples, of which `source` has the number.
 
-    def _append(self, record: LayerRecord) -> int:
-        self.layers.append(record)
-        return record.index
-
-
-def _mode(requantize: Mode, usual: str) -> str:
-    if isinstance(requantize, Requantize):
-        return requantize.mode
-    return usual if requantize is None else requantize
-
-
-def _where(record: LayerRecord) -> str:
-    return f"layer {record.index} {record.name!r} ({record.kind})"
+        Shapes
+        ------
+        values, values_float : the output's, without the sample axis
+        """
+        shape = np.broadcast_to(np.float32(0), values.shape)
+        sketch = FloatLayer(name, "constant", (source,), tensors={"values": shape})
+        record = self._sketch(sketch, output, NO_ACTIVATION)
+        where, axes = where_of(record), axes_of(1 + values.ndim)[1:]
+        checks.need_codes(f"{where}: values", values, output)
+        real = decode(values, output) if values_float is None else values_float
+        if real.shape != values.shape:
+            raise TraceDataError(f"{where}: need real values of {values.shape}, got {real.shape}")
+        codes = np.ascontiguousarray(values, code_dtype(output))
+        tensors = {
+            "values": TensorRecord.of(codes, axes=axes, role="values"),
+            "values_float": TensorRecord.of(
+                np.asarray(real, np.float32), axes=axes, role="values_float", units="real"
+            ),
+        }
+        return self._append(replace(record, tensors=tensors))

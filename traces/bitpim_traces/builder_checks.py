@@ -17,6 +17,7 @@ from bitpim_traces.records import (
     Quantization,
     Requantize,
     TensorRecord,
+    axes_of,
 )
 
 __all__ = [
@@ -222,7 +223,7 @@ def with_reference(
     """Give a layer its float reference outputs, if there are any."""
     if references is None:
         return layer
-    axes = "NCHW"[: 1 + len(layer.output_shape)]
+    axes = axes_of(1 + len(layer.output_shape))
     where = f"layer {layer.index} {layer.name!r}"
     if not isinstance(references, Mapping):
         if not 0 < n_references <= n_samples:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from bitpim_traces.functions import function_named
+from bitpim_traces.network import FloatLayer
 from bitpim_traces.numbers.affine import decode, encode
 from bitpim_traces.records import Quantization, TensorRecord
 
@@ -71,14 +73,32 @@ def quantization_of(
 
 
 def activation_table(
-    kind: str, source: Quantization, output: Quantization
+    where: str, layer: FloatLayer, source: Quantization, output: Quantization
 ) -> npt.NDArray[np.integer]:
-    """Encode sigmoid or tanh of every input code, in float64, half to even."""
+    """Encode a function of every input code, in float64, half to even.
+
+    A value that is infinite takes the output's code at that end; one that does not exist, code
+    of real 0.
+
+    Shapes
+    ------
+    returns: (K,), or (C, K) where each channel has constants of its own
+
+    Raises
+    ------
+    TraceDataError
+        The function's real values are not known here, or its constants do not fit it.
+    """
+    function, constants = function_named(where, layer.activation), layer.tensors.get("constants")
     codes = np.arange(source.code_min, source.code_max + 1, dtype=np.int64)
     real = float(source.scale[0]) * (codes - int(source.zero_point[0]))
-    # tanh saturates without overflow, so sigmoid goes through it
-    value = np.tanh(real) if kind == "tanh" else 0.5 * (1.0 + np.tanh(0.5 * real))
-    return encode(value, output)
+    n_rows = constants.shape[0] if constants is not None and constants.ndim == 2 else 1
+    rows = np.broadcast_to(real, (n_rows, codes.size))  # rows as channels of one sample
+    values = function.of(rows[None], constants)[0]
+    scale, zero = float(output.scale[0]), int(output.zero_point[0])
+    ends = (scale * (output.code_min - zero), scale * (output.code_max - zero))
+    held = encode(np.nan_to_num(values, nan=0.0, neginf=ends[0], posinf=ends[1]), output)
+    return held if constants is not None and constants.ndim == 2 else held[0]
 
 
 def shape_only(weight: WeightCodes) -> npt.NDArray[np.float32]:

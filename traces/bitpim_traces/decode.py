@@ -25,6 +25,7 @@ from bitpim_traces.records import (
 from bitpim_traces.schema import (
     DATASET_ATTRIBUTES,
     LAYER,
+    LAYER_FIELDS,
     LAYER_OF,
     LAYERS,
     QUANTIZATION,
@@ -141,6 +142,11 @@ class _Decoder(SchemaReader):
             bias_float=found.get("bias_float"),
             table=found.get("table"),
             params=Params({a.name: found[a.name] for a in operator.params}),
+            tensors={
+                d.name: found[d.name]
+                for d in operator.datasets
+                if d.name in found and d.name not in LAYER_FIELDS
+            },
             output_float=found.get("output_float"),
             extra=extra,
         )

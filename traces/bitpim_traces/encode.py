@@ -12,6 +12,7 @@ from bitpim_traces.records import LayerRecord, Quantization, Requantize, TensorR
 from bitpim_traces.schema import (
     FORMAT_NAME,
     FORMAT_VERSION,
+    LAYER_FIELDS,
     LAYER_OF,
     QUANTIZATION,
     REQUANTIZE,
@@ -20,6 +21,7 @@ from bitpim_traces.schema import (
 )
 from bitpim_traces.schema_forms import Dataset, Group
 from bitpim_traces.tree import DatasetEntry, GroupEntry, Tree, Value, child
+from bitpim_traces.versions import minor_of
 
 __all__ = ["encode"]
 
@@ -30,7 +32,11 @@ def encode(trace: Trace) -> Tree:
     """Lay a trace out as groups and datasets, without the digests, which need the values."""
     tree: Tree = {
         "/": GroupEntry(
-            {"format_name": FORMAT_NAME, "format_version": FORMAT_VERSION, "name": trace.name}
+            {
+                "format_name": FORMAT_NAME,
+                "format_version": (FORMAT_VERSION[0], minor_of(trace)),
+                "name": trace.name,
+            }
         ),
         "/layers": GroupEntry({}),
         "/samples": GroupEntry({"dataset": trace.samples.dataset}),
@@ -82,8 +88,10 @@ def _layer(tree: Tree, layer: LayerRecord) -> None:
     for name, value in layer.params.items():
         attributes[name] = _ints(value) if isinstance(value, tuple) else value
     tree[path] = GroupEntry(attributes)
-    for dataset in _LAYER_DATASETS.values():  # one of another kind is for the rules to refuse
-        _put(tree, dataset, path, getattr(layer, dataset.name))
+    fields = {name: getattr(layer, name) for name in LAYER_FIELDS}
+    for name, tensor in {**fields, **layer.tensors}.items():  # one of another kind: see the rules
+        spec = _LAYER_DATASETS.get(name) or Dataset(name, (), (), "", "")
+        _put(tree, spec, path, tensor)
     _quantization(tree, child(path, "output"), layer.output)
     if layer.weight_quantization is not None:
         _quantization(tree, child(path, "weight_quantization"), layer.weight_quantization)

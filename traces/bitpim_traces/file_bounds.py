@@ -9,6 +9,7 @@ __all__ = [
     "MAX_LAYERS",
     "MAX_OBJECTS",
     "MAX_PARAMETERS",
+    "MAX_RANK",
     "MAX_ROW_BYTES",
     "MAX_TEXT_BYTES",
     "MAX_WINDOW",
@@ -18,6 +19,8 @@ MAX_LAYERS = 10_000
 MAX_OBJECTS = 400_000
 """Groups and datasets of one file."""
 MAX_AXES = 6
+MAX_RANK = MAX_AXES - 1
+"""Axes of an activation, without that of the samples."""
 MAX_AXIS = 2**31 - 1
 """Longest axis of a tensor."""
 MAX_PARAMETERS = 2**24

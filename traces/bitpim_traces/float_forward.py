@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from bitpim_traces.records import Geometry
 
-__all__ = ["activate", "avg_pool2d", "conv2d", "linear", "max_pool2d", "window_counts"]
+__all__ = ["avg_pool2d", "clip", "conv2d", "linear", "max_pool2d", "window_counts"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -70,18 +70,9 @@ def avg_pool2d(x: FloatArray, geometry: Geometry) -> FloatArray:
     return out
 
 
-def activate(x: FloatArray, activation: str, clamp: tuple[float, float]) -> FloatArray:
-    """Apply an activation; `clamp` is the real range of the clipping ones."""
-    if activation == "tanh":
-        return np.tanh(x)
-    if activation == "sigmoid":
-        # exp of a non-positive number only: no overflow at either end
-        e = np.exp(-np.abs(x))
-        top = np.where(x >= 0, np.float32(1), e).astype(np.float32, copy=False)
-        return np.divide(top, np.float32(1) + e, dtype=np.float32)
-    if activation == "none":
-        return x
-    return np.clip(x, np.float32(clamp[0]), np.float32(clamp[1]))
+def clip(x: FloatArray, low: float, high: float) -> FloatArray:
+    """Keep numbers between two ends."""
+    return np.clip(x, np.float32(low), np.float32(high))
 
 
 def window_counts(

@@ -5,7 +5,7 @@ quantization starts from. Its layers use the kinds of `operators.LAYER_KINDS`; i
 plain NumPy in float32 and serves calibration and the float reference.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,8 +13,10 @@ import numpy.typing as npt
 
 from bitpim_traces import float_forward
 from bitpim_traces.errors import TraceDataError
+from bitpim_traces.file_bounds import MAX_RANK
+from bitpim_traces.functions import is_function
 from bitpim_traces.operators import LAYER_KINDS, OPERATORS, Unfit
-from bitpim_traces.records import ACTIVATIONS, NETWORK_INPUT, Geometry, Params
+from bitpim_traces.records import NETWORK_INPUT, Geometry, Params
 
 __all__ = ["FloatLayer", "FloatNetwork", "fuse_activations", "infer_shape"]
 
@@ -30,8 +32,8 @@ class FloatLayer:
 
     `inputs` are indices of earlier layers, or NETWORK_INPUT. `activation` is applied to the
     operator's result (kind activation: it is the operator). `clamp` is the real range (lowest,
-    highest) of activation "clamp". `params` are as in `LayerRecord`; `name` is the
-    module path where there is one.
+    highest) of activation "clamp". `params` and `tensors` are as in `LayerRecord`, tensors as real
+    numbers; `name` is the module path where there is one.
 
     Shapes
     ------
@@ -48,6 +50,7 @@ class FloatLayer:
     activation: str = "none"
     clamp: tuple[float, float] | None = None
     params: Params = field(default_factory=Params)
+    tensors: Mapping[str, FloatArray] = field(default_factory=dict)
 
     @property
     def clamp_range(self) -> tuple[float, float]:
@@ -89,9 +92,9 @@ class FloatNetwork:
         """
         if not self.layers:
             raise TraceDataError(f"network {self.name}: need at least one layer, got none")
-        if len(self.input_shape) not in (1, 3) or min(self.input_shape) < 1:
+        if not 1 <= len(self.input_shape) <= MAX_RANK or min(self.input_shape) < 1:
             raise TraceDataError(
-                f"network {self.name}: need input shape (C, H, W) or (C,) of positive sizes,"
+                f"network {self.name}: need an input shape of 1 to {MAX_RANK} positive sizes,"
                 f" got {self.input_shape}"
             )
         found: list[Shape] = []
@@ -194,7 +197,8 @@ def _with_clip(target: FloatLayer, clip: FloatLayer) -> FloatLayer:
 def _run(layer: FloatLayer, inputs: list[FloatArray]) -> FloatArray:
     """Compute one layer over a batch."""
     y = OPERATORS[layer.kind].forward(layer, inputs)
-    return float_forward.activate(y, layer.activation, layer.clamp_range)
+    low, high = layer.clamp_range
+    return y if (low, high) == (-np.inf, np.inf) else float_forward.clip(y, low, high)
 
 
 def _check_layer(layer: FloatLayer, index: int) -> None:
@@ -202,10 +206,6 @@ def _check_layer(layer: FloatLayer, index: int) -> None:
     where = _where(layer, index)
     if layer.kind not in LAYER_KINDS:
         raise TraceDataError(f"{where}: need a kind among {', '.join(LAYER_KINDS)}")
-    if layer.activation not in ACTIVATIONS:
-        raise TraceDataError(
-            f"{where}: need an activation among {', '.join(ACTIVATIONS)}, got {layer.activation!r}"
-        )
     if layer.activation == "clamp" and (
         layer.clamp is None or not layer.clamp[0] <= layer.clamp[1]
     ):
@@ -213,7 +213,13 @@ def _check_layer(layer: FloatLayer, index: int) -> None:
     if layer.kind == "activation" and layer.activation == "none":
         raise TraceDataError(f"{where}: need an activation other than none")
     operator = OPERATORS[layer.kind]
-    if layer.kind != "activation" and layer.activation not in operator.activations:
+    if operator.is_table(layer.activation):
+        if not is_function(layer.activation):
+            raise TraceDataError(
+                f"{where}: need an activation among {', '.join(operator.activations)}, or a"
+                f" function's small name, got {layer.activation!r}"
+            )
+    elif layer.activation not in operator.activations:
         raise TraceDataError(
             f"{where}: {layer.activation} cannot be fused here; make it a layer of its own"
         )

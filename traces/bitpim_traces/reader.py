@@ -17,6 +17,7 @@ from bitpim_traces.scan import Kind, scan
 from bitpim_traces.schema import FORMAT_NAME, FORMAT_VERSION
 from bitpim_traces.tree import Tree, digest_of
 from bitpim_traces.upgrade import upgrade
+from bitpim_traces.versions import minor_of
 
 __all__ = ["Reading", "open_file", "open_trace", "read_trace"]
 
@@ -80,6 +81,9 @@ def read_trace(file: OpenFile, report: Report) -> Reading:
     tree = upgrade(tree, version)
     limit = EAGER_MULTIPLE * file.size() + EAGER_BYTES
     trace = decode(tree, report, newer=newer, eager_bytes=limit)
+    if trace is not None and version < (FORMAT_VERSION[0], minor_of(trace)):
+        need = f"{FORMAT_VERSION[0]}.{minor_of(trace)}, which first had what the file uses"
+        report(Fault("/@format_version", need, f"{version[0]}.{version[1]}"))
     check_rules(trace, report)
     return Reading(tree, trace)
 

@@ -16,7 +16,7 @@ from bitpim_traces.errors import TraceDataError
 from bitpim_traces.modes import REQUANTIZE_MODES, Mode, mode_named
 
 __all__ = [
-    "ACTIVATIONS",
+    "CLIPS",
     "NETWORK_INPUT",
     "REQUANTIZE_MODES",
     "Geometry",
@@ -28,12 +28,21 @@ __all__ = [
     "Samples",
     "TensorRecord",
     "Trace",
+    "axes_of",
 ]
 
 NETWORK_INPUT = -1
 """Index that stands for the network input wherever a layer names its inputs."""
 
-ACTIVATIONS = ("none", "relu", "relu6", "clamp", "sigmoid", "tanh")
+CLIPS = ("none", "relu", "relu6", "clamp")
+"""Activations that only narrow the clamp of a layer; all others are functions, by table."""
+
+_AXES = ("N", "NC", "NCL", "NCHW", "NCDHW", "NABCDE")
+
+
+def axes_of(n_axes: int) -> str:
+    """Name the axes of a batch of activations, the sample axis among them."""
+    return _AXES[n_axes - 1]
 
 
 class Limits(NamedTuple):
@@ -223,8 +232,8 @@ class LayerRecord:
 
     Fields that a kind does not use are None or empty. `clamp` is (lowest, highest) output code
     after the zero point was added: the code range of `output`, narrowed by relu, relu6 or clamp.
-    `table` (sigmoid, tanh): output code by (input code - code_min). `params` are what the record of
-    its operator lists beside the window.
+    `table` (a function): output code by (input code - code_min), or one such row a channel.
+    `params` and `tensors` are what the record of its operator lists beside these.
     `pad_code` is the code a padded input position holds (zero point; code_min for max pooling).
     """
 
@@ -248,7 +257,8 @@ class LayerRecord:
     bias_float: TensorRecord | None = None
     table: TensorRecord | None = None
     params: Params = field(default_factory=Params)
-    output_float: TensorRecord | None = None  # reference for the first samples, NCHW or NC
+    tensors: Mapping[str, TensorRecord] = field(default_factory=dict)
+    output_float: TensorRecord | None = None  # reference for the first samples
     extra: Mapping[str, TensorRecord] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -258,13 +268,17 @@ class LayerRecord:
             if tensor is not None and quantization is not None:
                 limited = quantization.limited(tensor, f"layer {self.index} {self.name!r} {name}")
                 object.__setattr__(self, name, limited)
+        if "values" in self.tensors:
+            where = f"layer {self.index} {self.name!r} values"
+            values = self.output.limited(self.tensors["values"], where)
+            object.__setattr__(self, "tensors", {**self.tensors, "values": values})
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
     """Inputs of the network as codes, with labels where they are known."""
 
-    codes: TensorRecord  # NCHW (or NC)
+    codes: TensorRecord  # NCHW, NC, ...
     quantization: Quantization
     labels: TensorRecord | None = None  # int32, (n_samples,)
     dataset: str = ""

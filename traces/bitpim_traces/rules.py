@@ -8,16 +8,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from bitpim_traces.faults import Fault, Report, shown
-from bitpim_traces.file_bounds import MAX_AXIS
+from bitpim_traces.file_bounds import MAX_AXIS, MAX_RANK
+from bitpim_traces.functions import is_function
 from bitpim_traces.modes import MODES
 from bitpim_traces.numbers.affine import code_dtype, same_quantization
 from bitpim_traces.operators import OPERATORS, Operator, Unfit
 from bitpim_traces.records import NETWORK_INPUT, LayerRecord, Quantization, Requantize, Trace
 
-__all__ = ["TABLED", "check_derived", "check_rules"]
-
-TABLED = ("sigmoid", "tanh")
-"""Activations that a table of codes computes."""
+__all__ = ["check_derived", "check_rules"]
 
 Say = Callable[[str, str, object], None]
 """Reports a data fault: member of the layer, need, got."""
@@ -164,8 +162,9 @@ def _check_quantization(
 
 
 def _check_shape(shape: tuple[int, ...], member: str, say: Say) -> None:
-    if len(shape) not in (1, 3) or not all(1 <= n <= MAX_AXIS for n in shape):
-        say(member, "shape (C,) or (C, H, W) without the sample axis, no axis empty", shape)
+    if not 1 <= len(shape) <= MAX_RANK or not all(1 <= n <= MAX_AXIS for n in shape):
+        need = f"a shape of 1 to {MAX_RANK} axes without the sample axis, no axis empty"
+        say(member, need, shape)
 
 
 def _check_members(layer: LayerRecord, say: Say) -> None:
@@ -174,7 +173,7 @@ def _check_members(layer: LayerRecord, say: Say) -> None:
     if operator.has_weight != (layer.weight_quantization is not None):
         need = f"a group for {_those('has_weight')}, and only there"
         say("weight_quantization", need, layer.kind)
-    tabled = layer.activation in TABLED
+    tabled = operator.is_table(layer.activation)
     has = layer.requantize is not None
     if (operator.requantize == "must" and not has) or (
         has and (operator.requantize == "none" or tabled)
@@ -182,10 +181,17 @@ def _check_members(layer: LayerRecord, say: Say) -> None:
         must, may = (_those("requantize", word) for word in ("must", "may"))
         say("requantize", f"a group for {must}; perhaps for {may}", layer.kind)
     if tabled != (layer.table is not None):
-        say("table", "a table for sigmoid and tanh, and only there", layer.activation)
-    allowed = operator.activations
-    if layer.activation not in allowed:
-        say("@activation", f"one of {', '.join(allowed)} for {layer.kind}", layer.activation)
+        say("table", "a table for a function, and only there", layer.activation)
+    allowed = ", ".join(operator.activations)
+    if tabled and not is_function(layer.activation):
+        say("@activation", f"one of {allowed}, or a function's small name", layer.activation)
+    elif not tabled and layer.activation not in operator.activations:
+        say("@activation", f"one of {allowed} for {layer.kind}", layer.activation)
+    known = {dataset.name for dataset in operator.datasets}
+    for name in set(layer.tensors) - known:
+        say(name, f"only what {layer.kind} has", "another dataset")
+    if not tabled and "constants" in layer.tensors:
+        say("constants", "none where there is no function", layer.activation)
 
 
 def _those(name: str, value: object = True) -> str:
@@ -200,10 +206,14 @@ def _check_clamp(layer: LayerRecord, say: Say) -> None:
         return  # reported with the quantization
     if not output.code_min <= low <= high <= output.code_max:
         say("@clamp", f"lowest <= highest within {output.code_min}..{output.code_max}", layer.clamp)
-    elif OPERATORS[layer.kind].keeps_codes and (low, high) != (output.code_min, output.code_max):
+    elif _never_clamps(OPERATORS[layer.kind]) and (low, high) != (output.code_min, output.code_max):
         say("@clamp", f"the whole code range for {layer.kind}", layer.clamp)
     elif layer.activation in ("relu", "relu6") and low < output.zero_point.reshape(-1)[:1].sum():
         say("@clamp", f"lowest at or above the zero point for {layer.activation}", layer.clamp)
+
+
+def _never_clamps(operator: Operator) -> bool:
+    return operator.keeps_codes or operator.fixed
 
 
 def _check_float(layer: LayerRecord, n_samples: int, say: Say) -> None:
@@ -217,6 +227,9 @@ def _check_float(layer: LayerRecord, n_samples: int, say: Say) -> None:
         codes, real = getattr(layer, name), getattr(layer, f"{name}_float")
         if codes is not None and real is not None and codes.shape != real.shape:
             say(f"{name}_float", f"shape {codes.shape}", real.shape)
+    values, real = (layer.tensors.get(name) for name in ("values", "values_float"))
+    if values is not None and real is not None and values.shape != real.shape:
+        say("values_float", f"shape {values.shape}", real.shape)
 
 
 def _check_weights(layer: LayerRecord, say: Say) -> None:
@@ -259,12 +272,16 @@ def _check_quantizations(layer: LayerRecord, inputs: Sequence[Quantization], say
     same = operator.keeps_codes or bare
     if same and not all(same_quantization(q, layer.output) for q in inputs):
         say("output", "the quantization of every input", "another")
+    dtype = code_dtype(layer.output).name
     if layer.table is not None:
         entries = 1 << inputs[0].bits if 1 <= inputs[0].bits <= 16 else 0
-        dtype = code_dtype(layer.output).name
-        if layer.table.shape != (entries,) or layer.table.dtype.name != dtype:
+        shapes = ((entries,), (layer.output_shape[0], entries))
+        if layer.table.shape not in shapes or layer.table.dtype.name != dtype:
             got = f"{layer.table.shape} of {layer.table.dtype.name}"
-            say("table", f"{entries} entries of {dtype}", got)
+            say("table", f"{entries} entries of {dtype}, or such a row a channel", got)
+    values = layer.tensors.get("values")
+    if values is not None and values.dtype.name != dtype:
+        say("values", f"dtype {dtype}", values.dtype.name)
 
 
 def _check_requantize(layer: LayerRecord, requantize: Requantize, say: Say) -> None:

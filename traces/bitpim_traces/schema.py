@@ -6,8 +6,9 @@ reads by these tables, and a test compares them with those of FORMAT.md row by r
 
 from dataclasses import replace
 
+from bitpim_traces.file_bounds import MAX_RANK
 from bitpim_traces.operators import LAYER_KINDS, OPERATORS
-from bitpim_traces.records import ACTIVATIONS, REQUANTIZE_MODES
+from bitpim_traces.records import CLIPS, REQUANTIZE_MODES, axes_of
 from bitpim_traces.schema_forms import CODES, Attribute, Dataset, Group
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "GROUPS",
     "LAYER",
     "LAYERS",
+    "LAYER_FIELDS",
     "LAYER_OF",
     "QUANTIZATION",
     "REQUANTIZE",
@@ -26,9 +28,11 @@ __all__ = [
 ]
 
 FORMAT_NAME = "bitpim.trace"
-FORMAT_VERSION = (1, 0)
+FORMAT_VERSION = (1, 1)
 FOOTER_MAGIC = b"bpTrace\x1a"
 """Opens the last 48 bytes of a sealed file; then its length (uint64) and the SHA-256 before it."""
+
+_BATCHES = tuple(axes_of(1 + rank) for rank in (3, 1, 2, 4, 5))
 
 DATASET_ATTRIBUTES = (
     Attribute("axes", "text", "one letter an axis, outermost first"),
@@ -61,8 +65,13 @@ LAYER = Group(
         Attribute("name", "text", "unique name, not empty"),
         Attribute("kind", "text", "operator", choices=LAYER_KINDS),
         Attribute("inputs", "ints", "indices of the layers it reads; -1 is the network input"),
-        Attribute("output_shape", "ints", "C, H, W or C; without the sample axis"),
-        Attribute("activation", "text", "activation kind, fused or alone", choices=ACTIVATIONS),
+        Attribute("output_shape", "ints", f"C, H, W or C, ...; 1 to {MAX_RANK} axes, no samples'"),
+        Attribute(
+            "activation",
+            "text",
+            f"activation, fused or alone: {', '.join(f'`{c}`' for c in CLIPS)}, or the function of "
+            "a table",
+        ),
         Attribute("clamp", "ints", "lowest and highest output code", length=2),
         Attribute("accumulator_bits", "int", "width of the signed accumulator, 2 to 64"),
         Attribute("pad_code", "int", "code that a padded input position holds"),
@@ -71,7 +80,7 @@ LAYER = Group(
         Dataset(
             "output_float",
             ("float32",),
-            ("NCHW", "NC"),
+            _BATCHES,
             "real",
             "output of the float network for the first samples",
             required=False,
@@ -90,6 +99,9 @@ LAYER_OF = {
     for kind, operator in OPERATORS.items()
 }
 """The group of a layer of each kind: what all have, and what its operator adds."""
+
+LAYER_FIELDS = ("output_float", "weight", "bias", "weight_float", "bias_float", "table")
+"""Datasets of layers that are fields of a record; others are in its `tensors`."""
 
 QUANTIZATION = Group(
     "quantization groups: output, weight_quantization, /samples/quantization",
@@ -125,7 +137,7 @@ SAMPLES = Group(
     "/samples",
     (Attribute("dataset", "text", "name of the data set; may be empty"),),
     (
-        Dataset("codes", CODES, ("NCHW", "NC"), "code", "network inputs"),
+        Dataset("codes", CODES, _BATCHES, "code", "network inputs"),
         Dataset("labels", ("int32",), ("N",), "1", "class of each sample", required=False),
     ),
     groups=("quantization",),

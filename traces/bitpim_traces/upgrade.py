@@ -1,6 +1,6 @@
 """Older versions read as today: each step turns a tree of one version into the next.
 
-Version 1.0 is the first, so the registry is empty. A step for (1, 0) adds what 1.1 made required.
+Version 1.1 made nothing required that 1.0 had not: its step changes nothing.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,12 @@ from bitpim_traces.tree import Tree
 
 __all__ = ["STEPS", "upgrade"]
 
-STEPS: dict[tuple[int, int], Callable[[Tree], Tree]] = {}
+
+def _unchanged(tree: Tree) -> Tree:
+    return tree
+
+
+STEPS: dict[tuple[int, int], Callable[[Tree], Tree]] = {(1, 0): _unchanged}
 """From a version to the next minor version."""
 
 

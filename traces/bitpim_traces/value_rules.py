@@ -56,10 +56,13 @@ def check_values(trace: Trace, report: Report) -> None:
         path = f"/layers/{layer.index:04d}"
         if layer.weight is not None and layer.weight_quantization is not None:
             _check_codes(layer.weight, layer.weight_quantization, f"{path}/weight", report)
-        if layer.table is not None:
-            _check_codes(layer.table, layer.output, f"{path}/table", report)
+        for name, tensor in (("table", layer.table), ("values", layer.tensors.get("values"))):
+            if tensor is not None:
+                _check_codes(tensor, layer.output, f"{path}/{name}", report)
         for name in ("weight_float", "bias_float", "output_float"):
             _check_finite(getattr(layer, name), f"{path}/{name}", report)
+        for name in ("constants", "values_float"):
+            _check_finite(layer.tensors.get(name), f"{path}/{name}", report)
         _check_sums(trace, layer, path, report)
         check_mask_values(layer, report)
 
@@ -111,7 +114,7 @@ def _check_sums(trace: Trace, layer: LayerRecord, path: str, report: Report) -> 
     if requantize is None:
         return
     span: Span | None = None
-    sums = OPERATORS[layer.kind].sums
+    sums, accumulated = OPERATORS[layer.kind].sums, OPERATORS[layer.kind].accumulated
     if layer.weight is not None:
         span = _weighted_span(layer, ranges[0])
     elif sums == "window" and layer.geometry is not None:
@@ -126,6 +129,9 @@ def _check_sums(trace: Trace, layer: LayerRecord, path: str, report: Report) -> 
         _check_products(requantize, span, path, report)
     elif sums == "terms":
         _check_add(requantize, ranges, path, report)
+    elif accumulated is not None:
+        low, high = accumulated.reach(ranges)
+        _check_products(requantize, (np.array([low]), np.array([high])), path, report)
     else:  # single codes: one entry an input
         ends = np.array(ranges, np.int64)
         _check_products(requantize, (ends[:, 0], ends[:, 1]), path, report)

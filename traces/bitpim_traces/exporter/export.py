@@ -30,7 +30,7 @@ from bitpim_traces.exporter.sources import (
 from bitpim_traces.masks import LayerMask, with_masks
 from bitpim_traces.provenance import make_provenance
 from bitpim_traces.quantize import Settings, quantize_network
-from bitpim_traces.records import NETWORK_INPUT, Samples, TensorRecord, Trace
+from bitpim_traces.records import NETWORK_INPUT, Samples, TensorRecord, Trace, axes_of
 from bitpim_traces.writer import write_trace
 
 __all__ = ["CALIBRATION_SAMPLES", "export", "export_to"]
@@ -116,7 +116,7 @@ def export(
     layers = trace.layers
     if settings.reference_samples:
         logits = logits_of(network, source, progress)
-        axes = "NCHW"[: logits.ndim]
+        axes = axes_of(logits.ndim)
         record = TensorRecord.of(logits, axes=axes, role="output_float", units="real")
         layers = (*layers[:-1], replace(layers[-1], output_float=record))
     trace = replace(trace, layers=layers, samples=samples_of_trace)

@@ -16,7 +16,7 @@ from bitpim_traces.errors import TraceDataError
 from bitpim_traces.network import FloatLayer, FloatNetwork
 from bitpim_traces.numbers.affine import choose_quantization, code_dtype, encode, up_to_float32
 from bitpim_traces.quantize import Settings
-from bitpim_traces.records import NETWORK_INPUT, Quantization, Samples, TensorRecord
+from bitpim_traces.records import NETWORK_INPUT, Quantization, Samples, TensorRecord, axes_of
 
 __all__ = ["Floats", "Pixels", "fold_normalization", "samples_record", "source_of"]
 
@@ -183,7 +183,7 @@ def samples_record(
     codes = TensorRecord(
         shape=tuple(int(n) for n in source.shape),
         dtype=code_dtype(quantization),
-        axes="NCHW" if len(source.shape) == 4 else "NC",
+        axes=axes_of(len(source.shape)),
         units="code",
         role="codes",
         load=lambda start, stop: source.encode(start, stop, quantization),

@@ -22,6 +22,7 @@ __all__ = [
     "concat_requantize",
     "dot_requantize",
     "fixed_point_multiplier",
+    "rescale_requantize",
     "shift_multiplier",
 ]
 
@@ -123,6 +124,21 @@ def concat_requantize(
     if mode_named(mode).is_float:
         return Requantize(mode, scale=scales.astype(np.float32) / np.float32(output_scale))
     return _integer_steps(mode, scales / output_scale, multiplier_bits, 18)
+
+
+def rescale_requantize(
+    mode: str,
+    units: Scales,
+    output: Quantization,
+    *,
+    multiplier_bits: int = 16,
+    accumulator_bits: int = 32,
+) -> Requantize:
+    """Decide the requantize step of accumulators whose 1 stands for `units`, one entry each."""
+    factors = units / float(output.scale[0])
+    if mode_named(mode).is_float:
+        return Requantize(mode, scale=factors.astype(np.float32))
+    return _integer_steps(mode, factors, multiplier_bits, accumulator_bits)
 
 
 def average_requantize(

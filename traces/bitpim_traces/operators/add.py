@@ -5,21 +5,8 @@ from functools import reduce
 
 import numpy as np
 
-from bitpim_traces.operators.operator import (
-    FUSED,
-    Described,
-    FloatArray,
-    Operator,
-    RealLayer,
-    Shape,
-    Unfit,
-)
-
-
-def _shape(layer: Described, inputs: Sequence[Shape]) -> Shape:
-    if any(shape != inputs[0] for shape in inputs):
-        raise Unfit("@inputs", "inputs of one shape", tuple(inputs))
-    return inputs[0]
+from bitpim_traces.operators.broadcasting import BROADCAST, broadcast_shape
+from bitpim_traces.operators.operator import FUSED, FloatArray, Operator, RealLayer
 
 
 def _forward(layer: RealLayer, inputs: Sequence[FloatArray]) -> FloatArray:
@@ -29,11 +16,11 @@ def _forward(layer: RealLayer, inputs: Sequence[FloatArray]) -> FloatArray:
 OPERATOR = Operator(
     kind="add",
     computes="5.3",
-    shape=_shape,
+    shape=broadcast_shape,
     forward=_forward,
     fewest=2,
     most=None,
-    inputs_are="of one shape",
+    inputs_are=BROADCAST,
     activations=FUSED,
     requantize="must",
     sums="terms",

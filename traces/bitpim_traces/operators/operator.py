@@ -11,12 +11,13 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from bitpim_traces.records import Geometry, Params
+from bitpim_traces.records import CLIPS, Geometry, Params
 from bitpim_traces.schema_forms import Attribute, Dataset
 
 __all__ = [
     "FUSED",
     "WINDOW",
+    "Accumulated",
     "Described",
     "FloatArray",
     "Operator",
@@ -29,7 +30,7 @@ __all__ = [
 FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, ...]
 
-FUSED = ("none", "relu", "relu6", "clamp")
+FUSED = CLIPS
 """Activations that only narrow the clamp of a layer."""
 
 
@@ -65,6 +66,10 @@ class Described(Protocol):
         """What only its kind has."""
 
     @property
+    def tensors(self) -> Mapping[str, Shaped]:
+        """Tensors that only its kind has."""
+
+    @property
     def activation(self) -> str:
         """The activation, fused or alone."""
 
@@ -79,6 +84,10 @@ class RealLayer(Described, Protocol):
     @property
     def bias(self) -> FloatArray | None:
         """Real bias."""
+
+    @property
+    def tensors(self) -> Mapping[str, FloatArray]:
+        """Real numbers of its own."""
 
 
 WINDOW = (
@@ -101,6 +110,20 @@ class Unfit(Exception):  # noqa: N818  (carries a fault)
         self.member, self.need, self.got = member, need, got
 
 
+@dataclass(frozen=True, slots=True)
+class Accumulated:
+    """What one accumulator of an operator's own holds.
+
+    Attributes
+    ----------
+    reach : yields its least and greatest value from those of (code - zero point) of each input
+    unit : yields the real number that 1 stands for from the scales of the inputs
+    """
+
+    reach: Callable[[Sequence[tuple[int, int]]], tuple[int, int]]
+    unit: Callable[[Sequence[float]], float]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operator:
     """One kind of layer.
@@ -108,6 +131,7 @@ class Operator:
     Attributes
     ----------
     kind : its name in files
+    since : the minor version of the format that it came with
     computes : FORMAT.md's words for what stands before the requantize step
     shape : works out the output shape from those of the inputs, without the sample axis, or raises
         Unfit; inputs have the rank that the record says
@@ -117,9 +141,12 @@ class Operator:
     window : whether its layers have one: the attributes WINDOW, a `Geometry` in memory
     params, datasets : members of its layers beside those that all have
     activations : what may be fused into it
+    tables : whether it may compute any function else by a table of codes
     requantize : whether its layers have a requantize step
     sums : what one entry of that step scales: `products` with weights, a `window` of codes, `terms`
-        that are added, or single `codes`
+        that are added, single `codes`, or what is `accumulated` in a way of its own
+    accumulated : that way
+    fixed : its input gives it the number of samples alone, and its values are in the trace
     keeps_codes : its output codes mean what those of its inputs mean, and are never clamped
     pads_with : the input's code that padded positions hold, where it pads
     fuses : an activation that alone reads it becomes its own
@@ -131,6 +158,7 @@ class Operator:
     computes: str
     shape: Callable[[Described, Sequence[Shape]], Shape]
     forward: Callable[[RealLayer, Sequence[FloatArray]], FloatArray]
+    since: int = 0
     fewest: int = 1
     most: int | None = 1
     rank: int | None = None
@@ -139,8 +167,11 @@ class Operator:
     params: tuple[Attribute, ...] = ()
     datasets: tuple[Dataset, ...] = ()
     activations: tuple[str, ...] = ("none",)
+    tables: bool = False
     requantize: Literal["must", "may", "none"] = "none"
-    sums: Literal["products", "window", "terms", "codes"] = "codes"
+    sums: Literal["products", "window", "terms", "codes", "accumulated"] = "codes"
+    accumulated: Accumulated | None = None
+    fixed: bool = False
     keeps_codes: bool = False
     pads_with: Literal["zero point", "lowest code"] | None = None
     fuses: bool = False
@@ -161,7 +192,9 @@ class Operator:
         """How many inputs, in words."""
         if self.most is None:
             return f"{self.fewest} or more"
-        return "exactly 1" if self.most == 1 else f"{self.fewest} to {self.most}"
+        if self.fewest == self.most:
+            return f"exactly {self.most}"
+        return f"{self.fewest} to {self.most}"
 
     def takes(self, n_inputs: int) -> bool:
         """Tell whether it may have so many inputs."""
@@ -175,12 +208,18 @@ class Operator:
         Unfit
             The layer does not fit its inputs.
         """
-        words = {1: "an input with one axis (flatten it first)",
-                 3: "an input with channels, rows and columns"}  # fmt: skip
+        words = {
+            1: "an input with one axis (flatten it first)",
+            3: "an input with channels, rows and columns",
+        }
         if self.rank is not None and any(len(shape) != self.rank for shape in inputs):
             raise Unfit("@inputs", words[self.rank], inputs[0])
         self._check_params(layer.params)
         return self.shape(layer, inputs)
+
+    def is_table(self, activation: str) -> bool:
+        """Tell whether a layer with that activation looks its codes up."""
+        return self.tables and activation not in self.activations
 
     def _check_params(self, params: Params) -> None:
         for attribute in self.params:
@@ -198,4 +237,4 @@ class Operator:
             return (1, layer.weight.shape[0])
         if self.sums == "window" and layer.geometry is not None:
             return (layer.geometry.kernel[0] * layer.geometry.kernel[1],)
-        return (n_inputs,)
+        return (1,) if self.sums == "accumulated" else (n_inputs,)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from bitpim_traces.builder import Activation, TraceBuilder, WeightCodes
 from bitpim_traces.builder_parts import References
 from bitpim_traces.errors import TraceDataError
+from bitpim_traces.functions import FUNCTIONS
 from bitpim_traces.masks import masks_of, with_masks
 from bitpim_traces.modes import mode_named
 from bitpim_traces.network import FloatLayer, FloatNetwork
@@ -34,13 +35,13 @@ from bitpim_traces.records import (
     Samples,
     TensorRecord,
     Trace,
+    axes_of,
 )
 
 __all__ = ["quantize_network", "requantize_trace", "to_float_network"]
 
 Ranges = Mapping[int, tuple[float, float]]
 
-_TABLE_RANGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
 _CALIBRATION_SAMPLES = 256
 """Samples of a trace that are enough to observe ranges again."""
 
@@ -67,10 +68,10 @@ def quantize_network(
     are. Without `references` the float forward of this package computes them, for the first
     `settings.reference_samples` samples; a callable is asked when a tensor is read.
 
-    Rules: max pooling, flatten, pad and clipping layers keep the quantization of their input, and
-    so do a concat whose inputs agree and, in fixed_point_half_away, average pooling. sigmoid and
-    tanh cover their whole range. A weight scale is never so small that its bias would take more
-    than a quarter of the accumulator's range.
+    Rules: max pooling, flatten and other moves, and clipping layers keep the quantization of their
+    input, and so do a concat whose inputs agree and, in fixed_point_half_away, average pooling.
+    Functions with both ends, as sigmoid, cover their whole range. A weight scale is never so small
+    that its bias would take more than a quarter of the accumulator's range.
 
     Raises
     ------
@@ -187,7 +188,7 @@ def _answers(
     (outputs,) = network.outputs(real[n_kept:]).values()
     if kept is not None:
         outputs = np.concatenate([kept.read(), outputs])
-    axes = "NCHW"[: outputs.ndim]
+    axes = axes_of(outputs.ndim)
     return TensorRecord.of(outputs, axes=axes, role="output_float", units="real")
 
 
@@ -230,6 +231,11 @@ def _to_float_layer(record: LayerRecord) -> FloatLayer:
         activation=record.activation,
         clamp=clamp,
         params=record.params,
+        tensors={
+            name.removesuffix("_float"): tensor.read()
+            for name, tensor in record.tensors.items()
+            if tensor.units == "real"
+        },
     )
 
 
@@ -242,8 +248,14 @@ def _append(
     where = f"layer {index} {layer.name!r}"
 
     def output() -> Quantization:
-        low, high = _TABLE_RANGES.get(layer.activation) or _range_of(ranges, index, where)
         bottom, top = layer.clamp_range
+        function = FUNCTIONS.get(layer.activation)
+        if function is not None:
+            bottom, top = function.ends
+        if function is not None and function.is_bounded:
+            low, high = function.ends
+        else:
+            low, high = _range_of(ranges, index, where)
         low, high = min(max(low, bottom), top), max(min(high, top), bottom)
         return choose_quantization(
             low, high, bits=bits, scheme=settings.activation_scheme, where=where
@@ -280,10 +292,29 @@ def _append(
         )
     elif OPERATORS[layer.kind].keeps_codes:
         builder.keep(layer)
-    elif layer.activation in _TABLE_RANGES:
-        builder.lookup(layer.name, source, layer.activation, output())
+    elif OPERATORS[layer.kind].accumulated is not None:
+        builder.accumulate(layer, output(), activation=activation)
+    elif OPERATORS[layer.kind].fixed:
+        _append_constant(builder, layer, bits, settings)
+    elif OPERATORS[layer.kind].is_table(layer.activation):
+        constants = layer.tensors.get("constants")
+        builder.lookup(layer.name, source, layer.activation, output(), constants=constants)
     else:
         builder.clip(layer.name, source, activation)
+
+
+def _append_constant(
+    builder: TraceBuilder, layer: FloatLayer, bits: int, settings: Settings
+) -> None:
+    """Quantize values that all samples share over their own range."""
+    values = layer.tensors["values"]
+    where = f"layer {len(builder.layers)} {layer.name!r}"
+    ends = float(values.min()), float(values.max())
+    quantization = choose_quantization(
+        *ends, bits=bits, scheme=settings.activation_scheme, where=where
+    )
+    codes = encode(values, quantization)
+    builder.constant(layer.name, codes, quantization, source=layer.inputs[0], values_float=values)
 
 
 def _weight_codes(
@@ -331,7 +362,7 @@ def _keeps_quantization(layer: FloatLayer, settings: Settings) -> bool:
     """Say whether a layer's output codes mean what its input's do (a concat never says so)."""
     operator = OPERATORS[layer.kind]
     if layer.kind == "activation":
-        return layer.activation not in _TABLE_RANGES
+        return not operator.is_table(layer.activation)
     if operator.sums == "window":
         return mode_named(settings.requantize).divides
     return operator.keeps_codes

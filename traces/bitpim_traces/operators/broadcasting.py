@@ -1,0 +1,26 @@
+"""Element-wise operators of several inputs: axes of length 1 are repeated, as in NumPy."""
+
+from collections.abc import Sequence
+
+from bitpim_traces.operators.operator import Described, Shape, Unfit
+
+__all__ = ["BROADCAST", "broadcast_shape"]
+
+BROADCAST = "of one rank; where lengths differ all but one are 1, and are repeated"
+
+
+def broadcast_shape(layer: Described, inputs: Sequence[Shape]) -> Shape:
+    """Work out the shape of an element-wise operator's output.
+
+    Raises
+    ------
+    Unfit
+        Ranks differ, or lengths of which more than one is not 1.
+    """
+    found = tuple(max(lengths) for lengths in zip(*inputs, strict=False))
+    for shape in inputs:
+        if len(shape) != len(inputs[0]) or any(
+            n not in (1, m) for n, m in zip(shape, found, strict=True)
+        ):
+            raise Unfit("@inputs", f"inputs {BROADCAST}", tuple(inputs))
+    return found
