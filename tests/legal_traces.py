@@ -27,8 +27,10 @@ from bitpim_traces.records import (
     Samples,
     TensorRecord,
     Trace,
+    axes_of,
 )
 from bitpim_traces.rules import check_rules
+from tests.legal_newer import NEWER, rescaled
 
 __all__ = ["legal_trace"]
 
@@ -51,7 +53,7 @@ def legal_trace(seed: int, *, widths: Sequence[int] = (1, 2, 4, 8), n_layers: in
     source = draw.quantization()
     n_samples = int(rng.integers(1, 4))
     codes = TensorRecord.of(
-        draw.codes(source, (n_samples, *shape)), axes="NCHW"[: len(shape) + 1], role="codes"
+        draw.codes(source, (n_samples, *shape)), axes=axes_of(len(shape) + 1), role="codes"
     )
     dataset = str(rng.choice(["", "drawn"]))
     trace = Trace("legal", (), Samples(codes, source, dataset=dataset), {"seed": seed})
@@ -73,13 +75,15 @@ def _with_layer(draw: "_Draw", trace: Trace, kind: str) -> Trace:
             (i, trace.shape_of(i), trace.quantization_of(i)) for i in range(-1, len(trace.layers))
         ]
         newest = nodes[-1] if attempt < _TRIES // 2 else nodes[draw.below(len(nodes))]
-        if kind in _IMAGES and len(newest[1]) == 1:
-            kind = "linear"
-        elif kind == "linear" and len(newest[1]) == 3:
+        if kind in _IMAGES and len(newest[1]) != 3:
+            kind = "linear" if len(newest[1]) == 1 else "reshape"
+        elif kind == "linear" and len(newest[1]) != 1:
             kind = "flatten"
         mates = [newest]
         if kind in ("add", "concat"):
             mates += [nodes[draw.below(len(nodes))] for _ in range(draw.below(3) + (kind == "add"))]
+        elif kind == "multiply":
+            mates.insert(draw.below(2), nodes[draw.below(len(nodes))])
         layer = _layer(draw, len(trace.layers), kind, mates, trace.n_samples)
         drawn = None if layer is None else replace(trace, layers=(*trace.layers, layer))
         faults: list[Fault] = []
@@ -169,7 +173,7 @@ class _Draw:
 
 
 _WIDTHS = (0.35, 0.2, 0.25, 0.1, 0.1)
-_IMAGES = ("conv2d", "max_pool2d", "avg_pool2d", "pad")
+_IMAGES = tuple(kind for kind, operator in OPERATORS.items() if operator.rank == 3)
 
 
 def _reach(source: Quantization) -> int:
@@ -200,16 +204,20 @@ def _layer(
             **parts,
         },
     )
-    if layer.activation in ("sigmoid", "tanh"):
+    if layer.kind == "activation" and draw.chance(0.4):
         layer = _with_table(draw, layer, nodes[0][2])
     return _with_extras(draw, _with_floats(draw, layer, n_samples))
 
 
 def _with_table(draw: _Draw, layer: LayerRecord, source: Quantization) -> LayerRecord:
     output = draw.quantization()
-    table = TensorRecord.of(draw.codes(output, (1 << source.bits,)), axes="K", role="table")
-    clamp = (output.code_min, output.code_max)
-    return replace(layer, output=output, table=table, clamp=clamp, requantize=None)
+    shape: tuple[int, ...] = (1 << source.bits,)
+    if draw.chance(0.4):
+        shape = (layer.output_shape[0], *shape)
+    codes = draw.codes(replace(output, zero_point=np.zeros(1, np.int64)), shape)
+    table = TensorRecord.of(codes, axes="CK"[-len(shape) :], role="table")
+    clamp, name = (output.code_min, output.code_max), str(draw.rng.choice(["tanh", "any_1"]))
+    return replace(layer, output=output, table=table, clamp=clamp, requantize=None, activation=name)
 
 
 def _with_floats(draw: _Draw, layer: LayerRecord, n_samples: int) -> LayerRecord:
@@ -222,12 +230,18 @@ def _with_floats(draw: _Draw, layer: LayerRecord, n_samples: int) -> LayerRecord
     parts: dict[str, Any] = {}
     if draw.chance(0.3):
         shape = (1 + draw.below(n_samples), *layer.output_shape)
-        parts |= floats("output_float", shape, "NCHW"[: len(shape)])
+        parts |= floats("output_float", shape, axes_of(len(shape)))
     for name in ("weight", "bias"):
         codes = getattr(layer, name)
         if codes is not None and draw.chance(0.3):
             parts |= floats(f"{name}_float", codes.shape, codes.axes)
-    return replace(layer, **parts)
+    tensors = dict(layer.tensors)
+    if "values" in tensors and draw.chance(0.5):
+        tensors |= floats("values_float", layer.output_shape, tensors["values"].axes)
+    if layer.table is not None and draw.chance(0.5):
+        shape = (layer.output_shape[0], 2)[-len(layer.table.shape) :]
+        tensors |= floats("constants", shape, "CP"[-len(shape) :])
+    return replace(layer, tensors=tensors, **parts)
 
 
 def _with_extras(draw: _Draw, layer: LayerRecord) -> LayerRecord:
@@ -254,14 +268,6 @@ def _with_extras(draw: _Draw, layer: LayerRecord) -> LayerRecord:
 
 
 # kinds: the parts of a layer over some nodes
-
-
-def _requantize(
-    draw: _Draw, output: Quantization, lengths: Sequence[int], reach: float
-) -> Requantize:
-    mode = str(draw.rng.choice(REQUANTIZE_MODES))
-    n = int(draw.rng.choice(lengths))
-    return Requantize(mode, **draw.factors(mode, n, reach, output))
 
 
 def _conv2d(draw: _Draw, kind: str, nodes: list[Node]) -> dict[str, Any] | None:
@@ -312,7 +318,7 @@ def _weighted(draw: _Draw, shape: tuple[int, ...], source: Quantization) -> dict
         "bias": None if bias is None else TensorRecord.of(bias.astype(held), axes="O", role="bias"),
         "accumulator_bits": bits,
         "output": output,
-        "requantize": _requantize(draw, output, (1, n_out), reach / 3),
+        "requantize": rescaled(draw, output, (1, n_out), reach / 3),
     }
 
 
@@ -348,7 +354,7 @@ def _pool(draw: _Draw, kind: str, nodes: list[Node]) -> dict[str, Any] | None:
         return parts | {"output": source, "pad_code": pad_code}
     n, n_taps = _reach(source), geometry.kernel[0] * geometry.kernel[1]
     output = draw.quantization()
-    requantize = _requantize(draw, output, (n_taps,), n * n_taps / 2)
+    requantize = rescaled(draw, output, (n_taps,), n * n_taps / 2)
     if requantize.mode == "fixed_point_half_away":
         output, requantize = source, Requantize(requantize.mode)
     return parts | {
@@ -377,7 +383,8 @@ def _add(draw: _Draw, kind: str, nodes: list[Node]) -> dict[str, Any]:
             "output_multiplier": int(last["multiplier"][0]),
             "output_shift": int(last["shift"][0]),
         }
-    return {"output": output, "shape": nodes[0][1], "requantize": Requantize(mode, **parts, **more)}
+    shape = tuple(max(lengths) for lengths in zip(*(node[1] for node in nodes), strict=False))
+    return {"output": output, "shape": shape, "requantize": Requantize(mode, **parts, **more)}
 
 
 def _concat(draw: _Draw, kind: str, nodes: list[Node]) -> dict[str, Any]:
@@ -397,7 +404,7 @@ def _code_by_code(draw: _Draw, nodes: list[Node]) -> dict[str, Any]:
     if draw.chance(0.4):
         return {"output": nodes[0][2]}
     output, reach = draw.quantization(), max(_reach(source) for _, _, source in nodes)
-    return {"output": output, "requantize": _requantize(draw, output, (len(nodes),), reach)}
+    return {"output": output, "requantize": rescaled(draw, output, (len(nodes),), reach)}
 
 
 def _flatten(draw: _Draw, kind: str, nodes: list[Node]) -> dict[str, Any]:
@@ -426,4 +433,5 @@ _KINDS: dict[str, Callable[[_Draw, str, list[Node]], dict[str, Any] | None]] = {
     "flatten": _flatten,
     "pad": _pad,
     "activation": _activation,
+    **NEWER,
 }

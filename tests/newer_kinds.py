@@ -93,20 +93,27 @@ class NewerKinds:
     def _resize_bilinear(self) -> None:
         node, size, corners = self.nodes[-1], self._size(), int(self.rng.integers(2))
         output = self._quantized(float(node[2].scale[0]) * float(self.rng.uniform(0.4, 1.2)))
-        factor = float(node[2].scale[0] / output.scale[0]) / (1 << 20)
+        most = 10 if self.mode != "fixed_point_half_away" else min(10, (30 - node[2].bits) // 2)
+        bits = int(self.rng.integers(1, most + 1))
+        factor = float(node[2].scale[0] / output.scale[0]) / (1 << 2 * bits)
         self._push(
             "resize_bilinear",
             [node],
             (node[1][0], *size),
             output,
-            params=Params(size=size, align_corners=corners),
-            requantize=self._rescaled(factor, node[2].bits + 21),
+            params=Params(size=size, align_corners=corners, share_bits=bits),
+            requantize=self._rescaled(factor, node[2].bits + 2 * bits + 1),
             **self._fused(output),
         )
 
     def _multiply(self) -> None:
         node = self.nodes[-1]
         mates = [n for n in self.nodes if _broadcasts(n[1], node[1])]
+        if self.mode == "fixed_point_half_away":  # whose sums fit 32 bits
+            mates = [n for n in mates if n[2].bits + node[2].bits < 31]
+        if not mates:
+            self._permute()
+            return
         other = mates[int(self.rng.integers(len(mates)))]
         nodes = [node, other] if self.rng.integers(2) else [other, node]
         shape = [max(a, b) for a, b in zip(node[1], other[1], strict=True)]

@@ -19,8 +19,6 @@ Codes = npt.NDArray[Any]
 Int64 = npt.NDArray[np.int64]
 Prepared = tuple[Rule, bool]
 
-_SHARE_BITS = 10
-
 
 def _finished(
     layer: LayerRecord,
@@ -62,7 +60,7 @@ def prepare_multiply(layer: LayerRecord, quantizations: Sequence[Quantization]) 
     return _finished(layer, (min(corners), max(corners)), accumulators)
 
 
-def _shares(n_in: int, n_out: int, align_corners: bool) -> tuple[Int64, Int64]:
+def _shares(n_in: int, n_out: int, align_corners: bool, bits: int) -> tuple[Int64, Int64]:
     """Return the first of the two places that each output lies between, and the second's share."""
     i = np.arange(n_out, dtype=np.int64)
     if align_corners:
@@ -71,17 +69,18 @@ def _shares(n_in: int, n_out: int, align_corners: bool) -> tuple[Int64, Int64]:
         above, below = np.clip((2 * i + 1) * n_in - n_out, 0, 2 * n_out * (n_in - 1)), 2 * n_out
     first = above // below
     rest = above - first * below
-    return first, ((rest << (_SHARE_BITS + 1)) + below) // (2 * below)
+    return first, ((rest << (bits + 1)) + below) // (2 * below)
 
 
 def prepare_bilinear(layer: LayerRecord, quantizations: Sequence[Quantization]) -> Prepared:
     """Return what writes an image of another size, each code a mean of the four around it."""
     quantization = quantizations[0]
-    zero, whole = int(quantization.zero_point[0]), 1 << _SHARE_BITS
+    zero, bits = int(quantization.zero_point[0]), layer.params.integer("share_bits")
+    whole = 1 << bits
     corners = bool(layer.params.integer("align_corners"))
     axes = []
     for size, n in zip(layer.input_shapes[0][1:], layer.params.integers("size"), strict=True):
-        first, share = _shares(size, n, corners)
+        first, share = _shares(size, n, corners, bits)
         axes.append((first, np.minimum(first + 1, size - 1), share))
     (top, bottom, down), (left, right, across) = axes
     down, across = down[:, None, None], across[:, None]

@@ -268,25 +268,25 @@ def _resize_bilinear(
     layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]
 ) -> Int64:
     acc, corners = inputs[0] - _zero_point(quants[0]), bool(layer.params.integer("align_corners"))
+    whole = 2 ** layer.params.integer("share_bits")
     for axis, n_out in enumerate(layer.params.integers("size"), start=2):
         rows = []
         for i in range(n_out):
-            first, share = _between(i, acc.shape[axis], n_out, corners)
+            place = _place(i, acc.shape[axis], n_out, corners)
+            first = math.floor(place)
+            share = math.floor(whole * (place - first) + Fraction(1, 2))
             near, far = (acc.take(min(p, acc.shape[axis] - 1), axis) for p in (first, first + 1))
-            rows.append((1024 - share) * near + share * far)
+            rows.append((whole - share) * near + share * far)
         acc = np.stack(rows, axis)
     return _scaled(layer, acc, _entries(layer, 1))
 
 
-def _between(i: int, n_in: int, n_out: int, corners: bool) -> tuple[int, int]:
-    """Yield the pixel before output pixel i, and the share of the next one in 1024ths."""
+def _place(i: int, n_in: int, n_out: int, corners: bool) -> Fraction:
+    """Yield where output pixel i lies among the input's."""
     if corners:
-        place = Fraction(i * (n_in - 1), max(n_out - 1, 1))
-    else:
-        place = (i + Fraction(1, 2)) * Fraction(n_in, n_out) - Fraction(1, 2)
-        place = min(max(place, Fraction(0)), Fraction(n_in - 1))
-    first = math.floor(place)
-    return first, math.floor(1024 * (place - first) + Fraction(1, 2))
+        return Fraction(i * (n_in - 1), max(n_out - 1, 1))
+    place = (i + Fraction(1, 2)) * Fraction(n_in, n_out) - Fraction(1, 2)
+    return min(max(place, Fraction(0)), Fraction(n_in - 1))
 
 
 def _constant(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:

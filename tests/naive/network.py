@@ -113,8 +113,89 @@ def _avg_pool2d(layer: LayerRecord, images: Any, zeros: Any, _: Any, at: Any) ->
     return _finish(layer, acc, n - 1)
 
 
+def _repeated(image: Array, at: Sequence[int]) -> int:
+    """Yield an element; an axis of length 1 holds the same one everywhere."""
+    return int(image[tuple(0 if n == 1 else i for i, n in zip(at, image.shape, strict=True))])
+
+
+def _multiply(layer: LayerRecord, images: Any, zeros: Any, _: Any, at: Any) -> int:
+    first, second = (_repeated(image, at) - z for image, z in zip(images, zeros, strict=True))
+    return _finish(layer, first * second, 0)
+
+
+def _constant(layer: LayerRecord, images: Any, zeros: Any, _: Any, at: Any) -> int:
+    return int(layer.tensors["values"].read()[at])
+
+
+def _reshape(layer: LayerRecord, images: Any, zeros: Any, _: Any, at: Any) -> int:
+    place = 0
+    for i, n in zip(at, layer.output_shape, strict=True):
+        place = place * n + i
+    return int(images[0].flat[place])
+
+
+def _permute(layer: LayerRecord, images: Any, zeros: Any, _: Any, at: Any) -> int:
+    source = [0] * len(at)
+    for i, axis in zip(at, layer.params.integers("axes"), strict=True):
+        source[axis] = i
+    return int(images[0][tuple(source)])
+
+
+def _slice(layer: LayerRecord, images: Any, zeros: Any, _: Any, at: Any) -> int:
+    starts, steps = layer.params.integers("starts"), layer.params.integers("steps")
+    return int(images[0][tuple(b + i * s for i, b, s in zip(at, starts, steps, strict=True))])
+
+
+def _extend(layer: LayerRecord, images: Any, zeros: Any, _: Any, at: Any) -> int:
+    pads, border, source = layer.params.integers("pads"), layer.params["border"], []
+    for axis, (i, n) in enumerate(zip(at, images[0].shape, strict=True)):
+        place = i - pads[2 * axis]
+        if border == "reflect":
+            place = -place if place < 0 else place
+            place = 2 * (n - 1) - place if place >= n else place
+        elif border == "replicate":
+            place = 0 if place < 0 else min(place, n - 1)
+        else:
+            place = place + n if place < 0 else place - n if place >= n else place
+        source.append(place)
+    return int(images[0][tuple(source)])
+
+
+def _dilate(layer: LayerRecord, images: Any, zeros: Any, _: Any, at: Any) -> int:
+    (c, y, x), (down, right) = at, layer.params.integers("steps")
+    if y % down or x % right:
+        return int(zeros[0])
+    return int(images[0][c, y // down, x // right])
+
+
+def _resize_nearest(layer: LayerRecord, images: Any, zeros: Any, _: Any, at: Any) -> int:
+    (image,), (c, *places), half = images, at, Fraction(layer.params.integer("centred"), 2)
+    sizes = zip(places, image.shape[1:], layer.params.integers("size"), strict=True)
+    y, x = (int((i + half) * n_in / n_out) for i, n_in, n_out in sizes)
+    return int(image[c, y, x])
+
+
+def _resize_bilinear(layer: LayerRecord, images: Any, zeros: Any, _: Any, at: Any) -> int:
+    (image,), (c, *places), whole = images, at, 2 ** layer.params.integer("share_bits")
+    sides = []
+    for i, n_in, n_out in zip(places, image.shape[1:], layer.params.integers("size"), strict=True):
+        if layer.params.integer("align_corners"):
+            place = Fraction(i * (n_in - 1), n_out - 1) if n_out > 1 else Fraction(0)
+        else:
+            place = Fraction(2 * i + 1, 2) * Fraction(n_in, n_out) - Fraction(1, 2)
+        place = min(max(place, Fraction(0)), Fraction(n_in - 1))
+        first = int(place)
+        share = int((place - first) * whole + Fraction(1, 2))
+        sides.append(((first, whole - share), (min(first + 1, int(n_in) - 1), share)))
+    acc = 0
+    for y, down in sides[0]:
+        for x, across in sides[1]:
+            acc += (int(image[c, y, x]) - zeros[0]) * down * across
+    return _finish(layer, acc, 0)
+
+
 def _add(layer: LayerRecord, images: Any, zeros: Any, _: Any, at: Any) -> int:
-    rule, codes = layer.requantize, [int(image[at]) for image in images]
+    rule, codes = layer.requantize, [_repeated(image, at) for image in images]
     assert rule is not None
     zero_out = int(layer.output.zero_point[0])
     if rule.mode == "float_scale_half_even":
@@ -163,7 +244,9 @@ def _pad(layer: LayerRecord, images: Any, zeros: Any, _: Any, at: Any) -> int:
 def _activation(layer: LayerRecord, images: Any, zeros: Any, quants: Any, at: Any) -> int:
     code = int(images[0][at])
     if layer.table is not None:
-        return int(layer.table.read()[code - quants[0].code_min])
+        table = layer.table.read()
+        row = table[at[0]] if table.ndim == 2 else table
+        return int(row[code - quants[0].code_min])
     return _rescaled(layer, code, zeros[0], 0)
 
 
@@ -177,4 +260,13 @@ _ELEMENTS = {
     "flatten": _flatten,
     "pad": _pad,
     "activation": _activation,
+    "multiply": _multiply,
+    "constant": _constant,
+    "reshape": _reshape,
+    "permute": _permute,
+    "slice": _slice,
+    "extend": _extend,
+    "dilate": _dilate,
+    "resize_nearest": _resize_nearest,
+    "resize_bilinear": _resize_bilinear,
 }

@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from bitpim_traces.functions import FUNCTIONS
 from bitpim_traces.modes import MODES
 from bitpim_traces.operators import OPERATORS
 from bitpim_traces.records import (
@@ -202,9 +203,20 @@ def table_of_modes() -> str:
     return "\n".join(lines)
 
 
+def table_of_functions() -> str:
+    """Write the table of section 5.6."""
+    lines = ["| name | constants | value |", "|---|---|---|"]
+    for function in FUNCTIONS.values():
+        constants = ", ".join(function.constants)
+        formula = function.formula.replace("|", "\\|")
+        lines.append(f"| `{function.name}` | {constants} | {formula} |")
+    return "\n".join(lines)
+
+
 def with_tables(text: str) -> str:
     """Put the tables that operators make in the place of those of a text."""
-    for table in (*table_of(LAYER).split("\n\n"), table_of_operators(), table_of_modes()):
+    made = (table_of_operators(), table_of_modes(), table_of_functions())
+    for table in (*table_of(LAYER).split("\n\n"), *made):
         head = table.partition("\n")[0]
         before, found, rest = text.partition(head)
         if not found:

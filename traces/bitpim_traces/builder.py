@@ -334,8 +334,8 @@ class TraceBuilder(BuilderCore):
         accumulated = OPERATORS[sketch.kind].accumulated
         assert accumulated is not None
         where, inputs = where_of(record), [self.quantization(i) for i in record.inputs]
-        low, high = accumulated.reach([centred_ends(q) for q in inputs])
-        unit = np.array([accumulated.unit([float(q.scale[0]) for q in inputs])])
+        low, high = accumulated.reach(record, [centred_ends(q) for q in inputs])
+        unit = np.array([accumulated.unit(record, [float(q.scale[0]) for q in inputs])])
         step = self._step(
             where,
             requantize,

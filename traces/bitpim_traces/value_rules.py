@@ -130,7 +130,7 @@ def _check_sums(trace: Trace, layer: LayerRecord, path: str, report: Report) -> 
     elif sums == "terms":
         _check_add(requantize, ranges, path, report)
     elif accumulated is not None:
-        low, high = accumulated.reach(ranges)
+        low, high = accumulated.reach(layer, ranges)
         _check_products(requantize, (np.array([low]), np.array([high])), path, report)
     else:  # single codes: one entry an input
         ends = np.array(ranges, np.int64)

@@ -96,7 +96,8 @@ def need_fixed_point_fit(where: str, bounds: Bounds, step: Requantize) -> None:
     if need > 32:
         raise TraceDataError(
             f"{where}: {step.mode} needs sums that fit 32 bits after a shift left by"
-            f" {int(left.max())}, got {need} bits; enlarge the output scale"
+            f" {int(left.max())}, got {need} bits; enlarge the output scale, use narrower codes, or"
+            " another requantize mode"
         )
 
 

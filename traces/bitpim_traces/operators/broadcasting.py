@@ -17,10 +17,10 @@ def broadcast_shape(layer: Described, inputs: Sequence[Shape]) -> Shape:
     Unfit
         Ranks differ, or lengths of which more than one is not 1.
     """
-    found = tuple(max(lengths) for lengths in zip(*inputs, strict=False))
-    for shape in inputs:
-        if len(shape) != len(inputs[0]) or any(
-            n not in (1, m) for n, m in zip(shape, found, strict=True)
-        ):
-            raise Unfit("@inputs", f"inputs {BROADCAST}", tuple(inputs))
+    one_rank = len({len(shape) for shape in inputs}) == 1
+    found = tuple(max(lengths) for lengths in zip(*inputs, strict=one_rank))
+    if not one_rank or any(
+        n not in (1, most) for shape in inputs for n, most in zip(shape, found, strict=True)
+    ):
+        raise Unfit("@inputs", f"inputs {BROADCAST}", tuple(inputs))
     return found

@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 
 from bitpim_traces.operators.broadcasting import BROADCAST, broadcast_shape
-from bitpim_traces.operators.operator import FUSED, Accumulated, FloatArray, Operator, RealLayer
+from bitpim_traces.operators.operator import (
+    FUSED,
+    Accumulated,
+    Described,
+    FloatArray,
+    Operator,
+    RealLayer,
+)
 
 
 def _forward(layer: RealLayer, inputs: Sequence[FloatArray]) -> FloatArray:
@@ -11,12 +18,12 @@ def _forward(layer: RealLayer, inputs: Sequence[FloatArray]) -> FloatArray:
     return product
 
 
-def _reach(ends: Sequence[tuple[int, int]]) -> tuple[int, int]:
+def _reach(layer: Described, ends: Sequence[tuple[int, int]]) -> tuple[int, int]:
     corners = [a * b for a in ends[0] for b in ends[1]]
     return min(corners), max(corners)
 
 
-def _unit(scales: Sequence[float]) -> float:
+def _unit(layer: Described, scales: Sequence[float]) -> float:
     return scales[0] * scales[1]
 
 

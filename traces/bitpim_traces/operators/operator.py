@@ -116,12 +116,13 @@ class Accumulated:
 
     Attributes
     ----------
-    reach : yields its least and greatest value from those of (code - zero point) of each input
+    reach : yields its least and greatest value in a layer from those of (code - zero point) of
+        each input
     unit : yields the real number that 1 stands for from the scales of the inputs
     """
 
-    reach: Callable[[Sequence[tuple[int, int]]], tuple[int, int]]
-    unit: Callable[[Sequence[float]], float]
+    reach: Callable[[Described, Sequence[tuple[int, int]]], tuple[int, int]]
+    unit: Callable[[Described, Sequence[float]], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

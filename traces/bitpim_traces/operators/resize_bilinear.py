@@ -13,15 +13,18 @@ from bitpim_traces.operators.operator import (
     Operator,
     RealLayer,
     Shape,
+    Unfit,
 )
 from bitpim_traces.operators.resizing import SIZE, resized_shape
 from bitpim_traces.schema_forms import Attribute
 
-SHARE_BITS = 10
-"""Binary places of the share of a row or column; those of two add up to 1."""
+_MOST_SHARE_BITS = 12
 
 
 def _shape(layer: Described, inputs: Sequence[Shape]) -> Shape:
+    bits = layer.params.integer("share_bits")
+    if not 1 <= bits <= _MOST_SHARE_BITS:
+        raise Unfit("@share_bits", f"1 to {_MOST_SHARE_BITS}", bits)
     return resized_shape(layer, inputs[0])
 
 
@@ -43,12 +46,17 @@ def _forward(layer: RealLayer, inputs: Sequence[FloatArray]) -> FloatArray:
     return found
 
 
-def _reach(ends: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    return ends[0][0] << 2 * SHARE_BITS, ends[0][1] << 2 * SHARE_BITS
+def _whole(layer: Described) -> int:
+    """What the four shares of a pixel add up to."""
+    return 1 << 2 * layer.params.integer("share_bits")
 
 
-def _unit(scales: Sequence[float]) -> float:
-    return scales[0] / (1 << 2 * SHARE_BITS)
+def _reach(layer: Described, ends: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    return ends[0][0] * _whole(layer), ends[0][1] * _whole(layer)
+
+
+def _unit(layer: Described, scales: Sequence[float]) -> float:
+    return scales[0] / _whole(layer)
 
 
 OPERATOR = Operator(
@@ -58,7 +66,11 @@ OPERATOR = Operator(
     shape=_shape,
     forward=_forward,
     rank=3,
-    params=(SIZE, Attribute("align_corners", "flag", "corners of both images coincide")),
+    params=(
+        SIZE,
+        Attribute("align_corners", "flag", "corners of both images coincide"),
+        Attribute("share_bits", "int", f"binary places of shares, 1 to {_MOST_SHARE_BITS}"),
+    ),
     activations=FUSED,
     requantize="must",
     sums="accumulated",
