@@ -1,6 +1,7 @@
 """What is known of a layer while the graph is still being rewritten; no torch, no codes."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,19 +13,22 @@ from bitpim_traces.records import Geometry, Params
 __all__ = ["SUPPORTED", "Draft", "refuse"]
 
 SUPPORTED = (
-    "conv2d, linear, batch_norm, affine by constants, relu, relu6, hardtanh, clamp, sigmoid, tanh, "
-    "max_pool2d, avg_pool2d, adaptive pooling with equal windows, mean or amax over rows and "
-    "columns, add, cat, flatten, zero pad, x[:, :, ::s, ::t], dropout, a final softmax"
+    "convolutions over one or two axes, transposed ones too, linear, batch_norm, sums, differences,"
+    " products and quotients, functions of one number (relu, silu, gelu ...), pooling, mean, sum, "
+    "amax and amin over axes, cat, stack, slices, split, permute, reshape, expand, pad, nearest and"
+    " bilinear resizing, dropout, a final softmax"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """One operator as read from the graph; `kind` is a layer kind or one of the three below.
+    """One operator as read from the graph; `kind` is a layer kind or one of those below.
 
-    `affine` (weight * x + bias per channel, from batch norm or constants), `reshape` and `softmax`
-    exist only until `rewrites` has folded, collapsed or dropped them. `low` and `high` bound an
-    activation that limits; `inputs` are indices of drafts, NETWORK_INPUT among them.
+    `affine` (weight * x + bias per channel, from batch norm or constants), `expand` (axes of length
+    1 repeated), `low_pad` (minus infinity around an image) and `softmax` exist only until
+    `rewrites` has folded, collapsed or dropped them. A `reshape` has its shape alone. `low` and
+    `high` bound an activation that limits; `inputs` are indices of drafts, NETWORK_INPUT among
+    them.
     """
 
     kind: str
@@ -40,6 +44,7 @@ class Draft:
     low: float = -math.inf
     high: float = math.inf
     params: Params = field(default_factory=Params)
+    tensors: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
 
     @property
     def where(self) -> str:

@@ -12,7 +12,7 @@ import io
 import logging
 import operator
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ import torch
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.exporter.calls import Call, Value
 from bitpim_traces.exporter.drafts import SUPPORTED, Draft, refuse
-from bitpim_traces.exporter.operators import READERS
+from bitpim_traces.exporter.readers import READERS
 from bitpim_traces.exporter.rewrites import network_of
 from bitpim_traces.network import FloatNetwork
 from bitpim_traces.records import NETWORK_INPUT
@@ -28,7 +28,7 @@ from bitpim_traces.records import NETWORK_INPUT
 __all__ = ["evaluating", "in_float32", "placement", "read_network"]
 
 _BATCH = 2  # batch 1 would hide a view that mixes samples
-_LIKE = {"zeros_like": 0.0, "ones_like": 1.0}
+_LIKE = {"zeros_like": 0.0, "ones_like": 1.0, "new_zeros": 0.0, "new_ones": 1.0}
 _IGNORED = ("_assert_tensor_metadata", "_assert_scalar", "_assert_async")
 
 
@@ -230,7 +230,7 @@ class _Reader:
         self._read_operator(node, name, inputs)
 
     def _read_operator(self, node: Any, name: str, inputs: dict[Any, Any]) -> None:
-        call = _bound(node, inputs)
+        call = _bound(node, inputs, self._append)
         reader = READERS.get(name)
         if reader is None:
             raise TraceDataError(
@@ -245,10 +245,16 @@ class _Reader:
             found = Value(len(self.drafts) - 1, call.shape)
         self.values[node] = found
 
+    def _append(self, draft: Draft) -> int:
+        self.drafts.append(draft)
+        return len(self.drafts) - 1
+
     def _getitem(self, node: Any) -> None:
         source, position = node.args
         value = self.values.get(source)
-        if isinstance(value, Value):
+        if isinstance(value, list):
+            self.values[node] = value[position]
+        elif isinstance(value, Value):
             if position == 0:
                 self.values[node] = value
             elif node.users:
@@ -261,7 +267,7 @@ class _Reader:
             self.values[node] = value[position]
 
 
-def _bound(node: Any, inputs: dict[Any, Any]) -> Call:
+def _bound(node: Any, inputs: dict[Any, Any], append: Callable[[Draft], int]) -> Call:
     """Name the arguments of a graph node by the schema and put values in their places."""
     schema = node.target._schema
     arguments = {a.name: a.default_value for a in schema.arguments if a.has_default_value()}
@@ -275,7 +281,7 @@ def _bound(node: Any, inputs: dict[Any, Any]) -> Call:
         produced = produced[0]
     shape = tuple(int(n) for n in produced.shape)
     path = _path(node)
-    call = Call(str(node.target), ordered, shape[1:], path, _owned(node))
+    call = Call(str(node.target), ordered, shape[1:], path, append, _owned(node))
     if not shape or shape[0] != _BATCH:
         got = f"an output of shape {list(shape)} for a batch of {_BATCH}"
         raise refuse(call.where, "the batch as first axis, kept as it is", got)

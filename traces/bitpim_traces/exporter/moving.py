@@ -1,0 +1,198 @@
+"""Rewrites of what only moves values: views, orders, slices, padding, repeated axes."""
+
+from dataclasses import replace
+
+from bitpim_traces.exporter.drafts import Draft, refuse
+from bitpim_traces.exporter.rewriting import Graph
+from bitpim_traces.operators import OPERATORS
+from bitpim_traces.records import Geometry, Params
+
+__all__ = [
+    "collapse_moves",
+    "fold_pad",
+    "lift_activation",
+    "merge_slices",
+    "sink_moves",
+    "spread_expand",
+]
+
+_MOVES = ("reshape", "permute")
+
+
+def spread_expand(graph: Graph, index: int) -> Draft | int:
+    """Let sums and products repeat axes of length 1; elsewhere copies are joined."""
+    draft = graph.drafts[index]
+    if draft.kind in ("add", "multiply"):
+        return _without_expands(graph, draft)
+    if draft.kind != "expand":
+        return draft
+    source = draft.inputs[0]
+    if graph.shape(source) == draft.shape:
+        return source
+    readers = [graph.drafts[i] for i in graph.readers(index)]
+    if readers and index != graph.output and all(_repeats(graph, r, index) for r in readers):
+        return draft  # each of them will read its source instead
+    shape = list(graph.shape(source))
+    for axis, n in enumerate(draft.shape):
+        if shape[axis] != n:
+            shape[axis] = n
+            joined = replace(
+                draft,
+                kind="concat",
+                inputs=(source,) * n,
+                shape=tuple(shape),
+                params=Params(concat_axis=axis),
+            )
+            source = graph.add(joined)
+    return source
+
+
+def _repeats(graph: Graph, reader: Draft, index: int) -> bool:
+    """Tell whether an operator gives the same without the expand at `index`."""
+    if reader.kind not in ("add", "multiply"):
+        return False
+    inputs = tuple(graph.drafts[index].inputs[0] if i == index else i for i in reader.inputs)
+    shapes = [graph.shape(i) for i in inputs]
+    return tuple(max(lengths) for lengths in zip(*shapes, strict=True)) == reader.shape
+
+
+def _without_expands(graph: Graph, draft: Draft) -> Draft:
+    for index in draft.inputs:
+        if index >= 0 and graph.drafts[index].kind == "expand" and _repeats(graph, draft, index):
+            source = graph.drafts[index].inputs[0]
+            draft = replace(draft, inputs=tuple(source if i == index else i for i in draft.inputs))
+    return draft
+
+
+def collapse_moves(graph: Graph, index: int) -> Draft | int:
+    """Make one of two views or orders in a row; drop those that change nothing."""
+    draft = graph.drafts[index]
+    if draft.kind not in _MOVES:
+        return draft
+    source = graph.source(draft)
+    if source is not None and source.kind == draft.kind:
+        if draft.kind == "permute":
+            first, second = source.params.integers("axes"), draft.params.integers("axes")
+            draft = replace(draft, params=Params(axes=tuple(first[axis] for axis in second)))
+        draft = replace(draft, inputs=source.inputs)
+    if draft.kind == "permute":
+        moved = draft.params.integers("axes")
+        if moved == tuple(range(len(moved))):
+            return draft.inputs[0]
+        before = graph.shape(draft.inputs[0])
+        kept = [axis for axis in moved if before[axis] > 1]
+        if kept == sorted(kept):  # only axes of length 1 move: a view
+            draft = replace(draft, kind="reshape", params=Params())
+    if draft.kind == "reshape" and draft.shape == graph.shape(draft.inputs[0]):
+        return draft.inputs[0]
+    return draft
+
+
+def _is_stride(draft: Draft | None) -> bool:
+    return (
+        draft is not None
+        and draft.kind == "max_pool2d"
+        and draft.geometry is not None
+        and draft.geometry == Geometry(kernel=(1, 1), stride=draft.geometry.stride)
+    )
+
+
+def merge_slices(graph: Graph, index: int) -> Draft | int:
+    """Make one layer of two slices in a row."""
+    draft = graph.drafts[index]
+    source = graph.source(draft)
+    if source is None or graph.n_users(draft.inputs[0]) != 1:
+        return draft
+    if draft.kind == "slice" and source.kind == "slice":
+        starts, stops, steps = [], [], []
+        names = ("starts", "stops", "steps")
+        pairs = (zip(*(d.params.integers(n) for n in names), strict=True) for d in (source, draft))
+        for outer, inner in zip(*pairs, strict=True):
+            places = range(*outer)[slice(*inner)]
+            starts.append(places[0])
+            stops.append(places[-1] + 1)
+            steps.append(places.step)
+        params = Params(starts=tuple(starts), stops=tuple(stops), steps=tuple(steps))
+        return replace(draft, inputs=source.inputs, params=params)
+    if not _is_stride(draft) or not _is_stride(source):
+        return draft
+    assert source.geometry is not None and draft.geometry is not None
+    stride = (
+        source.geometry.stride[0] * draft.geometry.stride[0],
+        source.geometry.stride[1] * draft.geometry.stride[1],
+    )
+    return replace(draft, inputs=source.inputs, geometry=Geometry(kernel=(1, 1), stride=stride))
+
+
+def fold_pad(graph: Graph, index: int) -> Draft | int:
+    """Take padding of rows and columns into the convolution or pooling that reads it."""
+    draft = graph.drafts[index]
+    source = graph.source(draft)
+    if draft.kind == "low_pad" and any(
+        graph.drafts[i].kind != "max_pool2d" for i in graph.readers(index)
+    ):
+        need = "padding with -inf in front of max pooling only"
+        raise refuse(draft.where, need, "another operator that reads it", "pad with a number")
+    folds = {"conv2d": "pad", "max_pool2d": "low_pad"}
+    if source is None or folds.get(draft.kind) != source.kind:
+        return draft
+    pads = source.params.integers("pads")
+    if any(pads[:2]):
+        if source.kind == "low_pad":
+            raise refuse(source.where, "padding with -inf of rows and columns", f"pads {pads}")
+        return draft
+    assert draft.geometry is not None
+    own = draft.geometry.padding
+    top, bottom, left, right = (own[i] + pads[2 + i] for i in range(4))
+    geometry = replace(draft.geometry, padding=(top, bottom, left, right))
+    return replace(draft, inputs=source.inputs, geometry=geometry)
+
+
+def sink_moves(graph: Graph, index: int) -> Draft | int:
+    """Let a batch norm or a function go before the view or order it follows.
+
+    Then it can be folded into what feeds that, and views in a row collapse.
+    """
+    draft = graph.drafts[index]
+    move = graph.source(draft)
+    if move is None or move.kind not in _MOVES or graph.n_users(draft.inputs[0]) != 1:
+        return draft
+    before = graph.shape(move.inputs[0])
+    by_channel = draft.kind == "affine" or any(t.ndim > 1 for t in draft.tensors.values())
+    if draft.kind == "affine" and draft.weight is not None and draft.bias is not None:
+        uniform = (draft.weight == draft.weight[0]).all() and (draft.bias == draft.bias[0]).all()
+        if uniform:
+            by_channel = False
+            n = before[0]
+            draft = replace(draft, weight=draft.weight[:1].repeat(n), bias=draft.bias[:1].repeat(n))
+    elif draft.kind != "activation":
+        return draft
+    if by_channel and not _keeps_channels(move, before):
+        return graph.drafts[index]
+    graph.drafts[draft.inputs[0]] = replace(draft, inputs=move.inputs, shape=before)
+    return replace(move, inputs=draft.inputs)
+
+
+def _keeps_channels(move: Draft, before: tuple[int, ...]) -> bool:
+    """Tell whether a move keeps the first axis where it is."""
+    if move.kind == "permute":
+        return move.params.integers("axes")[0] == 0
+    return move.shape[0] == before[0]
+
+
+def lift_activation(graph: Graph, index: int) -> Draft | int:
+    """Let an activation that limits go before the max pooling it follows, where it can be fused.
+
+    Both are monotone, so the order does not matter; before it, the codes waste no range.
+    """
+    draft = graph.drafts[index]
+    pool = graph.source(draft)
+    if draft.activation != "clamp" or pool is None or pool.kind != "max_pool2d":
+        return draft
+    producer = graph.source(pool)
+    if producer is None or producer.kind not in OPERATORS or not OPERATORS[producer.kind].fuses:
+        return draft
+    if graph.n_users(draft.inputs[0]) != 1 or graph.n_users(pool.inputs[0]) != 1:
+        return draft
+    graph.drafts[draft.inputs[0]] = replace(draft, inputs=pool.inputs, shape=producer.shape)
+    return replace(pool, inputs=draft.inputs)
