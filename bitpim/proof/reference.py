@@ -19,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.errors import AccumulatorError, TraceDataError
+from bitpim.proof.moves import MOVES
+from bitpim.proof.requantize import divide_half_away, need_bits, requantize, round_half_even
 from bitpim_traces.records import (
     NETWORK_INPUT,
     Geometry,
@@ -160,10 +162,10 @@ def _finish_channels(layer: LayerRecord, acc: Int64) -> Int64:
             raise _fault(layer, f"need a bias of shape {(n_out,)}, got {layer.bias.shape}")
         bias = layer.bias.read().astype(np.int64)
         for o in range(n_out):  # before the addition, which could wrap
-            _need_bits(acc[:, o], layer.accumulator_bits, _where(layer), int(bias[o]))
+            need_bits(acc[:, o], layer.accumulator_bits, _where(layer), int(bias[o]))
         acc = acc + bias.reshape(per_channel)
     else:
-        _need_bits(acc, layer.accumulator_bits, _where(layer))
+        need_bits(acc, layer.accumulator_bits, _where(layer))
     entries = {name: v.reshape(per_channel) for name, v in _entries(layer, n_out).items()}
     return _scaled(layer, acc, entries)
 
@@ -188,9 +190,9 @@ def _avg_pool2d(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quanti
         raise _fault(layer, "need windows that see at least one element, got one that sees none")
     if rule.mode == "fixed_point_half_away":  # TFLite divides the sum of raw codes
         acc += zero * count
-        _need_bits(acc, layer.accumulator_bits, _where(layer))
-        return np.clip(_divide_half_away(acc, count), *layer.clamp)
-    _need_bits(acc, layer.accumulator_bits, _where(layer))
+        need_bits(acc, layer.accumulator_bits, _where(layer))
+        return np.clip(divide_half_away(acc, count), *layer.clamp)
+    need_bits(acc, layer.accumulator_bits, _where(layer))
     n_window = geometry.kernel[0] * geometry.kernel[1]
     entries = {name: v[count - 1] for name, v in _entries(layer, n_window).items()}
     return _scaled(layer, acc, entries)
@@ -234,7 +236,7 @@ def _add_float(
     total = np.full(shape, np.float32(zero_out) - zeros)
     for scale, codes, _ in terms:
         total = (scale * codes + total.astype(np.float64)).astype(np.float32)
-    return _round_half_even(total)
+    return round_half_even(total)
 
 
 def _concat(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
@@ -296,59 +298,6 @@ def _constant(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantiza
     return np.repeat(values[None], inputs[0].shape[0], axis=0)
 
 
-def _reshape(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
-    return inputs[0].reshape(-1, *layer.output_shape)
-
-
-def _permute(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
-    axes = layer.params.integers("axes")
-    return np.moveaxis(inputs[0], [axis + 1 for axis in axes], range(1, len(axes) + 1))
-
-
-def _slice(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
-    codes = inputs[0]
-    ends = (layer.params.integers(name) for name in ("starts", "stops", "steps"))
-    for axis, (start, stop, step) in enumerate(zip(*ends, strict=True), start=1):
-        codes = codes.take(range(start, stop, step), axis)
-    return codes
-
-
-def _extend(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
-    pads, border = layer.params.integers("pads"), str(layer.params["border"])
-    mode: Any = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}[border]
-    return np.pad(inputs[0], ((0, 0), pads[0:2], pads[2:4], pads[4:6]), mode=mode)
-
-
-def _dilate(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
-    (down, right), zero = layer.params.integers("steps"), _zero_point(quants[0])
-    n, channels, height, width = inputs[0].shape
-    blocks = np.full((n, channels, height, down, width, right), zero, dtype=np.int64)
-    blocks[:, :, :, 0, :, 0] = inputs[0]
-    whole = blocks.reshape(n, channels, height * down, width * right)
-    return whole[:, :, : (height - 1) * down + 1, : (width - 1) * right + 1]
-
-
-def _resize_nearest(
-    layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]
-) -> Int64:
-    codes, half = inputs[0], Fraction(layer.params.integer("centred"), 2)
-    for axis, n_out in enumerate(layer.params.integers("size"), start=2):
-        n_in = codes.shape[axis]
-        places = [math.floor((i + half) * Fraction(n_in, n_out)) for i in range(n_out)]
-        codes = codes.take(places, axis)
-    return codes
-
-
-def _flatten(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
-    return inputs[0].reshape(inputs[0].shape[0], -1)
-
-
-def _pad(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
-    front, back, top, bottom, left, right = layer.params.integers("pads")
-    widths = ((0, 0), (front, back), (top, bottom), (left, right))
-    return np.pad(inputs[0], widths, constant_values=_zero_point(quants[0]))
-
-
 _RULES = {
     "conv2d": _conv2d,
     "linear": _linear,
@@ -356,82 +305,12 @@ _RULES = {
     "avg_pool2d": _avg_pool2d,
     "add": _add,
     "concat": _concat,
-    "flatten": _flatten,
-    "pad": _pad,
     "activation": _activation,
     "multiply": _multiply,
     "constant": _constant,
-    "reshape": _reshape,
-    "permute": _permute,
-    "slice": _slice,
-    "extend": _extend,
-    "dilate": _dilate,
-    "resize_nearest": _resize_nearest,
     "resize_bilinear": _resize_bilinear,
+    **MOVES,
 }
-
-
-# --- requantize: accumulator to code, before the output zero point and the clamp
-
-
-def requantize(
-    acc: Int64,
-    mode: str,
-    multiplier: npt.NDArray[Any] | None = None,
-    shift: npt.NDArray[Any] | None = None,
-    scale: npt.NDArray[Any] | None = None,
-    *,
-    where: str = "requantize",
-) -> Int64:
-    """Scale an accumulator by one of the four rules; zero point and clamp come after.
-
-    Shapes
-    ------
-    multiplier, shift, scale: broadcast against `acc`.
-
-    Source
-    ------
-    float_scale_half_even: ONNX QLinearConv. fixed_point_half_away: the TFLite int8 rule (gemmlowp
-    SaturatingRoundingDoublingHighMul, then RoundingDivideByPOT).
-    """
-    if mode == "float_scale_half_even":
-        if scale is None or not np.isfinite(scale).all():
-            raise TraceDataError(f"{where}: need finite scales, got {scale}; mend the trace")
-        with np.errstate(over="ignore"):  # infinities saturate
-            return _round_half_even(acc.astype(np.float32) * scale.astype(np.float32))
-    if multiplier is None or shift is None:
-        raise TraceDataError(f"{where}: mode {mode} needs multiplier and shift; mend the trace")
-    multiplier, shift = multiplier.astype(np.int64), shift.astype(np.int64)
-    _need_range("multiplier", multiplier, 0, (1 << 31) - 1, where)
-    if mode == "fixed_point_half_away":
-        _need_range("shift", shift, -31, 30, where)
-        _need_bits(acc, 32, where)
-        x = acc << np.maximum(shift, 0)
-        _need_bits(x, 32, where)
-        high = (x * multiplier + (1 << 30)) >> 31  # half up; |x * multiplier| <= 2**62
-        return _divide_half_away(high, np.int64(1) << np.maximum(-shift, 0))
-    _need_range("shift", shift, 0, 62, where)
-    _need_product(acc, multiplier, where)
-    product = acc * multiplier
-    if mode == "truncate_shift":
-        floored: Int64 = product >> shift
-        return floored
-    if mode == "half_up_shift":
-        half = np.where(shift > 0, np.int64(1) << np.maximum(shift - 1, 0), 0)
-        nearest: Int64 = (product + half) >> shift
-        return nearest
-    raise TraceDataError(f"{where}: need a known requantize mode, got {mode!r}; mend the trace")
-
-
-def _round_half_even(value: npt.NDArray[np.float32]) -> Int64:
-    # Far beyond any code (16 bits), so that infinities become saturated codes.
-    return np.clip(np.rint(value), -(2.0**32), 2.0**32).astype(np.int64)
-
-
-def _divide_half_away(value: Int64, divisor: npt.NDArray[np.int64]) -> Int64:
-    """Divide by a positive integer, rounding to nearest, ties away from zero."""
-    rounded: Int64 = np.sign(value) * ((np.abs(value) + divisor // 2) // divisor)
-    return rounded
 
 
 # --- small parts
@@ -545,35 +424,6 @@ def _need_pad_code(layer: LayerRecord, need: int) -> None:
     geometry = _geometry(layer)
     if (any(geometry.padding) or geometry.ceil_mode) and layer.pad_code != need:
         raise _fault(layer, f"need pad_code {need}, got {layer.pad_code}")
-
-
-def _need_range(name: str, values: Int64, low: int, high: int, where: str) -> None:
-    if values.size and not low <= int(values.min()) <= int(values.max()) <= high:
-        raise TraceDataError(
-            f"{where}: need requantize {name} within {low}..{high}, got"
-            f" {int(values.min())}..{int(values.max())}; mend the trace"
-        )
-
-
-def _need_bits(acc: Int64, bits: int, where: str, added: int = 0) -> None:
-    """Raise unless sums fit signed bits; `added` is still to be added to them."""
-    lowest, highest = (int(end) + added for end in (acc.min(), acc.max())) if acc.size else (0, 0)
-    if lowest < -(1 << (bits - 1)) or highest > (1 << (bits - 1)) - 1:
-        remedy = "widen the accumulator or narrow the codes" if bits < 64 else "narrow the codes"
-        raise AccumulatorError(
-            f"{where}: need sums within signed {bits} bits, got {lowest}..{highest}; {remedy}"
-        )
-
-
-def _need_product(acc: Int64, multiplier: Int64, where: str) -> None:
-    limit = ((1 << 62) - 1) // np.maximum(multiplier, 1)
-    wrong = (multiplier > 0) & ((acc > limit) | (acc < -limit))
-    if wrong.any():
-        got = int(np.broadcast_to(acc, wrong.shape)[wrong][0])
-        raise AccumulatorError(
-            f"{where}: need accumulator times multiplier below 2**62, got an accumulator of {got};"
-            " use a smaller multiplier and shift"
-        )
 
 
 def _need_products(layer: LayerRecord, centred: Int64, weight: Int64) -> None:

@@ -13,6 +13,8 @@ from bitpim.proof.reference import run_network
 from bitpim_traces import open_trace, write_trace
 from bitpim_traces.builder import Activation, TraceBuilder, WeightCodes, quantization_of
 from bitpim_traces.errors import TraceDataError
+from bitpim_traces.network import FloatLayer
+from bitpim_traces.operators import OPERATORS
 from bitpim_traces.records import (
     REQUANTIZE_MODES,
     Geometry,
@@ -84,10 +86,13 @@ def _append(made: TraceBuilder, layer: LayerRecord) -> None:
             output=output,
             requantize=step,
         )
-    elif layer.kind == "flatten":
-        made.flatten(name, source)
-    elif layer.kind == "pad":
-        made.pad(name, source, layer.params.integers("pads"))
+    elif OPERATORS[layer.kind].accumulated is not None:
+        sketch = FloatLayer(name, layer.kind, layer.inputs, params=layer.params)
+        made.accumulate(sketch, output, activation=activation, requantize=step)
+    elif OPERATORS[layer.kind].keeps_codes:
+        made.keep(FloatLayer(name, layer.kind, layer.inputs, params=layer.params))
+    elif layer.kind == "constant":
+        made.constant(name, layer.tensors["values"].read(), output, source=source)
     elif layer.table is not None:
         made.lookup(name, source, layer.activation, output, table=layer.table.read())
     else:
@@ -108,6 +113,9 @@ def test_every_number_given_is_the_number_kept(seed: int) -> None:
             elif isinstance(one, Quantization | Requantize):
                 for part in fields(one):
                     np.testing.assert_equal(getattr(one, part.name), getattr(other, part.name))
+            elif field.name == "tensors":
+                for key, tensor in one.items():
+                    np.testing.assert_array_equal(tensor.read(), other[key].read())
             elif field.name == "pad_code" and old.kind not in ("conv2d", "pad"):
                 if old.geometry is not None and any(old.geometry.padding):
                     assert one == other
@@ -278,9 +286,9 @@ def test_layers_that_do_not_fit_are_refused() -> None:
         b.add("add", [-1, -1], OUTPUT, activation=Activation("tanh"))
     with pytest.raises(TraceDataError, match="needs a table"):
         b.clip("tanh", -1, Activation("tanh"))
-    with pytest.raises(TraceDataError, match="need sigmoid or tanh"):
+    with pytest.raises(TraceDataError, match="a function's small name, got 'relu'"):
         b.lookup("relu", -1, "relu", OUTPUT)
-    with pytest.raises(TraceDataError, match="table of 256 codes"):
+    with pytest.raises(TraceDataError, match="table of 256 codes, or one a channel"):
         b.lookup("tanh", -1, "tanh", OUTPUT, table=np.zeros(255, np.uint8))
     with pytest.raises(TraceDataError, match="quantized alike"):
         b.avg_pool2d(

@@ -13,7 +13,6 @@ from bitpim.proof.reference import run_network
 from bitpim_traces import open_trace, write_trace
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.numbers.affine import decode
-from bitpim_traces.operators import LAYER_KINDS
 from bitpim_traces.quantize import Settings
 from bitpim_traces.records import REQUANTIZE_MODES
 from bitpim_traces.synthetic import (
@@ -22,6 +21,7 @@ from bitpim_traces.synthetic import (
     synthetic_images,
     synthetic_network,
 )
+from tests.strategies import KINDS_OF_1_0
 
 SMALL = [(name, mode) for name in ("lenet5", "mobilenet", "tiny") for mode in REQUANTIZE_MODES]
 
@@ -76,8 +76,8 @@ def test_codes_follow_the_float_network(name: str, mode: str) -> None:
         assert np.linalg.norm(error) < bound * np.linalg.norm(real), layer.name
 
 
-def test_tiny_has_every_layer_kind() -> None:
-    assert {layer.kind for layer in synthetic_float_network("tiny").layers} == set(LAYER_KINDS)
+def test_tiny_has_every_layer_kind_of_format_1_0() -> None:
+    assert {layer.kind for layer in synthetic_float_network("tiny").layers} == set(KINDS_OF_1_0)
 
 
 def test_the_seed_decides_the_file(tmp_path: Path) -> None:

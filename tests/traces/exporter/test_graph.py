@@ -395,7 +395,7 @@ def test_training_mode_is_given_back() -> None:
     read_network(module, IMAGE)
     assert [part.training for part in module.modules()] == modes
     with pytest.raises(TraceDataError):
-        read_network(nn.Sequential(module, nn.Hardswish()), IMAGE)
+        read_network(nn.Sequential(module, nn.LayerNorm(5)), IMAGE)
     assert [part.training for part in module.modules()] == modes
 
 
@@ -422,52 +422,24 @@ class Deep(nn.Module):
 
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "unknown operator": (
-        lambda: Deep(nn.Hardswish()),
-        r"blocks\.1: aten\.hardswish.*cannot be represented.*supported: conv2d, linear",
+        lambda: Deep(nn.GroupNorm(2, 4)),
+        r"blocks\.1: aten\.group_norm.*cannot be represented.*supported: convolutions",
     ),
-    "operator of a function": (lambda: simple(lambda x: x.sin()), r"\(root\): aten\.sin\.default"),
-    "transposed conv": (lambda: Deep(nn.ConvTranspose2d(4, 4, 2)), r"blocks\.1: .*transpose"),
-    "conv1d": (
-        lambda: Forward(lambda m, x: m.c(x.flatten(2)), c=nn.Conv1d(4, 4, 3)),
-        r"c: aten\.conv1d",
+    "operator of a function": (
+        lambda: simple(lambda x: x.cumsum(1)),
+        r"\(root\): aten\.cumsum\.default",
     ),
-    "padding that mirrors": (
-        lambda: Deep(nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect")),
-        r"blocks\.1: aten\.pad.*zeros.*reflect",
-    ),
-    "padding with ones": (lambda: simple(lambda x: f.pad(x, (1, 1), value=1.0)), "value 1.0"),
-    "cropping": (lambda: simple(lambda x: f.pad(x, (-1, 0))), "pad = "),
     "batch statistics": (
         lambda: chain(conv(4, 3), nn.BatchNorm2d(4, track_running_stats=False)),
         r"1: .*batch_norm.*running statistics",
     ),
-    "batch norm behind a flat view": (
-        lambda: chain(nn.Flatten(), nn.BatchNorm1d(252)),
-        r"1: .*batch_norm.*linear layer just before",
-    ),
-    "scaled addend": (lambda: simple(lambda x: torch.add(x, x.relu(), alpha=2)), "alpha = 2"),
-    "broadcast addend": (
-        lambda: simple(lambda x: x + x.mean((2, 3), keepdim=True)),
-        r"one shape.*broadcasting",
-    ),
-    "product of activations": (lambda: simple(lambda x: x * x.sigmoid()), "constant factor"),
-    "difference of activations": (lambda: simple(lambda x: x - x.relu()), "constant operand"),
-    "quotient of activations": (lambda: simple(lambda x: 1.0 / x), r"\(root\): "),
-    "constant per pixel": (lambda: simple(lambda x: x + torch.arange(7.0)), "one per channel"),
     "own divisor": (lambda: nn.AvgPool2d(2, divisor_override=3), "divisor_override = 3"),
     "unequal windows": (lambda: nn.AdaptiveAvgPool2d(2), r"\(2, 2\) of 9 x 7"),
-    "mean over channels": (lambda: simple(lambda x: x.mean(1)), r"axes \[1\]"),
     "indices used": (
         lambda: simple(lambda x: f.max_pool2d(x, 2, return_indices=True)[1]),
         "output 1 used",
     ),
-    "slice with a start": (lambda: simple(lambda x: x[:, :, 1::2]), "axis 2 from 1 by 2"),
-    "slice of channels": (lambda: simple(lambda x: x[:, :2]), "axis 1 from 0 by 1"),
-    "pixel picked": (lambda: simple(lambda x: x[:, :, 3, 3]), "axis of length 1"),
-    "channels last": (lambda: simple(lambda x: x.permute(0, 2, 3, 1)), r"aten\.permute"),
-    "view of another shape": (lambda: simple(lambda x: x.view(2, 2, 2, 9, 7)), "flattens all"),
     "view across samples": (lambda: simple(lambda x: x.view(1, -1)), "batch as first axis"),
-    "linear over rows": (lambda: nn.Linear(7, 3), r"aten\.linear.*flatten it first"),
     "bounds upside down": (lambda: simple(lambda x: x.clamp(2, 1)), "lower bound"),
     "bounds that are tensors": (
         lambda: simple(lambda x: torch.clamp(x, x.mean(), x.amax())),
@@ -488,18 +460,6 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "nothing": (nn.Identity, "at least one operator"),
     "a constant": (lambda: simple(lambda x: torch.ones(2, 3)), "at least one operator|batch"),
     "concat of the batch": (lambda: simple(lambda x: torch.cat([x, x])), "batch"),
-    "concat with a constant": (
-        lambda: simple(lambda x: torch.cat([x, torch.zeros(2, 1, 9, 7)], 1)),
-        r"aten\.cat.*F\.pad",
-    ),
-    "concat with zeros of its shape": (
-        lambda: simple(lambda x: torch.cat([x.relu(), torch.zeros_like(x)], 1)),
-        r"aten\.cat.*F\.pad",
-    ),
-    "split into pieces": (
-        lambda: simple(lambda x: torch.split(x, 2, 1)[0]),
-        "in one piece, got N x",
-    ),
     "samples of another shape": (
         lambda: Deep(nn.Conv2d(3, 4, 1)),
         r"samples that the module takes, got RuntimeError: .* in blocks\.1 for .*\[2, 4, 9, 7\]",

@@ -97,12 +97,14 @@ def _is_stride(draft: Draft | None) -> bool:
     )
 
 
-def merge_slices(graph: Graph, index: int) -> Draft | int:
+def merge_slices(graph: Graph, index: int) -> Draft:
     """Make one layer of two slices in a row."""
     draft = graph.drafts[index]
     source = graph.source(draft)
     if source is None or graph.n_users(draft.inputs[0]) != 1:
         return draft
+    if draft.kind == "slice" and source.kind == "reshape":
+        return _before_view(graph, draft, source)
     if draft.kind == "slice" and source.kind == "slice":
         starts, stops, steps = [], [], []
         names = ("starts", "stops", "steps")
@@ -122,6 +124,32 @@ def merge_slices(graph: Graph, index: int) -> Draft | int:
         source.geometry.stride[1] * draft.geometry.stride[1],
     )
     return replace(draft, inputs=source.inputs, geometry=Geometry(kernel=(1, 1), stride=stride))
+
+
+def _before_view(graph: Graph, draft: Draft, view: Draft) -> Draft:
+    """Let a slice go before a view that only drops axes of length 1, so that slices meet."""
+    before = graph.shape(view.inputs[0])
+    kept: list[int] = []
+    for axis, n in enumerate(before):
+        if len(kept) < len(view.shape) and n == view.shape[len(kept)]:
+            kept.append(axis)
+        elif n != 1:
+            return draft
+    if len(kept) != len(view.shape) or len(kept) == len(before):
+        return draft
+    ends = {
+        name: [fill] * len(before) for name, fill in (("starts", 0), ("stops", 1), ("steps", 1))
+    }
+    shape = [1] * len(before)
+    for place, axis in enumerate(kept):
+        shape[axis] = draft.shape[place]
+        for name, numbers in ends.items():
+            numbers[axis] = draft.params.integers(name)[place]
+    params = Params({name: tuple(numbers) for name, numbers in ends.items()})
+    at = draft.inputs[0]
+    graph.drafts[at] = replace(draft, inputs=view.inputs, shape=tuple(shape), params=params)
+    graph.drafts[at] = merge_slices(graph, at)
+    return replace(view, inputs=draft.inputs, shape=draft.shape)
 
 
 def fold_pad(graph: Graph, index: int) -> Draft | int:
@@ -148,7 +176,7 @@ def fold_pad(graph: Graph, index: int) -> Draft | int:
     return replace(draft, inputs=source.inputs, geometry=geometry)
 
 
-def sink_moves(graph: Graph, index: int) -> Draft | int:
+def sink_moves(graph: Graph, index: int) -> Draft:
     """Let a batch norm or a function go before the view or order it follows.
 
     Then it can be folded into what feeds that, and views in a row collapse.
@@ -169,7 +197,9 @@ def sink_moves(graph: Graph, index: int) -> Draft | int:
         return draft
     if by_channel and not _keeps_channels(move, before):
         return graph.drafts[index]
-    graph.drafts[draft.inputs[0]] = replace(draft, inputs=move.inputs, shape=before)
+    at = draft.inputs[0]
+    graph.drafts[at] = replace(draft, inputs=move.inputs, shape=before)
+    graph.drafts[at] = sink_moves(graph, at)
     return replace(move, inputs=draft.inputs)
 
 

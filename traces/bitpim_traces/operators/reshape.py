@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from bitpim_traces.file_bounds import MAX_RANK
 from bitpim_traces.operators.operator import (
     Described,
     FloatArray,
@@ -18,6 +19,8 @@ def _shape(layer: Described, inputs: Sequence[Shape]) -> Shape:
     shape, n_values = layer.params.integers("shape"), math.prod(inputs[0])
     if not shape or min(shape) < 1 or math.prod(shape) != n_values:
         raise Unfit("@shape", f"a shape of {n_values} values", shape)
+    if len(shape) > MAX_RANK:
+        raise Unfit("@shape", f"at most {MAX_RANK} axes", shape)
     return shape
 
 

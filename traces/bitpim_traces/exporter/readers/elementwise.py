@@ -67,9 +67,11 @@ def _combined(call: Call, first: Any, second: Any, kind: str) -> Draft | Value:
         first, second = second, first
     if not isinstance(second, Value):
         return _with_constant(call, first, second, kind)
-    rank = max(len(first.shape), len(second.shape))
-    aligned = [call.reshaped(v, (1,) * (rank - len(v.shape)) + v.shape) for v in (first, second)]
-    return call.draft(kind, *aligned)
+    if len(first.shape) != len(second.shape):  # PyTorch would set samples against another axis
+        got = f"N x {list(first.shape)} and N x {list(second.shape)}"
+        remedy = "give the smaller one axes of length 1 behind the batch"
+        raise refuse(call.where, "two activations of as many axes", got, remedy)
+    return call.draft(kind, first, second)
 
 
 def _negative(call: Call, operand: Any) -> Any:

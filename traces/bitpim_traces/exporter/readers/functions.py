@@ -146,8 +146,6 @@ READERS: dict[str, Reader] = {
     **_in_place("square", lambda call: _table(call, "power", 2.0)),
     **_in_place("rrelu", _read_rrelu),
     "rrelu_with_noise": _read_rrelu,
-    "hardshrink": _named("hardshrink", "lambd"),
-    "softshrink": _named("softshrink", "lambd"),
     "softplus": _named("softplus", "beta", "threshold"),
     "gelu": _read_gelu,
     **dict.fromkeys(("prelu", "_prelu_kernel"), _read_prelu),
