@@ -21,33 +21,6 @@ from tests.traces.exporter.families import FAMILIES, LATER, Family
 N_SAMPLES = 3
 
 _REFUSED_BY = {
-    "aten.add.Tensor": "position_embedding",
-    "aten.cat.default": "coord_conv",
-    "aten.conv1d.default": "ecaresnet",
-    "aten.conv_transpose2d.input": "unet_transposed fcn autoencoder",
-    "aten.elu.default": "mlp_elu",
-    "aten.gelu.default": "nfnet mlp_gelu convmixer",
-    "aten.hardsigmoid.default": "vovnet_ese",
-    "aten.hardswish.default": "mobilenetv3",
-    "aten.leaky_relu.default": "cspdarknet darknet yolo_tiny",
-    "aten.max.dim": "maxout",
-    "aten.mean.dim": "mean_of_means bam coordinate_attention",
-    "aten.mish.default": "mlp_mish",
-    "aten.mul.Tensor": "senet regnet efficientnet mnasnet regnety skresnet resnest_radix_1 repmlp"
-    " hand_swish hand_hard_swish hand_hard_sigmoid cbam highway",
-    "aten.neg.default": "crelu",
-    "aten.pad.default": "style_transfer",
-    "aten.permute.default": "shufflenet shufflenetv2 blazeface tresnet convnext_batch_norm",
-    "aten.pixel_shuffle.default": "espcn",
-    "aten.prelu.default": "mobilefacenet",
-    "aten.sign.default": "binary",
-    "aten.silu.default": "efficientnetv2 pooled_pyramid",
-    "aten.slice.Tensor": "dpn ghostnet focus",
-    "need an activation in one piece": "res2net light_cnn",  # split or chunk, by PyTorch
-    "aten.sub.Tensor": "poolformer global_max",
-    "aten.transpose.int": "resmlp",
-    "aten.upsample_bilinear2d.vec": "unet_bilinear deeplab_v3",
-    "aten.upsample_nearest2d.vec": "hrnet feature_pyramid octave",
     "samples: need floats N x C x H x W or N x C": "m5 temporal_conv separable_1d",
 }
 """What a refusal names first, and the families that are refused with it."""
