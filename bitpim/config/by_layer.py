@@ -40,7 +40,6 @@ def split_key(key: str) -> tuple[str, str | None]:
     return plain, pattern if at else None
 
 
-@cache
 def keys_by_layer(model: type[Settings]) -> dict[str, FieldInfo]:
     """Return the whole keys that layers may have of their own, in reading order."""
     general, by_layer = parts_of(model), layer_parts_of(model)

@@ -318,7 +318,7 @@ def _origin(key: str, source: Any, confidence: Any, where: str) -> Origin:
         raise ConfigError(f"{where}: {key}: {first_fault(error)}") from error
 
 
-def _refuse_unknown(model: type[BaseModel], fields: Mapping[str, Any], where: str) -> None:
+def _refuse_unknown(model: type[Settings], fields: Mapping[str, Any], where: str) -> None:
     known = [*_leaf_types(model) | keys_by_layer(model)]
     for part, content in fields.items():
         if part in _HEAD:
