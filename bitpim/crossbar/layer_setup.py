@@ -138,16 +138,13 @@ def _layout_of(general: LayerSetup, settings: CrossbarSettings) -> Layout:
 
 def losses_by_layer(setups: Sequence[LayerSetup], trace: Trace) -> str | None:
     """Describe which converters may lose something by setting, and in which layers."""
-    pairs = [
-        (layer.name, losses_of(setup.settings))
-        for layer, setup in zip(trace.layers, setups, strict=True)
-        if layer.weight is not None and not setup.is_digital
-    ]
     found: dict[str, list[str]] = {}
-    for name, lossy in pairs:
+    weighted = [pair for pair in zip(trace.layers, setups, strict=True) if pair[0].weight]
+    for layer, setup in weighted:
+        lossy = None if setup.is_digital else losses_of(setup.settings)
         if lossy is not None:
-            found.setdefault(lossy, []).append(name)
-    if len(found) == 1 and len(next(iter(found.values()))) == len(pairs):
+            found.setdefault(lossy, []).append(layer.name)
+    if len(found) == 1 and len(next(iter(found.values()))) == len(weighted):
         return next(iter(found))
     return "; ".join(f"{lossy} (in {_named(names)})" for lossy, names in found.items()) or None
 
