@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -109,6 +110,8 @@ def test_a_layer_has_what_fits_its_name_last_over_the_general_settings() -> None
     assert own_label(found["block1.conv1"]) == "sizes.bits=6 timing.mode=fast"
     assert own_label(found["pool"]) == own_label(found["a0"]) == ""
     assert found["block1.conv1"] is found["block1.conv2"]
+    every = resolved(settings("bits@*=5"))  # a pool has no use for them
+    assert [name for name, own in every.items() if own.sizes.bits != 5] == ["pool"]
 
 
 def test_without_any_all_layers_have_the_settings_as_they_are() -> None:
@@ -132,6 +135,7 @@ def test_names_with_signs_of_the_spelling() -> None:
 PATTERNS = st.text("ab?*[]!-.1", min_size=1, max_size=4)
 
 
+@hypothesis.settings(max_examples=50)
 @given(st.lists(st.tuples(PATTERNS, st.integers(1, 24)), max_size=6), st.data())
 def test_as_a_plain_loop_has_it(pairs: list[tuple[str, int]], data: st.DataObject) -> None:
     names = tuple(data.draw(st.lists(st.text("ab.1", min_size=1, max_size=3), min_size=1,
@@ -169,6 +173,7 @@ def test_texts_values_and_presets_say_the_same() -> None:
     assert hash(typed) == hash(settings("left_out@stem=true", "sizes.bits@b*=5"))
 
 
+@hypothesis.settings(max_examples=50)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["bits", "repeats"]), PATTERNS | st.text(max_size=5),
@@ -210,6 +215,18 @@ def test_a_preset_of_a_packaged_name_is_that_one_by_layer_too(tmp_path: Any) -> 
     path.write_text(to_toml(settings("bits@stem=3")))
     with pytest.raises(ConfigError, match=r"has another sizes\.bits@stem; give it a name"):
         load_preset(OWN, path)
+
+
+def test_also_the_order_in_which_the_last_wins_makes_another_preset(tmp_path: Any) -> None:
+    packaged, mine = tmp_path / "packaged", tmp_path / "mine.toml"
+    packaged.mkdir()
+    (packaged / "sample.toml").write_text(to_toml(settings("bits@stem=3", "bits@*=4")))
+    entry = dataclasses.replace(OWN, presets=packaged)
+    mine.write_text((packaged / "sample.toml").read_text())
+    assert load_preset(entry, mine) == load_preset(entry)
+    mine.write_text(to_toml(settings("bits@*=4", "bits@stem=3")))
+    with pytest.raises(ConfigError, match=r"bears the name .* has another sizes\.bits@"):
+        load_preset(entry, mine)
 
 
 def test_they_stand_in_what_people_read() -> None:

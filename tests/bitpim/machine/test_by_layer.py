@@ -4,6 +4,7 @@ Each layer of a run is run again alone, on the inputs that it had, by a machine 
 settings are those of the layer.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from bitpim.config import override, toml_text
+from bitpim.config import keys_by_layer, override, setting_rows, toml_text
 from bitpim.errors import BitpimError, ConfigError, MappingError
 from bitpim.machine.machine import LayerRun, losses_on
 from bitpim.machine.registry import entry_of, load_preset, make_machine
@@ -162,6 +163,49 @@ def test_a_converter_is_calibrated_for_a_layer_alone(layer: LayerRecord) -> None
         found.append(run(chosen, trace)[layer.index].codes)
     if layer.index == 0:
         assert not np.array_equal(found[0], found[1])
+        other = {**own, "converter.calibration_samples": 2}  # sees more, for itself alone
+        few = {**own, "converter.calibration_samples": 1}
+        both = made("dense_crossbar", at(layer, few) | at(LAYERS[1], other))
+        assert np.array_equal(run(both, trace)[0].codes, found[0])
+
+
+def test_a_plan_says_where_reads_are_left_out() -> None:
+    first, *others = (layer.name for layer in LAYERS)
+    says = "that skips nothing"
+    for assigned, said in (
+        ([], ""),
+        ([f"zero_skip@{others[1]}=vector"], says),
+        ([f"zero_skip@{first}=vector", f"digital@{others[1]}=true"], says),
+        (["zero_skip=vector", f"zero_skip@{first}=none"], says),
+        (["zero_skip=vector", "zero_skip@*=none"], ""),
+        (["zero_skip=vector", f"zero_skip@{first}=none", f"digital@{others[0]}=true",
+          f"digital@{others[1]}=true"], ""),
+    ):  # fmt: skip
+        assert make_machine("dense_crossbar", None, assigned).plan(SMALL).assumes == said
+
+
+def test_a_general_setting_is_of_use_where_one_layer_uses_it() -> None:
+    assigned = ["adc_full_scale=20", f"adc_range@{LAYERS[0].name}=given", "adc_model=round"]
+    plan = make_machine("dense_crossbar", "dense_crossbar_8bit", assigned).plan(SMALL)
+    assert plan.table()[0]["own_settings"] == "converter.adc_range=given"
+    with pytest.raises(ConfigError, match=r"adc_full_scale: nothing uses it but conv"):
+        make_machine("dense_crossbar", None, ["adc_full_scale=20", "adc_bits@*=9"]).plan(SMALL)
+
+
+def test_what_is_one_fact_of_a_machine_is_refused_by_layer() -> None:
+    for name in (*PRESETS, "neural_cache"):
+        general = load_preset(name)
+        by_layer = keys_by_layer(type(general))
+        one = {row.key for row in setting_rows(general)} - by_layer.keys()
+        parts = {"geometry", "timing", "chip", "transfer", "arithmetic"}
+        assert {key for key in one if key.partition(".")[0] not in parts} == (
+            {"mapping.batch_size"} if name == "neural_cache" else set()
+        )
+        assert not {key for key in by_layer if key.partition(".")[0] in parts}
+        for key in one:
+            value = toml_text(getattr(getattr(general, key.partition(".")[0]), key.split(".")[1]))
+            with pytest.raises(ConfigError, match=rf"{re.escape(key)} is one for all layers; "):
+                make_machine(name, None, [f"{key}@*={value}"])
 
 
 # Layers left digital.
