@@ -16,7 +16,7 @@ from bitpim.config import PresetLabel
 from bitpim.cost.tables import PriceTable
 from bitpim.errors import ConfigError
 from bitpim.machine import registry
-from bitpim.machine.machine import Machine
+from bitpim.machine.machine import Machine, losses_on
 from bitpim.planning import Plan
 from bitpim.proof.digests import need_its_trace, verify_result
 from bitpim.proof.rerun import run_again
@@ -335,7 +335,7 @@ def verify(
         progress=_told(progress, wanted),
     )
     name = f"{made.name}, {PresetLabel.of(made.settings)}, {fidelity} fidelity"
-    return dataclasses.replace(report, what=name, lossy=made.losses())
+    return dataclasses.replace(report, what=name, lossy=losses_on(made, opened))
 
 
 def _result(what: str | Machine | Result | os.PathLike[str]) -> Result | None:

@@ -48,16 +48,19 @@ def show(
     json: Json = False,
 ) -> None:
     """Show every setting with its value, source, confidence and meaning."""
-    from bitpim.config import PresetLabel, describe, override, setting_rows
+    from bitpim.config import PresetLabel, describe, keys_by_layer, override, setting_rows
     from bitpim.machine.registry import list_presets, load_preset
 
     settings = override(load_preset(machine, preset), assignments or [])
-    label = PresetLabel.of(settings)
+    label, by_layer = PresetLabel.of(settings), keys_by_layer(type(settings))
     if json:
         rows = [row._asdict() for row in setting_rows(settings)]
         names = {"machine": machine, **label.to_dict(), "title": settings.title}
-        typer.echo(as_json({**names, "presets": list_presets(machine), "rows": rows}))
+        also = {"by_layer": list(by_layer), "presets": list_presets(machine)}
+        typer.echo(as_json({**names, **also, "rows": rows}))
         return
     typer.echo(printable(f"{machine}, {label}: {settings.title}"))
     typer.echo("\n".join(map(printable, describe(settings).splitlines())) + "\n")
+    if by_layer:
+        typer.echo(f"by layer, as KEY@LAYERS, too: {', '.join(by_layer)}")
     typer.echo(f"presets of {machine}: {', '.join(list_presets(machine))}")

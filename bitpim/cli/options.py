@@ -66,7 +66,11 @@ Preset = Annotated[
 ]
 Assignments = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change one setting. May be repeated."),
+    typer.Option(
+        "--set",
+        metavar="KEY[@LAYERS]=VALUE",
+        help="Change one setting, of all layers or of those of a name or pattern. Repeatable.",
+    ),
 ]
 FidelityOption = Annotated[
     Fidelity,

@@ -10,14 +10,21 @@ rest.
 The models of the settings are the machines' own, `Settings` with a `Part` for each table. A
 `MachineEntry` says which model, and which folder of presets, belongs to a machine. This room knows
 no machine by name; `bitpim.machine.registry` does.
+
+Some settings may be given by layer, too: `"adc_bits@layer3.*"` in a preset's table, by the names of
+the layers. A part says which (`Part.by_layer`), a machine asks for the settings of each layer where
+it lays a network out (`settings_by_layer`).
 """
 
+from bitpim.config.by_layer import keys_by_layer, remedies_by_layer, settings_by_layer
 from bitpim.config.entry import MachineEntry
-from bitpim.config.label import PresetLabel
+from bitpim.config.label import PresetLabel, own_label
 from bitpim.config.models import (
     CONFIDENCES,
     Confidence,
     Count,
+    LayerPart,
+    LayerSetting,
     Origin,
     Part,
     Settings,
@@ -29,7 +36,6 @@ from bitpim.config.presets import (
     default_text,
     describe,
     is_file_name,
-    json_schema,
     list_presets,
     load_preset,
     machine_of,
@@ -40,11 +46,14 @@ from bitpim.config.presets import (
     to_toml,
     toml_text,
 )
+from bitpim.config.schema import json_schema
 
 __all__ = [
     "CONFIDENCES",
     "Confidence",
     "Count",
+    "LayerPart",
+    "LayerSetting",
     "MachineEntry",
     "Origin",
     "Part",
@@ -56,13 +65,17 @@ __all__ = [
     "did_you_mean",
     "is_file_name",
     "json_schema",
+    "keys_by_layer",
     "list_presets",
     "load_preset",
     "machine_of",
     "override",
+    "own_label",
     "parse_preset",
     "preset_text",
+    "remedies_by_layer",
     "setting_rows",
+    "settings_by_layer",
     "to_toml",
     "toml_files",
     "toml_text",

@@ -9,7 +9,7 @@ from bitpim.config.models import SET_BY_HAND, Settings
 from bitpim.config.presets import to_toml, toml_text
 from bitpim_traces.strict_text import strict_toml
 
-__all__ = ["PresetLabel"]
+__all__ = ["PresetLabel", "own_label"]
 
 _DIGEST_DIGITS = 12
 _MOST_VALUES = 8  # of a list that are told in a heading
@@ -58,7 +58,7 @@ class PresetLabel:
 
         Of a long list only the beginning is told, and how long it is.
         """
-        return " ".join(f"{key}={_typed(value)}" for key, value in self.changed.items())
+        return _assigned(self.changed)
 
     def __str__(self) -> str:
         return f"preset {self.name}" + (f" with {self.assignments}" if self.changed else "")
@@ -70,6 +70,20 @@ class PresetLabel:
             "settings": dict(self.changed),
             "settings_digest": self.digest,
         }
+
+
+def own_label(settings: Settings) -> str:
+    """Return what one layer has of its own, as it is typed for all: ``converter.adc_bits=6``.
+
+    Without what changes nothing beside the rest.
+    """
+    unused = settings.unused()
+    used = {own.key: own.value for own in settings.layer_settings if own.key not in unused}
+    return _assigned(used)
+
+
+def _assigned(values: Mapping[str, Any]) -> str:
+    return " ".join(f"{key}={_typed(value)}" for key, value in values.items())
 
 
 def _typed(value: Any) -> str:

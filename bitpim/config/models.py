@@ -1,22 +1,27 @@
 """The settings of the machines as frozen, checked models: what keys there are, not their values."""
 
 import difflib
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Literal, get_args
+from collections.abc import Collection, Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bitpim.errors import ConfigError
+from bitpim_traces.faults import shown
 
 __all__ = [
     "CONFIDENCES",
     "SET_BY_HAND",
     "Confidence",
     "Count",
+    "LayerPart",
+    "LayerSetting",
     "Origin",
     "Part",
     "Settings",
     "did_you_mean",
+    "first_fault",
 ]
 
 Confidence = Literal["found", "recalled", "derived", "assumed"]
@@ -39,10 +44,33 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(names) or 'none'}"
 
 
+def first_fault(error: ValidationError) -> str:
+    """Return the first fault that a model found, in one line."""
+    fault = error.errors()[0]
+    key = "".join(f"{step}." for step in fault["loc"])[:-1]
+    got = "" if fault["type"] in ("missing", "value_error") else f", got {shown(fault['input'])}"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{key}{': ' if key else ''}{fault['msg'].removeprefix('Value error, ')}{got}{more}"
+
+
 class Part(BaseModel):
     """One table of a preset."""
 
     model_config = STRICT
+
+    @classmethod
+    def by_layer(cls) -> tuple[str, ...]:
+        """Return the keys that may be given by layer, too; by default what is one for the chip."""
+        return ()
+
+
+class LayerPart(Part):
+    """A table whose keys are given by layer only; a default says what holds of the other layers."""
+
+    @classmethod
+    def by_layer(cls) -> tuple[str, ...]:
+        """Return all keys."""
+        return tuple(cls.model_fields)
 
 
 class Origin(Part):
@@ -53,8 +81,37 @@ class Origin(Part):
     confidence: Confidence
 
 
+class LayerSetting(Part):
+    """A value that layers have of their own: those of a name, or whose names fit a pattern.
+
+    `key` is whole, as in ``converter.adc_bits``.
+    """
+
+    key: str
+    pattern: str
+    value: Any
+
+    @property
+    def name(self) -> str:
+        """The key and the layers, as they are typed: ``converter.adc_bits@layer3.*``."""
+        return f"{self.key}@{self.pattern}"
+
+    def fitting(self, layers: Collection[str]) -> set[str]:
+        """Return those layers, by name, that it is for.
+
+        A pattern that is the name of one is for that alone; else `*`, `?` and `[...]` stand for
+        letters as they do in file names.
+        """
+        if self.pattern in layers:
+            return {self.pattern}
+        return {layer for layer in layers if fnmatchcase(layer, self.pattern)}
+
+
 class Settings(BaseModel):
-    """What the settings of every machine have: names, and the origin of every value."""
+    """What the settings of every machine have: names, and the origin of every value.
+
+    `layer_settings` are what some layers have of their own, in the order in which later ones win.
+    """
 
     model_config = STRICT
 
@@ -62,6 +119,7 @@ class Settings(BaseModel):
     name: Name
     title: str = ""
     origins: tuple[Origin, ...] = ()
+    layer_settings: tuple[LayerSetting, ...] = ()
 
     def origin(self, key: str) -> Origin:
         """Return source and confidence of a key such as 'mapping.partial_sum_bits'."""

@@ -1,4 +1,4 @@
-"""Presets: TOML read into settings, settings written as TOML, text and JSON schema."""
+"""Presets: TOML read into settings, settings written as TOML and text."""
 
 import difflib
 import json
@@ -9,8 +9,22 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from bitpim.config.by_layer import (
+    keys_by_layer,
+    layer_setting,
+    need_by_layer,
+    split_key,
+)
 from bitpim.config.entry import MachineEntry, parts_of
-from bitpim.config.models import CONFIDENCES, SET_BY_HAND, Origin, Settings, did_you_mean
+from bitpim.config.models import (
+    CONFIDENCES,
+    SET_BY_HAND,
+    LayerSetting,
+    Origin,
+    Settings,
+    did_you_mean,
+    first_fault,
+)
 from bitpim.config.packaged import toml_files
 from bitpim.errors import ConfigError
 from bitpim_traces.faults import shown
@@ -21,7 +35,6 @@ __all__ = [
     "default_text",
     "describe",
     "is_file_name",
-    "json_schema",
     "list_presets",
     "load_preset",
     "machine_of",
@@ -98,8 +111,9 @@ def load_preset(entry: MachineEntry, name_or_path: str | Path | None = None) -> 
 
 def _need_own_name(settings: Settings, packaged: Settings, where: str) -> None:
     """Refuse a preset that would pass for another in every header."""
-    mine, theirs = _values(settings), _values(packaged)
-    apart = [f"{p}.{k}" for p in mine for k in mine[p] if mine[p][k] != theirs[p][k]]
+    mine, theirs = dict(_flat(settings)), dict(_flat(packaged))
+    apart = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
+    apart = apart or [key for key, other in zip(mine, theirs, strict=True) if key != other]
     if apart:
         raise ConfigError(
             f"{where}: bears the name of the packaged preset {settings.name!r} and has another "
@@ -208,10 +222,17 @@ def _read_layers(
         if not isinstance(table, dict):
             raise ConfigError(f"{where}: {part} must be a table of values, got {shown(table)}")
         for key, setting in table.items():
-            values.setdefault(part, {})[key], origins[f"{part}.{key}"] = _split(
-                setting, f"{where}: {part}.{key}"
-            )
+            value, origins[f"{part}.{key}"] = _split(setting, f"{where}: {part}.{key}")
+            _put(values, part, key, value)
     return head, values, origins
+
+
+def _put(values: Values, part: str, key: str, value: Any) -> None:
+    """Set a value; of those by layer the latest is the last, which wins."""
+    table = values.setdefault(part, {})
+    if split_key(key)[1] is not None:
+        table.pop(key, None)
+    table[key] = value
 
 
 def _base_of(
@@ -251,27 +272,60 @@ def _validate(model: type[S], fields: Mapping[str, Any], origins: Origins, where
     """Check values, then origins, and turn the first fault into one line."""
     _refuse_unknown(model, fields, where)
     listed = tuple(_origin(key, *origins[key], where) for key in sorted(origins))
+    general, by_layer = _apart(model, fields, where)
     try:
-        return model(**{**fields, "origins": listed})
+        return model(**{**general, "origins": listed, "layer_settings": by_layer})
     except ValidationError as error:
-        raise ConfigError(f"{where}: {_first_fault(error)}") from error
+        raise ConfigError(f"{where}: {first_fault(error)}") from error
+
+
+def _apart(
+    model: type[S], fields: Mapping[str, Any], where: str
+) -> tuple[dict[str, Any], tuple[LayerSetting, ...]]:
+    """Take what layers have of their own from the general values; in reading order of the keys."""
+    general: dict[str, Any] = {}
+    by_layer: list[LayerSetting] = []
+    only_by_layer = keys_by_layer(model).keys() - _leaf_types(model).keys()
+    for part, table in fields.items():
+        if not isinstance(table, dict):
+            general[part] = table
+            continue
+        plain = {key: value for key, value in table.items() if split_key(key)[1] is None}
+        for key in plain:
+            if f"{part}.{key}" in only_by_layer:
+                raise _not_general(f"{part}.{key}", where)
+        if plain or part in parts_of(model):
+            general[part] = plain
+        names = (f"{part}.{key}" for key in table if key not in plain)
+        by_layer += [
+            layer_setting(model, name, table[name.partition(".")[2]], where) for name in names
+        ]
+    order = list(keys_by_layer(model))
+    return general, tuple(sorted(by_layer, key=lambda own: order.index(own.key)))
+
+
+def _not_general(key: str, where: str) -> ConfigError:
+    return ConfigError(
+        f"{where}: {key} is given by layer; use `--set {key}@LAYERS=value` with a layer's name, a "
+        "pattern, or * for all"
+    )
 
 
 def _origin(key: str, source: Any, confidence: Any, where: str) -> Origin:
     try:
         return Origin(key=key, source=source, confidence=confidence)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {key}: {_first_fault(error)}") from error
+        raise ConfigError(f"{where}: {key}: {first_fault(error)}") from error
 
 
-def _refuse_unknown(model: type[BaseModel], fields: Mapping[str, Any], where: str) -> None:
-    known = _leaf_types(model)
+def _refuse_unknown(model: type[Settings], fields: Mapping[str, Any], where: str) -> None:
+    known = [*_leaf_types(model) | keys_by_layer(model)]
     for part, content in fields.items():
         if part in _HEAD:
             continue
         if isinstance(content, dict) and any(key.startswith(f"{part}.") for key in known):
             for key in content:
-                if f"{part}.{key}" not in known:
+                if f"{part}.{split_key(key)[0]}" not in known:
                     raise ConfigError(
                         f"{where}: unknown key {part}.{key}{did_you_mean(f'{part}.{key}', known)}"
                     )
@@ -280,39 +334,39 @@ def _refuse_unknown(model: type[BaseModel], fields: Mapping[str, Any], where: st
             raise ConfigError(f"{where}: unknown table {part!r}{did_you_mean(part, parts)}")
 
 
-def _first_fault(error: ValidationError) -> str:
-    fault = error.errors()[0]
-    key = "".join(f"{step}." for step in fault["loc"])[:-1]
-    got = "" if fault["type"] in ("missing", "value_error") else f", got {shown(fault['input'])}"
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{key}{': ' if key else ''}{fault['msg'].removeprefix('Value error, ')}{got}{more}"
-
-
 def override(settings: S, changes: Mapping[str, Any] | Sequence[str]) -> S:
     """Return new settings with some values changed and checked.
 
     Changes are values by key, or `key=value` texts whose value is read as TOML, a bare word as a
-    string. A key is `part.key`, or the bare `key` where only one part has it. The origin of a
-    changed value becomes 'set by hand', assumed.
+    string. A key is `part.key`, or the bare `key` where only one part has it; `key@layers` sets it
+    for the layers of that name or pattern. The origin of a changed value becomes 'set by hand',
+    assumed.
 
     Raises
     ------
     ConfigError
-        Unknown or ambiguous key, or a value out of range.
+        Unknown or ambiguous key, one that cannot be given by layer, or a value out of range.
     """
     values = _values(settings)
     origins: Origins = {o.key: (o.source, o.confidence) for o in settings.origins}
     for where, key, value in _changes(changes):
-        part, _, leaf = _whole_key(settings, key, where).partition(".")
-        values[part][leaf] = value
-        origins[f"{part}.{leaf}"] = (SET_BY_HAND, "assumed")
+        plain, pattern = split_key(key)
+        whole = _whole_key(settings, plain, where)
+        if pattern is not None:
+            need_by_layer(type(settings), whole, where)
+            whole = f"{whole}@{pattern}"
+        elif whole not in _leaf_types(type(settings)):
+            raise _not_general(whole, where)
+        part, _, leaf = whole.partition(".")
+        _put(values, part, leaf, value)
+        origins[whole] = (SET_BY_HAND, "assumed")
     head = {"machine": settings.machine, "name": settings.name, "title": settings.title}
     return _validate(type(settings), {**head, **values}, origins, "--set")
 
 
 def _whole_key(settings: Settings, key: str, where: str) -> str:
     """Return the whole key, `part.key`, that a whole or bare key of a machine's settings means."""
-    leaves = _leaf_types(type(settings))
+    leaves = _leaf_types(type(settings)) | keys_by_layer(type(settings))
     if key in leaves:
         return key
     meant = [leaf for leaf in leaves if leaf.rpartition(".")[2] == key]
@@ -333,7 +387,9 @@ def _changes(changes: Mapping[str, Any] | Sequence[str]) -> Iterator[tuple[str, 
             yield f"setting {key}", key, value.item() if hasattr(value, "item") else value
         return
     for assignment in [changes] if isinstance(changes, str) else changes:
-        key, equals, text = (piece.strip() for piece in assignment.partition("="))
+        at_layers = "@" in assignment.partition("=")[0]  # whose names may hold an equals sign
+        pieces = assignment.rpartition("=") if at_layers else assignment.partition("=")
+        key, equals, text = (piece.strip() for piece in pieces)
         if not equals or not text:
             raise ConfigError(f"--set {assignment!r}: need part.key=value")
         yield f"--set {assignment!r}", key, _toml_value(text)
@@ -357,21 +413,34 @@ def _leaf_types(model: type[BaseModel]) -> dict[str, str]:
 
 
 def _values(settings: Settings) -> Values:
-    return {name: getattr(settings, name).model_dump() for name in parts_of(type(settings))}
+    """Return the values by part and key, and those by layer behind them."""
+    values: Values = {
+        name: getattr(settings, name).model_dump() for name in parts_of(type(settings))
+    }
+    for own in settings.layer_settings:
+        part, _, leaf = own.name.partition(".")
+        values.setdefault(part, {})[leaf] = own.value
+    return values
+
+
+def _flat(settings: Settings) -> Iterator[tuple[str, Any]]:
+    """Yield every key and its value in reading order, those by layer behind the general one."""
+    values, model = _values(settings), type(settings)
+    for key in {**_leaf_types(model), **keys_by_layer(model)}:
+        part, _, leaf = key.partition(".")
+        if leaf in values.get(part, {}):
+            yield key, values[part][leaf]
+        yield from ((own.name, own.value) for own in settings.layer_settings if own.key == key)
 
 
 def setting_rows(settings: Settings) -> tuple[SettingRow, ...]:
     """Return every setting with value, origin and meaning, in reading order."""
-    values = _values(settings)
+    meanings = {key: spec.description or "" for key, spec in keys_by_layer(type(settings)).items()}
+    meanings |= _leaf_types(type(settings))
     rows = []
-    for key, meaning in _leaf_types(type(settings)).items():
-        part, _, leaf = key.partition(".")
-        origin = settings.origin(key)
-        rows.append(
-            SettingRow(
-                key, toml_text(values[part][leaf]), origin.source, origin.confidence, meaning
-            )
-        )
+    for key, value in _flat(settings):
+        origin, meaning = settings.origin(key), meanings[split_key(key)[0]]
+        rows.append(SettingRow(key, toml_text(value), origin.source, origin.confidence, meaning))
     return tuple(rows)
 
 
@@ -397,8 +466,9 @@ def to_toml(settings: Settings) -> str:
         if table != part:
             lines += ["", f"[{table}]"]
             part = table
+        name = leaf if split_key(leaf)[1] is None else toml_text(leaf)
         lines.append(
-            f"{leaf} = {{ value = {row.value}, source = {toml_text(row.source)}, "
+            f"{name} = {{ value = {row.value}, source = {toml_text(row.source)}, "
             f"confidence = {toml_text(row.confidence)} }}"
         )
     return "\n".join(lines) + "\n"
@@ -412,50 +482,3 @@ def toml_text(value: Any) -> str:
 def default_text(entry: MachineEntry) -> str:
     """Return the default preset of a machine as complete TOML, to start one's own from."""
     return to_toml(load_preset(entry))
-
-
-def json_schema(entry: MachineEntry) -> dict[str, Any]:
-    """Return the JSON schema of a machine's preset file (a preset that extends nothing)."""
-    parts = {}
-    for name, part in parts_of(entry.settings).items():
-        schema = part.model_json_schema()
-        parts[name] = {
-            "type": "object",
-            "description": schema.get("description", ""),
-            "additionalProperties": False,
-            "required": list(schema["properties"]),
-            "properties": {leaf: _leaf_schema(spec) for leaf, spec in schema["properties"].items()},
-        }
-    head = {key: {"type": "string"} for key in ("machine", "name", "title", "extends")}
-    head["machine"] = {"const": entry.name}
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": f"bitpim preset for {entry.name}",
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["preset", *parts],
-        "properties": {
-            "preset": {
-                "type": "object",
-                "additionalProperties": False,
-                "required": ["machine", "name"],
-                "properties": head,
-            },
-            **parts,
-        },
-    }
-
-
-def _leaf_schema(spec: dict[str, Any]) -> dict[str, Any]:
-    value = {key: content for key, content in spec.items() if key not in ("title", "description")}
-    return {
-        "type": "object",
-        "description": spec.get("description", ""),
-        "additionalProperties": False,
-        "required": ["value", "source", "confidence"],
-        "properties": {
-            "value": value,
-            "source": {"type": "string", "minLength": 1},
-            "confidence": {"enum": list(CONFIDENCES)},
-        },
-    }

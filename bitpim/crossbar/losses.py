@@ -1,9 +1,10 @@
 """Whether settings alone may take crossbars away from exact sums."""
 
+from bitpim.config import toml_text
 from bitpim.crossbar.array import CrossbarGeometry
 from bitpim.crossbar.settings import CrossbarSettings, converter_of, geometry_of
 
-__all__ = ["losses_of"]
+__all__ = ["losses_of", "may_lose_by_layer"]
 
 
 def losses_of(settings: CrossbarSettings) -> str | None:
@@ -25,6 +26,14 @@ def losses_of(settings: CrossbarSettings) -> str | None:
         f"{scale.get(converter.adc_range, '')}, partial sums {least} to {most} of OUs of "
         f"{geometry.unit_rows} rows"
     )
+
+
+def may_lose_by_layer(settings: CrossbarSettings) -> str | None:
+    """Describe the first setting by layer that may lose something in some network, else None."""
+    for own in settings.layer_settings:
+        if own.key.startswith("converter.") or own.key == "numbers.encoding":
+            return f"settings by layer, such as {own.name}={toml_text(own.value)}"
+    return None
 
 
 def _reach(geometry: CrossbarGeometry, encoding: str) -> tuple[int, int]:

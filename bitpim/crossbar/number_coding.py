@@ -4,6 +4,7 @@ All layouts of a machine share it. A number is cut into cells by `encodings`, a 
 slices by `input_slices`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -66,29 +67,28 @@ class NumberCoding:
         """Return the bitlines that hold one weight of a layer."""
         return columns_per_weight(self._given_bits(layer), self.encoding, self.geometry.cell_bits)
 
-    def check(self, trace: Trace) -> None:
-        """Raise unless cells hold all weights of a network, and its inputs can be driven.
+    def check(self, trace: Trace, layer: LayerRecord, alike: Sequence[LayerRecord]) -> None:
+        """Raise unless cells hold all weights of a layer, and its inputs can be driven.
 
-        Plans and runs ask it. Weights are read only where the encoding lacks the lowest number.
+        `alike` are the layers of this coding, it among them. Plans and runs ask it. Weights are
+        read only where the encoding lacks the lowest number.
 
         Raises
         ------
         MappingError
-            The first layer that does not fit, with the setting that serves all layers.
+            The layer does not fit, with the setting that serves all that are alike.
         """
-        weighted = [layer for layer in trace.layers if layer.weight is not None]
-        needs = [(layer, self._needed_bits(layer), self._given_bits(layer)) for layer in weighted]
-        for layer, need, given in needs:
-            if need > given:
-                raise _too_narrow(layer, self.encoding, max(n for _, n, _ in needs), given)
-        drawn = [(layer, trace.input_quantizations(layer)[0].bits) for layer in weighted]
-        for layer, bits in drawn:
-            if self.input_bits != "trace" and bits > self.input_bits:
-                most = max(bits for _, bits in drawn)
-                raise MappingError(
-                    f"{_where(layer)}: need inputs of at most {self.input_bits} bits, got {bits}; "
-                    f"use `--set numbers.input_bits={most}`"
-                )
+        need, given = self._needed_bits(layer), self._given_bits(layer)
+        if need > given:
+            most = max(map(self._needed_bits, alike))
+            raise _too_narrow(layer, self.encoding, most, given)
+        bits = trace.input_quantizations(layer)[0].bits
+        if self.input_bits != "trace" and bits > self.input_bits:
+            most = max(trace.input_quantizations(other)[0].bits for other in alike)
+            raise MappingError(
+                f"{_where(layer)}: need inputs of at most {self.input_bits} bits, got {bits}; "
+                f"use `--set numbers.input_bits={most}`"
+            )
 
     def weights(self, layer: LayerRecord) -> list[WeightMatrix]:
         """Return the numbers that cells hold, conv group by conv group.

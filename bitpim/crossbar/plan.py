@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from bitpim.config import own_label, remedies_by_layer
 from bitpim.counts import Counts
-from bitpim.crossbar.layout import Layout, MatrixMapping
-from bitpim.crossbar.number_coding import NumberCoding
+from bitpim.crossbar.layer_setup import WEIGHTED, LayerSetup
+from bitpim.crossbar.layout import MatrixMapping
 from bitpim.crossbar.pieces import ReadCounts
 from bitpim.digital.layers import need_digital
 from bitpim.digital.requantize import need_kind
@@ -25,6 +26,7 @@ __all__ = [
     "HEADLINES",
     "BufferPlan",
     "CrossbarPlan",
+    "LayerPlan",
     "Phases",
     "WeightedPlan",
     "buffer_accesses",
@@ -43,20 +45,22 @@ HEADLINES = (
 )
 """What reads of operation units (OUs) come to."""
 
-_WEIGHTED = ("conv2d", "linear")
-
 BUFFER_BITS = 256
 """Width of one access to the buffer that holds codes between layers."""
 
 
 @dataclass(frozen=True, slots=True)
 class BufferPlan:
-    """A layer that the digital side computes: its codes are read and written."""
+    """A layer that the digital side computes: its codes are read and written.
+
+    `rule` is ``digital`` where crossbars could have held it.
+    """
 
     index: int
     name: str
     kind: str
     buffer_accesses: int
+    rule: str = ""
 
     def counts(self, n_samples: int) -> Phases:
         """Return the accesses."""
@@ -64,7 +68,7 @@ class BufferPlan:
 
     def row(self) -> dict[str, Any]:
         """Return the layer's row of the plan."""
-        return _row(self, "", 0, 0.0, 0)
+        return _row(self, self.rule, 0, 0.0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +133,24 @@ LayerPlan = BufferPlan | WeightedPlan
 class CrossbarPlan:
     """All layers of a network; crossbars are never shared between layers.
 
-    `skips` says whether reads are left out for some inputs.
+    `skips` says whether reads are left out for some inputs; `own_settings` what each layer has of
+    its own, in words, where some layer has any.
     """
 
     layers: tuple[LayerPlan, ...]
     skips: bool = False
+    own_settings: tuple[str, ...] = ()
 
     def table(self) -> list[dict[str, Any]]:
-        """Return one row a layer; reads and cycles of one sample that skips nothing."""
-        return [layer.row() for layer in self.layers]
+        """Return one row a layer; reads and cycles of one sample that skips nothing.
+
+        With `own_settings` where some layer has any.
+        """
+        rows = [layer.row() for layer in self.layers]
+        if any(self.own_settings):
+            for row, own in zip(rows, self.own_settings, strict=True):
+                row["own_settings"] = own
+        return rows
 
     def totals(self) -> dict[str, Any]:
         """Return crossbars, reads and index bits of all layers."""
@@ -170,37 +183,46 @@ class CrossbarPlan:
         if not isinstance(layer, WeightedPlan):
             raise ConfigError(
                 f"layer {index} {layer.name!r} ({layer.kind}): need a layer with weights to show "
-                "placements, got one without; name another"
+                f"placements, got one {'left digital' if layer.rule else 'without'}; name another"
             )
         return [part.placements() for part in layer.maps]
 
 
-def plan_network(
-    trace: Trace, layout: Layout, coding: NumberCoding, adc_width: str
-) -> CrossbarPlan:
-    """Lay a network out.
+def plan_network(trace: Trace, setups: Sequence[LayerSetup]) -> CrossbarPlan:
+    """Lay a network out, each layer by its setup.
 
     Raises
     ------
     MappingError
-        A layer does not fit the crossbars, or has codes wider than the numbers of the coding.
+        A layer does not fit the crossbars, or has codes wider than the numbers of its coding.
     """
-    coding.check(trace)
-    layers = tuple(_plan_layer(trace, layer, layout, coding, adc_width) for layer in trace.layers)
-    return CrossbarPlan(layers, skips=layout.skips_unless is not None)
+    pairs = list(zip(trace.layers, setups, strict=True))
+    on_crossbars = [pair for pair in pairs if pair[0].weight is not None and not pair[1].is_digital]
+    for layer, setup in on_crossbars:
+        alike = [other for other, its in on_crossbars if its.coding == setup.coding]
+        with remedies_by_layer(setup.settings):
+            setup.coding.check(trace, layer, alike)
+    layers = tuple(_planned(trace, layer, setup) for layer, setup in pairs)
+    skips = any(setup.layout.skips_unless is not None for _, setup in on_crossbars)
+    own = tuple(own_label(setup.settings) for setup in setups)
+    return CrossbarPlan(layers, skips, own if any(own) else ())
 
 
-def _plan_layer(
-    trace: Trace, layer: LayerRecord, layout: Layout, coding: NumberCoding, adc_width: str
-) -> LayerPlan:
+def _planned(trace: Trace, layer: LayerRecord, setup: LayerSetup) -> LayerPlan:
+    with remedies_by_layer(setup.settings):
+        return _plan_layer(trace, layer, setup)
+
+
+def _plan_layer(trace: Trace, layer: LayerRecord, setup: LayerSetup) -> LayerPlan:
     quantizations = trace.input_quantizations(layer)
     accesses = buffer_accesses(layer, quantizations)
-    if layer.weight is None:
+    if layer.weight is None or setup.is_digital:
         need_digital(layer)
-        return BufferPlan(layer.index, layer.name, layer.kind, accesses)
-    need_kind(layer, _WEIGHTED)
-    geometry = coding.geometry
-    maps = layout.lay(layer, coding)
+        rule = "" if layer.weight is None else "digital"
+        return BufferPlan(layer.index, layer.name, layer.kind, accesses, rule)
+    need_kind(layer, WEIGHTED)
+    coding, geometry = setup.coding, setup.coding.geometry
+    maps = setup.layout.lay(layer, coding)
     slices = coding.inputs(layer, quantizations[0]).digits(geometry.dac_bits)
     return WeightedPlan(
         layer.index,
@@ -210,7 +232,7 @@ def _plan_layer(
         maps,
         int(np.prod(layer.output_shape[1:], dtype=np.int64)),
         len(slices),
-        adc_width,
+        setup.adc.width,
         geometry.rows * geometry.columns,
     )
 

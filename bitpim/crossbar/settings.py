@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from bitpim.config import Count, Part, Settings
+from bitpim.config import Count, LayerPart, Part, Settings, keys_by_layer
 from bitpim.crossbar.adc import Adc, CodeTable, adc_models, either, model_named
 from bitpim.crossbar.adc.code_table import levels_of, thresholds_of
 from bitpim.crossbar.array import CrossbarGeometry
@@ -16,6 +16,7 @@ from bitpim.crossbar.encodings import Encoding
 __all__ = [
     "ConverterSettings",
     "CrossbarGeometrySettings",
+    "CrossbarLayerSettings",
     "CrossbarMappingSettings",
     "CrossbarSettings",
     "CrossbarTimingSettings",
@@ -137,6 +138,11 @@ class ConverterSettings(Part):
         "code_table"
     )
 
+    @classmethod
+    def by_layer(cls) -> tuple[str, ...]:
+        """Return all keys: every layer may be read in a way of its own."""
+        return tuple(cls.model_fields)
+
     @model_validator(mode="after")
     def _range_and_bits_fit_the_model(self) -> Self:
         model = model_named(self.adc_model)
@@ -199,6 +205,11 @@ class NumberSettings(Part):
         "make of sums that fit"
     )
 
+    @classmethod
+    def by_layer(cls) -> tuple[str, ...]:
+        """Return all keys: every layer may hold numbers of its own."""
+        return tuple(cls.model_fields)
+
 
 class CrossbarMappingSettings(Part):
     """How the weight matrix of a layer is cut into OUs, and which reads are left out."""
@@ -212,6 +223,11 @@ class CrossbarMappingSettings(Part):
         "those whose inputs are zero in all"
     )
 
+    @classmethod
+    def by_layer(cls) -> tuple[str, ...]:
+        """Return all keys: every layer is laid out by itself."""
+        return tuple(cls.model_fields)
+
 
 class CrossbarTimingSettings(Part):
     """What one read takes; a crossbar reads one OU at a time."""
@@ -224,6 +240,16 @@ class CrossbarTimingSettings(Part):
         return 1 / self.read_cycle_ns
 
 
+class CrossbarLayerSettings(LayerPart):
+    """What is said of single layers."""
+
+    digital: bool = Field(
+        default=False,
+        description="a layer with weights is computed by the digital side, exactly: no crossbar "
+        "holds it, nothing converts it",
+    )
+
+
 class CrossbarSettings(Settings):
     """What the settings of every crossbar machine have."""
 
@@ -231,9 +257,13 @@ class CrossbarSettings(Settings):
     converter: ConverterSettings
     numbers: NumberSettings
     timing: CrossbarTimingSettings
+    layers: CrossbarLayerSettings = CrossbarLayerSettings()
 
     def unused(self) -> Mapping[str, str]:
         """Return the keys that change nothing beside the others, each with what would use it."""
+        if self.layers.digital:
+            others = keys_by_layer(type(self)).keys() - {"layers.digital"}
+            return dict.fromkeys(others, "layers.digital=false")
         return {f"converter.{key}": user for key, user in self.converter.unused().items()}
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from bitpim.crossbar.adc import Adc, calibrate, models_for_differences
+from bitpim.config import remedies_by_layer
+from bitpim.crossbar.adc import Adc, calibrate
+from bitpim.crossbar.layer_setup import LayerSetup, losses_by_layer, setups_by_layer
 from bitpim.crossbar.layers import CrossbarLayer
 from bitpim.crossbar.layout import Layout
-from bitpim.crossbar.losses import losses_of
-from bitpim.crossbar.number_coding import NumberCoding
-from bitpim.crossbar.plan import HEADLINES, CrossbarPlan, WeightedPlan, plan_network
-from bitpim.crossbar.settings import CrossbarSettings, converter_of, geometry_of
+from bitpim.crossbar.losses import losses_of, may_lose_by_layer
+from bitpim.crossbar.plan import HEADLINES, CrossbarPlan, LayerPlan, WeightedPlan, plan_network
+from bitpim.crossbar.settings import CrossbarSettings
 from bitpim.digital.layers import PreparedLayer, prepare_layer
 from bitpim.errors import AccumulatorError, ConfigError, MappingError
 from bitpim.legend import Legend
@@ -45,19 +46,8 @@ class CrossbarMachine:
         check_plan: PlanCheck | None = None,
     ) -> None:
         self.name, self.settings, self.layout = settings.machine, settings, layout
-        numbers = settings.numbers
-        if numbers.encoding == "column_flip" and not layout.keeps_columns_whole:
-            raise ConfigError(
-                f"{self.name}: numbers.encoding column_flip needs columns with all their rows, "
-                "which this machine does not keep together; use `--set numbers.encoding=offset`"
-            )
-        geometry = geometry_of(settings)
-        self.coding = NumberCoding(
-            geometry, numbers.encoding, numbers.weight_bits, numbers.input_bits
-        )
-        self.adc = converter_of(settings.converter)
+        self.setup = LayerSetup.of(settings, layout)
         self._check_plan = check_plan
-        self._check_converter()
 
     def plan(self, trace: Trace) -> CrossbarPlan:
         """Lay a network out.
@@ -67,8 +57,18 @@ class CrossbarMachine:
         MappingError
             A layer does not fit the crossbars, the network does not fit the machine, or codes are
             wider than the machine's numbers.
+        ConfigError
+            Settings by layer fit no layer, do not go together, or change nothing.
         """
-        plan = plan_network(trace, self.layout, self.coding, self.adc.width)
+        return self.plan_with(trace, self.setups(trace))
+
+    def setups(self, trace: Trace) -> tuple[LayerSetup, ...]:
+        """Return what the settings of each layer of a network make of the crossbars."""
+        return setups_by_layer(self.setup, trace)
+
+    def plan_with(self, trace: Trace, setups: Sequence[LayerSetup]) -> CrossbarPlan:
+        """Lay a network out, each layer by its setup; raises as `plan`."""
+        plan = plan_network(trace, setups)
         if self._check_plan is not None:
             self._check_plan(trace, plan)
         return plan
@@ -83,26 +83,17 @@ class CrossbarMachine:
         return Legend(self.settings.timing.clock_compute_ghz, headlines=HEADLINES)
 
     def losses(self) -> str | None:
-        """Describe the converter where it may lose something by setting."""
-        return losses_of(self.settings)
+        """Describe the converter where it may lose something by setting.
 
-    def _check_converter(self) -> None:
-        """Raise where the converter does not go with the encoding, or with what is left out."""
-        model, most = self.adc.model, self.coding.geometry.largest_sum
-        paired = self.coding.encoding == "differential_paired"
-        if paired and not self.adc.reads_below_zero:
-            raise ConfigError(
-                f"{self.name}: converter.adc_model {model} reads no partial sums below 0, which "
-                "numbers.encoding differential_paired gives; use "
-                f"`--set converter.adc_model=clip`, or another of {models_for_differences()}"
-            )
-        calibrated = self.settings.converter.adc_range == "calibrated"  # then its range is to come
-        least, unless = -most if paired else 0, self.layout.skips_unless
-        if unless and not calibrated and self.adc.table(least, most)[-least] != 0:
-            raise ConfigError(
-                f"{self.name}: converter.adc_model {model} does not read 0 as 0, so no read of "
-                f"zero inputs can be left out; use `--set mapping.{unless}`"
-            )
+        Of settings by layer a trace decides: `losses_on`; without one they count as lossy.
+        """
+        return losses_of(self.settings) or may_lose_by_layer(self.settings)
+
+    def losses_on(self, trace: Trace) -> str | None:
+        """Describe the converters that may lose something of a network, and in which layers."""
+        if not self.settings.layer_settings:
+            return self.losses()
+        return losses_by_layer(self.setups(trace), trace)
 
 
 class PreparedCrossbars:
@@ -113,8 +104,9 @@ class PreparedCrossbars:
     def __init__(
         self, machine: CrossbarMachine, trace: Trace, fidelity: Fidelity, jobs: int
     ) -> None:
-        self.plan = machine.plan(trace)
-        self._machine, self._trace = machine, trace
+        self.setups = machine.setups(trace)
+        self.plan = machine.plan_with(trace, self.setups)
+        self._trace = trace
         self._fidelity, self._jobs = fidelity, jobs
         self._prepared: dict[int, CrossbarLayer | PreparedLayer] = {}
         self._converters: dict[int, Adc] | None = None
@@ -138,69 +130,89 @@ class PreparedCrossbars:
             return out
 
         if self._converters is None:
-            calibrates = self._machine.settings.converter.adc_range == "calibrated"
-            self._converters = self._calibrated() if calibrates else {}
+            self._converters = self._calibrated()
         for layer, out in run_layers(self._trace, codes, run):
             yield LayerRun(layer.index, out, counts.pop(layer.index))
 
     def _layer(self, layer: LayerRecord) -> CrossbarLayer | PreparedLayer:
         if layer.index not in self._prepared:
             quantizations = self._trace.input_quantizations(layer)
-            adc = (self._converters or {}).get(layer.index, self._machine.adc)
+            adc = (self._converters or {}).get(layer.index, self.setups[layer.index].adc)
             self._prepared[layer.index] = (
-                prepare_layer(layer, quantizations)
-                if layer.weight is None
-                else self._weighted(layer, quantizations[0], adc)
+                self._weighted(layer, quantizations[0], adc)
+                if isinstance(self.plan.layers[layer.index], WeightedPlan)
+                else prepare_layer(layer, quantizations)
             )
         return self._prepared[layer.index]
 
     def _weighted(self, layer: LayerRecord, quantization: Quantization, adc: Adc) -> CrossbarLayer:
-        machine, plan = self._machine, self.plan.layers[layer.index]
-        assert isinstance(plan, WeightedPlan)
-        coding = machine.coding
-        inputs = coding.inputs(layer, quantization)
-        pairs = zip(coding.weights(layer), plan.maps, strict=True)
-        try:
-            matrices = [mapping.matrix(weights, coding, adc, inputs) for weights, mapping in pairs]
-        except (ConfigError, MappingError, AccumulatorError) as error:
-            where = f"layer {layer.index} {layer.name!r} ({layer.kind})"
-            raise type(error)(f"{where}: {error}") from error
-        if self._fidelity == "integer" and not all(matrix.is_lossless for matrix in matrices):
-            raise ConfigError(
-                f"layer {layer.index} {layer.name!r} ({layer.kind}): fidelity integer needs a "
-                f"lossless ADC, got {adc.model} of {adc.bits} bits for OUs of "
-                f"{coding.geometry.unit_rows} rows; use `--fidelity bit`, or "
-                "`--set converter.adc_model=exact` with `--prices none`"
+        setup = self.setups[layer.index]
+        with remedies_by_layer(setup.settings):
+            return _laid_out(
+                layer, quantization, self.plan.layers[layer.index], setup, adc, self._fidelity
             )
-        saturate = machine.settings.numbers.overflow == "saturate"
-        return CrossbarLayer(layer, quantization, matrices, self._fidelity, saturate=saturate)
 
     def _calibrated(self) -> dict[int, Adc]:
-        """Fit each layer's converter to the exact partial sums of the trace's first samples.
+        """Fit converters to the exact partial sums of the trace's first samples, where to be.
 
         A layer that makes no read keeps the maximal range.
         """
-        machine, trace = self._machine, self._trace
-        settings = machine.settings.converter
-        n_samples = min(settings.calibration_samples, trace.n_samples)
-        if n_samples == 0:
-            raise ConfigError(
-                "converter.adc_range calibrated: need samples in the trace to calibrate with, got "
-                "none; use `--set converter.adc_range=maximal`"
-            )
+        trace, setups = self._trace, self.setups
+        n_samples = {
+            plan.index: setups[plan.index].settings.converter.calibration_samples
+            for plan in self.plan.layers
+            if isinstance(plan, WeightedPlan) and setups[plan.index].calibrates
+        }
+        if not n_samples:
+            return {}
+        if trace.n_samples == 0:
+            with remedies_by_layer(setups[min(n_samples)].settings):
+                raise ConfigError(
+                    "converter.adc_range calibrated: need samples in the trace to calibrate with, "
+                    "got none; use `--set converter.adc_range=maximal`"
+                )
         converters = {}
 
         def run(layer: LayerRecord, inputs: Sequence[Codes]) -> Codes:
-            quantizations = trace.input_quantizations(layer)
-            if layer.weight is not None:
-                prepared = self._weighted(layer, quantizations[0], machine.adc)
-                seen, least = prepared.partial_sums(inputs[0])
+            quantizations, setup = trace.input_quantizations(layer), setups[layer.index]
+            if layer.index in n_samples:
+                prepared = self._weighted(layer, quantizations[0], setup.adc)
+                seen, least = prepared.partial_sums(inputs[0][: n_samples[layer.index]])
                 if seen.any():
-                    coverage = settings.calibration_coverage
-                    converters[layer.index] = calibrate(machine.adc, seen, least, coverage)
+                    coverage = setup.settings.converter.calibration_coverage
+                    converters[layer.index] = calibrate(setup.adc, seen, least, coverage)
             return prepare_layer(layer, quantizations).run(inputs)
 
         use_threads(self._jobs)
-        for _ in run_layers(trace, trace.samples.codes.read(0, n_samples), run):
+        most = min(max(n_samples.values()), trace.n_samples)
+        for _ in run_layers(trace, trace.samples.codes.read(0, most), run):
             pass
         return converters
+
+
+def _laid_out(
+    layer: LayerRecord,
+    quantization: Quantization,
+    plan: LayerPlan,
+    setup: LayerSetup,
+    adc: Adc,
+    fidelity: Fidelity,
+) -> CrossbarLayer:
+    """Lay the weights of a layer out, as its plan says."""
+    assert isinstance(plan, WeightedPlan)
+    coding = setup.coding
+    inputs = coding.inputs(layer, quantization)
+    pairs = zip(coding.weights(layer), plan.maps, strict=True)
+    where = f"layer {layer.index} {layer.name!r} ({layer.kind})"
+    try:
+        matrices = [mapping.matrix(weights, coding, adc, inputs) for weights, mapping in pairs]
+    except (ConfigError, MappingError, AccumulatorError) as error:
+        raise type(error)(f"{where}: {error}") from error
+    if fidelity == "integer" and not all(matrix.is_lossless for matrix in matrices):
+        raise ConfigError(
+            f"{where}: fidelity integer needs a lossless ADC, got {adc.model} of {adc.bits} bits "
+            f"for OUs of {coding.geometry.unit_rows} rows; use `--fidelity bit`, or "
+            "`--set converter.adc_model=exact` with `--prices none`"
+        )
+    saturate = setup.settings.numbers.overflow == "saturate"
+    return CrossbarLayer(layer, quantization, matrices, fidelity, saturate=saturate)

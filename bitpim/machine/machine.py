@@ -23,6 +23,7 @@ __all__ = [
     "PhaseCounts",
     "PreparedNetwork",
     "checked_fidelity",
+    "losses_on",
 ]
 
 FIDELITIES = ("bit", "integer")
@@ -134,6 +135,21 @@ class Machine(Protocol):
     def prepare(self, trace: Trace, *, fidelity: str = "bit", jobs: int = 1) -> PreparedNetwork:
         """Make a network ready to run with that many threads; ConfigError on a bad fidelity."""
         ...
+
+
+def losses_on(machine: Machine, trace: Trace) -> str | None:
+    """Describe what a machine's settings may lose of a network's exact sums, else None.
+
+    A machine with settings by layer may tell by a method of this name; else it is `losses`.
+
+    Raises
+    ------
+    ConfigError
+        Settings by layer do not fit the trace.
+    """
+    asked = getattr(machine, "losses_on", None)
+    described: str | None = machine.losses() if asked is None else asked(trace)
+    return described
 
 
 MEMBERS = ("name", "settings", "legend", "losses", "plan", "prepare")

@@ -280,7 +280,8 @@ def make_machine(
     settings = load_preset(name, preset)
     if changes:
         settings = override(settings, changes)
-    unused = settings.unused()
+    # beside settings by layer, what is unused shows where the layers are known
+    unused = {} if settings.layer_settings else settings.unused()
     for key in PresetLabel.of(settings).changed if changes else ():
         if key in unused:
             raise ConfigError(f"{key}: nothing uses it but {unused[key]}; set that too")

@@ -44,6 +44,11 @@ class SreMappingSettings(Part):
         "neighbouring outputs"
     )
 
+    @classmethod
+    def by_layer(cls) -> tuple[str, ...]:
+        """Return all keys: every layer is laid out by itself."""
+        return tuple(cls.model_fields)
+
 
 class SreSettings(CrossbarSettings):
     """Settings of the machine `sre`."""

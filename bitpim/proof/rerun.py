@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bitpim.cost.tables import parse_prices
 from bitpim.errors import AccumulatorError, ConfigError, MappingError, OutOfMemoryError
-from bitpim.machine.machine import Machine
+from bitpim.machine.machine import Machine, losses_on
 from bitpim.machine.registry import machine_of_preset
 from bitpim.report.result_file import Result, open_result
 from bitpim.run import Progress, replay
@@ -52,14 +52,18 @@ def run_again(
         machine = machine_of_preset(header.preset)
     except ConfigError as error:  # of a package that is not installed, or of another version
         return Rerun(why_not=str(error))
-    lossy = machine.losses()
+    try:
+        lossy = losses_on(machine, trace)
+    except ConfigError as error:
+        return Rerun(fault=f"the machine refuses it: {error}")
     if machine.name != header.machine:
         fault = f"it states machine {header.machine!r} and a preset of {machine.name!r}"
         return Rerun(fault=fault, lossy=lossy)
     if not is_wanted:
         return Rerun(lossy=lossy)
     try:
-        again = _replayed(trace, result, machine, jobs, memory_gib, progress)
+        fidelity = "integer" if lossy is None else header.fidelity
+        again = _replayed(trace, result, machine, fidelity, jobs, memory_gib, progress)
     except (ConfigError, MappingError, AccumulatorError) as error:
         return Rerun(fault=f"the machine refuses it: {error}", lossy=lossy)
     except MemoryError as error:
@@ -72,6 +76,7 @@ def _replayed(
     trace: Trace,
     result: Result,
     machine: Machine,
+    fidelity: str,
     jobs: int,
     memory_gib: float,
     progress: Callable[[Progress], None] | None,
@@ -82,7 +87,7 @@ def _replayed(
             trace,
             machine,
             Path(folder) / "again.h5",
-            fidelity="integer" if machine.losses() is None else header.fidelity,
+            fidelity=fidelity,
             samples=range(header.start, header.stop),
             layers=[layer.index for layer in result.layers],
             jobs=jobs,

@@ -34,7 +34,7 @@ FORMAT_VERSION = (1, 1)
 DIGEST_BYTES = 16
 _HTML_COLUMNS = (
     *("index", "name", "kind", "arrays", "utilization", "cycles", "time_s", "energy_pj"),
-    *("n_references", "max_abs", "relative_l2", "sqnr_db"),
+    *("n_references", "max_abs", "relative_l2", "sqnr_db", "own_settings"),
 )
 PhaseCounts = Mapping[str, Mapping[str, int]]
 
@@ -156,7 +156,7 @@ class Result:
 
     def _repr_html_(self) -> str:
         rows = layer_rows(self)
-        columns = [key for key in _HTML_COLUMNS if any(row[key] is not None for row in rows)]
+        columns = [key for key in _HTML_COLUMNS if any(row.get(key) is not None for row in rows)]
         shown = [{key: row[key] for key in columns} for row in rows]
         return as_html([title(self), *result_lines(self)], shown)
 

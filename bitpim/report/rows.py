@@ -9,9 +9,20 @@ from bitpim.units import cycles_to_s
 if TYPE_CHECKING:
     from bitpim.report.result_records import Result
 
-__all__ = ["ERRORS", "Row", "flat_rows", "label_of", "layer_rows", "phase_rows", "totals", "values"]
+__all__ = [
+    "ERRORS",
+    "OWN",
+    "Row",
+    "flat_rows",
+    "label_of",
+    "layer_rows",
+    "phase_rows",
+    "totals",
+    "values",
+]
 
 _PLAN = ("arrays", "lanes", "passes", "utilization")
+OWN = "own_settings"
 ERRORS = ("max_abs", "relative_l2", "sqnr_db")
 Row = dict[str, Any]
 
@@ -24,11 +35,13 @@ def label_of(result: "Result") -> PresetLabel:
 def layer_rows(result: "Result") -> list[Row]:
     """Return one row a layer; what is not known is None.
 
+    `own_settings`, what the layer had beside the settings of all, is there where a layer had any.
     `cycles_by_phase` and `energy_pj_by_phase` are by phase, `events` by event and `headlines` by
     name, over all samples; the error figures over the first `n_references` of them.
     """
     legend = result.legend
     errors = {} if result.figures is None else {f.index: f for f in result.figures.layers}
+    own = (OWN,) if any(OWN in layer.plan for layer in result.layers) else ()
     rows = []
     for layer in result.layers:
         figures = errors.get(layer.index)
@@ -38,7 +51,7 @@ def layer_rows(result: "Result") -> list[Row]:
                 "index": layer.index,
                 "name": layer.name,
                 "kind": layer.kind,
-                **{key: layer.plan.get(key) for key in _PLAN},
+                **{key: layer.plan.get(key) for key in _PLAN + own},
                 "cycles": cycles,
                 "time_s": _seconds(result, cycles),
                 "energy_pj": layer.total_energy_pj if result.prices_name else None,

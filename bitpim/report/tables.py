@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 
 from bitpim.report.result_records import Result
-from bitpim.report.rows import ERRORS, Row, flat_rows, layer_rows, phase_rows
+from bitpim.report.rows import ERRORS, OWN, Row, flat_rows, layer_rows, phase_rows
 from bitpim.report.summary import result_lines, title
 from bitpim.report.text import Cell, columns, printable
 from bitpim.units import pj_to_j, with_prefix
@@ -77,6 +77,8 @@ def _layer_table(result: Result, rows: list[Row]) -> Table:
             cells["references"] = row["n_references"]
             errors = (row[key] for key in ERRORS)
             cells |= dict(zip(("max abs error", "relative L2", "SQNR dB"), errors, strict=True))
+        if OWN in row:
+            cells["settings of its own"] = row[OWN]
         table.append(cells)
     return _table(table, 2)
 

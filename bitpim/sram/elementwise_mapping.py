@@ -1,4 +1,4 @@
-"""Layers without weights: one lane an output element, codes that only move, or the CPU's work."""
+"""One lane an output element, codes that only move, or the CPU's work; no weights in lanes."""
 
 from collections.abc import Callable, Mapping
 
@@ -23,7 +23,7 @@ from bitpim.sram.requantize_rule import need_host, requantize_rule
 from bitpim.sram.settings import CacheSettings
 from bitpim_traces.records import LayerRecord, Quantization
 
-__all__ = ["ELEMENTWISE"]
+__all__ = ["ELEMENTWISE", "plan_digital"]
 
 Quantizations = tuple[Quantization, ...]
 
@@ -44,6 +44,20 @@ def _table_plan(
 def _host(layer: LayerRecord, quantizations: Quantizations, settings: CacheSettings) -> TablePlan:
     """Let the CPU compute the layer, if the preset lets it."""
     need_host(layer, settings)
+    return _table_plan(layer, quantizations, settings, "host")
+
+
+def plan_digital(
+    layer: LayerRecord, quantizations: Quantizations, settings: CacheSettings
+) -> TablePlan:
+    """Leave a layer to the CPU although the arrays could compute it.
+
+    Raises
+    ------
+    ConfigError
+        The preset has no CPU for it.
+    """
+    need_host(layer, settings, "leave out layers.digital")
     return _table_plan(layer, quantizations, settings, "host")
 
 

@@ -2,11 +2,11 @@
 
 from contextlib import suppress
 
-from bitpim.config import override
+from bitpim.config import override, own_label, remedies_by_layer, settings_by_layer
 from bitpim.digital.requantize import need_kind
 from bitpim.errors import ConfigError, MappingError, ProgramError
 from bitpim.sram.conv_mapping import plan_conv
-from bitpim.sram.elementwise_mapping import ELEMENTWISE
+from bitpim.sram.elementwise_mapping import ELEMENTWISE, plan_digital
 from bitpim.sram.plan import CachePlan, LayerPlan
 from bitpim.sram.rules import ConvRule
 from bitpim.sram.settings import CacheSettings
@@ -28,13 +28,16 @@ def plan_network(trace: Trace, settings: CacheSettings, rule: ConvRule) -> Cache
         A layer does not fit the arrays, or has codes wider than the machine's operands.
     AccumulatorError
         A sum in the lanes may exceed its rows.
+    ConfigError
+        Settings by layer fit no layer, do not go together, or change nothing.
     """
-    return CachePlan(
-        tuple(
-            plan_layer(layer, trace.input_quantizations(layer), settings, rule)
-            for layer in trace.layers
-        )
-    )
+    layers = []
+    by_layer = settings_by_layer(settings, trace.layers, _WEIGHTED)
+    for layer, its in zip(trace.layers, by_layer, strict=True):
+        with remedies_by_layer(its):
+            layers.append(plan_layer(layer, trace.input_quantizations(layer), its, rule))
+    own = tuple(map(own_label, by_layer))
+    return CachePlan(tuple(layers), own if any(own) else ())
 
 
 def plan_layer(
@@ -43,8 +46,13 @@ def plan_layer(
     settings: CacheSettings,
     rule: ConvRule,
 ) -> LayerPlan:
-    """Lay out one layer."""
+    """Lay out one layer by its settings."""
     where = f"layer {layer.index} {layer.name!r} ({layer.kind})"
+    if layer.kind in _WEIGHTED and settings.layers.digital:
+        try:
+            return plan_digital(layer, quantizations, settings)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from error
     limit = settings.arithmetic.max_operand_bits
     weight = (layer.weight_quantization,) if layer.weight_quantization else ()
     for quantization in (*quantizations, *weight):

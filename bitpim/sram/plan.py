@@ -128,16 +128,23 @@ class TablePlan(LayerPlan):
 
 @dataclass(frozen=True, slots=True)
 class CachePlan:
-    """All layers of a network."""
+    """All layers of a network.
+
+    `own_settings` is what each layer has of its own, in words, where some layer has any.
+    """
 
     layers: tuple[LayerPlan, ...]
+    own_settings: tuple[str, ...] = ()
 
     def table(self) -> list[dict[str, Any]]:
-        """One row a layer, for one sample; with `index_bits` where some layer has any."""
+        """One row a layer, for one sample; with `index_bits` and `own_settings` where there are."""
         rows = [layer.row() for layer in self.layers]
         if self.totals():
             for row, layer in zip(rows, self.layers, strict=True):
                 row["index_bits"] = layer.index_bits
+        if any(self.own_settings):
+            for row, own in zip(rows, self.own_settings, strict=True):
+                row["own_settings"] = own
         return rows
 
     def totals(self) -> dict[str, Any]:

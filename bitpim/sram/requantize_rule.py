@@ -33,13 +33,17 @@ def requantize_rule(
     )
 
 
-def need_host(layer: LayerRecord, settings: CacheSettings) -> None:
-    """Raise ConfigError unless the preset lets the CPU compute what the arrays cannot."""
+def need_host(
+    layer: LayerRecord,
+    settings: CacheSettings,
+    otherwise: str = "quantize the trace with an integer requantize mode",
+) -> None:
+    """Raise ConfigError unless the preset lets the CPU compute what the arrays do not."""
     if not settings.arithmetic.host_requantize:
         raise ConfigError(
-            f"need the CPU for what the arrays cannot compute of {layer.kind}, got "
-            "arithmetic.host_requantize=false; use `--set arithmetic.host_requantize=true` or "
-            "quantize the trace with an integer requantize mode"
+            f"need the CPU for what the arrays do not compute of {layer.kind}, got "
+            f"arithmetic.host_requantize=false; use `--set arithmetic.host_requantize=true` or "
+            f"{otherwise}"
         )
 
 

@@ -1,14 +1,16 @@
 """The settings of machines in a cache: arrays, mapping, arithmetic, time, transfers."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from bitpim.config import Count, Part, Settings
+from bitpim.config import Count, LayerPart, Part, Settings, keys_by_layer
 
 __all__ = [
     "CacheArithmeticSettings",
     "CacheGeometrySettings",
+    "CacheLayerSettings",
     "CacheMappingSettings",
     "CacheSettings",
     "CacheTimingSettings",
@@ -104,6 +106,11 @@ class CacheMappingSettings(Part):
     )
     batch_size: Count = Field(description="samples that share one loading of the filters")
 
+    @classmethod
+    def by_layer(cls) -> tuple[str, ...]:
+        """Return the keys of how one layer is laid; its samples pass through all in one batch."""
+        return tuple(key for key in cls.model_fields if key != "batch_size")
+
 
 class CacheArithmeticSettings(Part):
     """Widths and encodings of the numbers in the lanes."""
@@ -115,7 +122,8 @@ class CacheArithmeticSettings(Part):
         description="signed codes are stored unsigned, 2^(n-1) added"
     )
     host_requantize: bool = Field(
-        description="requantize modes the arrays lack run on the CPU, counted as bus bytes"
+        description="what the arrays do not compute runs on the CPU, counted as bus bytes: "
+        "requantize modes they lack, layers left digital"
     )
 
 
@@ -147,6 +155,16 @@ class CacheTransferSettings(Part):
     dram_bytes_per_cycle: Count = Field(description="all DRAM channels")
 
 
+class CacheLayerSettings(LayerPart):
+    """What is said of single layers."""
+
+    digital: bool = Field(
+        default=False,
+        description="a layer with weights is computed by the CPU, exactly: its codes cross the "
+        "bus, no array takes part",
+    )
+
+
 class CacheSettings(Settings):
     """What the settings of every machine in a cache have."""
 
@@ -155,3 +173,11 @@ class CacheSettings(Settings):
     arithmetic: CacheArithmeticSettings
     timing: CacheTimingSettings
     transfer: CacheTransferSettings
+    layers: CacheLayerSettings = CacheLayerSettings()
+
+    def unused(self) -> Mapping[str, str]:
+        """Return the keys that change nothing beside the others, each with what would use it."""
+        if not self.layers.digital:
+            return {}
+        others = keys_by_layer(type(self)).keys() - {"layers.digital"}
+        return dict.fromkeys(others, "layers.digital=false")

@@ -68,6 +68,8 @@ def lines(work: Path) -> dict[str, Line]:
             *("replay", net, "-m", "toy", "-o", work / "cheap.h5"),
             *("--preset", "toy_large", "--prices", "toy_cheap", "--json"),
         ),
+        "by layer": ("plan", net, "-m", "toy", "--set", "arithmetic.dropped_bits@*=2"),
+        "left digital": ("plan", net, "-m", "toy", "--set", "layers.digital@*=true"),
         "show": ("config", "show", "toy", "-p", "toy_large"),
         "default": ("config", "default", "toy"),
         "schema": ("config", "schema", "toy"),
@@ -178,6 +180,15 @@ def test_it_is_priced_by_its_own_tables(ended: dict[str, Ended], trace: Trace) -
     )
     code, out, err = ended["unused name"]
     assert (code, out) == (3, "") and "did you mean 'toy_cheap'?" in err
+
+
+def test_what_it_does_not_take_by_layer_is_refused(ended: dict[str, Ended]) -> None:
+    code, out, err = ended["by layer"]
+    assert (code, out) == (3, "")
+    assert "arithmetic.dropped_bits is one for all layers, as is all that this machine has" in err
+    code, out, err = ended["left digital"]
+    assert (code, out) == (3, "") and "unknown key 'layers.digital'" in err
+    assert "by layer" not in said(ended["show"])
 
 
 def test_its_settings_are_shown_and_start_a_file(ended: dict[str, Ended]) -> None:

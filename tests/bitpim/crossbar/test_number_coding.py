@@ -89,4 +89,4 @@ def test_inputs_are_driven_at_the_width_of_the_machine(bits: Any, width: int) ->
     found = coding("offset", 8, bits).inputs(trace.layers[0], given)
     assert (found.bits, found.signed, found.width) == (width, True, 5)
     with pytest.raises(MappingError, match="inputs of at most 4 bits, got 5; use `--set"):
-        coding("offset", 8, 4).check(trace)
+        coding("offset", 8, 4).check(trace, trace.layers[0], trace.layers)

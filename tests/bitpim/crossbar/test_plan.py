@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bitpim.crossbar.adc import Adc
 from bitpim.crossbar.array import CrossbarGeometry
 from bitpim.crossbar.dense_layout import DenseLayout, DenseMapping
+from bitpim.crossbar.layer_setup import LayerSetup
 from bitpim.crossbar.number_coding import NumberCoding
 from bitpim.crossbar.plan import (
     BufferPlan,
@@ -19,6 +21,7 @@ from bitpim.crossbar.plan import (
     plan_network,
 )
 from bitpim.errors import ConfigError, MappingError
+from bitpim.machine.registry import load_preset
 from bitpim_traces.records import Geometry, TensorRecord
 from tests.one_layer import one_layer, quantization
 
@@ -96,9 +99,10 @@ def test_a_weight_that_no_pair_holds_is_refused_before_the_network_runs() -> Non
     trace = replace(trace, layers=(replace(layer, weight=lowest),))
     layout = DenseLayout(row_blocks="array", zero_skip="none")
     offset = NumberCoding(GEOMETRY, "offset", "trace", "trace")
-    assert plan_network(trace, layout, offset, "5").n_crossbars == 1
+    setup = LayerSetup(load_preset("dense_crossbar"), layout, offset, Adc("clip", 5))
+    assert plan_network(trace, [setup]).n_crossbars == 1
     with pytest.raises(MappingError, match=r"layer 0 'only' .*need 9 bits for weights"):
-        plan_network(trace, layout, replace(offset, encoding="differential"), "5")
+        plan_network(trace, [replace(setup, coding=replace(offset, encoding="differential"))])
 
 
 def test_placements_of_layers_with_weights_only() -> None:
