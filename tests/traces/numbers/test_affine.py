@@ -17,6 +17,7 @@ from bitpim_traces.numbers.affine import (
     code_dtype,
     decode,
     encode,
+    encode_weight,
     same_quantization,
     up_to_float32,
 )
@@ -36,8 +37,8 @@ def test_values_in_range_come_back_within_half_a_scale(
     ends: tuple[float, float], bits: int, scheme: str, share: float
 ) -> None:
     low, high = sorted(ends)
-    if scheme == "symmetric" and low < 0 and bits == 1:
-        with pytest.raises(TraceDataError, match="at least 2 bits"):
+    if scheme == "affine" and low < 0 < high and bits == 1:
+        with pytest.raises(TraceDataError, match=r"use the symmetric scheme, .* are -1 and 1"):
             choose_quantization(low, high, bits=bits, scheme=scheme)
         return
     q = choose_quantization(low, high, bits=bits, scheme=scheme)
@@ -133,9 +134,10 @@ def test_weights_come_back_within_half_a_scale(
     rng = np.random.default_rng(seed)
     weight = (rng.standard_normal((5, 3, 2, 2)) * rng.uniform(0.01, 10, (5, 1, 1, 1))).astype("f4")
     weight[seed % 5] = 0.0
-    if scheme == "symmetric" and bits == 1:
-        with pytest.raises(TraceDataError, match="at least 2 bits"):
-            choose_weight_quantization(weight, bits=bits, scheme=scheme)
+    if bits == 1:
+        if scheme == "affine":
+            with pytest.raises(TraceDataError, match=r"use the symmetric scheme, .* are -1 and 1"):
+                choose_weight_quantization(weight, bits=bits, scheme=scheme)
         return
     q = choose_weight_quantization(weight, bits=bits, per_channel=per_channel, scheme=scheme)
     assert q.scale.shape == ((5,) if per_channel else (1,))
@@ -195,3 +197,28 @@ def test_two_quantizations_are_the_same_when_every_code_means_the_same(axis: int
     ):
         changed = replace(one, **change)
         assert not same_quantization(one, changed) and not same_quantization(changed, one), change
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_symmetric_weights_of_one_bit_are_their_signs(per_channel: bool) -> None:
+    weight = np.random.default_rng(3).standard_normal((4, 3, 2, 2)).astype("f4")
+    weight[1, 0] = 0.0
+    q = choose_weight_quantization(weight, bits=1, per_channel=per_channel)
+    assert (q.bits, q.signed, int(q.zero_point.max())) == (2, True, 0)
+    codes = encode_weight(weight, q, bits=1)
+    np.testing.assert_array_equal(codes, np.sign(weight))
+    means = np.abs(weight.reshape(4 if per_channel else 1, -1)).mean(axis=1)
+    np.testing.assert_allclose(q.scale, means, rtol=1e-6)
+
+
+def test_weights_of_two_values_come_back_exactly() -> None:
+    """A binarized network's weights lose nothing."""
+    scale = np.array([0.5, 0.25, 3.0], "f4")[:, None]
+    weight = scale * np.where(np.random.default_rng(0).random((3, 40)) < 0.5, -1, 1).astype("f4")
+    q = choose_weight_quantization(weight, bits=1)
+    np.testing.assert_array_equal(decode(encode_weight(weight, q, bits=1), q), weight)
+
+
+def test_signs_are_three_codes() -> None:
+    q = choose_quantization(-1.0, 1.0, bits=1, scheme="symmetric")
+    np.testing.assert_array_equal(encode(np.array([-1.0, 0.0, 1.0]), q), [-1, 0, 1])

@@ -20,6 +20,7 @@ __all__ = [
     "code_dtype",
     "decode",
     "encode",
+    "encode_weight",
     "same_quantization",
     "up_to_float32",
 ]
@@ -48,7 +49,8 @@ def choose_quantization(
     """Choose a per-tensor quantization for real values from `low` to `high`.
 
     The range is widened to hold 0. "affine": unsigned codes, any zero point. "symmetric": zero
-    point 0, unsigned where no value is negative, else signed. Values within the range come back
+    point 0, unsigned where no value is negative, else signed; of 1 bit with both signs the codes
+    are -1, 0 and 1, which take 2 bits to store. Values within the range come back
     from `decode(encode(x))` within half a scale. A range of nothing but 0 gets scale 1.
 
     Raises
@@ -60,11 +62,8 @@ def choose_quantization(
         raise TraceDataError(f"{where}: need a finite range (low <= high), got ({low}, {high})")
     low, high = min(low, 0.0), max(high, 0.0)
     signed = scheme == "symmetric" and low < 0
-    if signed and bits < 2:
-        raise TraceDataError(
-            f"{where}: symmetric codes of both signs need at least 2 bits, got {bits};"
-            " use the affine scheme or more bits"
-        )
+    _need_one_sign(where, scheme, bits, low, high)
+    bits = max(bits, 2) if signed else bits
     levels = (1 << (bits - 1)) - 1 if signed else (1 << bits) - 1
     span = max(high, -low) if scheme == "symmetric" else high - low
     scale = _scale_of(span, levels, where)
@@ -86,7 +85,9 @@ def choose_weight_quantization(
 ) -> Quantization:
     """Choose the quantization of a weight whose first axis is the output channel.
 
-    Symmetric codes are signed and leave out the most negative one. A channel of nothing but zeros
+    Symmetric codes are signed and leave out the most negative one. Of 1 bit they are -1 and 1 (and
+    0 where a weight is 0), stored in 2 bits; the scale is then the mean of |w|, which has the least
+    squared error (Rastegari et al., XNOR-Net, 2016). A channel of nothing but zeros
     takes the largest scale of the tensor. `least_scale` holds each channel's lower bound of the
     scale, so that its bias fits the accumulator. `method` "mse" shrinks each scale to the least
     squared error.
@@ -98,19 +99,18 @@ def choose_weight_quantization(
     if not np.isfinite(weight).all():
         raise TraceDataError(f"{where}: need finite weights, got NaN or infinity")
     symmetric = scheme == "symmetric"
-    if symmetric and bits < 2:
-        raise TraceDataError(
-            f"{where}: symmetric weights need at least 2 bits, got {bits};"
-            " use weight_scheme affine or more bits"
-        )
     rows = weight.reshape(weight.shape[0] if per_channel else 1, -1)
     low = np.minimum(rows.min(axis=1), 0.0).astype(np.float64)
     high = np.maximum(rows.max(axis=1), 0.0).astype(np.float64)
-    levels = (1 << (bits - 1)) - 1 if symmetric else (1 << bits) - 1
+    _need_one_sign(where, scheme, bits, float(low.min()), float(high.max()))
     share = np.ones(rows.shape[0])
-    if method == "mse":
-        share = _least_error_share(rows, low, high, levels, symmetric)
-    span = (np.maximum(high, -low) if symmetric else high - low) * share
+    if symmetric and bits == 1:
+        bits, levels, span = 2, 1, np.abs(rows.astype(np.float64)).mean(axis=1)
+    else:
+        levels = (1 << (bits - 1)) - 1 if symmetric else (1 << bits) - 1
+        if method == "mse":
+            share = _least_error_share(rows, low, high, levels, symmetric)
+        span = (np.maximum(high, -low) if symmetric else high - low) * share
     scale = np.array([_scale_of(float(s), levels, where) if s > 0 else 0.0 for s in span])
     least = np.zeros(1) if least_scale is None else np.asarray(least_scale, dtype=np.float64)
     least = least if per_channel else least.max(keepdims=True)
@@ -126,6 +126,15 @@ def choose_weight_quantization(
     if not symmetric:
         zero = np.clip(np.rint(-low * share / scale), 0, levels).astype(np.int64)
     return Quantization(bits, symmetric, scale, zero, 0 if per_channel else None)
+
+
+def encode_weight(
+    weight: Floats, quantization: Quantization, *, bits: int
+) -> npt.NDArray[np.integer]:
+    """Turn real weights into codes; symmetric ones of 1 bit by their sign alone."""
+    if bits == 1 and quantization.signed:
+        return np.sign(weight).astype(code_dtype(quantization))
+    return encode(weight, quantization)
 
 
 def encode(values: Floats, quantization: Quantization) -> npt.NDArray[np.integer]:
@@ -194,6 +203,15 @@ def _scale_of(span: float, levels: int, where: str) -> float:
             f"{where}: need values a scale of 2**60 can reach, got a span of {span:g}"
         )
     return up_to_float32(max(scale, MIN_SCALE))
+
+
+def _need_one_sign(where: str, scheme: str, bits: int, low: float, high: float) -> None:
+    """Refuse affine codes of 1 bit for values of both signs: all would be code 0 or 1 alike."""
+    if scheme == "affine" and bits == 1 and low < 0 < high:
+        raise TraceDataError(
+            f"{where}: affine codes of 1 bit hold values of one sign, got some from {low:g} to"
+            f" {high:g}; use the symmetric scheme, whose codes of 1 bit are -1 and 1, or more bits"
+        )
 
 
 def _default_scale(least: Floats) -> float:

@@ -21,6 +21,7 @@ from bitpim_traces.numbers.affine import (
     choose_weight_quantization,
     decode,
     encode,
+    encode_weight,
     same_quantization,
 )
 from bitpim_traces.operators import OPERATORS
@@ -330,9 +331,10 @@ def _weight_codes(
         room = 2.0 ** (settings.accumulator_bits - _BIAS_HEAD_ROOM)
         least = np.abs(layer.bias.astype(np.float64)) / (input_scale * room)
         least = np.where(least > 0, np.maximum(least, MIN_SCALE), 0.0)
+    bits = settings.weight_bits_of(layer.name)
     quantization = choose_weight_quantization(
         layer.weight,
-        bits=settings.weight_bits_of(layer.name),
+        bits=bits,
         per_channel=settings.per_channel,
         scheme=settings.weight_scheme,
         least_scale=least,
@@ -344,7 +346,7 @@ def _weight_codes(
         codes = np.rint(layer.bias.astype(np.float64) / (input_scale * quantization.scale))
         bias = codes.astype(np.int64)
     return WeightCodes(
-        encode(layer.weight, quantization),
+        encode_weight(layer.weight, quantization, bits=bits),
         quantization,
         bias,
         weight_float=layer.weight,

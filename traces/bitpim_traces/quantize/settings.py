@@ -28,7 +28,8 @@ class Settings:
     Attributes
     ----------
     weight_bits, activation_bits
-        Widths, 1 to 16. Symmetric needs at least 2 where values have both signs.
+        Widths, 1 to 16. Of 1 bit, affine codes hold one sign; symmetric ones of both signs are -1
+        and 1 times a scale (activations: and 0), which take 2 bits to store.
     per_channel
         One weight scale an output channel, or one a tensor.
     weight_scheme, activation_scheme
