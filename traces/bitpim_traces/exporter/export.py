@@ -12,6 +12,7 @@ import torch
 
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.exporter.calibrate import (
+    Answers,
     Progress,
     check_against_module,
     logits_of,
@@ -88,7 +89,10 @@ def export(
         observed.normalized(0, n_checked),
         softmax,
     )
-    ranges = observe_ranges(network, observed, settings, progress)
+    # The float outputs of samples that calibrate are kept: they would be computed again.
+    of_samples = calibration is None or isinstance(calibration, int)
+    answers: Answers | None = {} if of_samples and settings.reference_samples else None
+    ranges = observe_ranges(network, observed, settings, progress, answers)
     quantization = source.quantization(ranges[NETWORK_INPUT], settings)
     references = references_of(network, source, settings.reference_samples, progress)
     made_from = make_provenance(
@@ -115,7 +119,7 @@ def export(
     )
     layers = trace.layers
     if settings.reference_samples:
-        logits = logits_of(network, source, progress)
+        logits = logits_of(network, source, progress, answers)
         axes = "NCHW"[: logits.ndim]
         record = TensorRecord.of(logits, axes=axes, role="output_float", units="real")
         layers = (*layers[:-1], replace(layers[-1], output_float=record))

@@ -20,6 +20,7 @@ import torch
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.exporter.calls import Call, Value
 from bitpim_traces.exporter.drafts import SUPPORTED, Draft, refuse
+from bitpim_traces.exporter.functional import functional
 from bitpim_traces.exporter.operators import READERS
 from bitpim_traces.exporter.rewrites import network_of
 from bitpim_traces.network import FloatNetwork
@@ -105,8 +106,7 @@ def _exported(module: torch.nn.Module, input_shape: tuple[int, ...]) -> Any:
     example = torch.zeros((_BATCH, *input_shape), device=device, dtype=dtype)
     where = type(module).__name__
     try:
-        # Without a decomposition table this only makes in-place operators functional.
-        program = torch.export.export(module, (example,), strict=False).run_decompositions({})
+        program = functional(torch.export.export(module, (example,), strict=False), _is_read)
     except TraceDataError:
         raise
     except Exception as error:
@@ -129,6 +129,11 @@ def _exported(module: torch.nn.Module, input_shape: tuple[int, ...]) -> Any:
     if n_inputs != 1:
         raise TraceDataError(f"{where}: need one input tensor, got {n_inputs}; wrap the module")
     return program
+
+
+def _is_read(name: str) -> bool:
+    """Say whether an operator is read by its name, as `torch.export` has it."""
+    return name in READERS or name in _LIKE or name in _IGNORED
 
 
 def _said(error: BaseException) -> str:
