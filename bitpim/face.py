@@ -83,9 +83,7 @@ def accuracy(
         a sum does not fit its accumulator.
     """
     n_threads = available_threads() if jobs is None else jobs
-    return integer_figures(
-        _trace(trace), jobs=n_threads, memory_gib=memory_gib, progress=progress
-    )
+    return integer_figures(_trace(trace), jobs=n_threads, memory_gib=memory_gib, progress=progress)
 
 
 def machines() -> tuple[str, ...]:

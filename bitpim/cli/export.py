@@ -158,9 +158,7 @@ def export(
             progress=progress,
         )
     noted = replace(trace, provenance={**trace.provenance, **notes})
-    write_and_say(
-        noted, output, overwrite, json=json, notes=[*taken, *said], measure=accuracy
-    )
+    write_and_say(noted, output, overwrite, json=json, notes=[*taken, *said], measure=accuracy)
 
 
 def _pruned(

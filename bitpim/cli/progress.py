@@ -88,7 +88,7 @@ def time_left(seconds: float, share: float, share_before: float = 0.0) -> str:
 
 @contextlib.contextmanager
 def counted(title: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Yield what is told (done, total) by work: a bar on stderr, or None where it is no terminal."""
+    """Yield what work tells (done, total): a bar on stderr, or None where that is no terminal."""
     if not sys.stderr.isatty():
         yield None
         return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bitpim.cli.options import Json, Overwrite, opened_trace, refuse_taken
+from bitpim.cli.progress import counted, say_when_compiling
 from bitpim.cli.pruning import (
     Kept,
     Patterns,
@@ -19,7 +20,6 @@ from bitpim.cli.pruning import (
     pruning_of,
     pruning_text,
 )
-from bitpim.cli.progress import counted, say_when_compiling
 from bitpim.report.text import as_json, printable
 
 if TYPE_CHECKING:

@@ -72,14 +72,12 @@ def integer_figures(
 
 
 def accuracy_text(figures: ErrorFigures) -> str:
-    """Say in one line how often both networks are right, or agree; nothing where that is unknown."""
+    """Say in one line how often both networks are right, or agree; nothing where none is known."""
     said = []
     if figures.float_accuracy is not None:
         said.append(f"float {_share(figures.float_accuracy, figures.n_float_labelled)}")
     if figures.accuracy is not None:
-        said.append(
-            f"quantized {_share(figures.accuracy, figures.n_labelled)} (exact integers)"
-        )
+        said.append(f"quantized {_share(figures.accuracy, figures.n_labelled)} (exact integers)")
     if said:
         return f"accuracy: {', '.join(said)}"
     if figures.top1_agreement is None:

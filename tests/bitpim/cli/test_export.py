@@ -118,9 +118,9 @@ def test_where_the_numbers_come_from_is_said(
 GIVEN = ("my_nets:small", "--weights", "w.npz", "--samples", "test.npz", "-o", "net.h5")
 
 
-def shares(folder: Path) -> tuple[str, str]:
-    """The accuracies of a trace, computed by the referee and from its float outputs."""
-    trace = open_trace(folder / "net.h5")
+def shares(path: Path) -> tuple[str, str]:
+    """The accuracies of a trace, from its float outputs and computed by the referee."""
+    trace = open_trace(path)
     last = trace.layers[-1].output_float
     assert trace.samples.labels is not None and last is not None
     labels = trace.samples.labels.read()
@@ -143,7 +143,8 @@ def test_both_accuracies_are_said_beside_each_other(
         np.savez("test.npz", images=given["images"], labels=labels)
     capsys.readouterr()
     assert export(*GIVEN, "--activation-bits", bits, "--overwrite") == 0
-    found, (of_float, of_codes) = capsys.readouterr().out.splitlines(), shares(folder)
+    found = capsys.readouterr().out.splitlines()
+    of_float, of_codes = shares(folder / "net.h5")
     assert of_float == "83.33 % of 6 samples"
     assert (of_codes != of_float) == (bits == "1")
     assert found[-1] == f"accuracy: float {of_float}, quantized {of_codes} (exact integers)"
@@ -158,7 +159,9 @@ def test_both_accuracies_are_said_beside_each_other(
     # the same of a trace that is quantized again
     more = ("--activation-bits", bits, "-o", "again.h5")
     assert run(["trace", "quantize", "net.h5", *more]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == found[-1]
+    of_float, of_codes = shares(folder / "again.h5")
+    again = capsys.readouterr().out.splitlines()[-1]
+    assert again == f"accuracy: float {of_float}, quantized {of_codes} (exact integers)"
 
 
 def test_without_labels_the_agreement_is_said(

@@ -142,7 +142,9 @@ def test_export_prunes_trains_on_and_notes_it(bitpim: Run, folder: Path) -> None
     )
     assert (code, err.replace(COMPILING, "")) == (0, "")
     _, trained, written, pruned, right = out.splitlines()
-    assert right.startswith("accuracy: float ") and right.endswith(" % of 8 samples (exact integers)")
+    assert right.startswith("accuracy: float ") and right.endswith(
+        " % of 8 samples (exact integers)"
+    )
     assert trained.startswith("fine-tuned: accuracy on the samples ")
     assert trained.endswith(" after 3 steps")
     assert written.startswith("net.h5: small") and pruned.startswith("1 layer pruned, ")

@@ -108,9 +108,7 @@ def test_the_least_error_is_that_of_all_that_is_tried(sign: float) -> None:
     values = (sign * np.abs(drawn) if sign else drawn).astype(np.float32)
     observer = Observer("mse", bits=4)
     observer.update(values)
-    counts, edges = np.histogram(
-        values, bins=N_BINS, range=(-observer._reach, observer._reach)
-    )
+    counts, edges = np.histogram(values, bins=N_BINS, range=(-observer._reach, observer._reach))
     centres = ((edges[:-1] + edges[1:]) / 2)[counts > 0].astype(np.float64)
 
     def error(ends: tuple[float, float]) -> float:
@@ -124,7 +122,11 @@ def test_the_least_error_is_that_of_all_that_is_tried(sign: float) -> None:
     tries = [(low * a, high * a) for a in shares]
     for _ in range(2):
         low, high = min(tries, key=error)
-        tries = [(low, high), *((low * a, high) for a in shares), *((low, high * a) for a in shares)]
+        tries = [
+            (low, high),
+            *((low * a, high) for a in shares),
+            *((low, high * a) for a in shares),
+        ]
     low, high = min(tries, key=error)
     ends = max(low, float(values.min())), min(high, float(values.max()))
     assert observer.range() == ends

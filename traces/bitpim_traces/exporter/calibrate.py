@@ -11,6 +11,7 @@ import torch
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.exporter.forward import torch_forward
 from bitpim_traces.exporter.graph import evaluating, placement
+from bitpim_traces.exporter.raised import told
 from bitpim_traces.network import FloatNetwork
 from bitpim_traces.quantize import Observer, Settings
 from bitpim_traces.records import NETWORK_INPUT
@@ -111,7 +112,9 @@ def check_against_module(
 def _output_of(module: torch.nn.Module, given: torch.Tensor) -> torch.Tensor:
     """Run a module in evaluation; of several outputs the first counts."""
     device, dtype = placement(module)
-    with evaluating(module), torch.no_grad():
+    need = f"a module that runs on samples of shape {list(given.shape)}"
+    remedy = "make it take any number of samples, as it takes the two that it is exported with"
+    with told(type(module).__name__, need, remedy), evaluating(module), torch.no_grad():
         found: Any = module(given.to(device=device, dtype=dtype, copy=True))
     while not isinstance(found, torch.Tensor):
         found = next(iter(found.values() if isinstance(found, dict) else found))

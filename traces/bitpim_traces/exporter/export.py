@@ -20,6 +20,7 @@ from bitpim_traces.exporter.calibrate import (
     references_of,
 )
 from bitpim_traces.exporter.graph import in_float32, read_network
+from bitpim_traces.exporter.plain import plain_name
 from bitpim_traces.exporter.prune import layer_masks
 from bitpim_traces.exporter.sources import (
     Floats,
@@ -78,7 +79,7 @@ def export(
     observed = _calibration_of(calibration, source)
     taken = in_float32(module)
     network, softmax = read_network(taken, tuple(source.shape[1:]), name=name)
-    masks_by_layer = layer_masks(taken, network, masks or {})
+    masks_by_layer = layer_masks(taken, network, _by_plain_name(module, masks or {}))
     if isinstance(source, Pixels) and source.fold:
         network = fold_normalization(network, source)
     n_checked = min(_CHECKED_SAMPLES, observed.shape[0])
@@ -155,6 +156,15 @@ def _calibration_of(calibration: Any, source: Floats | Pixels) -> Floats | Pixel
             f"calibration: need samples of shape {list(source.shape[1:])}, got {list(found.shape)}"
         )
     return found
+
+
+def _by_plain_name(
+    module: torch.nn.Module | torch.export.ExportedProgram, masks: Mapping[str, LayerMask]
+) -> dict[str, LayerMask]:
+    """Name masks as the module without wrappers names its parameters."""
+    if isinstance(module, torch.export.ExportedProgram):
+        return dict(masks)
+    return {plain_name(module, name): mask for name, mask in masks.items()}
 
 
 def _first(samples: Samples, n: int) -> Samples:
