@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         TraceTooOld,
     )
     from bitpim.face import (
+        accuracy,
         compare,
         machines,
         make_machine,
@@ -60,6 +61,7 @@ _HOMES = {
         "TraceTooOld",
     ),
     "bitpim.face": (
+        "accuracy",
         "compare",
         "machines",
         "make_machine",
@@ -92,6 +94,7 @@ __all__ = [
     "TraceTooNew",
     "TraceTooOld",
     "__version__",
+    "accuracy",
     "compare",
     "machines",
     "make_machine",

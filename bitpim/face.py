@@ -18,10 +18,12 @@ from bitpim.errors import ConfigError
 from bitpim.machine import registry
 from bitpim.machine.machine import Machine, losses_on
 from bitpim.planning import Plan
+from bitpim.proof.accuracy import integer_figures
 from bitpim.proof.digests import need_its_trace, verify_result
 from bitpim.proof.rerun import run_again
 from bitpim.proof.side_by_side import verify_trace
 from bitpim.proof.verification import Verification
+from bitpim.report.figures import ErrorFigures
 from bitpim.report.result_file import Comparison, Result, compare_results
 from bitpim.report.result_file import open_result as _open_result
 from bitpim.run import MEMORY_GIB, Progress, batch_size, need_memory
@@ -32,6 +34,7 @@ from bitpim_traces import open_trace as _open_trace
 from bitpim_traces.records import Trace
 
 __all__ = [
+    "accuracy",
     "compare",
     "machines",
     "make_machine",
@@ -58,6 +61,29 @@ def open_trace(path: Place) -> Trace:
         No such file, no trace, of another version, or damaged.
     """
     return _open_trace(path)
+
+
+def accuracy(
+    trace: Place | Trace,
+    *,
+    jobs: int | None = None,
+    memory_gib: float = MEMORY_GIB,
+    progress: Callable[[int, int], None] | None = None,
+) -> ErrorFigures:
+    """Run the quantized network in exact integers, on no machine, beside the float network.
+
+    `accuracy` and `float_accuracy` are shares of the samples with labels, `top1_agreement` of those
+    that the float network's answers are known of; None where there are none, or outputs are images.
+    `progress` is told samples done and samples in all.
+
+    Raises
+    ------
+    TraceError, ConfigError, MappingError, AccumulatorError
+        The trace cannot be read, one sample needs too much memory, a kind of layer is not known, or
+        a sum does not fit its accumulator.
+    """
+    n_threads = available_threads() if jobs is None else jobs
+    return integer_figures(_trace(trace), jobs=n_threads, memory_gib=memory_gib, progress=progress)
 
 
 def machines() -> tuple[str, ...]:

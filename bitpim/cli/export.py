@@ -20,6 +20,7 @@ from bitpim.cli.pruning import (
     pruning_of,
 )
 from bitpim.cli.trace_make import (
+    Accuracy,
     ActivationBits,
     Mode,
     More,
@@ -112,6 +113,7 @@ def export(
     epochs: Epochs = 1,
     learning_rate: LearningRate = 0.01,
     seed: Seed = 0,
+    accuracy: Accuracy = True,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -156,7 +158,7 @@ def export(
             progress=progress,
         )
     noted = replace(trace, provenance={**trace.provenance, **notes})
-    write_and_say(noted, output, overwrite, json=json, notes=[*taken, *said])
+    write_and_say(noted, output, overwrite, json=json, notes=[*taken, *said], measure=accuracy)
 
 
 def _pruned(

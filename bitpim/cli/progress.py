@@ -11,7 +11,15 @@ if TYPE_CHECKING:
     from bitpim.run import Progress
     from bitpim_traces.records import Trace
 
-__all__ = ["COMPILING", "LONG_WORK", "say_when_compiling", "say_when_long", "time_left", "watched"]
+__all__ = [
+    "COMPILING",
+    "LONG_WORK",
+    "counted",
+    "say_when_compiling",
+    "say_when_long",
+    "time_left",
+    "watched",
+]
 
 COMPILING = "compiling kernels that are not kept yet\n"
 """Said once a run: the first run needs many, a network of new widths a few."""
@@ -76,6 +84,23 @@ def time_left(seconds: float, share: float, share_before: float = 0.0) -> str:
     if hours:
         return f"{hours}:{minutes:02d}:{seconds_left:02d}"
     return f"{minutes}:{seconds_left:02d}"
+
+
+@contextlib.contextmanager
+def counted(title: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Yield what work tells (done, total): a bar on stderr, or None where that is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import Progress as Bar
+
+    from bitpim.report.text import printable
+
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(escape(printable(title)), total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 @contextlib.contextmanager

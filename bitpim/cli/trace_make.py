@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bitpim.cli.options import Json, Overwrite, opened_trace, refuse_taken
+from bitpim.cli.progress import counted, say_when_compiling
 from bitpim.cli.pruning import (
     Kept,
     Patterns,
@@ -19,9 +20,10 @@ from bitpim.cli.pruning import (
     pruning_of,
     pruning_text,
 )
-from bitpim.report.text import as_json, printable, share
+from bitpim.report.text import as_json, printable
 
 if TYPE_CHECKING:
+    from bitpim.report.figures import ErrorFigures
     from bitpim_traces.quantize import Settings
     from bitpim_traces.records import Trace
 
@@ -44,6 +46,14 @@ More = Annotated[
         help="Any other setting: per_channel, weight_scheme, activation_scheme, multiplier_bits,"
         " accumulator_bits, calibration, percentile, weight_calibration, output_bits,"
         " reference_samples; weight_bits and activation_bits also @LAYER. May be repeated.",
+    ),
+]
+
+Accuracy = Annotated[
+    bool,
+    typer.Option(
+        "--accuracy/--no-accuracy",
+        help="Run the quantized network on all samples and say how often it is right.",
     ),
 ]
 
@@ -82,7 +92,7 @@ def synth(
     refuse_taken(output, overwrite)
     with _waiting(f"making {name}"):
         trace = synthetic_network(name, seed, n_samples=samples, settings=settings, pruning=pruning)
-    write_and_say(trace, output, overwrite, json=json)
+    write_and_say(trace, output, overwrite, json=json)  # random answers mean nothing
 
 
 def quantize(
@@ -100,6 +110,7 @@ def quantize(
     zero_kernels: ZeroKernels = None,
     pattern_scope: PatternScope = None,
     prune_first: PruneFirst = False,
+    accuracy: Accuracy = True,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -119,7 +130,7 @@ def quantize(
     with opened_trace(source) as given:
         with _waiting(f"quantizing {given.name}"):
             trace = requantize_trace(given, settings, pruning)
-        write_and_say(trace, output, overwrite, json=json)
+        write_and_say(trace, output, overwrite, json=json, measure=accuracy)
 
 
 def settings_of(
@@ -208,29 +219,65 @@ def _waiting(message: str) -> Iterator[None]:
 
 
 def write_and_say(
-    trace: "Trace", output: Path, overwrite: bool, *, json: bool = False, notes: Sequence[str] = ()
+    trace: "Trace",
+    output: Path,
+    overwrite: bool,
+    *,
+    json: bool = False,
+    notes: Sequence[str] = (),
+    measure: bool = False,
 ) -> None:
-    """Write a trace and say what was written, and what was noted on the way."""
-    from bitpim.report.figures import float_accuracy
-    from bitpim_traces.masks import masks_of
+    """Write a trace and say what was written, what was noted on the way, and how accurate it is.
+
+    Without `measure` the accuracy is the float network's alone; the quantized one does not run.
+    """
+    from bitpim.proof.accuracy import accuracy_text
 
     digest = _written(trace, output, overwrite)
-    masks = masks_of(trace)
-    n_labelled, accuracy = float_accuracy(trace)
     if json:
+        figures, fault = _figures(trace, measure)
         content = {
             "file": str(output),
             "name": trace.name,
             "digest": digest,
             "n_layers": len(trace.layers),
             "n_samples": trace.n_samples,
-            "n_float_labelled": n_labelled,
-            "float_accuracy": accuracy,
+            **{key: value for key, value in figures.to_dict().items() if key != "layers"},
+            "accuracy_not_measured": fault,
             "masks": {layer.name: described_mask(layer) for layer in trace.layers},
             "provenance": trace.provenance,
         }
         typer.echo(as_json(content))
         return
+    _say_written(trace, output, digest, notes)
+    figures, fault = _figures(trace, measure)
+    for line in (accuracy_text(figures), fault and f"accuracy: not measured: {fault}"):
+        if line:
+            typer.echo(printable(line))
+
+
+def _figures(trace: "Trace", measure: bool) -> tuple["ErrorFigures", str | None]:
+    """Return what is known of a trace's answers, and why the quantized network's are not."""
+    from bitpim.errors import AccumulatorError, ConfigError, MappingError
+    from bitpim.proof.accuracy import integer_figures
+    from bitpim.report.figures import ErrorFigures, float_accuracy
+    from bitpim.threads import available_threads
+
+    fault = None
+    if measure:
+        say_when_compiling()
+        try:
+            with counted(f"measuring {trace.name}") as progress:
+                return integer_figures(trace, jobs=available_threads(), progress=progress), None
+        except (AccumulatorError, ConfigError, MappingError) as error:
+            fault = str(error)
+    n_labelled, accuracy = float_accuracy(trace)
+    return ErrorFigures((), n_float_labelled=n_labelled, float_accuracy=accuracy), fault
+
+
+def _say_written(trace: "Trace", output: Path, digest: str, notes: Sequence[str]) -> None:
+    from bitpim_traces.masks import masks_of
+
     for note in notes:
         typer.echo(note)
     n = trace.n_samples
@@ -240,9 +287,7 @@ def write_and_say(
             f" digest {digest[:16]}"
         )
     )
-    if accuracy is not None:
-        right = share(round(accuracy * n_labelled), n_labelled)
-        typer.echo(f"the float network is right in {right} labelled samples, {accuracy:.4f}")
+    masks = masks_of(trace)
     if masks:
         typer.echo(pruning_text(masks))
 

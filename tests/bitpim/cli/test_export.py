@@ -1,6 +1,9 @@
 """`bitpim export`: from a named function to a file, and one line for what is wrong."""
 
+import contextlib
+import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,12 @@ pytest.importorskip("torch")
 
 import torch
 
+from bitpim.cli import trace_make
 from bitpim.cli.app import run
+from bitpim.cli.progress import COMPILING
+from bitpim.errors import AccumulatorError
+from bitpim.proof import accuracy
+from bitpim.proof.reference import run_network
 from bitpim_traces import open_trace
 
 MODULE = """
@@ -69,7 +77,7 @@ def test_images_labels_weights_and_settings_arrive(
         *("--set", "percentile=99.5", "--dataset", "noise"),
     )
     said = capsys.readouterr()
-    assert (code, said.err) == (0, "")
+    assert (code, said.err.replace(COMPILING, "")) == (0, "")
     assert said.out.startswith("net.h5: small, 3 layers, 6 samples, digest ")
     trace = open_trace(folder / "net.h5")
     first = trace.layers[0]
@@ -105,6 +113,104 @@ def test_where_the_numbers_come_from_is_said(
         "checkpoint.pt: the weights are those of its entry 'net'",
         "checkpoint.pt: the prefix 'module.' of all names is left out",
     ]
+
+
+GIVEN = ("my_nets:small", "--weights", "w.npz", "--samples", "test.npz", "-o", "net.h5")
+
+
+def shares(path: Path) -> tuple[str, str]:
+    """The accuracies of a trace, from its float outputs and computed by the referee."""
+    trace = open_trace(path)
+    last = trace.layers[-1].output_float
+    assert trace.samples.labels is not None and last is not None
+    labels = trace.samples.labels.read()
+    (codes,) = run_network(trace, trace.samples.codes.read()).values()
+    right = [int((answers.argmax(1) == labels).sum()) for answers in (last.read(), codes)]
+    return f"{100 * right[0] / 6:.2f} % of 6 samples", f"{100 * right[1] / 6:.2f} % of 6 samples"
+
+
+@pytest.mark.parametrize("bits", ["1", "8"])
+def test_both_accuracies_are_said_beside_each_other(
+    folder: Path, capsys: pytest.CaptureFixture[str], bits: str
+) -> None:
+    # labels that the float network gives right, but for one
+    assert export(*GIVEN, "--activation-bits", bits, "--no-accuracy") == 0
+    last = open_trace(folder / "net.h5").layers[-1].output_float
+    assert last is not None
+    labels = last.read().argmax(1)
+    labels[2] = (labels[2] + 1) % 5
+    with np.load("test.npz") as given:
+        np.savez("test.npz", images=given["images"], labels=labels)
+    capsys.readouterr()
+    assert export(*GIVEN, "--activation-bits", bits, "--overwrite") == 0
+    found = capsys.readouterr().out.splitlines()
+    of_float, of_codes = shares(folder / "net.h5")
+    assert of_float == "83.33 % of 6 samples"
+    assert (of_codes != of_float) == (bits == "1")
+    assert found[-1] == f"accuracy: float {of_float}, quantized {of_codes} (exact integers)"
+    assert export(*GIVEN, "--activation-bits", bits, "--overwrite", "--no-accuracy") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"accuracy: float {of_float}"
+    assert export(*GIVEN, "--activation-bits", bits, "--overwrite", "--json") == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["n_labelled"] == content["n_float_labelled"] == content["n_compared"] == 6
+    assert content["float_accuracy"] == pytest.approx(5 / 6)
+    assert f"{100 * content['accuracy']:.2f} % of 6 samples" == of_codes
+    assert content["accuracy_not_measured"] is None
+    # the same of a trace that is quantized again
+    more = ("--activation-bits", bits, "-o", "again.h5")
+    assert run(["trace", "quantize", "net.h5", *more]) == 0
+    of_float, of_codes = shares(folder / "again.h5")
+    again = capsys.readouterr().out.splitlines()[-1]
+    assert again == f"accuracy: float {of_float}, quantized {of_codes} (exact integers)"
+
+
+def test_without_labels_the_agreement_is_said(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("my_nets:small", "--samples", "floats.npy", "-o", "net.h5", "--overwrite")
+    assert export(*given, "--weights", "w.npz") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "agreement: the quantized and the float network choose the same class in "
+        "100.00 % of 6 samples (exact integers)"
+    )
+    assert export(*given, "--weights", "w.npz", "--reference-samples", "0") == 0
+    assert "net.h5: small" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_what_keeps_accuracy_from_being_measured_is_said_and_the_trace_is_written(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overflow(*given: Any, **named: Any) -> Any:
+        raise AccumulatorError("layer 2 'fc' (linear): need sums within signed 32 bits")
+
+    monkeypatch.setattr(accuracy, "prepare_layer", overflow)
+    assert export(*GIVEN) == 0
+    float_line, said = capsys.readouterr().out.splitlines()[-2:]
+    assert float_line.startswith("accuracy: float ") and "quantized" not in float_line
+    assert said == (
+        "accuracy: not measured: layer 2 'fc' (linear): need sums within signed 32 bits"
+    )
+    assert open_trace(folder / "net.h5").n_samples == 6
+    assert export(*GIVEN, "--overwrite", "--json") == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["accuracy"] is None and content["float_accuracy"] is not None
+    assert content["accuracy_not_measured"].endswith("within signed 32 bits")
+
+
+def test_measuring_shows_a_bar_on_a_terminal(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[int, int]] = []
+
+    @contextlib.contextmanager
+    def bar(title: str) -> Iterator[Any]:
+        assert title == "measuring small"
+        yield lambda done, total: told.append((done, total))
+
+    monkeypatch.setattr(trace_make, "counted", bar)
+    monkeypatch.setattr(accuracy, "batch_size", lambda *_: 4)
+    assert export(*GIVEN) == 0
+    assert told == [(4, 6), (6, 6)]
 
 
 def test_floats_and_a_calibration_file(folder: Path) -> None:

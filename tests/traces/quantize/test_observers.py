@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.network import FloatLayer, FloatNetwork
 from bitpim_traces.numbers.affine import choose_quantization, decode, encode
-from bitpim_traces.quantize.observers import N_BINS, Observer, calibrate
+from bitpim_traces.quantize.observers import N_BINS, Observer, calibrate, histogram
 from bitpim_traces.quantize.settings import Settings
 
 METHODS = ["minmax", "percentile", "mse"]
@@ -72,6 +72,64 @@ def test_growing_merges_bins_without_losing_a_value() -> None:
     for scale in (0.0, 1e-3, 1.0, 50.0, 1e4):
         observer.update(np.random.default_rng(1).uniform(-1, 1, 1000) * scale)
     assert observer._counts.sum() == 5000
+
+
+@given(
+    seed=st.integers(0, 999),
+    size=st.integers(0, 300),
+    exponent=st.integers(-40, 40),
+    dtype=st.sampled_from([np.float32, np.float64]),
+)
+@settings(max_examples=60, deadline=None)
+def test_values_are_counted_as_numpy_counts_them(
+    seed: int, size: int, exponent: int, dtype: type[np.floating[Any]]
+) -> None:
+    rng = np.random.default_rng(seed)
+    reach = 2.0**exponent
+    edges = reach * rng.integers(-N_BINS // 2, N_BINS // 2 + 1, size) / (N_BINS // 2)
+    beside = np.nextafter(edges.astype(dtype), rng.choice([-np.inf, np.inf], size).astype(dtype))
+    tiny = rng.choice([-1e-45, 1e-45, -1e-39, 0.0, -0.0], size)
+    drawn = np.concatenate([rng.uniform(-reach, reach, size), edges, beside, tiny]).astype(dtype)
+    values = np.clip(drawn, -reach, reach).reshape(4, -1)
+    expected, _ = np.histogram(values, bins=N_BINS, range=(-reach, reach))
+    np.testing.assert_array_equal(histogram(values, reach), expected)
+
+
+def test_blocks_of_values_are_counted_together() -> None:
+    values = np.random.default_rng(0).standard_normal((3, 50_000)).astype(np.float32)
+    expected, _ = np.histogram(values, bins=N_BINS, range=(-8.0, 8.0))
+    np.testing.assert_array_equal(histogram(values, 8.0), expected)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0, 0.0])
+def test_the_least_error_is_that_of_all_that_is_tried(sign: float) -> None:
+    """The search written out: no error remembered, no array written to twice."""
+    drawn = np.random.default_rng(7).laplace(size=5000)
+    values = (sign * np.abs(drawn) if sign else drawn).astype(np.float32)
+    observer = Observer("mse", bits=4)
+    observer.update(values)
+    counts, edges = np.histogram(values, bins=N_BINS, range=(-observer._reach, observer._reach))
+    centres = ((edges[:-1] + edges[1:]) / 2)[counts > 0].astype(np.float64)
+
+    def error(ends: tuple[float, float]) -> float:
+        scale = (ends[1] - ends[0]) / 15
+        zero = np.rint(-ends[0] / scale)
+        codes = np.clip(np.rint(centres / scale) + zero, 0, 15)
+        return float(np.dot(counts[counts > 0], ((codes - zero) * scale - centres) ** 2))
+
+    shares = np.linspace(1.0, 0.05, 96)
+    low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
+    tries = [(low * a, high * a) for a in shares]
+    for _ in range(2):
+        low, high = min(tries, key=error)
+        tries = [
+            (low, high),
+            *((low * a, high) for a in shares),
+            *((low, high * a) for a in shares),
+        ]
+    low, high = min(tries, key=error)
+    ends = max(low, float(values.min())), min(high, float(values.max()))
+    assert observer.range() == ends
 
 
 def test_percentile_leaves_out_the_tails() -> None:

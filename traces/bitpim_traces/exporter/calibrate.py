@@ -11,11 +11,13 @@ import torch
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.exporter.forward import torch_forward
 from bitpim_traces.exporter.graph import evaluating, placement
+from bitpim_traces.exporter.raised import told
 from bitpim_traces.network import FloatNetwork
 from bitpim_traces.quantize import Observer, Settings
 from bitpim_traces.records import NETWORK_INPUT
 
 __all__ = [
+    "Answers",
     "Progress",
     "Source",
     "batch_of",
@@ -29,6 +31,9 @@ FloatArray = npt.NDArray[np.float32]
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, samples done, samples in all."""
+
+Answers = dict[tuple[int, int], FloatArray]
+"""Outputs of the last layer, by the first and the end of the samples that ran together."""
 
 AGREEMENT = 1e-4
 """Largest difference between network and module, over the largest output of the module."""
@@ -107,7 +112,9 @@ def check_against_module(
 def _output_of(module: torch.nn.Module, given: torch.Tensor) -> torch.Tensor:
     """Run a module in evaluation; of several outputs the first counts."""
     device, dtype = placement(module)
-    with evaluating(module), torch.no_grad():
+    need = f"a module that runs on samples of shape {list(given.shape)}"
+    remedy = "make it take any number of samples, as it takes the two that it is exported with"
+    with told(type(module).__name__, need, remedy), evaluating(module), torch.no_grad():
         found: Any = module(given.to(device=device, dtype=dtype, copy=True))
     while not isinstance(found, torch.Tensor):
         found = next(iter(found.values() if isinstance(found, dict) else found))
@@ -115,9 +122,16 @@ def _output_of(module: torch.nn.Module, given: torch.Tensor) -> torch.Tensor:
 
 
 def observe_ranges(
-    network: FloatNetwork, source: Source, settings: Settings, progress: Progress | None = None
+    network: FloatNetwork,
+    source: Source,
+    settings: Settings,
+    progress: Progress | None = None,
+    answers: Answers | None = None,
 ) -> dict[int, tuple[float, float]]:
-    """Observe the range of the input and of every layer's output over all samples of a source."""
+    """Observe the range of the input and of every layer's output over all samples of a source.
+
+    What the last layer gives is put into `answers`, where it is given.
+    """
     n_samples = source.shape[0]
     if not n_samples:
         raise TraceDataError(f"network {network.name}: need at least one sample to calibrate with")
@@ -137,11 +151,14 @@ def observe_ranges(
 
     batch = batch_of(network)
     for start in range(0, n_samples, batch):
-        inputs = torch.from_numpy(source.read(start, min(start + batch, n_samples)))
+        stop = min(start + batch, n_samples)
+        inputs = torch.from_numpy(source.read(start, stop))
         observe(NETWORK_INPUT, inputs)
-        torch_forward(network, inputs, (), observe)
+        found = torch_forward(network, inputs, () if answers is None else (last,), observe)
+        if answers is not None:
+            answers[start, stop] = found[last].numpy()
         if progress is not None:
-            progress("calibrating", min(start + batch, n_samples), n_samples)
+            progress("calibrating", stop, n_samples)
     return {index: observer.range() for index, observer in observers.items()}
 
 
@@ -175,16 +192,27 @@ def references_of(
 
 
 def logits_of(
-    network: FloatNetwork, source: Source, progress: Progress | None = None
+    network: FloatNetwork,
+    source: Source,
+    progress: Progress | None = None,
+    answers: Answers | None = None,
 ) -> FloatArray:
-    """Compute the float outputs of the last layer for all samples."""
+    """Compute the float outputs of the last layer for all samples.
+
+    `answers` are those of a run over the first of these samples; where it took the same samples
+    together, so that sums round alike, they are not computed again.
+    """
+    known = answers or {}
     n_samples = source.shape[0]
     found = np.empty((n_samples, *network.shapes()[-1]), dtype=np.float32)
     batch = batch_of(network)
     for start in range(0, n_samples, batch):
         stop = min(start + batch, n_samples)
-        (values,) = torch_forward(network, torch.from_numpy(source.read(start, stop))).values()
-        found[start:stop] = values.numpy()
+        values = known.get((start, stop))
+        if values is None:
+            (output,) = torch_forward(network, torch.from_numpy(source.read(start, stop))).values()
+            values = output.numpy()
+        found[start:stop] = values
         if progress is not None:
             progress("computing float outputs", stop, n_samples)
     return found

@@ -12,6 +12,7 @@ import torch
 
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.exporter.calibrate import (
+    Answers,
     Progress,
     check_against_module,
     logits_of,
@@ -19,6 +20,7 @@ from bitpim_traces.exporter.calibrate import (
     references_of,
 )
 from bitpim_traces.exporter.graph import in_float32, read_network
+from bitpim_traces.exporter.plain import plain_name
 from bitpim_traces.exporter.prune import layer_masks
 from bitpim_traces.exporter.sources import (
     Floats,
@@ -77,7 +79,7 @@ def export(
     observed = _calibration_of(calibration, source)
     taken = in_float32(module)
     network, softmax = read_network(taken, tuple(source.shape[1:]), name=name)
-    masks_by_layer = layer_masks(taken, network, masks or {})
+    masks_by_layer = layer_masks(taken, network, _by_plain_name(module, masks or {}))
     if isinstance(source, Pixels) and source.fold:
         network = fold_normalization(network, source)
     n_checked = min(_CHECKED_SAMPLES, observed.shape[0])
@@ -88,7 +90,10 @@ def export(
         observed.normalized(0, n_checked),
         softmax,
     )
-    ranges = observe_ranges(network, observed, settings, progress)
+    # The float outputs of samples that calibrate are kept: they would be computed again.
+    of_samples = calibration is None or isinstance(calibration, int)
+    answers: Answers | None = {} if of_samples and settings.reference_samples else None
+    ranges = observe_ranges(network, observed, settings, progress, answers)
     quantization = source.quantization(ranges[NETWORK_INPUT], settings)
     references = references_of(network, source, settings.reference_samples, progress)
     made_from = make_provenance(
@@ -115,7 +120,7 @@ def export(
     )
     layers = trace.layers
     if settings.reference_samples:
-        logits = logits_of(network, source, progress)
+        logits = logits_of(network, source, progress, answers)
         axes = axes_of(logits.ndim)
         record = TensorRecord.of(logits, axes=axes, role="output_float", units="real")
         layers = (*layers[:-1], replace(layers[-1], output_float=record))
@@ -151,6 +156,15 @@ def _calibration_of(calibration: Any, source: Floats | Pixels) -> Floats | Pixel
             f"calibration: need samples of shape {list(source.shape[1:])}, got {list(found.shape)}"
         )
     return found
+
+
+def _by_plain_name(
+    module: torch.nn.Module | torch.export.ExportedProgram, masks: Mapping[str, LayerMask]
+) -> dict[str, LayerMask]:
+    """Name masks as the module without wrappers names its parameters."""
+    if isinstance(module, torch.export.ExportedProgram):
+        return dict(masks)
+    return {plain_name(module, name): mask for name, mask in masks.items()}
 
 
 def _first(samples: Samples, n: int) -> Samples:

@@ -14,6 +14,7 @@ from torch.nn import functional
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.exporter.calibrate import Progress
 from bitpim_traces.exporter.graph import evaluating, placement
+from bitpim_traces.exporter.plain import need_plain
 from bitpim_traces.exporter.prune import hold_masks, masked_parameters
 from bitpim_traces.exporter.sources import Floats, Pixels, source_of
 from bitpim_traces.masks import LayerMask
@@ -99,6 +100,7 @@ def finetune(
     TraceDataError
         Masks do not fit the module, samples or labels do not fit it, or training diverges.
     """
+    need_plain(module)
     training = training or Training()
     source, classes = _checked(samples, labels)
     measured = (source, classes)

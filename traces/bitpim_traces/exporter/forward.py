@@ -25,6 +25,9 @@ _FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 """What PyTorch computes faster than NumPy; all else is `OPERATORS`' own forward."""
 
+_NEW = ("add", "conv2d", "linear", "multiply")
+"""Kinds whose output lies in memory of its own, so that an activation may overwrite it."""
+
 
 def torch_forward(
     network: FloatNetwork,
@@ -97,7 +100,9 @@ def _bias(layer: FloatLayer) -> torch.Tensor | None:
 
 def _activate(x: torch.Tensor, layer: FloatLayer) -> torch.Tensor:
     low, high = layer.clamp_range
-    return x if (low, high) == (-np.inf, np.inf) else x.clamp(low, high)
+    if (low, high) == (-np.inf, np.inf):
+        return x
+    return x.clamp_(low, high) if layer.kind in _NEW else x.clamp(low, high)
 
 
 def _convolve(layer: FloatLayer, x: torch.Tensor) -> torch.Tensor:
@@ -147,7 +152,12 @@ def _average_pool(x: torch.Tensor, geometry: Geometry) -> torch.Tensor:
         rest = sides
     if any(sides):
         x = functional.pad(x, sides)
-    sums = functional.avg_pool2d(x, geometry.kernel, geometry.stride, divisor_override=1)
-    counted = functional.pad(counted, rest)
-    n = functional.avg_pool2d(counted, geometry.kernel, geometry.stride, divisor_override=1)
-    return sums / n
+    return _sum_windows(x, geometry) / _sum_windows(functional.pad(counted, rest), geometry)
+
+
+def _sum_windows(x: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """Add up every window of an image that is padded already, channel by channel."""
+    if geometry.dilation == (1, 1):
+        return functional.avg_pool2d(x, geometry.kernel, geometry.stride, divisor_override=1)
+    ones = torch.ones(x.shape[1], 1, *geometry.kernel)  # PyTorch's pooling does not dilate
+    return functional.conv2d(x, ones, None, geometry.stride, 0, geometry.dilation, x.shape[1])

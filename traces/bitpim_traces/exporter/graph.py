@@ -20,6 +20,9 @@ import torch
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.exporter.calls import Call, Value
 from bitpim_traces.exporter.drafts import SUPPORTED, Draft, refuse
+from bitpim_traces.exporter.functional import functional
+from bitpim_traces.exporter.plain import plain_module
+from bitpim_traces.exporter.raised import said, told
 from bitpim_traces.exporter.readers import READERS
 from bitpim_traces.exporter.rewrites import network_of
 from bitpim_traces.network import FloatNetwork
@@ -83,13 +86,24 @@ def _quiet() -> Iterator[None]:
 
 
 def in_float32(module: torch.nn.Module | torch.export.ExportedProgram) -> torch.nn.Module:
-    """Yield a module whose numbers are float32: itself, or a copy of one of another precision."""
+    """Yield a module whose numbers are float32: itself, or a copy of one of another precision.
+
+    Wrappers around it or its parts are taken off.
+
+    Raises
+    ------
+    TraceDataError
+        A part is no plain Python module, a parameter or buffer no plain tensor.
+    """
     if isinstance(module, torch.export.ExportedProgram):
         module = module.module()
+    module = plain_module(module)
     tensors = (*module.parameters(), *module.buffers())
     if all(t.dtype == torch.float32 for t in tensors if t.is_floating_point()):
         return module
-    return copy.deepcopy(module).float()
+    where, remedy = type(module).__name__, "give the module in float32: module.float()"
+    with told(where, "a module that can be copied to turn it to float32", remedy):
+        return copy.deepcopy(module).float()
 
 
 def placement(module: torch.nn.Module) -> tuple[torch.device, torch.dtype]:
@@ -105,8 +119,7 @@ def _exported(module: torch.nn.Module, input_shape: tuple[int, ...]) -> Any:
     example = torch.zeros((_BATCH, *input_shape), device=device, dtype=dtype)
     where = type(module).__name__
     try:
-        # Without a decomposition table this only makes in-place operators functional.
-        program = torch.export.export(module, (example,), strict=False).run_decompositions({})
+        program = functional(torch.export.export(module, (example,), strict=False), _is_read)
     except TraceDataError:
         raise
     except Exception as error:
@@ -117,12 +130,12 @@ def _exported(module: torch.nn.Module, input_shape: tuple[int, ...]) -> Any:
             if isinstance(module, torch.fx.GraphModule):
                 remedy += f", and a module exported with a batch of {_BATCH} or of any size"
             raise TraceDataError(
-                f"{where}: need samples that the module takes, got {_said(fault)} in"
+                f"{where}: need samples that the module takes, got {said(fault)} in"
                 f" {path or '(root)'} for an input of shape {list(example.shape)}; {remedy}"
             ) from fault
         raise TraceDataError(
             f"{where}: need a module that torch.export can export with one input of shape"
-            f" {list(example.shape)}, got {_said(error)};"
+            f" {list(example.shape)}, got {said(error)};"
             " remove control flow that depends on values, give the module one tensor"
         ) from error
     n_inputs = len(program.graph_signature.user_inputs)
@@ -131,10 +144,9 @@ def _exported(module: torch.nn.Module, input_shape: tuple[int, ...]) -> Any:
     return program
 
 
-def _said(error: BaseException) -> str:
-    """Say an error of PyTorch's in one line."""
-    lines = (line.strip() for line in str(error).splitlines())
-    return f"{type(error).__name__}: {next(filter(None, lines), repr(error))}"
+def _is_read(name: str) -> bool:
+    """Say whether an operator is read by its name, as `torch.export` has it."""
+    return name in READERS or name in _LIKE or name in _IGNORED
 
 
 def _failure(module: torch.nn.Module, example: torch.Tensor) -> tuple[str, Exception] | None:
@@ -225,13 +237,19 @@ class _Reader:
         if not any(isinstance(value, Value) for value in inputs.values()):
             args = torch.fx.node.map_arg(node.args, inputs.__getitem__)
             kwargs = torch.fx.node.map_arg(node.kwargs, inputs.__getitem__)
-            self.values[node] = node.target(*args, **kwargs)
+            remedy = "compute it before the module is exported, and keep the result as a buffer"
+            where = f"{_path(node) or '(root)'}: {node.target}"
+            with told(where, "a constant that can be computed", remedy):
+                self.values[node] = node.target(*args, **kwargs)
             return
         self._read_operator(node, name, inputs)
 
     def _read_operator(self, node: Any, name: str, inputs: dict[Any, Any]) -> None:
         call = _bound(node, inputs, self._append)
         reader = READERS.get(name)
+        if reader is None and "quant" in name:
+            remedy = "give the float module, before prepare, convert or quantize_"
+            raise refuse(call.where, "a float network", "an operator that quantizes", remedy)
         if reader is None:
             raise TraceDataError(
                 f"{call.where}: operator cannot be represented in a trace; supported: {SUPPORTED}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from bitpim_traces.errors import TraceDataError
+from bitpim_traces.exporter.plain import need_plain
 from bitpim_traces.masks import LayerMask
 from bitpim_traces.network import FloatNetwork
 from bitpim_traces.quantize.pattern import PatternPruning, PrunedLayer, choose_masks
@@ -32,9 +33,10 @@ def prune_module(module: torch.nn.Module, pruning: PatternPruning | None = None)
     Raises
     ------
     TraceDataError
-        There is nothing to prune, an override names no 3 x 3 convolution, or a weight is not
-        finite.
+        There is nothing to prune, an override names no 3 x 3 convolution, a weight is not finite,
+        or no plain tensor.
     """
+    need_plain(module)
     pruning = pruning or PatternPruning()
     convolutions = {
         path: part

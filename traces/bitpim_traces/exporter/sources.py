@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from bitpim_traces.errors import TraceDataError
+from bitpim_traces.exporter.raised import told
 from bitpim_traces.network import FloatLayer, FloatNetwork
 from bitpim_traces.numbers.affine import choose_quantization, code_dtype, encode, up_to_float32
 from bitpim_traces.quantize import Settings
@@ -152,8 +153,7 @@ def source_of(samples: Any, like: Floats | Pixels | None = None) -> Floats | Pix
     """Wrap arrays and tensors; uint8 images are normalized `like` other pixels."""
     if isinstance(samples, (Floats, Pixels)):
         return samples
-    values = samples.detach().cpu().numpy() if isinstance(samples, torch.Tensor) else samples
-    values = np.asanyarray(values)
+    values = np.asanyarray(_array_of(samples) if isinstance(samples, torch.Tensor) else samples)
     if values.dtype == np.uint8:
         if isinstance(like, Pixels):
             return replace(like, images=values)
@@ -166,6 +166,15 @@ def source_of(samples: Any, like: Floats | Pixels | None = None) -> Floats | Pix
             f"samples: need floats N x C x H x W or N x C, got {values.dtype} {values.shape}"
         )
     return Floats(values)
+
+
+def _array_of(samples: torch.Tensor) -> npt.NDArray[Any]:
+    remedy = "give an array, or samples.to_dense() or samples.dequantize()"
+    with told("samples", "a plain tensor of numbers", remedy):
+        plain = samples.detach().cpu()
+        array: npt.NDArray[Any]
+        array = (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
+        return array
 
 
 def samples_record(

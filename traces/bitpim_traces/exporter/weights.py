@@ -8,6 +8,7 @@ import torch
 
 from bitpim_traces.array_files import read_archive
 from bitpim_traces.errors import TraceDataError
+from bitpim_traces.exporter.plain import need_plain
 
 __all__ = ["load_weights"]
 
@@ -29,8 +30,10 @@ def load_weights(
     Raises
     ------
     TraceDataError
-        The file is none of these, or names or shapes do not fit the module.
+        The file is none of these, names or shapes do not fit the module, or it holds its numbers
+        otherwise than in plain tensors.
     """
+    need_plain(module)
     if not isinstance(weights, Mapping):
         where = str(weights)
         weights = _read(Path(weights))

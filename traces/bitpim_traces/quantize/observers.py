@@ -1,6 +1,7 @@
 """Ranges of activations, observed over samples in bounded memory."""
 
 import math
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,7 @@ from bitpim_traces.network import FloatNetwork
 from bitpim_traces.quantize.settings import CALIBRATION_METHODS, Settings
 from bitpim_traces.records import NETWORK_INPUT
 
-__all__ = ["N_BINS", "Observer", "calibrate"]
+__all__ = ["N_BINS", "Observer", "calibrate", "histogram"]
 
 N_BINS = 4096
 """Bins of an observer's histogram; even, so that halving the resolution keeps bin edges."""
@@ -19,6 +20,9 @@ _LEAST_REACH = 1e-30
 """Smaller values count as 0: float32 bins could not tell them apart."""
 
 _SHARES = np.linspace(1.0, 0.05, 96)
+
+_BLOCK_VALUES = 1 << 16
+"""Values counted at once: what stays in a core's cache."""
 
 
 class Observer:
@@ -67,8 +71,7 @@ class Observer:
                 n_zeros = values.size
             self._n_zeros += n_zeros
             if self._reach > 0:
-                counts, _ = np.histogram(values, bins=N_BINS, range=(-self._reach, self._reach))
-                self._counts += counts
+                self._counts += histogram(values, self._reach)
 
     def range(self) -> tuple[float, float]:
         """Yield (lowest, highest) by the method; (0, 0) before any value was seen."""
@@ -113,12 +116,17 @@ class Observer:
         centres = ((edges[:-1] + edges[1:]) / 2)[used]
         counts = counts[used]
         low, high = min(self._low, 0.0), max(self._high, 0.0)
+
+        @cache
+        def error(ends: tuple[float, float]) -> float:
+            return self._error(centres, counts, ends)
+
         tries = [(low * a, high * a) for a in _SHARES]
         for _ in range(2):
-            low, high = min(tries, key=lambda ends: self._error(centres, counts, ends))
+            low, high = min(tries, key=error)
             tries = [(low, high)]
             tries += [(low * a, high) for a in _SHARES] + [(low, high * a) for a in _SHARES]
-        return min(tries, key=lambda ends: self._error(centres, counts, ends))
+        return min(tries, key=error)
 
     def _error(
         self,
@@ -131,8 +139,37 @@ class Observer:
         if scale == 0:
             return math.inf
         zero = np.rint(-ends[0] / scale)
-        codes = np.clip(np.rint(centres / scale) + zero, 0, levels)
-        return float(np.dot(counts, np.square((codes - zero) * scale - centres)))
+        codes = centres / scale
+        np.rint(codes, out=codes)
+        codes += zero
+        np.clip(codes, 0, levels, out=codes)
+        codes -= zero
+        codes *= scale
+        codes -= centres
+        np.square(codes, out=codes)
+        return float(np.dot(counts, codes))
+
+
+def histogram(values: npt.NDArray[np.floating], reach: float) -> npt.NDArray[np.int64]:
+    """Count values in N_BINS equal bins from -reach to reach, a power of two that none exceeds.
+
+    The counts are those of `np.histogram`, which divides and compares where a shift is exact.
+    """
+    per_unit = N_BINS / 2 / reach
+    if values.dtype != np.float32 or per_unit < 1:  # a factor below 1 could round
+        return np.histogram(values, bins=N_BINS, range=(-reach, reach))[0].astype(np.int64)
+    flat = values.reshape(-1)
+    counts = np.zeros(N_BINS + 1, dtype=np.int64)
+    bins = np.empty(min(_BLOCK_VALUES, flat.size), dtype=np.float32)
+    for start in range(0, flat.size, _BLOCK_VALUES):
+        block = flat[start : start + _BLOCK_VALUES]
+        part = bins[: block.size]
+        np.multiply(block, np.float32(per_unit), out=part)
+        np.floor(part, out=part)
+        part += N_BINS // 2
+        counts += np.bincount(part.astype(np.intp), minlength=N_BINS + 1)
+    counts[N_BINS - 1] += counts[N_BINS]  # the last bin holds its upper end, too
+    return counts[:N_BINS]
 
 
 def calibrate(
