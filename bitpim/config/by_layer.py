@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from bitpim.config.entry import layer_parts_of, parts_of
@@ -78,7 +78,7 @@ def layer_setting(model: type[Settings], name: str, value: Any, where: str) -> L
     try:
         checked = _checker(model, key).validate_python(value)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {shown_name(name)}: {first_fault(error)}") from error
+        raise ConfigError(f"{where}: {_told(name)}: {first_fault(error)}") from error
     return LayerSetting(key=key, pattern=pattern, value=checked)
 
 
@@ -90,7 +90,7 @@ def _checker(model: type[Settings], key: str) -> TypeAdapter[Any]:
     return TypeAdapter(kind, config=ConfigDict(strict=True))
 
 
-def shown_name(name: str) -> str:
+def _told(name: str) -> str:
     """Return a key with its layers as a message of one line holds it."""
     return name if name.isprintable() and len(name) <= 80 else shown(name)
 
@@ -141,14 +141,14 @@ def _need_layers(
         return
     if fitting:
         raise ConfigError(
-            f"{shown_name(own.name)}: need a layer of kind {' or '.join(kinds)}, got "
+            f"{_told(own.name)}: need a layer of kind {' or '.join(kinds)}, got "
             f"{fitting[0].name!r} ({fitting[0].kind})"
             f"{f' and {len(fitting) - 1} more' if len(fitting) > 1 else ''}; name another"
         )
     known = [name for name, layer in names.items() if layer.kind in kinds]
     closest = difflib.get_close_matches(own.pattern, known, n=_N_CLOSEST, cutoff=0.0)
     raise ConfigError(
-        f"{shown_name(own.name)}: need the name of a layer, or a pattern of names, got one that "
+        f"{_told(own.name)}: need the name of a layer, or a pattern of names, got one that "
         f"fits no layer; the closest are {', '.join(map(repr, closest)) or 'none'}"
     )
 
@@ -162,7 +162,7 @@ def _of_layer(settings: S, own: tuple[LayerSetting, ...], layer: LayerRecord) ->
     try:
         return type(settings)(**{**fields, "layer_settings": own})
     except ValidationError as error:
-        names = ", ".join(shown_name(each.name) for each in own)
+        names = ", ".join(_told(each.name) for each in own)
         raise ConfigError(
             f"layer {layer.index} {layer.name!r} ({layer.kind}): {first_fault(error)}; it has "
             f"{names} of its own"
@@ -183,11 +183,11 @@ def _need_use(
 def _need_user(name: str, key: str, users: Sequence[Settings]) -> None:
     unused = [settings.unused().get(key) for settings in users]
     if all(unused):
-        raise ConfigError(f"{shown_name(name)}: nothing uses it but {unused[0]}; set that too")
+        raise ConfigError(f"{_told(name)}: nothing uses it but {unused[0]}; set that too")
 
 
 @contextmanager
-def remedies_by_layer(settings: BaseModel) -> Iterator[None]:
+def remedies_by_layer(settings: Settings) -> Iterator[None]:
     """Have what a refusal says to set win over what the layer has of its own.
 
     `settings` are those of one layer. Where it has a key of its own, ``--set part.key=value``
@@ -196,7 +196,6 @@ def remedies_by_layer(settings: BaseModel) -> Iterator[None]:
     try:
         yield
     except BitpimError as error:
-        assert isinstance(settings, Settings)
         text = str(error)
         for own in settings.layer_settings:
             text = text.replace(f"--set {own.key}=", f"--set {own.name}=")

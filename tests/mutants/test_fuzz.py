@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bitpim.config import override, to_toml
 from bitpim.cost.tables import load_prices
 from bitpim.errors import BitpimError, ConfigError
-from bitpim.machine.registry import default_text, load_preset
+from bitpim.machine.registry import load_preset
 from bitpim_traces.array_files import open_array, read_archive
 from bitpim_traces.errors import TraceDataError, TraceError
 from bitpim_traces.masks import LayerMask, masks_of, with_masks
@@ -88,7 +89,11 @@ def test_mutants_of_toml_files(kind: str, tmp_path: Path) -> None:
     """A changed comment may pass; what does not pass says so in one line of moderate length."""
     path = tmp_path / "a.toml"
     is_preset = kind == "preset"
-    text = default_text("isaac") if is_preset else load_prices("isaac").to_toml()
+    by_layer = ["adc_bits@conv*=6", "adc_thresholds@fc=[1, 2]", "digital@conv1=true"]
+    preset = to_toml(override(load_preset("isaac"), by_layer)).replace(
+        '"isaac"\ntitle', '"a"\ntitle'
+    )
+    text = preset if is_preset else load_prices("isaac").to_toml()
     n_refused = 0
     for seed in range(N_IN_PROCESS):
         path.write_bytes(changed_text(random.Random(seed), text))

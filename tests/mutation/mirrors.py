@@ -53,6 +53,9 @@ ELSEWHERE = {
     "bitpim/sram/layers.py": ("test_lane_programs", "../../equivalence/test_refusals"),
     "bitpim/sram/settings.py": ("../machine/test_presets",),
     "bitpim/sram/requantize_rule.py": ("test_lane_programs",),
+    "bitpim/crossbar/layer_setup.py": (
+        "../machine/test_by_layer", "../machine/test_crossbar_machine",
+    ),
     "bitpim/crossbar/adc/__init__.py": ("test_adc",),
     "bitpim/crossbar/adc/code_table.py": ("test_adc_code_table",),
     "bitpim/crossbar/adc/converter.py": ("test_adc", "test_adc_code_table"),
