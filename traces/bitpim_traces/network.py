@@ -186,8 +186,9 @@ def _with_clip(target: FloatLayer, clip: FloatLayer) -> FloatLayer:
     """Give `target` the clipping of both layers, under the plainest name that says it."""
     if target.activation == "none":
         return replace(target, activation=clip.activation, clamp=clip.clamp)
-    low = max(target.clamp_range[0], clip.clamp_range[0])
-    high = max(low, min(target.clamp_range[1], clip.clamp_range[1]))
+    low, high = (
+        min(max(end, clip.clamp_range[0]), clip.clamp_range[1]) for end in target.clamp_range
+    )
     for layer in (target, clip):
         if (low, high) == layer.clamp_range:
             return replace(target, activation=layer.activation, clamp=layer.clamp)

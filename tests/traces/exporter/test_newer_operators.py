@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as f
 
 from bitpim_traces.errors import TraceDataError
-from bitpim_traces.exporter import read_network, torch_forward
+from bitpim_traces.exporter import export, read_network, torch_forward
 from tests.traces.exporter.modules import Forward, seeded
 
 Run = Callable[[torch.Tensor], Any]
@@ -291,6 +291,8 @@ def test_operator_equals_pytorch(name: str) -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
+    "a part of the batch": (conv_of(lambda x: x[:2]), IMAGE, "all samples of a batch"),
+    "one number on the way": (of(lambda x: x.mean((1, 2, 3)) * 2), IMAGE, "at least one axis"),
     "bicubic": (of(lambda x: f.interpolate(x, size=8, mode="bicubic")), IMAGE, "bicubic"),
     "odd scale factor": (
         of(lambda x: f.interpolate(x, scale_factor=1.5)),
@@ -317,6 +319,53 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
     "group norm": (chain(lambda: nn.GroupNorm(2, 4)), IMAGE, "group_norm"),
     "random slopes": (of(lambda x: f.rrelu(x, training=True)), IMAGE, "rrelu|random|bernoulli"),
 }
+
+
+def exported(run: Run, n: int = 3) -> Any:
+    module = seeded(conv_of(run)())
+    return export(module, np.random.default_rng(0).standard_normal((n, *IMAGE), dtype=np.float32))
+
+
+def test_one_number_a_sample_is_an_axis_of_one() -> None:
+    trace = exported(lambda x: x.mean((1, 2, 3)))
+    assert trace.layers[-1].output_shape == (1,)
+    assert exported(lambda x: x.amax((2, 3))[:, 0]).layers[-1].output_shape == (1,)
+
+
+def test_clamps_that_do_not_meet_leave_one_number() -> None:
+    trace = exported(lambda x: x.clamp(2, 3).clamp(0, 1))
+    reference = trace.layers[-1].output_float
+    assert reference is not None
+    assert (reference.read() == 1).all()
+
+
+class Counts(nn.Module):
+    """Changes its own buffer whenever it runs."""
+
+    def __init__(self, used: bool) -> None:
+        super().__init__()
+        self.c, self.used = nn.Conv2d(4, 4, 1), used
+        self.register_buffer("n", torch.ones(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n = self.get_buffer("n").add_(1)
+        return self.c(x) * n if self.used else self.c(x)
+
+
+def test_numbers_that_every_run_changes_are_refused() -> None:
+    read_network(Counts(False), IMAGE)
+    with pytest.raises(TraceDataError, match=r"aten\.mul.*each run changes \(n\)"):
+        read_network(Counts(True), IMAGE)
+
+
+def test_what_a_module_does_wrong_is_not_called_a_defect() -> None:
+    with pytest.raises(TraceDataError, match="finite outputs of the module"):
+        exported(lambda x: x.log())
+    with pytest.raises(TraceDataError, match="depends on how many there are"):
+        exported(lambda x: x if x.shape[0] == 2 else x * 2)
+    for n in (3, 5):
+        with pytest.raises(TraceDataError, match="any number of samples|batch as first axis"):
+            exported(lambda x: x.reshape(2, -1), n)
 
 
 @pytest.mark.parametrize("name", REFUSED)

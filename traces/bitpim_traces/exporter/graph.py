@@ -13,6 +13,7 @@ import logging
 import operator
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from bitpim_traces.exporter.drafts import SUPPORTED, Draft, refuse
 from bitpim_traces.exporter.functional import functional
 from bitpim_traces.exporter.plain import plain_module
 from bitpim_traces.exporter.raised import said, told
-from bitpim_traces.exporter.readers import READERS
+from bitpim_traces.exporter.readers import READERS, read_reshape
 from bitpim_traces.exporter.rewrites import network_of
 from bitpim_traces.network import FloatNetwork
 from bitpim_traces.records import NETWORK_INPUT
@@ -31,7 +32,15 @@ from bitpim_traces.records import NETWORK_INPUT
 __all__ = ["evaluating", "in_float32", "placement", "read_network"]
 
 _BATCH = 2  # batch 1 would hide a view that mixes samples
-_LIKE = {"zeros_like": 0.0, "ones_like": 1.0, "new_zeros": 0.0, "new_ones": 1.0}
+_LIKE = {
+    "zeros_like": 0.0,
+    "ones_like": 1.0,
+    "new_zeros": 0.0,
+    "new_ones": 1.0,
+    "full_like": 1,
+    "new_full": 2,
+}
+"""What fills a tensor that is like another: a number, or the place of one among the arguments."""
 _IGNORED = ("_assert_tensor_metadata", "_assert_scalar", "_assert_async")
 
 
@@ -174,6 +183,7 @@ class _Reader:
         self.program = program
         self.drafts: list[Draft] = []
         self.values: dict[Any, Any] = {}  # graph node -> Value, or tensor where it is constant
+        self.changed: set[Any] = set()  # constants that depend on a buffer that a run changes
 
     def read(self) -> tuple[list[Draft], int]:
         """Yield the drafts in execution order and the index of the network's output."""
@@ -215,6 +225,10 @@ class _Reader:
                 "(root): need an output computed from the input by at least one operator,"
                 " got a constant or the input itself; export a module that computes something"
             )
+        if not value.shape:  # one number a sample: an axis of length 1
+            last = self.drafts[value.index]
+            self.drafts.append(replace(last, kind="reshape", inputs=(value.index,), shape=(1,)))
+            return len(self.drafts) - 1
         return value.index
 
     def _call(self, node: Any) -> None:
@@ -231,7 +245,9 @@ class _Reader:
         if name in _IGNORED:
             return
         if name in _LIKE:  # of the shape of an activation, and constant nevertheless
-            self.values[node] = torch.full(tuple(node.meta["val"].shape), _LIKE[name])
+            fill = _LIKE[name]
+            fill = float(node.args[fill]) if isinstance(fill, int) else fill
+            self.values[node] = torch.full(tuple(node.meta["val"].shape), fill)
             return
         inputs = {source: self.values.get(source) for source in node.all_input_nodes}
         if not any(isinstance(value, Value) for value in inputs.values()):
@@ -241,8 +257,22 @@ class _Reader:
             where = f"{_path(node) or '(root)'}: {node.target}"
             with told(where, "a constant that can be computed", remedy):
                 self.values[node] = node.target(*args, **kwargs)
+            written = self.program.graph_signature.buffers_to_mutate
+            if node.name in written or self.changed & set(node.all_input_nodes):
+                self.changed.add(node)
             return
+        self._need_kept_buffers(node)
         self._read_operator(node, name, inputs)
+
+    def _need_kept_buffers(self, node: Any) -> None:
+        """Refuse constants that the module itself changes from one run to the next."""
+        changed = self.changed & set(node.all_input_nodes)
+        if changed:
+            where = f"{_path(node) or '(root)'}: {node.target}"
+            names = self.program.graph_signature.buffers_to_mutate.values()
+            remedy = "keep it as it is in evaluation (module.eval()), or leave it out"
+            got = f"one that each run changes ({', '.join(sorted(names))})"
+            raise refuse(where, "numbers that runs do not change", got, remedy)
 
     def _read_operator(self, node: Any, name: str, inputs: dict[Any, Any]) -> None:
         call = _bound(node, inputs, self._append)
@@ -254,6 +284,11 @@ class _Reader:
             raise TraceDataError(
                 f"{call.where}: operator cannot be represented in a trace; supported: {SUPPORTED}"
             )
+        if reader is not read_reshape and any(
+            isinstance(value, Value) and not value.shape for value in inputs.values()
+        ):
+            remedy = "keep an axis behind the batch (keepdim=True)"
+            raise refuse(call.where, "activations of at least one axis", "one number each", remedy)
         found = reader(call)
         if isinstance(found, Draft):
             self.drafts.append(found)

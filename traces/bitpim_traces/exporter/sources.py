@@ -14,6 +14,7 @@ import torch
 
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.exporter.raised import told
+from bitpim_traces.file_bounds import MAX_AXES
 from bitpim_traces.network import FloatLayer, FloatNetwork
 from bitpim_traces.numbers.affine import choose_quantization, code_dtype, encode, up_to_float32
 from bitpim_traces.quantize import Settings
@@ -161,9 +162,10 @@ def source_of(samples: Any, like: Floats | Pixels | None = None) -> Floats | Pix
             "samples: need floats as the module takes them, got uint8;"
             " wrap images in Pixels(images, mean, std)"
         )
-    if values.dtype.kind != "f" or values.ndim not in (2, 4):
+    if values.dtype.kind != "f" or not 2 <= values.ndim <= MAX_AXES:
         raise TraceDataError(
-            f"samples: need floats N x C x H x W or N x C, got {values.dtype} {values.shape}"
+            "samples: need floats N x C, N x C x L, N x C x H x W or the like, got"
+            f" {values.dtype} {values.shape}"
         )
     return Floats(values)
 

@@ -16,9 +16,10 @@ from bitpim_traces.exporter.readers import (
     sizes,
     weighted,
 )
+from bitpim_traces.exporter.readers.shapes import read_reshape
 from bitpim_traces.operators import OPERATORS
 
-__all__ = ["READERS"]
+__all__ = ["READERS", "read_reshape"]
 
 _PARTS = (weighted, elementwise, functions, pooling, shapes, selections, sizes)
 

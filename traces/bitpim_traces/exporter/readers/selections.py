@@ -9,6 +9,8 @@ from bitpim_traces.records import Geometry, Params
 __all__ = ["READERS", "cut"]
 
 _MOST_COPIES = 256
+_ALL = 2**62
+"""What PyTorch writes for the end of an axis lies beyond it."""
 
 
 def cut(call: Call, value: Value, ends: Sequence[tuple[int, int, int]]) -> Value:
@@ -34,12 +36,12 @@ def read_slice(call: Call) -> Draft | Value:
     """
     source = call.value("self")
     axis = int(call.arguments.get("dim", 0)) % (len(source.shape) + 1)
-    if axis == 0:
-        if call.shape == source.shape:
-            return source  # all samples: the batch is kept
-        raise refuse(call.where, "an axis other than the batch", "axis 0")
-    size = source.shape[axis - 1]
     start, stop = call.arguments.get("start"), call.arguments.get("end")
+    if axis == 0:
+        if not start and (stop is None or stop >= _ALL) and call.arguments.get("step", 1) == 1:
+            return source  # all samples, however many
+        raise refuse(call.where, "all samples of a batch", "some of them", "slice other axes only")
+    size = source.shape[axis - 1]
     places = range(size)[slice(start, stop, int(call.arguments.get("step", 1)))]
     if not places:
         raise refuse(call.where, "a slice of at least one element", f"none of {size}")
