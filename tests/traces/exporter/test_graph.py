@@ -423,7 +423,7 @@ class Deep(nn.Module):
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "unknown operator": (
         lambda: Deep(nn.GroupNorm(2, 4)),
-        r"blocks\.1: aten\.group_norm.*cannot be represented.*supported: convolutions",
+        r"blocks\.1: aten\.(native_)?group_norm.*cannot be represented.*supported: convolutions",
     ),
     "operator of a function": (
         lambda: simple(lambda x: x.cumsum(1)),

@@ -21,15 +21,24 @@ def functional(program: Any, is_known: Callable[[str], bool]) -> Any:
     """Yield an exported program none of whose operators writes to its inputs.
 
     It is the given one, changed in place, where that is sound and `is_known` every operator's name
-    (without its namespace). Elsewhere PyTorch traces it again, and takes apart composite operators.
+    (without its namespace). Elsewhere PyTorch traces it again, and takes apart unknown operators.
     """
     calls = [node for node in program.graph.nodes if node.op == "call_function"]
+    writes = strange = False
     for node in calls:
         target = _without_writing(node)
-        if target is None or not (target is operator.getitem or is_known(_name(target))):
-            return program.run_decompositions({})
-        node.target = target
-    return program
+        if target is None:
+            writes = True
+            continue
+        node.target = target  # which tells the next one that nothing writes here
+        strange |= target is not operator.getitem and not is_known(_name(target))
+    if not strange:
+        return program.run_decompositions({}) if writes else program
+    table = torch.export.default_decompositions()
+    for target in list(table):
+        if isinstance(target, torch._ops.OpOverload) and is_known(_name(target)):
+            del table[target]
+    return program.run_decompositions(table)
 
 
 def _name(target: Any) -> str:

@@ -138,6 +138,7 @@ READERS: dict[str, Reader] = {
     **{key: read for name in _PLAIN for key, read in _in_place(name, _named(name)).items()},
     "log_sigmoid_forward": _named("log_sigmoid"),
     "sgn": _named("sign"),
+    "absolute": _named("abs"),
     **_in_place("elu", _named("elu", "alpha", "scale", "input_scale")),
     **_in_place("selu", lambda call: _table(call, "elu", *_SELU)),
     **_in_place("celu", _named("celu", "alpha")),
