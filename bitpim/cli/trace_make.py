@@ -62,7 +62,8 @@ def synth(
     name: Annotated[
         str,
         typer.Argument(
-            help="alexnet, vgg16, vgg16_cifar, resnet18, resnet20, lenet5, mobilenet or tiny."
+            help="alexnet, vgg16, vgg16_cifar, resnet18, resnet20, senet18, lenet5, mobilenet,"
+            " mobilenetv3_small, shufflenetv2_x1_0, unet or tiny."
         ),
     ],
     output: Output,

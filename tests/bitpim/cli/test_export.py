@@ -239,7 +239,7 @@ def test_floats_and_a_calibration_file(folder: Path) -> None:
         (("my_nets:number", "--samples", "test.npz"), 3, "need a function, got int"),
         (("my_nets:seven", "--samples", "test.npz"), 3, "need a torch.nn.Module from it, got int"),
         (("my_nets:broken", "--samples", "test.npz"), 3, "RuntimeError('no such thing')"),
-        (("my_nets:strange", "--samples", "test.npz"), 3, "1: aten.native_group_norm"),
+        (("my_nets:strange", "--samples", "test.npz"), 3, "1: aten.group_norm"),
         (("my_nets:small", "--samples", "no.npz"), 3, "no.npz: need a file of samples"),
         (("my_nets:small", "--samples", "w.npz"), 3, "w.npz: need an array `images`, got 0.weight"),
         (("my_nets:small", "--samples", "my_nets.py"), 3, "need .npz or .npy of plain arrays"),

@@ -38,7 +38,14 @@ def functional(program: Any, is_known: Callable[[str], bool]) -> Any:
     for target in list(table):
         if isinstance(target, torch._ops.OpOverload) and is_known(_name(target)):
             del table[target]
-    return program.run_decompositions(table)
+    apart = program.run_decompositions(table)
+    if all(is_known(_name(node.target)) for node in apart.graph.nodes if _is_operator(node)):
+        return apart
+    return program.run_decompositions({})  # so that errors name what the module calls
+
+
+def _is_operator(node: Any) -> bool:
+    return node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload)
 
 
 def _name(target: Any) -> str:
