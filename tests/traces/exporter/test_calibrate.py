@@ -121,6 +121,8 @@ def test_answers_of_calibration_are_not_computed_again(monkeypatch: pytest.Monke
     # the last piece took one sample where three run together here, which may round otherwise
     np.testing.assert_array_equal(found[:6], np.concatenate([marked[0, 3], marked[3, 6]]))
     np.testing.assert_array_equal(found[6:], expected[6:])
+    found = calibrate.logits_of(net, Floats(x[:7]), None, marked)
+    np.testing.assert_array_equal(found, np.concatenate(list(marked.values())))
 
 
 @pytest.mark.parametrize("activation", ["relu", "clamp"])

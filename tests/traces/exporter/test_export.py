@@ -217,6 +217,14 @@ def test_calibration_may_be_a_number_an_array_or_all_there_is() -> None:
         export(module, x, calibration=x[:0])
 
 
+def test_float_outputs_are_those_of_the_samples_whatever_calibrates() -> None:
+    module, x = seeded(SmallResidual()), pictures()
+    expected = export(module, x).layers[-1].output_float
+    found = export(module, x, calibration=-x).layers[-1].output_float
+    assert found is not None and expected is not None
+    np.testing.assert_array_equal(found.read(), expected.read())
+
+
 def test_labels_go_along_and_must_fit() -> None:
     module = seeded(SmallResidual())
     labels = np.arange(N, dtype=np.uint8) % 10

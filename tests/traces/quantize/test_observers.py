@@ -89,8 +89,9 @@ def test_values_are_counted_as_numpy_counts_them(
     edges = reach * rng.integers(-N_BINS // 2, N_BINS // 2 + 1, size) / (N_BINS // 2)
     beside = np.nextafter(edges.astype(dtype), rng.choice([-np.inf, np.inf], size).astype(dtype))
     tiny = rng.choice([-1e-45, 1e-45, -1e-39, 0.0, -0.0], size)
-    drawn = np.concatenate([rng.uniform(-reach, reach, size), edges, beside, tiny]).astype(dtype)
-    values = np.clip(drawn, -reach, reach).reshape(4, -1)
+    ends = [-reach, reach, reach, 0.0]
+    drawn = np.concatenate([rng.uniform(-reach, reach, size), edges, beside, tiny, ends])
+    values = np.clip(drawn.astype(dtype), -reach, reach).reshape(4, -1)
     expected, _ = np.histogram(values, bins=N_BINS, range=(-reach, reach))
     np.testing.assert_array_equal(histogram(values, reach), expected)
 

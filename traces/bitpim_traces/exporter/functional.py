@@ -83,7 +83,6 @@ def _is_alone(written: Any, writer: Any) -> bool:
     return (
         isinstance(written, torch.fx.Node)
         and list(written.users) == [writer]
-        and written.op == "call_function"
         and isinstance(written.target, torch._ops.OpOverload)
         and not _is_view(written.target)
     )
