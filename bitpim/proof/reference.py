@@ -42,7 +42,9 @@ BLOCK_ELEMENTS = 1 << 22
 
 def code_dtype(quantization: Quantization) -> np.dtype[Any]:
     """Yield the dtype that holds codes of this quantization in memory."""
-    width = 8 if quantization.bits <= 8 else 16
+    width = 8
+    while width < quantization.bits:
+        width *= 2
     return np.dtype(f"{'' if quantization.signed else 'u'}int{width}")
 
 

@@ -7,16 +7,26 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bitpim.proof.reference import run_network
 from bitpim_traces import check_trace, open_trace, write_trace
-from bitpim_traces.builder import TraceBuilder, quantization_of
+from bitpim_traces.builder import TraceBuilder, WeightCodes, quantization_of
 from bitpim_traces.errors import TraceDataError, TraceError
 from bitpim_traces.faults import Fault
 from bitpim_traces.functions import FUNCTIONS
 from bitpim_traces.network import FloatLayer, FloatNetwork
 from bitpim_traces.operators import OPERATORS
-from bitpim_traces.records import Geometry, LayerRecord, Params, TensorRecord, Trace
+from bitpim_traces.quantize import Settings, calibrate, quantize_network
+from bitpim_traces.records import (
+    Geometry,
+    LayerRecord,
+    Params,
+    Requantize,
+    TensorRecord,
+    Trace,
+)
 from bitpim_traces.rules import check_rules
 from bitpim_traces.versions import minor_of
+from tests.every_machine import check_on_every_machine
 from tests.strategies import KINDS_OF_1_0, small_trace
 
 SHAPE = (2, 4, 5)
@@ -320,3 +330,76 @@ def assert_same(one: LayerRecord, other: LayerRecord) -> None:
     assert one.tensors.keys() == other.tensors.keys()
     for name, tensor in one.tensors.items():
         np.testing.assert_array_equal(tensor.read(), other.tensors[name].read())
+
+
+def raw_trace(mode: str = "half_up_shift", bits: int = 32) -> Trace:
+    """A linear layer that puts out its accumulators."""
+    weight = WeightCodes(np.array([[1, -2], [3, 7]]), quantization_of(0.25, bits=4, signed=True))
+    builder = TraceBuilder("net", (2,), CODES)
+    one = np.ones(1, np.int32)
+    step = Requantize(mode, multiplier=one, shift=0 * one)
+    output = quantization_of(0.125, bits=bits, signed=True)
+    builder.linear("it", -1, weight, output, requantize=step)
+    return builder.build(np.array([[15, 0], [3, 4]], np.uint8))
+
+
+@pytest.mark.parametrize("bits", [17, 32])
+def test_raw_accumulators_are_an_output(bits: int, tmp_path: Path) -> None:
+    trace = raw_trace(bits=bits)
+    assert minor_of(trace) == 1
+    write_trace(trace, tmp_path / "net.h5")
+    assert check_trace(tmp_path / "net.h5", deep=True) == []
+    with open_trace(tmp_path / "net.h5") as read:
+        check_on_every_machine(read)
+        codes = run_network(read, read.samples.codes.read())[0]
+    assert codes.dtype == np.int32
+    np.testing.assert_array_equal(codes, [[12 + 6, 36 - 21], [-2, 7]])
+
+
+def test_raw_accumulators_are_read_by_nobody_and_never_rounded() -> None:
+    trace = raw_trace()
+    assert with_layer(trace) == []
+    builder = TraceBuilder("net", (2,), CODES)
+    weight = WeightCodes(np.eye(2, dtype=np.int8), quantization_of(0.25, bits=4, signed=True))
+    one = np.ones(1, np.int32)
+    step = Requantize("half_up_shift", multiplier=one, shift=0 * one)
+    builder.linear("it", -1, weight, quantization_of(1.0, bits=20, signed=True), requantize=step)
+    with pytest.raises(TraceDataError, match=r"at most 16 bits, got the 20 bits of layer 'it'"):
+        builder.flatten("flat", 0)
+    flat = LayerRecord(1, "flat", "flatten", (0,), ((2,),), (2,), trace.layers[0].output)
+    faults = faults_of(replace(trace, layers=(*trace.layers, flat)))
+    assert any("layers whose codes have at most 16 bits" in str(fault) for fault in faults)
+    with pytest.raises(TraceDataError, match="need signed codes"):
+        builder.linear("more", -1, weight, quantization_of(1.0, bits=20), requantize=step)
+    with pytest.raises(TraceDataError, match="1 to 32 bits, got 33"):
+        builder.linear("more", -1, weight, quantization_of(1.0, bits=33), requantize=step)
+    with pytest.raises(TraceDataError, match="1 to 16 bits, got 17"):
+        builder.add("more", [-1, -1], quantization_of(1.0, bits=17))
+    for mode in ("fixed_point_half_away", "float_scale_half_even"):
+        wide = quantization_of(1.0, bits=20, signed=True)
+        with pytest.raises(TraceDataError, match="mode with shifts"):
+            builder.linear("more", -1, weight, wide, requantize=mode)
+        changed = with_layer(trace, requantize=Requantize(mode, scale=np.ones(1, np.float32)))
+        assert any("output@bits" in said for said in changed)
+
+
+def test_raw_output_of_a_float_network_is_its_sums() -> None:
+    weight = np.array([[0.5, -1.0], [0.25, 1.0]], np.float32)
+    bias = np.array([0.5, -0.25], np.float32)
+    layers = (
+        FloatLayer("relu", "activation", (-1,), activation="relu"),
+        FloatLayer("fc", "linear", (0,), weight=weight, bias=bias),
+    )
+    network = FloatNetwork("net", layers, (2,))
+    inputs = np.array([[0.5, 1.0], [-1.0, 0.75], [0.0, 0.0]], np.float32)
+    settings = Settings(raw_output=True)
+    trace = quantize_network(
+        network, calibrate(network, inputs, settings), inputs, settings=settings
+    )
+    output = trace.layers[-1].output
+    assert (output.bits, output.signed, output.scale.size) == (32, True, 1)
+    codes = run_network(trace, trace.samples.codes.read())[1]
+    np.testing.assert_allclose(codes * output.scale, network.outputs(inputs)[1], atol=0.01)
+    moved = FloatNetwork("net", layers[:1], (2,))
+    with pytest.raises(TraceDataError, match="ends in a conv2d or linear for raw_output, got act"):
+        quantize_network(moved, calibrate(moved, inputs, settings), inputs, settings=settings)

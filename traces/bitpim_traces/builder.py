@@ -25,6 +25,7 @@ from bitpim_traces.builder_parts import (
     shape_only,
 )
 from bitpim_traces.errors import TraceDataError
+from bitpim_traces.file_bounds import MAX_BITS
 from bitpim_traces.functions import is_function
 from bitpim_traces.modes import mode_named
 from bitpim_traces.network import FloatLayer
@@ -143,6 +144,11 @@ class TraceBuilder(BuilderCore):
         )
         need_fixed_point_fit(where, bounds, step)
         checks.need_product_fit(where, bounds, step)
+        if output.bits > MAX_BITS and not step.rule.scales_products:
+            raise TraceDataError(
+                f"{where}: need a mode with shifts for output codes of {output.bits} bits, got"
+                f" {step.mode}; give requantize half_up_shift with multiplier 1 and shift 0"
+            )
         bias_float = weight.bias_float
         if bias is not None and bias_float is None:
             bias_float = (bias * real_bias_scale).astype(np.float32)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from bitpim_traces.builder_parts import References
 from bitpim_traces.errors import TraceDataError
+from bitpim_traces.file_bounds import MAX_BITS
 from bitpim_traces.numbers.multiplier import PRODUCT_BITS
 from bitpim_traces.records import (
     REQUANTIZE_MODES,
@@ -49,10 +50,12 @@ def need_mode(where: str, mode: str) -> None:
         )
 
 
-def need_quantization(where: str, q: Quantization) -> None:
+def need_quantization(where: str, q: Quantization, most_bits: int = MAX_BITS) -> None:
     """Check width, scales and zero points of a quantization."""
-    if not 1 <= q.bits <= 16:
-        raise TraceDataError(f"{where}: need 1 to 16 bits, got {q.bits}")
+    if not 1 <= q.bits <= most_bits:
+        raise TraceDataError(f"{where}: need 1 to {most_bits} bits, got {q.bits}")
+    if q.bits > MAX_BITS and not q.signed:
+        raise TraceDataError(f"{where}: need signed codes of more than {MAX_BITS} bits")
     if q.scale.ndim != 1 or q.scale.shape != q.zero_point.shape or not q.scale.size:
         raise TraceDataError(
             f"{where}: need scales and zero points of one shape (n,), got {q.scale.shape} and"

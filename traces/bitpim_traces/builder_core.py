@@ -10,6 +10,7 @@ import numpy.typing as npt
 from bitpim_traces import builder_checks as checks
 from bitpim_traces.builder_parts import Activation, References
 from bitpim_traces.errors import TraceDataError
+from bitpim_traces.file_bounds import MAX_BITS
 from bitpim_traces.network import FloatLayer, infer_shape
 from bitpim_traces.numbers.affine import code_dtype
 from bitpim_traces.operators import OPERATORS
@@ -120,11 +121,17 @@ class BuilderCore:
         operator = OPERATORS.get(sketch.kind)
         if activation.kind not in CLIPS and not (operator and operator.tables):
             raise TraceDataError(f"{where}: {activation.kind} is a layer of its own; use lookup")
-        checks.need_quantization(f"{where}: output", output)
+        for i in sketch.inputs:
+            width = self.quantization(i).bits  # the index is known
+            if width > MAX_BITS:
+                raise TraceDataError(
+                    f"{where}: need inputs of at most {MAX_BITS} bits, got the {width} bits of"
+                    f" layer {self.layers[i].name!r}; give that layer narrower codes"
+                )
+        most_bits = self.accumulator_bits if operator and operator.has_weight else MAX_BITS
+        checks.need_quantization(f"{where}: output", output, max(most_bits, MAX_BITS))
         checks.need_per_tensor(f"{where}: output", output)
         sketch = replace(sketch, activation=activation.kind, clamp=activation.clamp)
-        for i in sketch.inputs:
-            self.quantization(i)  # the index is known
         input_shapes = tuple(self.shape(i) for i in sketch.inputs)
         return LayerRecord(
             index=index,

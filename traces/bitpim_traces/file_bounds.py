@@ -5,6 +5,7 @@ __all__ = [
     "EAGER_MULTIPLE",
     "MAX_AXES",
     "MAX_AXIS",
+    "MAX_BITS",
     "MAX_CHUNK_BYTES",
     "MAX_LAYERS",
     "MAX_OBJECTS",
@@ -23,6 +24,8 @@ MAX_RANK = MAX_AXES - 1
 """Axes of an activation, without that of the samples."""
 MAX_AXIS = 2**31 - 1
 """Longest axis of a tensor."""
+MAX_BITS = 16
+"""Width of a code that some layer reads, of weights and tables."""
 MAX_PARAMETERS = 2**24
 """Entries of a tensor that is read as a whole: scales, zero points, multipliers, tables."""
 EAGER_MULTIPLE, EAGER_BYTES = 16, 2**22

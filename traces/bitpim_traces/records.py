@@ -125,7 +125,8 @@ class Quantization:
     """How codes stand for real numbers: real = scale * (code - zero_point).
 
     `scale` (float64) and `zero_point` (int64) have shape (1,) per tensor, or (n_channels,) per
-    channel along `axis`. `bits` is 1 to 16; signed codes are two's complement.
+    channel along `axis`. `bits` is 1 to 16, of accumulators that nobody reads up to 64; signed
+    codes are two's complement.
     """
 
     bits: int

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from bitpim_traces.faults import Fault, Report, shown
-from bitpim_traces.file_bounds import MAX_AXIS, MAX_RANK
+from bitpim_traces.file_bounds import MAX_AXIS, MAX_BITS, MAX_RANK
 from bitpim_traces.functions import is_function
 from bitpim_traces.modes import MODES
 from bitpim_traces.numbers.affine import code_dtype, same_quantization
@@ -76,7 +76,7 @@ class _Rules:
             say("labels", "one label a sample", samples.labels.shape)
 
     def _layer(self, layer: LayerRecord, say: Say) -> None:
-        _check_quantization(layer.output, "output", None, say)
+        _check_quantization(layer.output, "output", None, say, _most_bits(layer))
         _check_shape(layer.output_shape, "@output_shape", say)
         if not 2 <= layer.accumulator_bits <= 64:
             say("@accumulator_bits", "2 to 64", layer.accumulator_bits)
@@ -109,6 +109,11 @@ class _Rules:
         if not all(NETWORK_INPUT <= i < layer.index for i in layer.inputs):
             say("@inputs", "layers before this one, or -1", layer.inputs)
             return False
+        known = (self._quantization_of(i) for i in layer.inputs)
+        widest = max((q.bits for q in known if q is not None), default=0)
+        if widest > MAX_BITS:
+            say("@inputs", f"layers whose codes have at most {MAX_BITS} bits", f"{widest} bits")
+            return False
         operator = OPERATORS[layer.kind]
         if not operator.takes(len(layer.inputs)):
             say("@inputs", f"{operator.arity} for {layer.kind}", layer.inputs)
@@ -136,12 +141,27 @@ class _Rules:
         return True
 
 
+def _most_bits(layer: LayerRecord) -> int:
+    """Yield how wide output codes may be: those of sums of products as wide as accumulators."""
+    step = layer.requantize
+    raw = step is not None and step.mode in MODES and step.rule.scales_products
+    wide = raw and OPERATORS[layer.kind].has_weight
+    return max(MAX_BITS, layer.accumulator_bits) if wide else MAX_BITS
+
+
 def _check_quantization(
-    quantization: Quantization, member: str, n_channels: int | None, say: Say
+    quantization: Quantization,
+    member: str,
+    n_channels: int | None,
+    say: Say,
+    most_bits: int = MAX_BITS,
 ) -> None:
     """Check widths, scales and zero points; `n_channels` None: per tensor only."""
-    if not 1 <= quantization.bits <= 16:
-        say(f"{member}@bits", "1 to 16", quantization.bits)
+    if not 1 <= quantization.bits <= most_bits:
+        say(f"{member}@bits", f"1 to {most_bits}", quantization.bits)
+        return
+    if quantization.bits > MAX_BITS and not quantization.signed:
+        say(f"{member}@signed", f"1 for more than {MAX_BITS} bits", 0)
         return
     shape = quantization.scale.shape
     per_channel = n_channels is not None and quantization.axis == 0
@@ -202,7 +222,7 @@ def _those(name: str, value: object = True) -> str:
 def _check_clamp(layer: LayerRecord, say: Say) -> None:
     low, high = layer.clamp
     output = layer.output
-    if not 1 <= output.bits <= 16:
+    if not 1 <= output.bits <= _most_bits(layer):
         return  # reported with the quantization
     if not output.code_min <= low <= high <= output.code_max:
         say("@clamp", f"lowest <= highest within {output.code_min}..{output.code_max}", layer.clamp)

@@ -6,7 +6,7 @@ reads by these tables, and a test compares them with those of FORMAT.md row by r
 
 from dataclasses import replace
 
-from bitpim_traces.file_bounds import MAX_RANK
+from bitpim_traces.file_bounds import MAX_BITS, MAX_RANK
 from bitpim_traces.operators import LAYER_KINDS, OPERATORS
 from bitpim_traces.records import CLIPS, REQUANTIZE_MODES, axes_of
 from bitpim_traces.schema_forms import CODES, Attribute, Dataset, Group
@@ -106,7 +106,7 @@ LAYER_FIELDS = ("output_float", "weight", "bias", "weight_float", "bias_float", 
 QUANTIZATION = Group(
     "quantization groups: output, weight_quantization, /samples/quantization",
     (
-        Attribute("bits", "int", "width of a code, 1 to 16"),
+        Attribute("bits", "int", f"width of a code, 1 to {MAX_BITS}; raw accumulators: up to 64"),
         Attribute("signed", "flag", "1: two's complement"),
         Attribute("axis", "int", "axis of the scales, or -1 for one scale per tensor"),
     ),

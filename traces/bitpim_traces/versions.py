@@ -1,5 +1,6 @@
 """Which minor version of the format a trace needs: the least, so that older readers take it too."""
 
+from bitpim_traces.file_bounds import MAX_BITS
 from bitpim_traces.operators import OPERATORS
 from bitpim_traces.records import CLIPS, LayerRecord, Trace
 
@@ -23,6 +24,7 @@ def _minor_of(layer: LayerRecord) -> int:
     newer = (
         layer.activation not in _FUNCTIONS_OF_1_0
         or len(layer.output_shape) not in _RANKS_OF_1_0
+        or layer.output.bits > MAX_BITS
         or bool(layer.tensors)
         or (layer.table is not None and len(layer.table.shape) > 1)
         or (operator.sums == "terms" and len(set(layer.input_shapes)) > 1)

@@ -172,8 +172,8 @@ def decode(codes: npt.NDArray[np.integer], quantization: Quantization) -> npt.ND
 
 def code_dtype(quantization: Quantization) -> np.dtype[np.integer]:
     """Yield the dtype codes have in memory."""
-    name = f"{'' if quantization.signed else 'u'}int{8 if quantization.bits <= 8 else 16}"
-    return np.dtype(name)
+    width = next(n for n in (8, 16, 32, 64) if quantization.bits <= n)
+    return np.dtype(f"{'' if quantization.signed else 'u'}int{width}")
 
 
 def same_quantization(one: Quantization, other: Quantization) -> bool:

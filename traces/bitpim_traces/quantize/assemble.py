@@ -8,31 +8,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitpim_traces.builder import Activation, TraceBuilder, WeightCodes
+from bitpim_traces.builder import TraceBuilder
 from bitpim_traces.builder_parts import References
 from bitpim_traces.errors import TraceDataError
-from bitpim_traces.functions import FUNCTIONS
 from bitpim_traces.masks import masks_of, with_masks
 from bitpim_traces.modes import mode_named
 from bitpim_traces.network import FloatLayer, FloatNetwork
 from bitpim_traces.numbers.affine import (
-    MIN_SCALE,
     choose_quantization,
-    choose_weight_quantization,
     decode,
     encode,
-    encode_weight,
-    same_quantization,
 )
 from bitpim_traces.operators import OPERATORS
 from bitpim_traces.provenance import make_provenance
+from bitpim_traces.quantize.layers import Ranges, append_layer, range_of
 from bitpim_traces.quantize.observers import calibrate
 from bitpim_traces.quantize.pattern import PatternPruning, masked_network, prune_network
 from bitpim_traces.quantize.settings import Settings
 from bitpim_traces.records import (
     NETWORK_INPUT,
     LayerRecord,
-    Quantization,
     Samples,
     TensorRecord,
     Trace,
@@ -41,13 +36,8 @@ from bitpim_traces.records import (
 
 __all__ = ["quantize_network", "requantize_trace", "to_float_network"]
 
-Ranges = Mapping[int, tuple[float, float]]
-
 _CALIBRATION_SAMPLES = 256
 """Samples of a trace that are enough to observe ranges again."""
-
-_BIAS_HEAD_ROOM = 3
-"""A bias code takes at most 2**(accumulator_bits - 3): the rest of the accumulator is for sums."""
 
 
 def quantize_network(
@@ -87,7 +77,7 @@ def quantize_network(
         labels = samples.labels.read() if samples.labels is not None else None
         dataset = samples.dataset
     else:
-        low, high = _range_of(ranges_by_layer, NETWORK_INPUT, "network input")
+        low, high = range_of(ranges_by_layer, NETWORK_INPUT, "network input")
         source = choose_quantization(
             low,
             high,
@@ -107,7 +97,8 @@ def quantize_network(
     deciding = _deciding_layer(network, settings)
     for index, layer in enumerate(network.layers):
         bits = settings.activation_bits_of(layer.name, is_output=index == deciding)
-        _append(builder, layer, ranges_by_layer, bits, settings)
+        is_last = index == len(network.layers) - 1
+        append_layer(builder, layer, ranges_by_layer, settings, bits=bits, is_last=is_last)
     n_references = min(settings.reference_samples, codes.shape[0])
     if references is None and n_references:
         first = codes[:n_references]
@@ -238,126 +229,6 @@ def _to_float_layer(record: LayerRecord) -> FloatLayer:
             if tensor.units == "real"
         },
     )
-
-
-def _append(
-    builder: TraceBuilder, layer: FloatLayer, ranges: Ranges, bits: int, settings: Settings
-) -> None:
-    """Decide one layer's numbers and append it."""
-    index, source = len(builder.layers), layer.inputs[0]
-    activation = Activation(layer.activation, layer.clamp)
-    where = f"layer {index} {layer.name!r}"
-
-    def output() -> Quantization:
-        bottom, top = layer.clamp_range
-        function = FUNCTIONS.get(layer.activation)
-        if function is not None:
-            bottom, top = function.ends
-        if function is not None and function.is_bounded:
-            low, high = function.ends
-        else:
-            low, high = _range_of(ranges, index, where)
-        low, high = min(max(low, bottom), top), max(min(high, top), bottom)
-        return choose_quantization(
-            low, high, bits=bits, scheme=settings.activation_scheme, where=where
-        )
-
-    if layer.kind in ("conv2d", "linear"):
-        weight = _weight_codes(layer, builder.quantization(source), settings, where)
-        if layer.geometry is not None and layer.kind == "conv2d":
-            builder.conv2d(
-                layer.name, source, weight, output(), layer.geometry, activation=activation
-            )
-        else:
-            builder.linear(layer.name, source, weight, output(), activation=activation)
-    elif layer.kind == "add":
-        builder.add(layer.name, layer.inputs, output(), activation=activation)
-    elif layer.kind == "concat":
-        inputs = [builder.quantization(i) for i in layer.inputs]
-        agree = all(same_quantization(q, inputs[0]) for q in inputs)
-        builder.concat(
-            layer.name,
-            layer.inputs,
-            axis=layer.params.integer("concat_axis"),
-            output=inputs[0] if agree else output(),
-            activation=activation,
-        )
-    elif layer.kind == "avg_pool2d" and layer.geometry is not None:
-        keeps = mode_named(settings.requantize).divides
-        builder.avg_pool2d(
-            layer.name,
-            source,
-            layer.geometry,
-            output=None if keeps else output(),
-            activation=activation,
-        )
-    elif OPERATORS[layer.kind].keeps_codes:
-        builder.keep(layer)
-    elif OPERATORS[layer.kind].accumulated is not None:
-        builder.accumulate(layer, output(), activation=activation)
-    elif OPERATORS[layer.kind].fixed:
-        _append_constant(builder, layer, bits, settings)
-    elif OPERATORS[layer.kind].is_table(layer.activation):
-        constants = layer.tensors.get("constants")
-        builder.lookup(layer.name, source, layer.activation, output(), constants=constants)
-    else:
-        builder.clip(layer.name, source, activation)
-
-
-def _append_constant(
-    builder: TraceBuilder, layer: FloatLayer, bits: int, settings: Settings
-) -> None:
-    """Quantize values that all samples share over their own range."""
-    values = layer.tensors["values"]
-    where = f"layer {len(builder.layers)} {layer.name!r}"
-    ends = float(values.min()), float(values.max())
-    quantization = choose_quantization(
-        *ends, bits=bits, scheme=settings.activation_scheme, where=where
-    )
-    codes = encode(values, quantization)
-    builder.constant(layer.name, codes, quantization, source=layer.inputs[0], values_float=values)
-
-
-def _weight_codes(
-    layer: FloatLayer, source: Quantization, settings: Settings, where: str
-) -> WeightCodes:
-    """Quantize a weight and its bias; the bias bounds the weight's scale from below."""
-    assert layer.weight is not None
-    input_scale = float(source.scale[0])
-    least = None
-    if layer.bias is not None:
-        if not np.isfinite(layer.bias).all():
-            raise TraceDataError(f"{where}: need a finite bias, got NaN or infinity")
-        room = 2.0 ** (settings.accumulator_bits - _BIAS_HEAD_ROOM)
-        least = np.abs(layer.bias.astype(np.float64)) / (input_scale * room)
-        least = np.where(least > 0, np.maximum(least, MIN_SCALE), 0.0)
-    bits = settings.weight_bits_of(layer.name)
-    quantization = choose_weight_quantization(
-        layer.weight,
-        bits=bits,
-        per_channel=settings.per_channel,
-        scheme=settings.weight_scheme,
-        least_scale=least,
-        method=settings.weight_calibration,
-        where=where,
-    )
-    bias = None
-    if layer.bias is not None:
-        codes = np.rint(layer.bias.astype(np.float64) / (input_scale * quantization.scale))
-        bias = codes.astype(np.int64)
-    return WeightCodes(
-        encode_weight(layer.weight, quantization, bits=bits),
-        quantization,
-        bias,
-        weight_float=layer.weight,
-        bias_float=layer.bias,
-    )
-
-
-def _range_of(ranges: Ranges, index: int, where: str) -> tuple[float, float]:
-    if index not in ranges:
-        raise TraceDataError(f"{where}: need a range of its values, got none; calibrate first")
-    return ranges[index]
 
 
 def _keeps_quantization(layer: FloatLayer, settings: Settings) -> bool:

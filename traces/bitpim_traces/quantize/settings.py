@@ -48,6 +48,9 @@ class Settings:
         "minmax", or "mse" to shrink each scale to the least squared error.
     output_bits
         Width of the network's last layer; None: activation_bits.
+    raw_output
+        The last layer, a conv2d or linear, puts its accumulators out as they are: codes of
+        accumulator_bits, with one weight scale for all its channels.
     reference_samples
         How many of the first samples keep float reference outputs.
     overrides
@@ -71,6 +74,7 @@ class Settings:
     percentile: float = 99.99
     weight_calibration: str = "minmax"
     output_bits: int | None = None
+    raw_output: bool = False
     reference_samples: int = 32
     overrides: Mapping[str, LayerBits] = field(default_factory=dict)
 
@@ -116,6 +120,8 @@ class Settings:
         plain: dict[str, Any] = {
             f.name: getattr(self, f.name) for f in fields(self) if f.name != "overrides"
         }
+        if not self.raw_output:
+            del plain["raw_output"]  # what is not chosen leaves the digests of older traces alone
         plain["overrides"] = {
             name: {"weight_bits": bits.weight_bits, "activation_bits": bits.activation_bits}
             for name, bits in sorted(self.overrides.items())
