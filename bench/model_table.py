@@ -24,6 +24,8 @@ from bitpim_traces.synthetic import NAMES, likeness_of, synthetic_network, weigh
 
 __all__ = [
     "DOCUMENT",
+    "in_all_modes",
+    "joined",
     "shortened",
     "table_of_families",
     "table_of_kinds",
@@ -72,7 +74,7 @@ def _place(found: Plan | str) -> str:
     return ", ".join(PLACES[phase] for phase in phases)
 
 
-def _in_all_modes(places: Mapping[str, str]) -> str:
+def in_all_modes(places: Mapping[str, str]) -> str:
     """Join what each requantize mode gives; all integer modes are one where they agree."""
     whole = {place for mode, place in places.items() if not MODES[mode].is_float}
     scaled = {place for mode, place in places.items() if MODES[mode].is_float}
@@ -98,13 +100,13 @@ def table_of_kinds(examples: Sequence[Example] = EXAMPLES) -> str:
         for pair, cells in columns.items():
             machine = _machine(*pair)
             places = {mode: _place(_planned(machine, trace)) for mode, trace in traces.items()}
-            cells.append(_in_all_modes(places))
-    shown = dict(_joined(columns))
+            cells.append(in_all_modes(places))
+    shown = dict(joined(columns))
     names = [f"`{e.kind}`" + (f", {e.title}" if e.title else "") for e in examples]
     return _table(["kind", *shown], zip(names, *shown.values(), strict=True))
 
 
-def _joined(columns: Mapping[tuple[str, str], list[str]]) -> Iterator[tuple[str, list[str]]]:
+def joined(columns: Mapping[tuple[str, str], list[str]]) -> Iterator[tuple[str, list[str]]]:
     """Yield one column a machine, or one a preset where these differ."""
     for machine in dict.fromkeys(machine for machine, _ in columns):
         own = {preset: cells for (name, preset), cells in columns.items() if name == machine}

@@ -6,6 +6,8 @@ import bitpim
 from bench.layer_kinds import EXAMPLES
 from bench.model_table import (
     DOCUMENT,
+    in_all_modes,
+    joined,
     shortened,
     table_of_families,
     table_of_kinds,
@@ -15,6 +17,7 @@ from bench.model_table import (
 )
 from bitpim_traces.network import FloatLayer, FloatNetwork
 from bitpim_traces.operators import LAYER_KINDS
+from bitpim_traces.records import REQUANTIZE_MODES
 from bitpim_traces.synthetic import NAMES
 
 TEXT = DOCUMENT.read_text("utf-8")
@@ -86,6 +89,23 @@ def test_refusals_are_shortened_to_what_is_needed_and_got() -> None:
     assert shortened(said) == "need at most 9 crossbars, got 12 for 'n'"
     assert shortened("layer 1 'a' (add): need 2 inputs, got 1") == "need 2 inputs, got 1"
     assert shortened("its program does not fit; use narrower codes") == "its program does not fit"
+
+
+def test_modes_that_differ_are_named_where_floating_point_is_not_all_that_differs() -> None:
+    places = dict.fromkeys(REQUANTIZE_MODES, "arrays")
+    assert in_all_modes(places) == "arrays"
+    assert in_all_modes(places | {"float_scale_half_even": "host"}) == "arrays; float: host"
+    said = in_all_modes(places | {"truncate_shift": "moved"})
+    assert (
+        said.count("`: arrays") == len(REQUANTIZE_MODES) - 1 and "`truncate_shift`: moved" in said
+    )
+
+
+def test_presets_share_a_column_where_all_of_a_machine_agree() -> None:
+    columns = {("m", "m"): ["a", "b"], ("m", "m_8bit"): ["a", "b"], ("n", "n"): ["a", "b"]}
+    assert dict(joined(columns)) == {"`m`": ["a", "b"], "`n`": ["a", "b"]}
+    apart = {**columns, ("m", "m_8bit"): ["a", "c"]}
+    assert list(dict(joined(apart))) == ["`m`", "`m_8bit`", "`n`"]
 
 
 def test_families_and_their_kinds() -> None:

@@ -109,6 +109,5 @@ def _active(
 
 
 def _eighths(n: int) -> int:
-    """Round to a multiple of 8, at least 8, and never down by more than a tenth."""
-    rounded = max(8, (n + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * n else rounded
+    """Round to a multiple of 8, at least 8."""
+    return max(8, (n + 4) // 8 * 8)
