@@ -67,6 +67,18 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
         IMAGE,
         "conv2d avg_pool2d activation multiply",
     ),
+    "swish by hand": (conv_of(lambda x: x * torch.sigmoid(x)), IMAGE, "conv2d activation"),
+    "hard swish by hand": (
+        conv_of(lambda x: x * f.relu6(x + 3) / 6 + f.relu6(x + 3) * x / 6.0),
+        IMAGE,
+        "conv2d activation activation add",
+    ),
+    "hard sigmoid by hand": (conv_of(lambda x: f.relu6(x + 3) / 6), IMAGE, "conv2d activation"),
+    "gate that another reads": (
+        conv_of(lambda x: x * (s := torch.sigmoid(x)) + s),
+        IMAGE,
+        "conv2d activation multiply add",
+    ),
     "product and relu": (of(lambda x: (x * x.sin()).relu()), IMAGE, "activation multiply"),
     "sum over lengths": (
         of(lambda x: x.relu() + x.mean(1, keepdim=True)),

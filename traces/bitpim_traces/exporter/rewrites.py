@@ -18,6 +18,7 @@ from bitpim_traces.exporter.moving import (
     sink_moves,
     spread_expand,
 )
+from bitpim_traces.exporter.naming import name_functions
 from bitpim_traces.exporter.rewriting import Graph
 from bitpim_traces.network import FloatNetwork
 from bitpim_traces.records import NETWORK_INPUT
@@ -33,6 +34,7 @@ _PASSES = (
     fold_pad,
     sink_moves,
     collapse_moves,
+    name_functions,
     fold_affine,
     push_affine,
     lift_activation,
