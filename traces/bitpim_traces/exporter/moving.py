@@ -29,9 +29,9 @@ def spread_expand(graph: Graph, index: int) -> Draft | int:
     source = draft.inputs[0]
     if graph.shape(source) == draft.shape:
         return source
-    readers = [graph.drafts[i] for i in graph.readers(index)]
-    if readers and index != graph.output and all(_repeats(graph, r, index) for r in readers):
-        return draft  # each of them will read its source instead
+    readers = graph.readers(index)
+    if readers and index != graph.output and all(_takes(graph, i, index) for i in readers):
+        return draft  # each of them reads its source now
     shape = list(graph.shape(source))
     for axis, n in enumerate(draft.shape):
         if shape[axis] != n:
