@@ -16,7 +16,7 @@ from bitpim.report.figures import ERROR_COLUMNS
 from bitpim.report.result_records import DIGEST_BYTES, RunHeader
 from bitpim.report.result_rules import provenance_of, texts_of
 from bitpim_traces.faults import shown
-from bitpim_traces.file_bounds import MAX_LAYERS
+from bitpim_traces.file_bounds import MAX_LAYERS, MAX_RANK
 
 __all__ = ["batch_of", "header_of"]
 
@@ -76,7 +76,7 @@ def batch_of(fields: Mapping[str, Any], arrays: Arrays, header: RunHeader) -> ra
         _check_layer(index, stop - start, arrays[f"digests {index}"], arrays[f"errors {index}"])
     final = arrays.get("final")
     if final is not None:
-        good = final.dtype.kind in "iu" and final.ndim <= 4 and final.shape[:1] == (stop - start,)
+        good = final.dtype.kind in "iu" and final.ndim <= MAX_RANK + 1 and final.shape[:1] == (stop - start,)
         _need(good, "final codes", f"integers of {stop - start} samples", final.shape)
     return range(start, stop)
 

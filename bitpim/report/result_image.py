@@ -18,6 +18,7 @@ from bitpim.errors import ResultError
 from bitpim.legend import Legend
 from bitpim.report.figures import ERROR_COLUMNS, ErrorFigures, top1
 from bitpim.report.result_records import CYCLES, FORMAT_NAME, FORMAT_VERSION, RunHeader
+from bitpim.report.result_schema import axes_of_outputs
 from bitpim.report.seal import SEAL_BYTES
 from bitpim_traces.new_file import new_file, new_group
 from bitpim_traces.whole_file import signals_held
@@ -179,7 +180,8 @@ class _Image:
         if first is None:
             return
         shape, dtype = first.shape[1:], first.dtype
-        final = _dataset(group, "final", None, "S" + "CHW"[: len(shape)], shape, dtype, self.header)
+        axes = axes_of_outputs(first.ndim)
+        final = _dataset(group, "final", None, axes, shape, dtype, self.header)
         has_classes = 0 not in shape and int(np.prod(shape[1:], dtype=np.int64)) == 1
         pending, done, predictions = [first], 0, [top1(first)] if has_classes else []
         per_chunk = final.chunks[0] if final.chunks else self.header.n_samples

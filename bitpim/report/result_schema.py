@@ -2,6 +2,8 @@
 
 from bitpim.report.figures import ERROR_COLUMNS
 from bitpim.report.result_records import FORMAT_NAME
+from bitpim_traces.file_bounds import MAX_RANK
+from bitpim_traces.records import axes_of
 from bitpim_traces.schema_forms import Attribute, Dataset, Group
 
 __all__ = [
@@ -11,11 +13,11 @@ __all__ = [
     "LAYERS",
     "OUTPUTS",
     "PRICES",
+    "axes_of_outputs",
     "root_of",
 ]
 
 _CODES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
-_OUTPUT_AXES = ("S", "SC", "SCH", "SCHW")
 
 DATASET_ATTRIBUTES = (Attribute("axes", "text", "one letter an axis, outermost first"),)
 
@@ -33,6 +35,14 @@ _HEADER = (
     Attribute("provenance", "lines", "JSON object: versions and platform"),
 )
 _LEGEND = Attribute("legend", "lines", "JSON object: how the counts are to be read; since 1.1")
+
+
+def axes_of_outputs(n_axes: int) -> str:
+    """Name the axes of a batch of the network's outputs, the sample axis among them."""
+    return "S" + axes_of(n_axes)[1:]
+
+
+_OUTPUT_AXES = tuple(axes_of_outputs(n) for n in range(1, MAX_RANK + 2))
 
 
 def root_of(version: tuple[int, int]) -> Group:

@@ -95,7 +95,17 @@ def test_without_prices_outputs_and_figures(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "has_predictions"), [((3, 4, 4), False), ((3, 1, 1), True), ((), True), ((0,), False)]
+    ("shape", "has_predictions"),
+    [
+        ((3, 4, 4), False),
+        ((3, 1, 1), True),
+        ((), True),
+        ((0,), False),
+        ((3, 2), False),
+        ((2, 1, 3, 2), False),
+        ((3, 1, 1, 1, 1), True),
+        ((2, 1, 3, 2, 2), False),
+    ],
 )
 def test_outputs_of_any_shape(path: Path, shape: tuple[int, ...], has_predictions: bool) -> None:
     codes = np.arange(7 * int(np.prod(shape)), dtype=np.uint16).reshape(7, *shape)
@@ -103,6 +113,8 @@ def test_outputs_of_any_shape(path: Path, shape: tuple[int, ...], has_prediction
         for start, stop in CUTS:
             part = codes[start - START : stop - START]
             writer.add_batch(start, stop, layers_of(start, stop), part)
+    with ResultWriter(path, HEADER, resume=True) as writer:
+        assert writer.completed == frozenset(range(START, STOP))
         writer.finish(TABLE)
     result = open_result(path)
     assert result.final_codes is not None and result.final_codes.dtype == np.uint16

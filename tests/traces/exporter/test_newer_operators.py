@@ -139,6 +139,21 @@ CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
     "narrow": (of(lambda x: x.narrow(1, 1, 2)), IMAGE, "slice"),
     "cropped by padding": (of(lambda x: f.pad(x, (-1, 2, 0, -2))), IMAGE, "slice pad"),
     "rolled": (of(lambda x: x.roll((1, -2), (2, 3))), IMAGE, ""),
+    "two expanded alike": (
+        of(lambda x: x.amax(2, keepdim=True).expand_as(x) * x.mean(2, keepdim=True).expand_as(x)),
+        IMAGE,
+        "",
+    ),
+    "a sum, and all its inputs, expanded": (
+        of(lambda x: (e := x.mean(2, keepdim=True).expand_as(x)) + x + e.relu()),
+        IMAGE,
+        "",
+    ),
+    "a constant like an activation": (
+        of(lambda x: x * torch.arange(4)[:, None, None].type_as(x).expand_as(x)),
+        IMAGE,
+        "conv2d",
+    ),
     "repeated": (of(lambda x: x.repeat(1, 2, 1, 3)), IMAGE, "concat concat"),
     "expanded": (of(lambda x: x.expand(-1, 3, 4).relu()), (1, 4), "concat activation"),
     "stacked": (of(lambda x: torch.stack([x, x.relu()], 2)), IMAGE, ""),
@@ -311,8 +326,14 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
         (1, 3, 5),
         "whole pixels.*recompute_scale_factor",
     ),
+    "enlarged beyond float32": (
+        of(lambda x: f.interpolate(x, size=(246, 5))),
+        IMAGE,
+        r"6 to 246, where it takes \d+ for place \d+",
+    ),
     "product of two matrices": (of(lambda x: x @ x.transpose(1, 2)), LINE, "two activations"),
     "batch moved": (of(lambda x: x.transpose(0, 1)), (2, 3), "batch"),
+    "all rolled": (of(lambda x: x.roll(1)), LINE, "give dims"),
     "batch rolled": (of(lambda x: x.roll(1, 0)), LINE, "other than the batch"),
     "mean of the batch": (of(lambda x: x + x.mean(0, keepdim=True)), LINE, "batch"),
     "nothing left": (of(lambda x: f.pad(x, (-3, -3))), IMAGE, "at least one element|length"),
@@ -321,6 +342,20 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
         of(lambda x: f.pad(x, (1, 1), value=-torch.inf).relu()),
         IMAGE,
         "max pooling only",
+    ),
+    "border of minus infinity at the end": (
+        of(lambda x: f.pad(x, (1, 1), value=-torch.inf)),
+        IMAGE,
+        "max pooling only",
+    ),
+    "windows that begin in such a border": (
+        of(
+            lambda x: f.max_pool2d(
+                f.pad(x, (0, 2, 0, 2), value=-torch.inf), 3, 3, ceil_mode=True
+            )
+        ),
+        IMAGE,
+        "before padding with -inf ends.*leave out ceil_mode",
     ),
     "constants by sample": (
         of(lambda x: x * torch.tensor([1.0, 2.0])[:, None]),

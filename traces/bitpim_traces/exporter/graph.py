@@ -41,6 +41,13 @@ _LIKE = {
     "new_full": 2,
 }
 """What fills a tensor that is like another: a number, or the place of one among the arguments."""
+_IN_THE_SHAPE = {
+    "expand_as": torch.Tensor.expand,
+    "reshape_as": torch.Tensor.reshape,
+    "view_as": torch.Tensor.reshape,
+    "type_as": torch.Tensor.reshape,
+}
+"""What takes no more than the shape of an activation, if its own tensor is constant."""
 _IGNORED = ("_assert_tensor_metadata", "_assert_scalar", "_assert_async")
 
 
@@ -257,12 +264,20 @@ class _Reader:
             where = f"{_path(node) or '(root)'}: {node.target}"
             with told(where, "a constant that can be computed", remedy):
                 self.values[node] = node.target(*args, **kwargs)
-            written = self.program.graph_signature.buffers_to_mutate
-            if node.name in written or self.changed & set(node.all_input_nodes):
-                self.changed.add(node)
+            self._note_changes(node)
+            return
+        if name in _IN_THE_SHAPE and not isinstance(inputs[node.args[0]], Value):
+            shape = tuple(int(n) for n in node.meta["val"].shape)
+            self.values[node] = _IN_THE_SHAPE[name](inputs[node.args[0]], shape)
+            self._note_changes(node)
             return
         self._need_kept_buffers(node)
         self._read_operator(node, name, inputs)
+
+    def _note_changes(self, node: Any) -> None:
+        written = self.program.graph_signature.buffers_to_mutate
+        if node.name in written or self.changed & set(node.all_input_nodes):
+            self.changed.add(node)
 
     def _need_kept_buffers(self, node: Any) -> None:
         """Refuse constants that the module itself changes from one run to the next."""

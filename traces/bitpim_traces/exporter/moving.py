@@ -17,21 +17,21 @@ __all__ = [
 ]
 
 _MOVES = ("reshape", "permute")
+_LESS = "leave out ceil_mode, or pad less below and to the right"
 
 
 def spread_expand(graph: Graph, index: int) -> Draft | int:
     """Let sums and products repeat axes of length 1; elsewhere copies are joined."""
     draft = graph.drafts[index]
-    if draft.kind in ("add", "multiply"):
-        return _without_expands(graph, draft)
     if draft.kind != "expand":
         return draft
     source = draft.inputs[0]
     if graph.shape(source) == draft.shape:
         return source
-    readers = [graph.drafts[i] for i in graph.readers(index)]
-    if readers and index != graph.output and all(_repeats(graph, r, index) for r in readers):
-        return draft  # each of them will read its source instead
+    for at in graph.readers(index):
+        graph.drafts[at] = _without_expand(graph, graph.drafts[at], index)
+    if not graph.n_users(index):
+        return draft
     shape = list(graph.shape(source))
     for axis, n in enumerate(draft.shape):
         if shape[axis] != n:
@@ -47,21 +47,17 @@ def spread_expand(graph: Graph, index: int) -> Draft | int:
     return source
 
 
-def _repeats(graph: Graph, reader: Draft, index: int) -> bool:
-    """Tell whether an operator gives the same without the expand at `index`."""
+def _without_expand(graph: Graph, reader: Draft, index: int) -> Draft:
+    """Let a sum or product read what the expand at `index` reads, if the others have the lengths.
+
+    One after the other: of two inputs that are expanded alike one stays so.
+    """
     if reader.kind not in ("add", "multiply"):
-        return False
+        return reader
     inputs = tuple(graph.drafts[index].inputs[0] if i == index else i for i in reader.inputs)
     shapes = [graph.shape(i) for i in inputs]
-    return tuple(max(lengths) for lengths in zip(*shapes, strict=True)) == reader.shape
-
-
-def _without_expands(graph: Graph, draft: Draft) -> Draft:
-    for index in draft.inputs:
-        if index >= 0 and graph.drafts[index].kind == "expand" and _repeats(graph, draft, index):
-            source = graph.drafts[index].inputs[0]
-            draft = replace(draft, inputs=tuple(source if i == index else i for i in draft.inputs))
-    return draft
+    repeated = tuple(max(lengths) for lengths in zip(*shapes, strict=True))
+    return replace(reader, inputs=inputs) if repeated == reader.shape else reader
 
 
 def collapse_moves(graph: Graph, index: int) -> Draft | int:
@@ -156,11 +152,12 @@ def fold_pad(graph: Graph, index: int) -> Draft | int:
     """Take padding of rows and columns into the convolution or pooling that reads it."""
     draft = graph.drafts[index]
     source = graph.source(draft)
-    if draft.kind == "low_pad" and any(
-        graph.drafts[i].kind != "max_pool2d" for i in graph.readers(index)
+    if draft.kind == "low_pad" and (
+        index == graph.output
+        or any(graph.drafts[i].kind != "max_pool2d" for i in graph.readers(index))
     ):
         need = "padding with -inf in front of max pooling only"
-        raise refuse(draft.where, need, "another operator that reads it", "pad with a number")
+        raise refuse(draft.where, need, "another reader of it", "pad with a number")
     folds = {"conv2d": "pad", "max_pool2d": "low_pad"}
     if source is None or folds.get(draft.kind) != source.kind:
         return draft
@@ -173,6 +170,9 @@ def fold_pad(graph: Graph, index: int) -> Draft | int:
     own = draft.geometry.padding
     top, bottom, left, right = (own[i] + pads[2 + i] for i in range(4))
     geometry = replace(draft.geometry, padding=(top, bottom, left, right))
+    if geometry.output_size(*graph.shape(source.inputs[0])[1:]) != draft.shape[1:]:
+        got = "ceil_mode, and a last window that starts in that padding"
+        raise refuse(draft.where, "windows that start before padding with -inf ends", got, _LESS)
     return replace(draft, inputs=source.inputs, geometry=geometry)
 
 

@@ -106,6 +106,8 @@ def _read_unbind(call: Call) -> list[Value]:
 def _read_roll(call: Call) -> Value:
     """Read a roll: the last elements of an axis come first."""
     value = call.value("self")
+    if not call.arguments["dims"]:
+        raise refuse(call.where, "the axes to roll", "all of them, the batch too", "give dims")
     for shift, dim in zip(call.arguments["shifts"], call.arguments["dims"], strict=True):
         axis = call.axis(value, dim)
         size = value.shape[axis]

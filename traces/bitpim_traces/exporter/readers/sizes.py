@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from bitpim_traces.exporter.calls import Call, Reader, Value
 from bitpim_traces.exporter.drafts import Draft, refuse
@@ -92,10 +93,12 @@ def _resized(kind: str) -> Reader:
                 got = f"{n_in} x {factor:g} for {n_out}"
                 remedy = "give size= or recompute_scale_factor=True"
                 raise refuse(call.where, "a scale factor that yields whole pixels", got, remedy)
+            if kind == "nearest":
+                _need_exact_places(call, n_in, n_out)
         image = call.as_image(source) if flat else source
         size = (1, *call.shape[1:]) if flat else call.shape[1:]
         if kind == "nearest":
-            params = Params(size=size, centred=int("exact" in call.operator))
+            params = Params(size=size, centred=int(_is_centred(call)))
         else:
             corners = int(bool(call.arguments["align_corners"]))
             params = Params(size=size, align_corners=corners, share_bits=_SHARE_BITS)
@@ -104,6 +107,24 @@ def _resized(kind: str) -> Reader:
         return call.reshaped(call.put(draft), call.shape)
 
     return read
+
+
+def _is_centred(call: Call) -> bool:
+    return "exact" in call.operator
+
+
+def _need_exact_places(call: Call, n_in: int, n_out: int) -> None:
+    """Refuse sizes for which PyTorch, which reckons in float32, takes another pixel."""
+    mode = "nearest-exact" if _is_centred(call) else "nearest"
+    line = torch.arange(n_in, dtype=torch.float32)[None, None]
+    found = torch.nn.functional.interpolate(line, size=n_out, mode=mode)[0, 0].numpy()
+    exact = (2 * np.arange(n_out) + _is_centred(call)) * n_in // (2 * n_out)
+    differ = np.flatnonzero(found != exact)
+    if differ.size:
+        i = differ[0]
+        got = f"{n_in} to {n_out}, where it takes {found[i]:.0f} for place {i}, not {exact[i]}"
+        need = "sizes for which PyTorch's float32 finds the nearest pixel"
+        raise refuse(call.where, need, got, "resize to another size, a power of 2 times as large")
 
 
 def _factors(call: Call, n_axes: int) -> list[float | None]:
