@@ -49,7 +49,7 @@ def layer_fault(layer: LayerRecord, text: str) -> TraceDataError:
 
 def need_kind(layer: LayerRecord, kinds: Iterable[str]) -> None:
     """Raise MappingError where a machine has no code for the kind of a layer."""
-    known = tuple(kinds)
+    known = sorted(kinds)
     if layer.kind not in known:
         where = f"layer {layer.index} {layer.name!r} ({layer.kind})"
         raise MappingError(

@@ -100,5 +100,7 @@ def test_machines_without_the_kind_say_so(tree: Path, tmp_path: Path) -> None:
         shutil.copy(ROOT / name, bare / name)
     said = run(bare, tmp_path, str(TOY / "runs.py"), "--refused", "neural_cache", "isaac")
     (line,) = set(said.splitlines())
-    assert line.startswith("layer 1 'r0' (reverse): need a kind that this machine runs, conv2d, ")
+    assert line.startswith(
+        "layer 1 'r0' (reverse): need a kind that this machine runs, activation, "
+    )
     assert line.endswith("; use another machine, or export the network without it")

@@ -319,6 +319,7 @@ def test_tables_whose_codes_all_fit_never_overflow() -> None:
     assert not prepare_layer(layer, [quantization(8, zero=5)]).may_overflow
     layer = replace(
         layer, kind="concat", inputs=(-1, -1), input_shapes=((1,), (1,)),
+        params=Params(concat_axis=0),
         requantize=Requantize(rule.mode, np.full(2, 2**30), np.zeros(2, np.int32)),
     )  # fmt: skip
     assert not prepare_layer(layer, [quantization(8), quantization(6)]).may_overflow

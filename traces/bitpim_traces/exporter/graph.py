@@ -41,7 +41,7 @@ _LIKE = {
     "new_full": 2,
 }
 """What fills a tensor that is like another: a number, or the place of one among the arguments."""
-_IN_THE_SHAPE = {
+_IN_THE_SHAPE: dict[str, Callable[[Any, tuple[int, ...]], torch.Tensor]] = {
     "expand_as": torch.Tensor.expand,
     "reshape_as": torch.Tensor.reshape,
     "view_as": torch.Tensor.reshape,
