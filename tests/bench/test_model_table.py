@@ -119,5 +119,5 @@ def test_families_and_their_kinds() -> None:
 
 
 def test_a_document_without_a_place_for_a_table_is_refused() -> None:
-    with pytest.raises(ValueError, match="need <!-- families --> and <!-- end of families -->"):
-        with_tables(TEXT, {"families": ""})
+    with pytest.raises(ValueError, match="need <!-- others --> and <!-- end of others -->"):
+        with_tables(TEXT, {"others": ""})
