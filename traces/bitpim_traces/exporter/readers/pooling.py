@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -113,14 +114,7 @@ def _read_minimum_over(call: Call) -> Value:
     """Read a minimum over axes: the negative of the negatives' maximum."""
     source = scaled(call, call.first(), -1.0)
     name = "self" if "self" in call.arguments else "input"
-    turned = Call(
-        call.operator,
-        {**call.arguments, name: source},
-        call.shape,
-        call.path,
-        call.append,
-        call.owned,
-    )
+    turned = replace(call, arguments={**call.arguments, name: source})
     found = _over_axes("max_pool2d")(turned)
     assert isinstance(found, Value)
     return scaled(call, found, -1.0)
