@@ -261,7 +261,9 @@ def test_pooling_streams_its_taps() -> None:
         assert phases["output"]["bus_byte"] == 3 * n_outputs
 
 
-@pytest.mark.parametrize("kind", ["add", "concat", "avg_pool2d", "activation", "flatten", "pad"])
+@pytest.mark.parametrize(
+    "kind", ["add", "multiply", "concat", "avg_pool2d", "activation", "flatten", "pad"]
+)
 @pytest.mark.parametrize("mode", ["half_up_shift", "float_scale_half_even"])
 def test_counts_of_other_kinds_add_up(kind: str, mode: str) -> None:
     for seed in range(8):

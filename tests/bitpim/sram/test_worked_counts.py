@@ -573,6 +573,23 @@ def test_an_addition_streams_operands_of_different_widths() -> None:
     }
 
 
+def test_a_product_streams_both_operands_into_each_lane() -> None:
+    """Codes of 5 and 7 bits, the second of 3 repeated 7 times: 21 lanes of 12 rows, 252 bits.
+
+    centre 1 + 5 + 2 and 1 + 7 + 2                                                  18
+    multiply 6 by 8 signed rows: 2 x 6 + 2 + 7 x (6 + 4), and 6 for the complement  90
+    scale the 14 rows by 3 (2 bits): 2 x 14 + 2 + 18                                48
+    shift 9, r = 16 - 9 + 1: 1 + 8, 3 x 8 + 7 + 4                                   44
+    """
+    rule = Requantize("truncate_shift", np.array([3], np.int32), np.array([9], np.int32))
+    layer = plain("multiply", [(3, 7), (3, 1)], [5, 7], (3, 7), requantize=rule)
+    assert counts_of(layer, 1) == {
+        "input_stream": {"cycles": 14, "sram_access_cycle": 14, "bus_byte": 32},  # and 2 rows
+        "multiply": {"cycles": 200, "sram_compute_cycle": 200},
+        "output": {"cycles": 7, "sram_access_cycle": 7, "bus_byte": 19, "dram_byte": 0},
+    }
+
+
 def test_a_concatenation_that_rescales_takes_the_rows_of_its_widest_input() -> None:
     """Three rows of the first input, five of the second; a program each, all lanes side by side.
 
