@@ -141,7 +141,7 @@ def test_shapes_that_do_not_broadcast_are_refused(kind: str) -> None:
     append = getattr(builder, kind)
     assert builder.shape(append("fits", [-1, 0], CODES)) == SHAPE
     for i in (1, 2):
-        with pytest.raises(TraceDataError, match="of one rank; where lengths differ all but one"):
+        with pytest.raises(TraceDataError, match="of one rank; where lengths differ each is"):
             append(f"with {i}", [-1, i], CODES)
 
 
