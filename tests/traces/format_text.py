@@ -30,9 +30,9 @@ from bitpim_traces.schema_forms import Attribute, Dataset, Group
 __all__ = ["example_trace", "listing", "table_of", "table_of_operators", "with_tables"]
 
 
-def _those(name: str, members: str) -> str:
+def _those(member: Attribute | Dataset, members: str) -> str:
     """Name the kinds whose operators have a member; all where it is of every layer."""
-    kinds = [k for k, o in OPERATORS.items() if any(m.name == name for m in getattr(o, members))]
+    kinds = [kind for kind, operator in OPERATORS.items() if member in getattr(operator, members)]
     return ", ".join(kinds) or "all"
 
 
@@ -45,13 +45,13 @@ def _attribute_row(attribute: Attribute, layered: bool) -> str:
         meaning += f": `{attribute.choices[0]}`"
     elif attribute.choices:
         meaning += ": " + ", ".join(f"`{c}`" for c in attribute.choices)
-    who = f" {_those(attribute.name, 'attributes')} |" if layered else ""
+    who = f" {_those(attribute, 'attributes')} |" if layered else ""
     return f"| `{attribute.name}` | {form} |{who} {meaning} |"
 
 
 def _dataset_row(dataset: Dataset, layered: bool) -> str:
     need = "MUST" if dataset.required else "MAY"
-    who = f" {_those(dataset.name, 'datasets')} |" if layered else ""
+    who = f" {_those(dataset, 'datasets')} |" if layered else ""
     cells = (", ".join(dataset.dtypes), " or ".join(dataset.axes), dataset.units, need)
     return f"| `{dataset.name}` | {' | '.join(cells)} |{who} {dataset.meaning} |"
 

@@ -121,6 +121,17 @@ def test_builder_network_checker_and_writer_refuse_alike(
     assert not (tmp_path / "net.h5").exists()
 
 
+def test_more_values_than_can_be_counted_are_refused(tmp_path: Path) -> None:
+    most, more = ((2**24, 2**n) for n in (23, 24))
+    for size in (most, more):
+        trace = built("resize_nearest", Params(size=size, centred=0))
+        said = [str(fault) for fault in faults_of(trace)]
+        assert len(said) == (size == more)
+        assert all("output_shape: need a shape of at most 281474976710656 values" in s for s in said)
+    with pytest.raises(TraceError, match="281474976710656 values"):
+        write_trace(trace, tmp_path / "net.h5")
+
+
 @pytest.mark.parametrize("kind", [kind for kind in GOOD if OPERATORS[kind].rank == 3])
 @pytest.mark.parametrize("shape", [(6,), (2, 3), (2, 3, 2, 2)])
 def test_images_alone_are_taken(kind: str, shape: tuple[int, ...]) -> None:
@@ -141,7 +152,7 @@ def test_shapes_that_do_not_broadcast_are_refused(kind: str) -> None:
     append = getattr(builder, kind)
     assert builder.shape(append("fits", [-1, 0], CODES)) == SHAPE
     for i in (1, 2):
-        with pytest.raises(TraceDataError, match="of one rank; where lengths differ all but one"):
+        with pytest.raises(TraceDataError, match="of one rank; where lengths differ each is"):
             append(f"with {i}", [-1, i], CODES)
 
 

@@ -13,6 +13,7 @@ __all__ = [
     "MAX_RANK",
     "MAX_ROW_BYTES",
     "MAX_TEXT_BYTES",
+    "MAX_VALUES",
     "MAX_WINDOW",
 ]
 
@@ -24,6 +25,8 @@ MAX_RANK = MAX_AXES - 1
 """Axes of an activation, without that of the samples."""
 MAX_AXIS = 2**31 - 1
 """Longest axis of a tensor."""
+MAX_VALUES = 2**48
+"""Values of an activation of one sample: what counts of them come to stays far within int64."""
 MAX_BITS = 16
 """Width of a code that some layer reads, of weights and tables."""
 MAX_PARAMETERS = 2**24

@@ -3,12 +3,13 @@
 The writer refuses what breaks them, the reader too, and `check` lists every break.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from bitpim_traces.faults import Fault, Report, shown
-from bitpim_traces.file_bounds import MAX_AXIS, MAX_BITS, MAX_RANK
+from bitpim_traces.file_bounds import MAX_AXIS, MAX_BITS, MAX_RANK, MAX_VALUES
 from bitpim_traces.functions import is_function
 from bitpim_traces.modes import MODES
 from bitpim_traces.numbers.affine import code_dtype, same_quantization
@@ -185,6 +186,8 @@ def _check_shape(shape: tuple[int, ...], member: str, say: Say) -> None:
     if not 1 <= len(shape) <= MAX_RANK or not all(1 <= n <= MAX_AXIS for n in shape):
         need = f"a shape of 1 to {MAX_RANK} axes without the sample axis, no axis empty"
         say(member, need, shape)
+    elif math.prod(shape) > MAX_VALUES:
+        say(member, f"a shape of at most {MAX_VALUES} values", shape)
 
 
 def _check_members(layer: LayerRecord, say: Say) -> None:

@@ -6,7 +6,7 @@ from bitpim_traces.operators.operator import Described, Shape, Unfit
 
 __all__ = ["BROADCAST", "broadcast_shape"]
 
-BROADCAST = "of one rank; where lengths differ all but one are 1, and are repeated"
+BROADCAST = "of one rank; where lengths differ each is the greatest or 1, which is repeated"
 
 
 def broadcast_shape(layer: Described, inputs: Sequence[Shape]) -> Shape:
@@ -15,7 +15,7 @@ def broadcast_shape(layer: Described, inputs: Sequence[Shape]) -> Shape:
     Raises
     ------
     Unfit
-        Ranks differ, or lengths of which more than one is not 1.
+        Ranks differ, or lengths of which one is neither the greatest nor 1.
     """
     one_rank = len({len(shape) for shape in inputs}) == 1
     found = tuple(max(lengths) for lengths in zip(*inputs, strict=one_rank))

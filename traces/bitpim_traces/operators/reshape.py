@@ -31,7 +31,7 @@ def _forward(layer: RealLayer, inputs: Sequence[FloatArray]) -> FloatArray:
 OPERATOR = Operator(
     kind="reshape",
     since=1,
-    computes="the codes in C order, in the shape `shape`",
+    computes="the codes in C order, in the shape `shape`, which has as many",
     shape=_shape,
     forward=_forward,
     params=(Attribute("shape", "ints", "the new shape, without the sample axis"),),

@@ -36,7 +36,8 @@ def _forward(layer: RealLayer, inputs: Sequence[FloatArray]) -> FloatArray:
 OPERATOR = Operator(
     kind="slice",
     since=1,
-    computes="the codes at `start`, `start + step`, ... before `stop` of each axis",
+    computes="the codes at `start`, `start + step`, ... before `stop` of each axis; "
+    "0 <= `start` < `stop` <= its length",
     shape=_shape,
     forward=_forward,
     params=(
