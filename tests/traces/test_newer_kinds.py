@@ -127,7 +127,9 @@ def test_more_values_than_can_be_counted_are_refused(tmp_path: Path) -> None:
         trace = built("resize_nearest", Params(size=size, centred=0))
         said = [str(fault) for fault in faults_of(trace)]
         assert len(said) == (size == more)
-        assert all("output_shape: need a shape of at most 281474976710656 values" in s for s in said)
+        assert all(
+            "output_shape: need a shape of at most 281474976710656 values" in s for s in said
+        )
     with pytest.raises(TraceError, match="281474976710656 values"):
         write_trace(trace, tmp_path / "net.h5")
 
