@@ -48,8 +48,8 @@ OPERATOR = Operator(
     kind="extend",
     since=1,
     computes="the codes, and around them `pads` more that `border` takes from within: mirrored at "
-    "the outermost (`reflect`, at most n - 1), the outermost again (`replicate`), those of the other "
-    "side (`circular`, at most n)",
+    "the outermost (`reflect`, at most n - 1), the outermost again (`replicate`), those of the "
+    "other side (`circular`, at most n)",
     shape=_shape,
     forward=_forward,
     rank=3,
