@@ -298,6 +298,11 @@ def _weighted(draw: _Draw, shape: tuple[int, ...], source: Quantization) -> dict
     n_out = shape[0]
     weights = draw.quantization(n_out if draw.chance(0.5) else None)
     codes = draw.codes(weights, shape, zeros=float(draw.rng.choice([0.0, 0.3, 0.8])))
+    if draw.chance(0.1):
+        weights = replace(
+            weights, bits=2, signed=True, zero_point=0 * weights.zero_point, binary=True
+        )
+        codes = draw.rng.choice(np.array([-1, 1], np.int8), shape)
     zero = weights.zero_point.reshape(-1, *[1] * (len(shape) - 1))
     l1 = np.abs(codes.astype(np.int64) - zero).reshape(n_out, -1).sum(axis=1)
     reach = int(l1.max()) * _reach(source)

@@ -136,7 +136,8 @@ def test_every_width_and_sign_is_drawn(seen: Seen) -> None:
     for owner in owners:
         for attribute in QUANTIZATION.attributes:
             got = seen.values[owner, attribute.name]
-            n = {"bits": 4, "signed": 2, "axis": 2 if owner.endswith("weight_quantization") else 1}
+            weights = owner.endswith("weight_quantization")
+            n = {"bits": 4, "signed": 2 + weights, "axis": 1 + weights}
             assert len(got) == n[attribute.name], (owner, attribute.name, got)
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -416,3 +417,108 @@ def test_raw_output_of_a_float_network_is_its_sums() -> None:
     moved = FloatNetwork("net", layers[:1], (2,))
     with pytest.raises(TraceDataError, match="ends in a conv2d or linear for raw_output, got act"):
         quantize_network(moved, calibrate(moved, inputs, settings), inputs, settings=settings)
+
+
+SIGNS = quantization_of(0.5, binary=True)
+
+
+def signs(*shape: int) -> Any:
+    return np.where(np.random.default_rng(len(shape)).random(shape) < 0.5, -1, 1)
+
+
+def binary_trace() -> Trace:
+    """Samples, a function's values, a constant and weights of -1 and 1."""
+    builder = TraceBuilder("net", (4, 3, 3), SIGNS)
+    window = Geometry((2, 2), padding=(1, 0, 0, 1))
+    hidden = quantization_of(0.25, 100)
+    builder.conv2d("conv", -1, WeightCodes(signs(4, 4, 2, 2), SIGNS), hidden, window)
+    table = np.where(np.arange(256) >= 100, 1, -1)
+    builder.lookup("plus_or_minus", 0, "plus_or_minus", SIGNS, table=table)
+    builder.constant("constant", signs(4, 1, 3), SIGNS)
+    builder.multiply("both", [1, 2], quantization_of(0.25, bits=3, signed=True))
+    builder.flatten("flat", 1)
+    weight = WeightCodes(signs(3, 36), quantization_of([0.5, 0.25, 2.0], axis=0, binary=True))
+    builder.linear("fc", 4, weight, quantization_of(1.0, 64))
+    return builder.build(signs(2, 4, 3, 3))
+
+
+def test_codes_of_plus_and_minus_one_take_a_bit_in_a_file(tmp_path: Path) -> None:
+    trace = binary_trace()
+    assert minor_of(trace) == 1
+    write_trace(trace, tmp_path / "net.h5")
+    assert check_trace(tmp_path / "net.h5", deep=True) == []
+    with h5py.File(tmp_path / "net.h5") as file:
+        for name in ("samples/codes", "layers/0000/weight", "layers/0001/table"):
+            assert file[name].dtype == np.uint8
+            assert set(np.unique(file[name])) == {0, 1}
+        for name in (
+            "samples/quantization",
+            "layers/0001/output",
+            "layers/0000/weight_quantization",
+        ):
+            assert dict(file[name].attrs) == {"bits": 1, "signed": 2, "axis": -1}
+        stored = file["layers/0000/weight"][...].astype(int)
+    with open_trace(tmp_path / "net.h5") as read:
+        np.testing.assert_array_equal(read.layers[0].weight.read(), 2 * stored - 1)  # type: ignore[union-attr]
+        assert read.layers[0].weight_quantization == replace(
+            SIGNS,
+            scale=read.layers[0].weight_quantization.scale,  # type: ignore[union-attr]
+            zero_point=read.layers[0].weight_quantization.zero_point,  # type: ignore[union-attr]
+        )
+        codes = read.samples.codes.read()
+        found, need = run_network(read, codes, keep="all"), run_network(trace, codes, keep="all")
+        for index, values in need.items():
+            np.testing.assert_array_equal(found[index], values)
+        check_on_every_machine(read)
+        assert write_trace(read, tmp_path / "again.h5") == read.digest
+
+
+def test_codes_of_plus_and_minus_one_are_nothing_else(tmp_path: Path) -> None:
+    builder = TraceBuilder("net", (4, 3, 3), SIGNS)
+    with pytest.raises(TraceDataError, match="codes of -1 and 1 alone"):
+        builder.constant("zero", np.zeros((4, 3, 3), int), SIGNS)
+    with pytest.raises(TraceDataError, match="around 0"):
+        wrong = replace(SIGNS, zero_point=np.ones(1, np.int64))
+        builder.constant("one", signs(4, 3, 3), wrong)
+    builder.pad("pad", -1, (0, 0, 1, 1, 1, 1))
+    with pytest.raises(TraceError, match="codes of -1 and 1 come of tables, constants and moves"):
+        write_trace(builder.build(signs(1, 4, 3, 3)), tmp_path / "net.h5")
+    trace = binary_trace()
+    weight = TensorRecord.of(np.zeros((4, 4, 2, 2), np.int8), axes="OIHW", role="weight")
+    zero = replace(trace, layers=(replace(trace.layers[0], weight=weight), *trace.layers[1:]))
+    with pytest.raises(TraceDataError, match="layers/0000/weight: need codes of -1 and 1 alone"):
+        write_trace(zero, tmp_path / "net.h5")
+    assert not (tmp_path / "net.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "attribute", "value", "said"),
+    [
+        ("samples/quantization", "signed", 3, "0, 1 or 2"),
+        ("layers/0000/weight_quantization", "bits", 2, "1 for codes of -1 and 1"),
+        ("layers/0005/output", "signed", 2, "1 for codes of -1 and 1"),
+    ],
+)
+def test_signs_that_a_file_states_wrongly_are_faults(
+    name: str, attribute: str, value: int, said: str, tmp_path: Path
+) -> None:
+    write_trace(binary_trace(), tmp_path / "net.h5")
+    with h5py.File(tmp_path / "net.h5", "a") as file:
+        file[name].attrs[attribute] = value
+    faults = [str(fault) for fault in check_trace(tmp_path / "net.h5")]
+    assert any(said in fault for fault in faults), faults
+
+
+def test_weights_of_one_bit_are_stored_in_one(tmp_path: Path) -> None:
+    weight = np.array([[0.5, -1.0], [0.25, 1.0]], np.float32)
+    network = FloatNetwork("net", (FloatLayer("fc", "linear", (-1,), weight=weight),), (2,))
+    inputs = np.array([[0.5, 1.0], [0.25, 0.75]], np.float32)
+    settings = Settings(weight_bits=1)
+    trace = quantize_network(network, calibrate(network, inputs), inputs, settings=settings)
+    write_trace(trace, tmp_path / "net.h5")
+    with h5py.File(tmp_path / "net.h5") as file:
+        np.testing.assert_array_equal(file["layers/0000/weight"], [[1, 0], [1, 1]])
+        np.testing.assert_allclose(
+            file["layers/0000/weight_quantization/scale"], [0.75, 0.625], rtol=1e-6
+        )
+    check_on_every_machine(trace)

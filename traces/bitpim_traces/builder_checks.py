@@ -61,6 +61,8 @@ def need_quantization(where: str, q: Quantization, most_bits: int = MAX_BITS) ->
             f"{where}: need scales and zero points of one shape (n,), got {q.scale.shape} and"
             f" {q.zero_point.shape}"
         )
+    if q.binary and (q.bits != 2 or not q.signed or q.zero_point.any()):
+        raise TraceDataError(f"{where}: need 2 bits, signed, around 0 for codes of -1 and 1")
     if not (np.isfinite(q.scale).all() and (q.scale > 0).all()):
         raise TraceDataError(f"{where}: need finite scales above 0, got {q.scale.min():g}")
     if q.zero_point.min() < q.code_min or q.zero_point.max() > q.code_max:
@@ -85,6 +87,8 @@ def need_codes(where: str, codes: npt.NDArray[Any], q: Quantization) -> None:
             f"{where}: need codes from {q.code_min} to {q.code_max}, got {codes.min()} to"
             f" {codes.max()}"
         )
+    if q.binary and not np.isin(codes, (-1, 1)).all():
+        raise TraceDataError(f"{where}: need codes of -1 and 1 alone, got others")
 
 
 def need_weight(where: str, codes: npt.NDArray[Any], q: Quantization) -> None:

@@ -65,11 +65,16 @@ def quantization_of(
     bits: int = 8,
     signed: bool = False,
     axis: int | None = None,
+    binary: bool = False,
 ) -> Quantization:
-    """Make a quantization from plain numbers; with `axis`, scale and zero point run along it."""
+    """Make a quantization from plain numbers; with `axis`, scale and zero point run along it.
+
+    `binary` codes are -1 and 1: 2 bits, signed, around 0, whatever else is said.
+    """
+    bits, signed = (2, True) if binary else (bits, signed)
     scales = np.atleast_1d(np.asarray(scale, dtype=np.float64))
     zeros = np.broadcast_to(np.asarray(zero_point, dtype=np.int64), scales.shape).copy()
-    return Quantization(bits, signed, scales, zeros, axis)
+    return Quantization(bits, signed, scales, zeros, axis, binary)
 
 
 def activation_table(

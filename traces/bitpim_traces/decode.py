@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitpim_traces.binary_codes import BINARY, in_memory
 from bitpim_traces.faults import Report, shown
 from bitpim_traces.file_bounds import MAX_LAYERS
 from bitpim_traces.operators import OPERATORS
@@ -108,6 +109,11 @@ class _Decoder(SchemaReader):
         if child(path, "requantize") in self.tree:
             requantize = self.requantize(child(path, "requantize"))
         extra = self.extras(child(path, "extra"))
+        if found is not None:
+            coded = {"weight": weight_quantization, "table": output, "values": output}
+            for name, quantization in coded.items():
+                if name in found and quantization is not None and quantization.binary:
+                    found[name] = self.binary(found[name], child(path, name))
         if found is None or output is None or self.n_faults != before:
             return None
         operator, geometry = OPERATORS[found["kind"]], None
@@ -167,7 +173,16 @@ class _Decoder(SchemaReader):
         quantization = self.quantization("/samples/quantization")
         if found is None or quantization is None:
             return None
-        return Samples(found["codes"], quantization, found.get("labels"), found["dataset"])
+        codes = found["codes"]
+        if quantization.binary:
+            codes = self.binary(codes, "/samples/codes")
+        return Samples(codes, quantization, found.get("labels"), found["dataset"])
+
+    def binary(self, tensor: TensorRecord, path: str) -> TensorRecord:
+        """Yield the values of codes of -1 and 1."""
+        if tensor.dtype != np.uint8:
+            self.fault(path, "dtype uint8 for codes of -1 and 1", tensor.dtype.name)
+        return in_memory(tensor)
 
     def quantization(self, path: str) -> Quantization | None:
         if path not in self.tree:
@@ -176,9 +191,15 @@ class _Decoder(SchemaReader):
         if found is None:
             return None
         axis = None if found["axis"] == -1 else found["axis"]
-        return Quantization(
-            found["bits"], bool(found["signed"]), found["scale"], found["zero_point"], axis
-        )
+        if found["signed"] not in (0, 1, BINARY):
+            self.fault(f"{path}@signed", "0, 1 or 2", shown(found["signed"]))
+            return None
+        binary = found["signed"] == BINARY
+        if binary and found["bits"] != 1:
+            self.fault(f"{path}@bits", "1 for codes of -1 and 1", shown(found["bits"]))
+            return None
+        bits, signed = (2, True) if binary else (found["bits"], bool(found["signed"]))
+        return Quantization(bits, signed, found["scale"], found["zero_point"], axis, binary)
 
     def requantize(self, path: str) -> Requantize | None:
         found = self.group(REQUANTIZE, path)

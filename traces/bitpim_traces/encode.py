@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitpim_traces.binary_codes import BINARY, in_file
 from bitpim_traces.operators import OPERATORS
 from bitpim_traces.records import LayerRecord, Quantization, Requantize, TensorRecord, Trace
 from bitpim_traces.schema import (
@@ -46,7 +47,8 @@ def encode(trace: Trace) -> Tree:
     for layer in trace.layers:
         _layer(tree, layer)
     samples = trace.samples
-    _put(tree, _dataset(SAMPLES, "codes"), "/samples", samples.codes)
+    codes = _coded(samples.codes, samples.quantization, "/samples/codes")
+    _put(tree, _dataset(SAMPLES, "codes"), "/samples", codes)
     _put(tree, _dataset(SAMPLES, "labels"), "/samples", samples.labels)
     _quantization(tree, "/samples/quantization", samples.quantization)
     return tree
@@ -91,6 +93,9 @@ def _layer(tree: Tree, layer: LayerRecord) -> None:
     fields = {name: getattr(layer, name) for name in LAYER_FIELDS}
     for name, tensor in {**fields, **layer.tensors}.items():  # one of another kind: see the rules
         spec = _LAYER_DATASETS.get(name) or Dataset(name, (), (), "", "")
+        quantization = layer.weight_quantization if name == "weight" else layer.output
+        if name in ("weight", "table", "values") and quantization is not None:
+            tensor = _coded(tensor, quantization, child(path, name))
         _put(tree, spec, path, tensor)
     _quantization(tree, child(path, "output"), layer.output)
     if layer.weight_quantization is not None:
@@ -107,11 +112,19 @@ def _layer(tree: Tree, layer: LayerRecord) -> None:
 
 def _quantization(tree: Tree, path: str, quantization: Quantization) -> None:
     axis = -1 if quantization.axis is None else int(quantization.axis)
-    tree[path] = GroupEntry(
-        {"bits": int(quantization.bits), "signed": int(quantization.signed), "axis": axis}
-    )
+    width, signed = int(quantization.bits), int(quantization.signed)
+    if quantization.binary:
+        width, signed = 1, BINARY
+    tree[path] = GroupEntry({"bits": width, "signed": signed, "axis": axis})
     _put(tree, _dataset(QUANTIZATION, "scale"), path, _array(quantization.scale, "Q"))
     _put(tree, _dataset(QUANTIZATION, "zero_point"), path, _array(quantization.zero_point, "Q"))
+
+
+def _coded(
+    tensor: TensorRecord | None, quantization: Quantization, where: str
+) -> TensorRecord | None:
+    """Yield codes as a file has them."""
+    return in_file(tensor, where) if tensor is not None and quantization.binary else tensor
 
 
 def _requantize(tree: Tree, path: str, requantize: Requantize) -> None:

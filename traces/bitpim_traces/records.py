@@ -126,7 +126,8 @@ class Quantization:
 
     `scale` (float64) and `zero_point` (int64) have shape (1,) per tensor, or (n_channels,) per
     channel along `axis`. `bits` is 1 to 16, of accumulators that nobody reads up to 64; signed
-    codes are two's complement.
+    codes are two's complement. `binary` ones are -1 and 1 alone, of 2 bits and signed: files have
+    them in one bit.
     """
 
     bits: int
@@ -134,6 +135,7 @@ class Quantization:
     scale: npt.NDArray[np.float64]
     zero_point: npt.NDArray[np.int64]
     axis: int | None = None  # None: per tensor
+    binary: bool = False
 
     @property
     def code_min(self) -> int:

@@ -82,6 +82,7 @@ class _Rules:
         if not 2 <= layer.accumulator_bits <= 64:
             say("@accumulator_bits", "2 to 64", layer.accumulator_bits)
         _check_members(layer, say)
+        _check_binary(layer, say)
         _check_clamp(layer, say)
         _check_float(layer, self.trace.n_samples, say)
         if not self._edges(layer, say):
@@ -173,6 +174,10 @@ def _check_quantization(
     elif shape != need or quantization.zero_point.shape != need:
         got = f"{shape} and {quantization.zero_point.shape}"
         say(member, f"scale and zero_point of shape {need}", got)
+    elif quantization.binary and (
+        (quantization.bits, quantization.signed) != (2, True) or quantization.zero_point.any()
+    ):
+        say(member, "signed codes of 2 bits around 0 where they are -1 and 1", "others")
     elif not (np.isfinite(quantization.scale).all() and (quantization.scale > 0).all()):
         say(f"{member}/scale", "finite numbers above 0", quantization.scale.tolist())
     elif (quantization.zero_point < quantization.code_min).any() or (
@@ -233,6 +238,18 @@ def _check_clamp(layer: LayerRecord, say: Say) -> None:
         say("@clamp", f"the whole code range for {layer.kind}", layer.clamp)
     elif layer.activation in ("relu", "relu6") and low < output.zero_point.reshape(-1)[:1].sum():
         say("@clamp", f"lowest at or above the zero point for {layer.activation}", layer.clamp)
+
+
+def _check_binary(layer: LayerRecord, say: Say) -> None:
+    """Check that codes of -1 and 1 come of what makes no others."""
+    operator, output = OPERATORS[layer.kind], layer.output
+    moved = operator.keeps_codes and operator.pads_with != "zero point"
+    joined = layer.kind == "concat" and layer.requantize is None
+    whole = layer.clamp == (output.code_min, output.code_max)
+    made = layer.table is not None or operator.fixed or moved or joined
+    if output.binary and not (made and whole):
+        need = "0 or 1: codes of -1 and 1 come of tables, constants and moves alone"
+        say("output@signed", need, layer.kind)
 
 
 def _never_clamps(operator: Operator) -> bool:

@@ -107,7 +107,9 @@ QUANTIZATION = Group(
     "quantization groups: output, weight_quantization, /samples/quantization",
     (
         Attribute("bits", "int", f"width of a code, 1 to {MAX_BITS}; raw accumulators: up to 64"),
-        Attribute("signed", "flag", "1: two's complement"),
+        Attribute(
+            "signed", "int", "0: no; 1: two's complement; 2: codes 0 and 1 stand for -1 and 1"
+        ),
         Attribute("axis", "int", "axis of the scales, or -1 for one scale per tensor"),
     ),
     (

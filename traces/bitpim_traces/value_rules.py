@@ -77,7 +77,7 @@ def _check_codes(
 ) -> None:
     low, high = quantization.code_min, quantization.code_max
     for start, part in _parts(tensor):
-        wrong = (part < low) | (part > high)
+        wrong = (part < low) | (part > high) | (quantization.binary & (part == 0))
         if wrong.any():
             place = tuple(int(n) for n in np.argwhere(wrong)[0])
             report(

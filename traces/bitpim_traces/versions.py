@@ -12,7 +12,8 @@ _RANKS_OF_1_0 = (1, 3)
 
 def minor_of(trace: Trace) -> int:
     """Return the least minor version that knows all that a trace uses."""
-    if len(trace.samples.codes.shape) - 1 not in _RANKS_OF_1_0:
+    samples = trace.samples
+    if len(samples.codes.shape) - 1 not in _RANKS_OF_1_0 or samples.quantization.binary:
         return 1
     return max((_minor_of(layer) for layer in trace.layers), default=0)
 
@@ -25,6 +26,8 @@ def _minor_of(layer: LayerRecord) -> int:
         layer.activation not in _FUNCTIONS_OF_1_0
         or len(layer.output_shape) not in _RANKS_OF_1_0
         or layer.output.bits > MAX_BITS
+        or layer.output.binary
+        or (layer.weight_quantization is not None and layer.weight_quantization.binary)
         or bool(layer.tensors)
         or (layer.table is not None and len(layer.table.shape) > 1)
         or (operator.sums == "terms" and len(set(layer.input_shapes)) > 1)

@@ -86,11 +86,11 @@ def choose_weight_quantization(
     """Choose the quantization of a weight whose first axis is the output channel.
 
     Symmetric codes are signed and leave out the most negative one. Of 1 bit they are -1 and 1 (and
-    0 where a weight is 0), stored in 2 bits; the scale is then the mean of |w|, which has the least
-    squared error (Rastegari et al., XNOR-Net, 2016). A channel of nothing but zeros
-    takes the largest scale of the tensor. `least_scale` holds each channel's lower bound of the
-    scale, so that its bias fits the accumulator. `method` "mse" shrinks each scale to the least
-    squared error.
+    0 where a weight is 0, as pruned ones are; then they take 2 bits in a file); the scale is then
+    the mean of |w|, which has the least squared error (Rastegari et al., XNOR-Net, 2016). A
+    channel of nothing but zeros takes the largest scale of the tensor. `least_scale` holds each
+    channel's lower bound of the scale, so that its bias fits the accumulator. `method` "mse"
+    shrinks each scale to the least squared error.
 
     Shapes
     ------
@@ -104,7 +104,8 @@ def choose_weight_quantization(
     high = np.maximum(rows.max(axis=1), 0.0).astype(np.float64)
     _need_one_sign(where, scheme, bits, float(low.min()), float(high.max()))
     share = np.ones(rows.shape[0])
-    if symmetric and bits == 1:
+    one_bit = symmetric and bits == 1
+    if one_bit:
         bits, levels, span = 2, 1, np.abs(rows.astype(np.float64)).mean(axis=1)
     else:
         levels = (1 << (bits - 1)) - 1 if symmetric else (1 << bits) - 1
@@ -125,7 +126,8 @@ def choose_weight_quantization(
     zero = np.zeros(scale.size, np.int64)
     if not symmetric:
         zero = np.clip(np.rint(-low * share / scale), 0, levels).astype(np.int64)
-    return Quantization(bits, symmetric, scale, zero, 0 if per_channel else None)
+    binary = one_bit and bool(weight.all())
+    return Quantization(bits, symmetric, scale, zero, 0 if per_channel else None, binary)
 
 
 def encode_weight(
@@ -179,7 +181,8 @@ def code_dtype(quantization: Quantization) -> np.dtype[np.integer]:
 def same_quantization(one: Quantization, other: Quantization) -> bool:
     """Say whether two quantizations give every code the same meaning."""
     return (
-        (one.bits, one.signed, one.axis) == (other.bits, other.signed, other.axis)
+        (one.bits, one.signed, one.axis, one.binary)
+        == (other.bits, other.signed, other.axis, other.binary)
         and np.array_equal(one.scale, other.scale)
         and np.array_equal(one.zero_point, other.zero_point)
     )
