@@ -76,7 +76,11 @@ def batch_of(fields: Mapping[str, Any], arrays: Arrays, header: RunHeader) -> ra
         _check_layer(index, stop - start, arrays[f"digests {index}"], arrays[f"errors {index}"])
     final = arrays.get("final")
     if final is not None:
-        good = final.dtype.kind in "iu" and final.ndim <= MAX_RANK + 1 and final.shape[:1] == (stop - start,)
+        good = (
+            final.dtype.kind in "iu"
+            and final.ndim <= MAX_RANK + 1
+            and final.shape[:1] == (stop - start,)
+        )
         _need(good, "final codes", f"integers of {stop - start} samples", final.shape)
     return range(start, stop)
 

@@ -127,7 +127,9 @@ def test_more_values_than_can_be_counted_are_refused(tmp_path: Path) -> None:
         trace = built("resize_nearest", Params(size=size, centred=0))
         said = [str(fault) for fault in faults_of(trace)]
         assert len(said) == (size == more)
-        assert all("output_shape: need a shape of at most 281474976710656 values" in s for s in said)
+        assert all(
+            "output_shape: need a shape of at most 281474976710656 values" in s for s in said
+        )
     with pytest.raises(TraceError, match="281474976710656 values"):
         write_trace(trace, tmp_path / "net.h5")
 
@@ -392,6 +394,20 @@ def test_raw_accumulators_are_read_by_nobody_and_never_rounded() -> None:
             builder.linear("more", -1, weight, wide, requantize=mode)
         changed = with_layer(trace, requantize=Requantize(mode, scale=np.ones(1, np.float32)))
         assert any("output@bits" in said for said in changed)
+
+
+@pytest.mark.parametrize("bits", [0, 65, 20_000, 2**40])
+def test_widths_without_a_dtype_are_faults_and_nothing_else(bits: int) -> None:
+    trace = raw_trace()
+    layer, wide = trace.layers[0], replace(trace.layers[0].output, bits=bits)
+    codes = replace(trace.samples, quantization=wide)
+    for wrong in (
+        replace(trace, layers=(replace(layer, output=wide, accumulator_bits=bits),)),
+        replace(trace, layers=(replace(layer, weight_quantization=wide),)),
+        replace(trace, samples=codes),
+    ):
+        faults = [str(fault) for fault in faults_of(wrong)]
+        assert any("@bits: need 1 to" in fault for fault in faults)
 
 
 def test_raw_output_of_a_float_network_is_its_sums() -> None:

@@ -337,11 +337,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
         "max pooling only",
     ),
     "windows that begin in such a border": (
-        of(
-            lambda x: f.max_pool2d(
-                f.pad(x, (0, 2, 0, 2), value=-torch.inf), 3, 3, ceil_mode=True
-            )
-        ),
+        of(lambda x: f.max_pool2d(f.pad(x, (0, 2, 0, 2), value=-torch.inf), 3, 3, ceil_mode=True)),
         IMAGE,
         "before padding with -inf ends.*leave out ceil_mode",
     ),
