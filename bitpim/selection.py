@@ -81,6 +81,11 @@ def sample_range(trace: Trace, samples: Samples) -> range:
         samples = parse_samples(samples)
     elif not isinstance(samples, slice | range):
         samples = slice(samples, samples + 1)
+    if not trace.n_samples:
+        raise ConfigError(
+            f"samples: need a trace with samples to run, got none in {trace.name!r}; make one with"
+            " samples"
+        )
     start = 0 if samples.start is None else samples.start
     stop = trace.n_samples if samples.stop is None else samples.stop
     if samples.step not in (None, 1) or not 0 <= start < stop <= trace.n_samples:

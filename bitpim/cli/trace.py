@@ -133,10 +133,10 @@ def _codes(quantization: "Quantization") -> str:
 
 def _print_described(content: dict[str, Any]) -> None:
     samples = content["samples"]
-    plural = "s" * (samples["n_samples"] != 1)
+    plural, layers = ("s" * (n != 1) for n in (samples["n_samples"], content["n_layers"]))
     lines = [
         f"{content['name']}  {content['digest'][:16]}",
-        f"{content['n_layers']} layers, {content['n_weights']:,} weights, "
+        f"{content['n_layers']} layer{layers}, {content['n_weights']:,} weights, "
         f"{content['n_macs']:,} multiply-accumulates a sample",
         f"{samples['n_samples']} sample{plural} of {_shape(samples['shape'])}, "
         f"{samples['codes']} codes, "

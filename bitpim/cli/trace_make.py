@@ -281,11 +281,11 @@ def _say_written(trace: "Trace", output: Path, digest: str, notes: Sequence[str]
 
     for note in notes:
         typer.echo(note)
-    n = trace.n_samples
+    n, n_layers = trace.n_samples, len(trace.layers)
     typer.echo(
         printable(
-            f"{output}: {trace.name}, {len(trace.layers)} layers, {n} sample{'s' * (n != 1)},"
-            f" digest {digest[:16]}"
+            f"{output}: {trace.name}, {n_layers} layer{'s' * (n_layers != 1)},"
+            f" {n} sample{'s' * (n != 1)}, digest {digest[:16]}"
         )
     )
     masks = masks_of(trace)

@@ -6,6 +6,7 @@ import pytest
 
 from bitpim.errors import ConfigError
 from bitpim.selection import parse_layers, parse_samples, sample_range
+from bitpim_traces.records import TensorRecord
 from tests.strategies import small_trace
 
 
@@ -36,6 +37,14 @@ def test_samples_that_are_none(text: str) -> None:
 def test_samples_the_trace_lacks(samples: slice) -> None:
     with pytest.raises(ConfigError, match="need 0 <= start < stop <= 8"):
         sample_range(small_trace(1, n_samples=8), samples)
+
+
+def test_a_trace_without_samples_has_none_to_run() -> None:
+    trace = small_trace(1, n_samples=1)
+    none = TensorRecord.of(trace.samples.codes.read()[:0], axes="NCHW", role="codes")
+    empty = replace(trace, samples=replace(trace.samples, codes=none, labels=None))
+    with pytest.raises(ConfigError, match="need a trace with samples to run"):
+        sample_range(empty, slice(None))
 
 
 def test_layers_as_a_user_writes_them() -> None:

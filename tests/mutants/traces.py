@@ -29,6 +29,9 @@ from tests.traces.edits import redo_digests
 __all__ = ["TraceMutants"]
 
 
+_KINDS = ["conv2d", "add", "resize_bilinear", "slice", "multiply", "constant"]
+
+
 class TraceMutants:
     """Mutants of one small trace with every structure of HDF5 that a trace can have.
 
@@ -39,7 +42,7 @@ class TraceMutants:
 
     def __init__(self, folder: Path) -> None:
         self.original = folder / "original.h5"
-        trace = small_trace(1, n_samples=3, kinds=["conv2d", "add"])
+        trace = small_trace(1, n_samples=3, kinds=_KINDS)
         one = TensorRecord.of(np.ones(1, np.uint8), axes="K", role="mask", units="1")
         conv = replace(trace.layers[0], extra={f"mask{k}": one for k in range(9)})
         with pytest.MonkeyPatch.context() as patch:

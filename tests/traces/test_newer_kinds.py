@@ -397,6 +397,20 @@ def test_raw_accumulators_are_read_by_nobody_and_never_rounded() -> None:
         assert any("output@bits" in said for said in changed)
 
 
+@pytest.mark.parametrize("bits", [0, 65, 20_000, 2**40])
+def test_widths_without_a_dtype_are_faults_and_nothing_else(bits: int) -> None:
+    trace = raw_trace()
+    layer, wide = trace.layers[0], replace(trace.layers[0].output, bits=bits)
+    codes = replace(trace.samples, quantization=wide)
+    for wrong in (
+        replace(trace, layers=(replace(layer, output=wide, accumulator_bits=bits),)),
+        replace(trace, layers=(replace(layer, weight_quantization=wide),)),
+        replace(trace, samples=codes),
+    ):
+        faults = [str(fault) for fault in faults_of(wrong)]
+        assert any("@bits: need 1 to" in fault for fault in faults)
+
+
 def test_raw_output_of_a_float_network_is_its_sums() -> None:
     weight = np.array([[0.5, -1.0], [0.25, 1.0]], np.float32)
     bias = np.array([0.5, -0.25], np.float32)

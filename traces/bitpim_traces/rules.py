@@ -18,6 +18,9 @@ from bitpim_traces.records import NETWORK_INPUT, LayerRecord, Quantization, Requ
 
 __all__ = ["check_derived", "check_rules"]
 
+_MAX_SUM_BITS = 64
+"""Width of the widest accumulator, and of output codes that are one."""
+
 Say = Callable[[str, str, object], None]
 """Reports a data fault: member of the layer, need, got."""
 
@@ -79,8 +82,8 @@ class _Rules:
     def _layer(self, layer: LayerRecord, say: Say) -> None:
         _check_quantization(layer.output, "output", None, say, _most_bits(layer))
         _check_shape(layer.output_shape, "@output_shape", say)
-        if not 2 <= layer.accumulator_bits <= 64:
-            say("@accumulator_bits", "2 to 64", layer.accumulator_bits)
+        if not 2 <= layer.accumulator_bits <= _MAX_SUM_BITS:
+            say("@accumulator_bits", f"2 to {_MAX_SUM_BITS}", layer.accumulator_bits)
         _check_members(layer, say)
         _check_binary(layer, say)
         _check_clamp(layer, say)
@@ -148,7 +151,7 @@ def _most_bits(layer: LayerRecord) -> int:
     step = layer.requantize
     raw = step is not None and step.mode in MODES and step.rule.scales_products
     wide = raw and OPERATORS[layer.kind].has_weight
-    return max(MAX_BITS, layer.accumulator_bits) if wide else MAX_BITS
+    return max(MAX_BITS, min(layer.accumulator_bits, _MAX_SUM_BITS)) if wide else MAX_BITS
 
 
 def _check_quantization(

@@ -10,6 +10,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from bitpim.proof.reference import run_network
+from bitpim_traces.builder import TraceBuilder
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.network import FloatLayer, FloatNetwork
 from bitpim_traces.numbers.affine import decode, same_quantization
@@ -21,7 +22,15 @@ from bitpim_traces.quantize import (
     requantize_trace,
 )
 from bitpim_traces.quantize.assemble import to_float_network
-from bitpim_traces.records import REQUANTIZE_MODES, Geometry, LayerRecord, Params, Samples, Trace
+from bitpim_traces.records import (
+    REQUANTIZE_MODES,
+    Geometry,
+    LayerRecord,
+    Params,
+    Quantization,
+    Samples,
+    Trace,
+)
 from bitpim_traces.synthetic import synthetic_float_network, synthetic_images, synthetic_network
 
 ALONG_CHANNELS = Params(concat_axis=0)
@@ -364,5 +373,16 @@ def test_requantize_trace_to_other_widths_and_back(mode: str) -> None:
 def test_requantize_trace_needs_float_weights() -> None:
     old = tiny(Settings())
     layers = tuple(replace(layer, weight_float=None) for layer in old.layers)
-    with pytest.raises(TraceDataError, match=r"layer 0 'conv1' .*need float weights"):
+    with pytest.raises(TraceDataError, match=r"layer 0 'conv1' .*need weights in float"):
         requantize_trace(replace(old, layers=layers))
+
+
+def test_requantize_trace_needs_the_float_values_of_constants() -> None:
+    codes = Quantization(8, True, np.ones(1), np.zeros(1, np.int64))
+    builder = TraceBuilder("net", (3,), codes)
+    builder.constant("it", np.arange(4, dtype=np.int8), codes)
+    old = builder.build(np.zeros((2, 3), np.int8))
+    bare = replace(old.layers[0], tensors={"values": old.layers[0].tensors["values"]})
+    with pytest.raises(TraceDataError, match=r"layer 0 'it' .*need values in float"):
+        requantize_trace(replace(old, layers=(bare,)))
+    assert requantize_trace(old).layers[0].kind == "constant"

@@ -173,8 +173,8 @@ def decode(codes: npt.NDArray[np.integer], quantization: Quantization) -> npt.ND
 
 
 def code_dtype(quantization: Quantization) -> np.dtype[np.integer]:
-    """Yield the dtype codes have in memory."""
-    width = next(n for n in (8, 16, 32, 64) if quantization.bits <= n)
+    """Yield the dtype codes have in memory; of more than 64 bits, which no trace may have, 64."""
+    width = next((n for n in (8, 16, 32) if quantization.bits <= n), 64)
     return np.dtype(f"{'' if quantization.signed else 'u'}int{width}")
 
 

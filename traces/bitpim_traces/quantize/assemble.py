@@ -190,7 +190,7 @@ def to_float_network(trace: Trace) -> FloatNetwork:
     Raises
     ------
     TraceDataError
-        A conv2d or linear carries no float weights.
+        A conv2d, linear or constant carries no float numbers.
     """
     layers = [_to_float_layer(record) for record in trace.layers]
     return FloatNetwork(trace.name, tuple(layers), trace.shape_of(NETWORK_INPUT))
@@ -198,13 +198,17 @@ def to_float_network(trace: Trace) -> FloatNetwork:
 
 def _to_float_layer(record: LayerRecord) -> FloatLayer:
     where = f"layer {record.index} {record.name!r} ({record.kind})"
-    if record.weight is not None and record.weight_float is None:
-        raise TraceDataError(
-            f"{where}: need float weights to quantize again, got codes alone; export the network"
-            " with its float weights"
-        )
-    if record.bias is not None and record.bias_float is None:
-        raise TraceDataError(f"{where}: need a float bias to quantize again, got codes alone")
+    held = record.tensors
+    for name, codes, real in (
+        ("weights", record.weight, record.weight_float),
+        ("a bias", record.bias, record.bias_float),
+        ("values", held.get("values"), held.get("values_float")),
+    ):
+        if codes is not None and real is None:
+            raise TraceDataError(
+                f"{where}: need {name} in float to quantize again, got codes alone; export the"
+                " network, which keeps its float numbers"
+            )
     clamp = None
     if record.activation == "clamp":
         scale, zero = float(record.output.scale[0]), int(record.output.zero_point[0])
@@ -225,7 +229,7 @@ def _to_float_layer(record: LayerRecord) -> FloatLayer:
         params=record.params,
         tensors={
             name.removesuffix("_float"): tensor.read()
-            for name, tensor in record.tensors.items()
+            for name, tensor in held.items()
             if tensor.units == "real"
         },
     )
