@@ -128,7 +128,8 @@ def _n_macs(layer: "LayerRecord") -> int:
 def _codes(quantization: "Quantization") -> str:
     """Name a quantization in short: `u8`, `s4 per channel`."""
     channels = "" if quantization.axis is None else " per channel"
-    return f"{'s' if quantization.signed else 'u'}{quantization.bits}{channels}"
+    sort = f"{'s' if quantization.signed else 'u'}{quantization.bits}"
+    return f"{'±1' if quantization.binary else sort}{channels}"
 
 
 def _print_described(content: dict[str, Any]) -> None:

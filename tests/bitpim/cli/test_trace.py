@@ -5,11 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from bitpim.cli.trace import app
 from bitpim_traces import open_trace, write_trace
+from bitpim_traces.builder import TraceBuilder, WeightCodes, quantization_of
 from bitpim_traces.errors import TraceError
 from tests.strategies import small_trace
 from tests.traces.format_text import example_trace
@@ -30,6 +32,17 @@ def test_info_shows_layers_and_samples(example: Path) -> None:
     assert ["0", "conv", "conv2d", "relu", "input", "1x4x4", "1x2x2", "1x1x2x2"] in [
         line[:8] for line in lines
     ]
+
+
+def test_info_names_codes_of_plus_and_minus_one(tmp_path: Path) -> None:
+    signs = quantization_of(1.0, binary=True)
+    builder = TraceBuilder("net", (2,), signs)
+    weight = WeightCodes(np.array([[1, -1]]), signs)
+    builder.linear("fc", -1, weight, quantization_of(1.0, bits=4))
+    write_trace(builder.build(np.array([[1, -1]])), tmp_path / "net.h5")
+    shown = CliRunner().invoke(app, ["info", str(tmp_path / "net.h5")])
+    assert "1 sample of 2, ±1 codes" in shown.output
+    assert "±1 -> u4" in shown.output
 
 
 def test_info_as_json_agrees_with_the_trace(tmp_path: Path) -> None:
