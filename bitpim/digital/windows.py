@@ -6,7 +6,7 @@ import numpy.typing as npt
 from bitpim_kernels.windows import Window
 from bitpim_traces.records import Geometry
 
-__all__ = ["padded", "window_counts", "window_of"]
+__all__ = ["padded", "window_counts", "window_of", "windows_by_count"]
 
 
 def window_of(geometry: Geometry | None, shape: tuple[int, ...]) -> Window:
@@ -44,15 +44,37 @@ def window_counts(geometry: Geometry, shape: tuple[int, ...]) -> npt.NDArray[np.
     Elements of the image; with `count_include_pad` those of the padded image, but never those
     beyond it that a ceil-mode window reaches.
     """
-    rows, columns = geometry.output_size(shape[1], shape[2])
+    rows, columns = _counts_by_axis(geometry, shape)
+    counts: npt.NDArray[np.int64] = rows[:, None] * columns
+    return counts
+
+
+def windows_by_count(geometry: Geometry, shape: tuple[int, ...]) -> dict[int, int]:
+    """Yield how many windows of a channel average how many elements, by that number ascending.
+
+    Memory follows one axis of the output, not its size.
+    """
+    found: dict[int, int] = {}
+    rows, columns = (np.unique(n, return_counts=True) for n in _counts_by_axis(geometry, shape))
+    for high, n_high in zip(*(values.tolist() for values in rows), strict=True):
+        for wide, n_wide in zip(*(values.tolist() for values in columns), strict=True):
+            found[high * wide] = found.get(high * wide, 0) + n_high * n_wide
+    return dict(sorted(found.items()))
+
+
+def _counts_by_axis(
+    geometry: Geometry, shape: tuple[int, ...]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Yield the number of rows (E,), and of columns (F,), that each window averages."""
     top, bottom, left, right = geometry.padding
-    pads = ((top, bottom), (left, right))
-    per_axis = []
-    for axis, (size, n_out) in enumerate(((shape[1], rows), (shape[2], columns))):
+    pads, n_windows = ((top, bottom), (left, right)), geometry.output_size(shape[1], shape[2])
+    found = []
+    for axis, (size, n_out) in enumerate(zip(shape[1:], n_windows, strict=True)):
         before, after = pads[axis]
         low, high = (-before, size + after) if geometry.count_include_pad else (0, size)
-        first = np.arange(n_out)[:, None] * geometry.stride[axis] - before
-        at = first + np.arange(geometry.kernel[axis]) * geometry.dilation[axis]
-        per_axis.append(((at >= low) & (at < high)).sum(axis=1))
-    counts: npt.NDArray[np.int64] = per_axis[0][:, None] * per_axis[1]
-    return counts
+        first = np.arange(n_out, dtype=np.int64) * geometry.stride[axis] - before
+        # elements of the window that lie before an end
+        ends = (-((first - end) // geometry.dilation[axis]) for end in (low, high))
+        below, inside = (np.clip(n, 0, geometry.kernel[axis]) for n in ends)
+        found.append(inside - below)
+    return found[0], found[1]

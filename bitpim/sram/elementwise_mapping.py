@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from bitpim.digital.requantize import mode_of
-from bitpim.digital.windows import window_counts
+from bitpim.digital.windows import windows_by_count
 from bitpim.sram.elementwise_plan import LanePlan, LaneWork
 from bitpim.sram.lane_codes import LaneCodes
 from bitpim.sram.lane_programs import (
@@ -100,9 +100,9 @@ def _avg_pool(
     assert layer.geometry is not None
     n_taps = layer.geometry.kernel[0] * layer.geometry.kernel[1]
     bits, encoding = quantizations[0].bits, LaneCodes.of(quantizations[0])
-    counts = window_counts(layer.geometry, layer.input_shapes[0])
+    by_count = windows_by_count(layer.geometry, layer.input_shapes[0])
     work = []
-    for count in np.unique(counts).tolist():
+    for count, n_windows in by_count.items():
         # padding holds the zero point, so that it adds nothing; a mean is one of raw codes
         zero = int(encoding.zero_point[0])
         offset = n_taps * zero - (count * (zero - encoding.offset) if mode.divides else 0)
@@ -114,8 +114,7 @@ def _avg_pool(
             count,
             settings.geometry.array_rows,
         )
-        n_outputs = int((counts == count).sum()) * layer.output_shape[0]
-        work.append(LaneWork(count, n_outputs, program, n_taps))
+        work.append(LaneWork(count, n_windows * layer.output_shape[0], program, n_taps))
     return _lane_plan(layer, settings, n_taps * bits, work, "pooling")
 
 

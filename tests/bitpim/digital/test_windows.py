@@ -1,10 +1,12 @@
 """Where the windows of layers lie, and how many elements pooling windows average."""
 
+import tracemalloc
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitpim.digital.windows import padded, window_counts, window_of
+from bitpim.digital.windows import padded, window_counts, window_of, windows_by_count
 from bitpim_kernels.windows import Window
 from bitpim_traces.records import Geometry
 
@@ -13,6 +15,7 @@ from bitpim_traces.records import Geometry
     kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
     stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
     padding=st.tuples(*[st.integers(0, 3)] * 4),
+    dilation=st.tuples(st.integers(1, 3), st.integers(1, 3)),
     shape=st.tuples(st.integers(1, 7), st.integers(1, 7)),
     ceil_mode=st.booleans(),
     include=st.booleans(),
@@ -21,23 +24,31 @@ def test_counts_are_those_of_an_image_of_ones(
     kernel: tuple[int, int],
     stride: tuple[int, int],
     padding: tuple[int, int, int, int],
+    dilation: tuple[int, int],
     shape: tuple[int, int],
     ceil_mode: bool,
     include: bool,
 ) -> None:
-    geometry = Geometry(kernel, stride, padding, ceil_mode=ceil_mode, count_include_pad=include)
+    geometry = Geometry(
+        kernel, stride, padding, dilation, ceil_mode=ceil_mode, count_include_pad=include
+    )
     size = geometry.output_size(*shape)
     if min(size) < 1:
         return
     top, bottom, left, right = padding
-    ones = np.full((shape[0] + top + bottom + 9, shape[1] + left + right + 9), 0)
+    ones = np.full((shape[0] + top + bottom + 12, shape[1] + left + right + 12), 0)
     ones[: shape[0] + top + bottom, : shape[1] + left + right] = include
     ones[top : top + shape[0], left : left + shape[1]] = 1
     counts = window_counts(geometry, (3, *shape))
     assert counts.shape == size
     for y, x in np.ndindex(*size):
         row, column = y * stride[0], x * stride[1]
-        assert counts[y, x] == ones[row : row + kernel[0], column : column + kernel[1]].sum()
+        rows = slice(row, row + kernel[0] * dilation[0], dilation[0])
+        columns = slice(column, column + kernel[1] * dilation[1], dilation[1])
+        assert counts[y, x] == ones[rows, columns].sum()
+    values, times = np.unique(counts, return_counts=True)
+    found = windows_by_count(geometry, (3, *shape))
+    assert list(found.items()) == list(zip(values.tolist(), times.tolist(), strict=True))
 
 
 def test_a_global_window_averages_all() -> None:
@@ -94,3 +105,14 @@ def test_a_padded_copy_holds_the_image_and_every_tap(
     assert copy.height == max(last_y + 1, padding[0] + shape[0])
     assert copy.width == max(last_x + 1, padding[2] + shape[1])
     assert copy == window._replace(height=copy.height, width=copy.width, top=0, left=0)
+
+
+def test_counting_windows_takes_memory_of_one_axis() -> None:
+    tracemalloc.start()
+    geometry = Geometry((2**12, 2**12), padding=(1, 0, 0, 0))
+    found = windows_by_count(geometry, (1, 2**17, 2**17))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    n = 2**17 - 2**12 + 1
+    assert found == {2**24 - 2**12: n, 2**24: n * n}
+    assert peak < 2**25
