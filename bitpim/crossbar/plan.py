@@ -181,9 +181,11 @@ class CrossbarPlan:
         """
         layer = self.layers[index]
         if not isinstance(layer, WeightedPlan):
+            some = any(isinstance(other, WeightedPlan) for other in self.layers)
             raise ConfigError(
                 f"layer {index} {layer.name!r} ({layer.kind}): need a layer with weights to show "
-                f"placements, got one {'left digital' if layer.rule else 'without'}; name another"
+                f"placements, got one {'left digital' if layer.rule else 'without'}; "
+                f"{'name another' if some else 'no other has any: leave the plot out'}"
             )
         return [part.placements() for part in layer.maps]
 

@@ -111,8 +111,11 @@ def test_placements_of_layers_with_weights_only() -> None:
     assert first.n_crossbars == second.n_crossbars == 4
     assert first.used_cells == 27 * 24
     message = "layer 0 'pool' (max_pool2d): need a layer with weights to show placements, got one"
-    with pytest.raises(ConfigError, match=re.escape(message)):
+    with pytest.raises(ConfigError, match=re.escape(message) + ".*name another"):
         plan.placements(0)
+    alone = CrossbarPlan(plan.layers[:1])
+    with pytest.raises(ConfigError, match=re.escape(message) + ".*leave the plot out"):
+        alone.placements(0)
 
 
 @pytest.mark.parametrize(("bits", "expected"), [(1, 1 + 1), (8, 3 + 1), (16, 6 + 1)])
