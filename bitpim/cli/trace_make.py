@@ -45,7 +45,8 @@ More = Annotated[
         metavar="KEY[@LAYER]=VALUE",
         help="Any other setting: per_channel, weight_scheme, activation_scheme, multiplier_bits,"
         " accumulator_bits, calibration, percentile, weight_calibration, output_bits,"
-        " reference_samples, raw_output; weight_bits and activation_bits also @LAYER. May be repeated.",
+        " reference_samples, raw_output; weight_bits and activation_bits also @LAYER."
+        " May be repeated.",
     ),
 ]
 
