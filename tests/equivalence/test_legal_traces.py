@@ -14,7 +14,7 @@ from bitpim_traces.tree import DatasetEntry, GroupEntry
 from tests.every_machine import check_on_every_machine
 from tests.legal_traces import legal_trace
 
-N_OF_EACH_KIND = 5
+N_OF_EACH_KIND = 3
 """Traces that run here; thousands were run by hand."""
 
 DRAWN = 1500

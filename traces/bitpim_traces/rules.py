@@ -246,11 +246,13 @@ def _check_clamp(layer: LayerRecord, say: Say) -> None:
 def _check_binary(layer: LayerRecord, say: Say) -> None:
     """Check that codes of -1 and 1 come of what makes no others."""
     operator, output = OPERATORS[layer.kind], layer.output
+    if not output.binary:
+        return
     moved = operator.keeps_codes and operator.pads_with != "zero point"
     joined = layer.kind == "concat" and layer.requantize is None
     whole = layer.clamp == (output.code_min, output.code_max)
     made = layer.table is not None or operator.fixed or moved or joined
-    if output.binary and not (made and whole):
+    if not (made and whole):
         need = "0 or 1: codes of -1 and 1 come of tables, constants and moves alone"
         say("output@signed", need, layer.kind)
 

@@ -1,5 +1,6 @@
 """Architectures of public repositories: exported and exact, or refused in one sentence."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -97,3 +98,11 @@ def test_what_is_listed_is_there() -> None:
     assert set(REFUSED_TODAY) <= set(FAMILIES)
     assert not set(LATER) & set(FAMILIES)
     assert all(LATER.values())
+
+
+def test_the_document_lists_every_family() -> None:
+    text = (Path(__file__).parents[3] / "traces/MODELS.md").read_text("utf-8")
+    listed = text[text.index("<!-- families -->") :]
+    for family in FAMILIES.values():
+        assert f"| `{family.name}`, {family.origin} |" in listed
+    assert listed.count("\n| `") == len(FAMILIES)
