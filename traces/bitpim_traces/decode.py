@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitpim_traces.binary_codes import BINARY, in_memory
+from bitpim_traces.binary_codes import BINARY, CODED, in_memory
 from bitpim_traces.faults import Report, shown
 from bitpim_traces.file_bounds import MAX_LAYERS
 from bitpim_traces.operators import OPERATORS
@@ -110,8 +110,9 @@ class _Decoder(SchemaReader):
             requantize = self.requantize(child(path, "requantize"))
         extra = self.extras(child(path, "extra"))
         if found is not None:
-            coded = {"weight": weight_quantization, "table": output, "values": output}
-            for name, quantization in coded.items():
+            by_group = {"weight_quantization": weight_quantization, "output": output}
+            for name, group in CODED.items():
+                quantization = by_group[group]
                 if name in found and quantization is not None and quantization.binary:
                     found[name] = self.binary(found[name], child(path, name))
         if found is None or output is None or self.n_faults != before:

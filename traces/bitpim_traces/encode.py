@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitpim_traces.binary_codes import BINARY, in_file
+from bitpim_traces.binary_codes import BINARY, CODED, in_file
 from bitpim_traces.operators import OPERATORS
 from bitpim_traces.records import LayerRecord, Quantization, Requantize, TensorRecord, Trace
 from bitpim_traces.schema import (
@@ -93,8 +93,8 @@ def _layer(tree: Tree, layer: LayerRecord) -> None:
     fields = {name: getattr(layer, name) for name in LAYER_FIELDS}
     for name, tensor in {**fields, **layer.tensors}.items():  # one of another kind: see the rules
         spec = _LAYER_DATASETS.get(name) or Dataset(name, (), (), "", "")
-        quantization = layer.weight_quantization if name == "weight" else layer.output
-        if name in ("weight", "table", "values") and quantization is not None:
+        quantization = getattr(layer, CODED[name]) if name in CODED else None
+        if quantization is not None:
             tensor = _coded(tensor, quantization, child(path, name))
         _put(tree, spec, path, tensor)
     _quantization(tree, child(path, "output"), layer.output)
