@@ -9,7 +9,14 @@ from typing import Final
 
 from bitpim.errors import AccumulatorError, ConfigError
 
-__all__ = ["CROSSBAR_EVENTS", "EVENTS", "SRAM_EVENTS", "Counts", "define_events"]
+__all__ = [
+    "CROSSBAR_EVENTS",
+    "EVENTS",
+    "LOOKUP_EVENTS",
+    "SRAM_EVENTS",
+    "Counts",
+    "define_events",
+]
 
 SRAM_EVENTS: Final[Mapping[str, str]] = {
     "cycles": "array cycles in lock step, whatever the number of arrays: time, not work",
@@ -46,7 +53,21 @@ CROSSBAR_EVENTS: Final[Mapping[str, str]] = {
 }
 """What crossbars and their converters count."""
 
-_EVENTS: dict[str, str] = {**SRAM_EVENTS, **CROSSBAR_EVENTS}
+LOOKUP_EVENTS: Final[Mapping[str, str]] = {
+    "nor_step": "one step of one array of stateful logic, in all its lanes: a gate or an INIT",
+    "nor_gate": "a step that is a gate: NOT, or NOR of two cells or more",
+    "nor_init": "a step that sets cells, however many",
+    "nor_init_cell": "one cell of a lane that such a step sets",
+    "cam_search": "one query put to one CAM",
+    "cam_stage": "one stage of a search: the bits that are compared at a time",
+    "cam_row": "one row precharged for one stage of a search",
+    "cam_survivor": "one row that a search leaves standing: a match, or a winner",
+    "cam_discharge": "one match line that falls in one stage: its row differs from the query there",
+    "cam_toggle": "one column whose search lines change from a query to the next",
+}
+"""What memories that are searched, and logic inside memory, count."""
+
+_EVENTS: dict[str, str] = {**SRAM_EVENTS, **CROSSBAR_EVENTS, **LOOKUP_EVENTS}
 
 EVENTS: Final[Mapping[str, str]] = MappingProxyType(_EVENTS)
 """Every event an array may count, and what one of it is."""

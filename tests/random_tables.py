@@ -9,10 +9,12 @@ __all__ = ["random_step", "random_table"]
 
 
 def random_step(rng: np.random.Generator, family: Family, opcode: Opcode, n_rows: int) -> list[int]:
-    """Draw rows and a predicate for an opcode: equal rows and no destination among them."""
+    """Draw rows and a predicate for an opcode: equal rows are among them, and no destination."""
     a, b, dst = (int(row) for row in rng.integers(0, n_rows, 3))
     if opcode.writes == "never" or (opcode.writes == "may" and rng.integers(4) == 0):
         dst = NO_ROW
+    if opcode.onto:  # an output cell is no input
+        a, b = ((row + 1) % n_rows if row == dst else row for row in (a, b))
     a = a if opcode.n_sources > 0 else NO_ROW
     b = b if opcode.n_sources > 1 else NO_ROW
     predicate = ALWAYS if dst == NO_ROW else int(rng.choice(list(family.where)))
@@ -22,6 +24,17 @@ def random_step(rng: np.random.Generator, family: Family, opcode: Opcode, n_rows
 def random_table(seed: int, family: Family, n_steps: int, n_rows: int) -> npt.NDArray[np.int32]:
     """Draw a table of `n_steps` over `n_rows` rows."""
     rng = np.random.default_rng(seed)
-    drawn = rng.integers(0, len(family.opcodes), n_steps)
-    steps = [random_step(rng, family, family.opcodes[i], n_rows) for i in drawn]
+    opcodes = [family.opcodes[i] for i in rng.integers(0, len(family.opcodes), n_steps)]
+    opcodes = [opcode for drawn in opcodes for opcode in _whole_step(rng, family, drawn)]
+    steps = [random_step(rng, family, opcode, n_rows) for opcode in opcodes]
     return np.array(steps, np.int32).reshape(-1, N_FIELDS)
+
+
+def _whole_step(rng: np.random.Generator, family: Family, drawn: Opcode) -> list[Opcode]:
+    """Return the lines of a step that begins with an opcode; none if it cannot begin one."""
+    if any(drawn.mnemonic in opcode.then for opcode in family.opcodes) and drawn.uses:
+        return []
+    lines = [drawn]
+    while lines[-1].then:
+        lines.append(family.by_mnemonic[str(rng.choice(lines[-1].then))])
+    return lines

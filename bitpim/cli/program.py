@@ -68,6 +68,7 @@ def show(
         ],
         "steps": [
             {
+                "step": step,
                 "opcode": family.by_code[opcode].mnemonic,
                 "a": a,
                 "b": b,
@@ -76,8 +77,12 @@ def show(
                 "rows": operands,
                 "note": note,
             }
-            for (opcode, a, b, dst, predicate), operands, note in zip(
-                program.table.tolist(), program.operands, program.notes, strict=True
+            for step, (opcode, a, b, dst, predicate), operands, note in zip(
+                program.step_of,
+                program.table.tolist(),
+                program.operands,
+                program.notes,
+                strict=True,
             )
         ],
     }

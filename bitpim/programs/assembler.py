@@ -22,11 +22,12 @@ __all__ = ["Assembler"]
 
 @dataclass(slots=True)
 class _Holds:
-    """What a row holds: the name it was written under, and whether it may be changed."""
+    """What a row holds: the name it was written under, whether it may change, its constant."""
 
     name: str
     since: str
     kept: bool = False
+    constant: str = ""  # "0" or "1" where a step set it to that and nothing has changed it
 
 
 class Assembler:
@@ -61,6 +62,8 @@ class Assembler:
             )
         self._clear_before = self._in_order(clear_before)
         self._loaded, self._clear = set(clear_before), set(clear_before)
+        self._n_ended = 0  # steps
+        self._of_step: set[str] = set()
         self._holds: dict[int, _Holds] = {}
         self._fields: dict[str, Field] = {}
         self._steps: list[tuple[int, int, int, int, int]] = []
@@ -97,15 +100,19 @@ class Assembler:
         to: Row | None = None,
         predicate: int = ALWAYS,
         note: str = "",
+        onto_old: bool = False,
     ) -> None:
-        """Add one step: activate `sources`, write to row `to` in the lanes of a predicate.
+        """Add one line: activate `sources`, write to row `to` in the lanes of a predicate.
+
+        Where an opcode needs its row prepared, `onto_old` says that what the row held is wanted in
+        the result.
 
         Raises
         ------
         ProgramError
             The step breaks a rule of the array; the message names step and row.
         """
-        where = f"program {self.name}, step {len(self._steps)}"
+        where = f"program {self.name}, step {self._n_ended}"
         if len(sources) > 2:
             rows = ", ".join(str(row) for row in sources)
             raise ProgramError(f"{where}: need at most two activated rows, got {rows}")
@@ -114,12 +121,16 @@ class Assembler:
         numbers = (opcode, row_a, row_b, dst, predicate)
         rules = check_step(numbers, self.n_rows, where, self.family)
         where = f"{where} ({rules.mnemonic})"
+        self._check_order(rules, where)
         self._check_latches(rules, predicate, where)
         for row in sources:
             self._check_read(row, where)
         if to is not None:
             self._check_write(to, rules, predicate, where)
-            self._holds[to.row] = _Holds(str(to), f"step {len(self._steps)}")
+            if rules.onto and not onto_old:
+                self._check_prepared(to, rules, where)
+            constant = rules.result if rules.result in ("0", "1") else ""
+            self._holds[to.row] = _Holds(str(to), f"step {self._n_ended}", constant=constant)
         self._update_latches(rules)
         self._steps.append(numbers)
         self._operands.append((str(a or ""), str(b or ""), str(to or "")))
@@ -131,8 +142,9 @@ class Assembler:
         Raises
         ------
         ProgramError
-            A declared row was never written nor held an operand.
+            A declared row was never written nor held an operand, or the last step has no end.
         """
+        self._check_order(None, f"program {self.name}, step {self._n_ended}")
         for field in self._fields.values():
             for row in field:
                 if row.row not in self._holds:
@@ -177,6 +189,19 @@ class Assembler:
                 )
             self._holds[row.row] = _Holds(str(row), "entry", kept)
 
+    def _check_order(self, rules: Opcode | None, where: str) -> None:
+        before = self.family.by_code[self._steps[-1][0]] if self._steps else None
+        if fault := self.family.order_fault(before, rules):
+            raise ProgramError(f"{where}: {fault}, or the step has no end")
+
+    def _check_prepared(self, row: Row, rules: Opcode, where: str) -> None:
+        held = self._holds[row.row]
+        if held.constant != rules.onto:
+            raise ProgramError(
+                f"{where}: need {row} set to {rules.onto} before, got what {held.since} left; set "
+                "it, or say onto_old where its old content is wanted in the result"
+            )
+
     def _in_order(self, symbols: Collection[str]) -> tuple[str, ...]:
         return tuple(symbol for symbol in self.family.latch_names if symbol in symbols)
 
@@ -195,6 +220,12 @@ class Assembler:
             self._clear.discard(rules.loads)
             if rules.update == "0":
                 self._clear.add(rules.loads)
+        if not rules.then:  # what the lines of a step load lasts as long as the step
+            self._loaded -= self._of_step
+            self._of_step.clear()
+            self._n_ended += 1
+        elif rules.loads:
+            self._of_step.add(rules.loads)
 
     def _check_read(self, row: Row, where: str) -> None:
         held = self._holds.get(row.row)

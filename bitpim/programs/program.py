@@ -1,6 +1,6 @@
 """Micro-programs as data: a table of array steps, their logic family, their listing.
 
-One step is one array cycle, so the length of a program is its cycle count. A program is built once
+One step is one array cycle, so the steps of a program are its cycle count. A program is built once
 for given rows and widths and holds no state; nothing in it depends on the numbers it will meet.
 """
 
@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import overload
 
 import numpy as np
@@ -101,9 +101,9 @@ class Program:
     ----------
     name : what it computes
     family : the logic family of its steps
-    table : (n_steps, 5) int32, read-only: opcode, a, b, dst, predicate
-    operands : names of the rows a, b and dst of each step, "" where there is none
-    notes : one line for each step, often ""
+    table : (n_lines, 5) int32, read-only: opcode, a, b, dst, predicate; most lines are a step
+    operands : names of the rows a, b and dst of each line, "" where there is none
+    notes : one text for each line, often ""
     fields : the rows it was given, by name
     clear_before : symbols of the latches that must be clear before it runs
     n_rows : rows an array needs to hold it
@@ -125,7 +125,12 @@ class Program:
     @property
     def n_steps(self) -> int:
         """Array cycles."""
-        return int(self.table.shape[0])
+        return self.counts["cycles"]
+
+    @property
+    def step_of(self) -> list[int]:
+        """The step that each line of the table belongs to."""
+        return _step_of(self.table, self.family)
 
     @property
     def entry(self) -> tuple[str, ...]:
@@ -150,17 +155,17 @@ class Program:
             lines.append(f"  rows {field.start}{top}: {field.name}, {field.width} bits")
         lines += [f"  entry: {condition}" for condition in self.entry]
         lines.append("step  opcode              computes")
-        lines += [self._line(step) for step in range(self.n_steps)]
+        lines += [self._line(line, step) for line, step in enumerate(self.step_of)]
         return lines
 
-    def _line(self, step: int) -> str:
-        opcode = self.family.by_code[int(self.table[step, 0])]
-        rows = self.operands[step]
-        latch = self.family.where[int(self.table[step, 4])]
+    def _line(self, line: int, step: int) -> str:
+        opcode = self.family.by_code[int(self.table[line, 0])]
+        rows = self.operands[line]
+        latch = self.family.where[int(self.table[line, 4])]
         where = f" where {latch}" if latch else ""
         result = f"{rows[2]} = {_with_rows(opcode.result, rows)}{where}" if rows[2] else ""
         text = ", ".join(part for part in (result, _with_rows(opcode.latch, rows)) if part)
-        note = f"  ; {self.notes[step]}" if self.notes[step] else ""
+        note = f"  ; {self.notes[line]}" if self.notes[line] else ""
         return f"{step:4}  {opcode.mnemonic:<18}  {text:<44}{note}".rstrip()
 
 
@@ -172,9 +177,17 @@ def _with_rows(text: str, rows: tuple[str, str, str]) -> str:
 
 def table_counts(table: Table, family: Family) -> Counts:
     """Return the events of one run of a table on one array."""
-    events = Counter(event for code in table[:, 0] if (event := family.by_code[int(code)].event))
-    events[family.step_event] += len(table)
-    return Counts(cycles=len(table), **events)
+    opcodes = [family.by_code[code] for code in table[:, 0].tolist()]
+    events = Counter(event for opcode in opcodes for event in opcode.events)
+    n_steps = sum(not opcode.then for opcode in opcodes)
+    events[family.step_event] += n_steps
+    return Counts(cycles=n_steps, **events)
+
+
+def _step_of(table: Table, family: Family) -> list[int]:
+    """Return the number of the step of each line; the last line of a step ends it."""
+    ends = [not family.by_code[code].then for code in table[:, 0].tolist()]
+    return list(accumulate(ends[:-1], initial=0))[: len(ends)]
 
 
 def need_family(program: Program, family: Family, where: str) -> None:

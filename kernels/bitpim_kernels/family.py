@@ -1,9 +1,12 @@
 """One record of a logic family: its latches, its predicates and, an opcode each, its steps.
 
-A step of a program table is ``(opcode, a, b, dst, predicate)``, int32, one array cycle: activate
-row ``a`` (and ``b``), compute, update a latch, write one row back. `NO_ROW` stands where a step has
-no row. What it computes is said in `expressions`: A and B are the activated rows, D is what row
-``dst`` held, and the family names its latches; all as they were before the step.
+A line of a program table is ``(opcode, a, b, dst, predicate)``, int32: activate row ``a`` (and
+``b``), compute, update a latch, write one row back. `NO_ROW` stands where a line has no row. What
+it computes is said in `expressions`: A and B are the activated rows, D is what row ``dst`` held,
+and the family names its latches; all as they were before the line.
+
+A line is a step, one array cycle, unless its opcode says what must follow in the same step: a step
+that sets nine cells or reads five has a line for each, and its last line ends it.
 
 All else is derived from these records: which steps are legal, what they count, the listing, the
 text of straight-line kernels, and the naive model of the tests. Only the kernel that interprets
@@ -56,14 +59,19 @@ class Opcode:
     mnemonic : its name in listings
     result : expression of what it writes to a row; "" if it writes none
     latch : the latch it updates and how, ``C = A & C``; "" if none
-    event : the event it counts beside the step itself, if any
+    events : the events it counts beside the step itself
+    then : mnemonics of the opcodes one of which must follow in the same step; none if it ends one
+    onto : what the row it writes has to hold, "1" for a NOR that lets cells fall; else what the row
+        held enters the result. "" if that does not matter
     """
 
     code: int
     mnemonic: str
     result: str = ""
     latch: str = ""
-    event: str | None = None
+    events: tuple[str, ...] = ()
+    then: tuple[str, ...] = ()
+    onto: str = ""
 
     @cached_property
     def loads(self) -> str:
@@ -138,6 +146,11 @@ class Family:
         for symbol in symbols:
             if not self.loaders(symbol):
                 raise ValueError(f"{where}: need an opcode that loads latch {symbol}, got none")
+        for opcode in self.opcodes:
+            if strange := set(opcode.then) - self.by_mnemonic.keys():
+                raise ValueError(
+                    f"{where}, {opcode.mnemonic}: need opcodes that follow it, got {strange.pop()}"
+                )
 
     @cached_property
     def by_code(self) -> dict[int, Opcode]:
@@ -179,9 +192,19 @@ class Family:
         for row in (a, b, dst):
             if row != NO_ROW and not 0 <= row < n_rows:
                 return f"need a row in 0..{n_rows - 1}, got {row}"
+        if opcode.onto and dst in (a, b):
+            return f"need an output apart from the inputs, got row {dst} as both"
         if predicate not in self.where or (predicate != ALWAYS and dst == NO_ROW):
             named = [f"{p.name} on a row write" for p in self.predicates]
             return f"need predicate {', or '.join(['ALWAYS', *named])}, got {predicate}"
+        return ""
+
+    def order_fault(self, before: Opcode | None, opcode: Opcode | None) -> str:
+        """Return what is wrong with a line after another, "" if nothing; None is no line."""
+        if before is not None and before.then:
+            got = "the end" if opcode is None else opcode.mnemonic
+            if got not in before.then:
+                return f"need {' or '.join(before.then)} after {before.mnemonic}, got {got}"
         return ""
 
     @staticmethod

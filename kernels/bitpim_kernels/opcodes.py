@@ -24,7 +24,7 @@ def _opcode(
     code: int, mnemonic: str, result: str = "", *, latch: str = "", event: str | None = None
 ) -> int:
     """Record an opcode and return its number."""
-    _records.append(Opcode(code, mnemonic, result, latch, event))
+    _records.append(Opcode(code, mnemonic, result, latch, (event,) if event else ()))
     return code
 
 

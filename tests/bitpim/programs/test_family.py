@@ -1,7 +1,6 @@
-"""Every use of a family's record agrees with it, for the `sram` family and for two toys.
+"""Every use of a family's record agrees with it, for the families there are and for a toy.
 
-The toys live here alone: one that can only set cells and let them fall (INIT, NOR, no latch), and
-one with latches, a predicate and steps that no other family has.
+The toy lives here alone: it has latches, a predicate and steps that no other family has.
 """
 
 import re
@@ -14,30 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitpim import programs
-from bitpim.counts import Counts, define_events
+from bitpim.counts import Counts
 from bitpim.errors import ConfigError, ProgramError
 from bitpim.programs.assembler import Assembler
 from bitpim.programs.family import check_step
 from bitpim.programs.program import Field, Program, join, table_counts
 from bitpim.sram.lanes import LaneProgram
 from bitpim.sram.subarray import Subarray
+from bitpim_kernels import magic
 from bitpim_kernels import opcodes as op
 from bitpim_kernels.family import ALWAYS, NO_ROW, Family, Latch, Opcode, Predicate
+from bitpim_kernels.magic import INIT1, MAGIC, NOR
 from bitpim_kernels.straight_line import follow
 from tests.naive.bitline import run_steps, value
 from tests.random_tables import random_table
-
-INIT, NOR = 64, 65
-MAGIC = Family(
-    "magic",
-    step_event="magic_cycle",
-    latches=(),
-    predicates=(),
-    opcodes=(
-        Opcode(INIT, "INIT", "1", event="magic_init"),
-        Opcode(NOR, "NOR", "D & ~(A | B)"),
-    ),
-)
 
 IF_MASK = 3
 KEEP, VOTE, MASK, SWAP, FLIP, CLEAR = range(130, 136)
@@ -49,19 +38,16 @@ VOTER = Family(
     opcodes=(
         Opcode(KEEP, "KEEP", latch="V = A"),
         Opcode(VOTE, "VOTE", "majority(A, B, V)", "V = A ^ B"),
-        Opcode(MASK, "MASK", latch="M = ~A", event="tag_load"),
+        Opcode(MASK, "MASK", latch="M = ~A", events=("tag_load",)),
         Opcode(SWAP, "SWAP", "M", "M = A"),  # what it writes and where is the mask of before
         Opcode(FLIP, "FLIP", "~D"),
-        Opcode(CLEAR, "CLEAR", latch="V = 0", event="carry_reset"),
+        Opcode(CLEAR, "CLEAR", latch="V = 0", events=("carry_reset",)),
     ),
 )
 
 EVERY_FAMILY = (op.SRAM, MAGIC, VOTER)
 N_ROWS = 5
 WHOLE = np.uint64(0xFFFFFFFFFFFFFFFF)
-
-
-define_events({"magic_cycle": "a step of the toy", "magic_init": "a row set"})
 
 
 def assembled(family: Family, seed: int, n_steps: int) -> Program:
@@ -71,11 +57,12 @@ def assembled(family: Family, seed: int, n_steps: int) -> Program:
     trial.changes(rows)
     for symbol in family.latch_names:
         loader = family.by_mnemonic[family.loaders(symbol)[0]]
-        trial.step(loader.code, *rows[: loader.n_sources])
+        if not loader.then:  # else it lasts for one step
+            trial.step(loader.code, *rows[: loader.n_sources])
     for code, a, b, dst, predicate in random_table(seed, family, n_steps, N_ROWS).tolist():
         sources = [rows[row] for row in (a, b) if row != NO_ROW]
         to = None if dst == NO_ROW else rows[dst]
-        trial.step(code, *sources, to=to, predicate=predicate)
+        trial.step(code, *sources, to=to, predicate=predicate, onto_old=True)
     return trial.build()
 
 
@@ -140,10 +127,14 @@ def test_listing_text_and_record_agree(family: Family, seed: int, n_steps: int) 
 @given(seed=st.integers(0, 2**32 - 1), n_steps=st.integers(0, 40))
 def test_every_step_is_counted_once(family: Family, seed: int, n_steps: int) -> None:
     program = assembled(family, seed, n_steps)
-    lines = program.listing()[-program.n_steps or len(program.listing()) :]
-    expected = {"cycles": program.n_steps, family.step_event: program.n_steps}
-    for event in {opcode.event for opcode in family.opcodes if opcode.event}:
-        named = {opcode.mnemonic for opcode in family.opcodes if opcode.event == event}
+    table_lines = len(program.table)
+    lines = program.listing()[-table_lines or len(program.listing()) :]
+    steps = {line.split()[0] for line in lines}
+    assert steps == set(map(str, range(len(steps))))
+    assert program.n_steps == len(steps)
+    expected = {"cycles": len(steps), family.step_event: len(steps)}
+    for event in {event for opcode in family.opcodes for event in opcode.events}:
+        named = {opcode.mnemonic for opcode in family.opcodes if event in opcode.events}
         expected[event] = sum(line.split()[1] in named for line in lines)
     assert program.counts == Counts(**expected)
 
@@ -157,11 +148,11 @@ def test_sram_events_are_what_their_description_says(opcode: Opcode) -> None:
         "carry_store": opcode.result == op.CARRY,
         "carry_reset": opcode.loads == op.CARRY and not opcode.reads,
     }
-    assert [event for event, holds in said.items() if holds] == [opcode.event][: bool(opcode.event)]
+    assert tuple(event for event, holds in said.items() if holds) == opcode.events
     step = [opcode.code, *(0, 1)[: opcode.n_sources], *(NO_ROW,) * (2 - opcode.n_sources)]
     step += [NO_ROW if opcode.writes == "never" else 2, ALWAYS]
     table = np.array([step], np.int32)
-    events = {opcode.event: 1} if opcode.event else {}
+    events = dict.fromkeys(opcode.events, 1)
     assert table_counts(table, op.SRAM) == Counts(cycles=1, sram_compute_cycle=1, **events)
 
 
@@ -176,17 +167,17 @@ def xnor() -> Program:
     nor.reads(x, y)
     nor.writes(n, to)
     for row in (*n, to[0]):
-        nor.step(INIT, to=row)
+        nor.step(INIT1, to=row)
     for a, b, row in ((x[0], y[0], n[0]), (x[0], n[0], n[1]), (y[0], n[0], n[2])):
         nor.step(NOR, a, b, to=row)
     nor.step(NOR, n[1], n[2], to=to[0], note="equal?")
     return nor.build()
 
 
-def test_a_toy_family_is_assembled_listed_counted_and_run() -> None:
+def test_a_program_of_nors_is_assembled_listed_counted_and_run() -> None:
     program = xnor()
     assert program.family is MAGIC
-    assert program.counts == Counts(cycles=8, magic_cycle=8, magic_init=4)
+    assert program.counts == Counts(cycles=8, nor_step=8, nor_gate=4, nor_init=4, nor_init_cell=4)
     assert program.listing() == [
         "program xnor: 8 steps",
         "  rows 0: x, 1 bits",
@@ -194,10 +185,10 @@ def test_a_toy_family_is_assembled_listed_counted_and_run() -> None:
         "  rows 2..4: n, 3 bits",
         "  rows 5: to, 1 bits",
         "step  opcode              computes",
-        "   0  INIT                n[0] = 1",
-        "   1  INIT                n[1] = 1",
-        "   2  INIT                n[2] = 1",
-        "   3  INIT                to[0] = 1",
+        "   0  INIT1               n[0] = 1",
+        "   1  INIT1               n[1] = 1",
+        "   2  INIT1               n[2] = 1",
+        "   3  INIT1               to[0] = 1",
         "   4  NOR                 n[0] = n[0] & ~(x[0] | y[0])",
         "   5  NOR                 n[1] = n[1] & ~(x[0] | n[0])",
         "   6  NOR                 n[2] = n[2] & ~(y[0] | n[0])",
@@ -209,7 +200,7 @@ def test_a_toy_family_is_assembled_listed_counted_and_run() -> None:
     assert np.array_equal(after[:2], rows[:2])
 
 
-def test_programs_of_a_toy_family_join() -> None:
+def test_programs_of_nors_join() -> None:
     twice = join("twice", xnor(), xnor())
     assert twice.family is MAGIC
     assert twice.counts == 2 * xnor().counts
@@ -244,23 +235,64 @@ def test_latches_of_a_toy_family_are_followed() -> None:
     assert asks.build().listing()[-1].endswith("FLIP                r[1] = ~r[1] where M")
 
 
-def test_rules_of_a_toy_family_are_its_own() -> None:
+def test_rules_of_a_family_are_its_own() -> None:
     x, to = Field("x", 0, 2), Field("to", 2, 1)
     trial = Assembler("trial", 3, family=MAGIC)
     trial.reads(x)
     trial.writes(to)
     with pytest.raises(ProgramError, match=r"\(NOR\): need to\[0\] written before, because what"):
         trial.step(NOR, x[0], x[1], to=to[0])
-    trial.step(INIT, to=to[0])
+    trial.step(INIT1, to=to[0])
     trial.step(NOR, x[0], x[1], to=to[0])
     with pytest.raises(ProgramError, match="need an opcode of the magic family, got 7"):
         trial.step(op.NOR, x[0], x[1], to=to[0])
     with pytest.raises(ProgramError, match="need predicate ALWAYS, got 1"):
-        trial.step(INIT, to=to[0], predicate=op.IF_TAG)
-    with pytest.raises(ProgramError, match="need latches of the magic family, which has none; got"):
+        trial.step(INIT1, to=to[0], predicate=op.IF_TAG)
+    with pytest.raises(ProgramError, match="need latches of the magic family, W; got C"):
         Assembler("trial", clear_before=(op.CARRY,), family=MAGIC)
     with pytest.raises(ProgramError, match=r"^here \(FLIP\): need a destination row, got none$"):
         check_step((FLIP, -1, -1, -1, ALWAYS), 4, "here", VOTER)
+
+
+def test_steps_of_several_lines_are_whole() -> None:
+    x, to = Field("x", 0, 4), Field("to", 4, 1)
+    wide = Assembler("wide", 5, family=MAGIC)
+    wide.reads(x)
+    wide.writes(to)
+    with pytest.raises(ProgramError, match="need the open inputs latch loaded before; add one of"):
+        wide.step(magic.NOR_WIDE, x[0], x[1], to=to[0], onto_old=True)
+    wide.step(magic.INIT1, to=to[0])
+    wide.step(magic.NOR_OPEN, x[0])
+    with pytest.raises(
+        ProgramError, match="need NOR_OPEN_MORE or NOR_WIDE after NOR_OPEN, got NOR"
+    ):
+        wide.step(NOR, x[0], x[1], to=to[0])
+    with pytest.raises(ProgramError, match=r"step 1: .* got the end, or the step has no end"):
+        wide.build()
+    wide.step(magic.NOR_OPEN_MORE, x[1])
+    wide.step(magic.NOR_WIDE, x[2], x[3], to=to[0])
+    program = wide.build()
+    assert (program.n_steps, program.step_of) == (2, [0, 1, 1, 1])
+    with pytest.raises(ProgramError, match="need the open inputs latch loaded before"):
+        wide.step(magic.NOR_WIDE, x[2], x[3], to=to[0])
+    rows = np.random.default_rng(2).integers(0, 2**64, (5, 3), dtype=np.uint64)
+    assert np.array_equal(run_text(program, rows)[4], ~(rows[0] | rows[1] | rows[2] | rows[3]))
+
+
+def test_a_gate_wants_its_cell_set_unless_its_old_content_is_wanted() -> None:
+    x, to = Field("x", 0, 2), Field("to", 2, 1)
+    trial = Assembler("trial", 3, family=MAGIC)
+    trial.reads(x)
+    trial.writes(to)
+    for spoil in (magic.INIT0, magic.INIT1):
+        trial.step(spoil, to=to[0])
+        if spoil == magic.INIT1:
+            trial.step(NOR, x[0], x[1], to=to[0])
+        with pytest.raises(ProgramError, match=r"need to\[0\] set to 1 before, got what step"):
+            trial.step(magic.NOT, x[0], to=to[0])
+    trial.step(magic.NOT, x[0], to=to[0], onto_old=True)
+    with pytest.raises(ProgramError, match="need an output apart from the inputs, got row 2"):
+        trial.step(magic.NOT, to[0], to=to[0], onto_old=True)
 
 
 def test_families_do_not_mix() -> None:

@@ -1,0 +1,1 @@
+"""Wing of lookup: memories that are searched, and logic inside memory."""
