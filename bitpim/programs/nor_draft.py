@@ -38,9 +38,13 @@ class Place:
     line: int
     key: str = ""
 
+    @property
+    def in_file(self) -> str:
+        """Where it is, without the name of the file."""
+        return f"{self.key} (line {self.line})" if self.key else f"line {self.line}"
+
     def __str__(self) -> str:
-        where = f"{self.key} (line {self.line})" if self.key else f"line {self.line}"
-        return f"{self.file}, {where}"
+        return f"{self.file}, {self.in_file}"
 
     def fault(self, said: str) -> ProgramError:
         """Return the error that says what is wrong here."""

@@ -31,12 +31,14 @@ class Flow:
     ----------
     fault : the first broken rule, or None; what follows is known up to there
     unread : lines of the gates whose result nobody reads
+    unread_operands : cells of the operands that no step reads
     constants : lines that read a cell as it was set, and its number
     unwritten : cells wanted as outputs that hold no operand and no result at the end
     """
 
     fault: Fault | None
     unread: tuple[int, ...]
+    unread_operands: tuple[int, ...]
     constants: tuple[tuple[int, int], ...]
     unwritten: tuple[int, ...]
 
@@ -83,8 +85,9 @@ def follow(
         if last >= 0 and (said := MAGIC.order_fault(trail.opcode(last), None)):
             fault = Fault(last, said)
     unwritten = tuple(cell for cell in dict.fromkeys(outputs) if not trail.has_value(cell))
+    unread_operands = tuple(cell for cell, held in trail.operands.items() if not held.is_read)
     trail.read_all(outputs)
-    return Flow(fault, trail.all_unread(), tuple(trail.constants), unwritten)
+    return Flow(fault, trail.all_unread(), unread_operands, tuple(trail.constants), unwritten)
 
 
 class _Trail:
@@ -94,7 +97,8 @@ class _Trail:
         self.program = program
         self.lines = program.table.tolist()
         self.without_init = without_init
-        self.held = {cell: _Held(None) for cell in operands}
+        self.operands = {cell: _Held(None) for cell in operands}
+        self.held = dict(self.operands)
         self.unread: list[int] = []
         self.constants: list[tuple[int, int]] = []
         self._set_in_step: set[int] = set()

@@ -84,6 +84,7 @@ def read_toml_text(path: str) -> str:
     return read_whole(path, MAX_TOML_BYTES).decode("utf-8")
 
 
+_ABSENT = object()
 _TOO_DEEP = f"need values nested at most {MAX_DEPTH} deep, got deeper ones"
 
 
@@ -94,7 +95,9 @@ def _refuse(constant: str) -> NoReturn:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("need different keys in an object, got one twice")
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if found.pop(key, _ABSENT) is _ABSENT)
+        raise ValueError(f"need different keys in an object, got {twice!r:.80} twice")
     return found
 
 
