@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bitpim.cli import program_files
 from bitpim.cli.options import Json
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(help="Micro-programs of the arrays: cycles and steps.", no_args_is_help=True)
+app.command()(program_files.run)
+app.command()(program_files.check)
 
 Bits = Annotated[int, typer.Option("--bits", min=1, max=64, help="Bits of the operands.")]
 WeightBits = Annotated[

@@ -147,6 +147,8 @@ def nor_program(content: bytes, file: str, *, without_init: bool = False) -> Nor
 def _draft(content: bytes, file: str) -> Draft:
     """Read a file in the form that its content shows."""
     place = Place(file, 1)
+    if len(content) > MAX_BYTES:
+        raise place.fault(f"need at most {MAX_BYTES} bytes, got more")
     if not content.strip():
         raise place.fault("need a NOR program, got an empty file")
     try:

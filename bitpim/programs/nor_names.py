@@ -145,7 +145,9 @@ def _need_held(cell: NamedCell, holds: Mapping[int, str], place: Place, *, is_in
     held = holds.get(cell.cell)
     if cell.name != held and not (is_init and held is None and cell.name == _UNNAMED):
         got = "none" if held is None else short(held)
-        raise place.fault(f"need the net that cell {cell.cell} holds, {got}, got {short(cell.name)}")
+        raise place.fault(
+            f"need the net that cell {cell.cell} holds, {got}, got {short(cell.name)}"
+        )
 
 
 def _told_lines(text: str, file: str) -> Iterator[tuple[Place, str]]:

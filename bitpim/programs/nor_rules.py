@@ -156,7 +156,9 @@ class _Trail:
         if held.line is None:
             return "an operand"
         step = self.program.step_of[held.line]
-        return f"{held.constant} since step {step}" if held.constant else f"the result of step {step}"
+        return (
+            f"{held.constant} since step {step}" if held.constant else f"the result of step {step}"
+        )
 
     def _forget(self, cell: int) -> None:
         held = self.held.get(cell)

@@ -5,6 +5,7 @@ order of the program, all lanes of one before the next, ``rng.integers(0, 2, n_l
 NumPy's default generator, so that anybody can draw them again.
 """
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +32,8 @@ Words = npt.NDArray[np.uint64]
 MOST_COMBINED = 26
 """Inputs of which all combinations are run, where asked for; 64 Mi lanes."""
 _ROOM = 2**30  # bytes for packed inputs and outputs
-_FILE_BYTES = 2**28
+_FILE_BYTES = 2**26
+_DRAWN = 2**20  # lanes drawn at once: a multiple of the 4 that one draw of the generator yields
 _ZIP = b"PK\x03\x04"
 
 
@@ -105,7 +107,10 @@ def random_inputs(n_inputs: int, n_lanes: int, seed: int) -> LaneInputs:
     rng = np.random.default_rng(seed)
     rows = np.zeros((n_inputs, -(-n_lanes // 64)), np.uint64)
     for row in rows:
-        row[:] = packed_bits(rng.integers(0, 2, n_lanes, dtype=np.uint8)[None])[0]
+        for start in range(0, n_lanes, _DRAWN):
+            n_drawn = min(_DRAWN, n_lanes - start)
+            bits = rng.integers(0, 2, n_drawn, dtype=np.uint8)
+            row[start // 64 :][: -(-n_drawn // 64)] = packed_bits(bits[None])[0]
     return LaneInputs(n_lanes, f"random, seed {seed}", n_inputs, rows)
 
 
@@ -125,47 +130,55 @@ def inputs_from_file(path: str, names: Sequence[str]) -> LaneInputs:
         ) from error
     if content.startswith(_ZIP):
         return given_inputs(read_archive(path), names, path)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise TraceDataError(f"{path}: need .npz or UTF-8 text, got other bytes") from error
-    lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1)]
-    lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
-    if not lines:
-        raise TraceDataError(f"{path}: need inputs, got an empty file")
-    read = _by_line if "=" in lines[0][1] else _by_column
-    return given_inputs(read(lines, path), names, path)
+    head, _, body = content.partition(b"\n")
+    if b"=" in head:
+        return given_inputs(_by_line(content, names, path), names, path)
+    return given_inputs(_by_column(head, body, names, path), names, path)
 
 
-def _by_line(lines: Sequence[tuple[int, str]], path: str) -> dict[str, npt.NDArray[Any]]:
+def _by_line(content: bytes, names: Sequence[str], path: str) -> dict[str, npt.NDArray[Any]]:
     """Read ``name = 0110``, lane 0 first."""
     found: dict[str, npt.NDArray[Any]] = {}
-    for number, line in lines:
-        name, _, digits = (part.strip() for part in line.partition("="))
-        bits = digits.replace("_", "")
-        if name in found or not bits or set(bits) - {"0", "1"}:
+    for number, line in enumerate(io.BytesIO(content), 1):
+        if not line.strip():
+            continue
+        name, _, digits = line.decode("utf-8", "replace").partition("=")
+        name, bits = name.strip(), digits.strip().replace("_", "")
+        if name not in names or name in found or not bits or set(bits) - {"0", "1"}:
             raise TraceDataError(
-                f"{path}, line {number}: need `name = 0110`, each name once, got {line[:60]!r}"
+                f"{path}, line {number}: need `name = 0110` of each input once, got "
+                f"{line[:60].decode('utf-8', 'replace')!r}"
             )
         found[name] = np.frombuffer(bits.encode(), np.uint8) - ord("0")
     return found
 
 
-def _by_column(lines: Sequence[tuple[int, str]], path: str) -> dict[str, npt.NDArray[Any]]:
+def _by_column(
+    head: bytes, body: bytes, names: Sequence[str], path: str
+) -> dict[str, npt.NDArray[Any]]:
     """Read a head of names, and a line of bits a lane."""
-    names = [name.strip() for name in lines[0][1].split(",")]
-    if len(set(names)) != len(names):
-        raise TraceDataError(f"{path}, line {lines[0][0]}: need different names, got one twice")
-    rows = []
-    for number, line in lines[1:]:
-        row = [cell.strip() for cell in line.split(",")]
-        if len(row) != len(names) or set(row) - {"0", "1"}:
+    listed = [name.strip() for name in head.decode("utf-8", "replace").split(",")]
+    if sorted(listed) != sorted(names):
+        raise TraceDataError(
+            f"{path}, line 1: need the names of the {len(names)} inputs by commas, each once, or "
+            f"lines `name = 0110`, got {', '.join(listed)!r:.60}"
+        )
+    marks = np.frombuffer(body.translate(None, b" \t\r").rstrip(b"\n") + b"\n", np.uint8)
+    width = 2 * len(listed)
+    if marks.size % width == 0:
+        cells = marks.reshape(-1, width)
+        bits = cells[:, ::2] - np.uint8(ord("0"))
+        ends = np.array([ord(",")] * (len(listed) - 1) + [ord("\n")], np.uint8)
+        if (bits <= 1).all() and (cells[:, 1::2] == ends).all():
+            return dict(zip(listed, bits.T, strict=True))
+    for number, line in enumerate(io.BytesIO(body), 2):
+        row = [cell.strip() for cell in line.split(b",")]
+        if len(row) != len(listed) or set(row) - {b"0", b"1"}:
+            got = line[:60].decode("utf-8", "replace")
             raise TraceDataError(
-                f"{path}, line {number}: need {len(names)} bits by commas, got {line[:60]!r}"
+                f"{path}, line {number}: need {len(listed)} bits by commas, got {got!r}"
             )
-        rows.append("".join(row).encode())
-    bits = np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), len(names)) - ord("0")
-    return dict(zip(names, bits.T, strict=True))
+    raise TraceDataError(f"{path}: need a line of bits a lane, got none")
 
 
 def given_inputs(

@@ -57,7 +57,7 @@ class Netlist:
 
     Attributes
     ----------
-    name : of the module
+    name : of its file, for errors
     inputs, outputs : names of the ports, in the order of the file
     """
 
@@ -73,7 +73,9 @@ class Netlist:
             ("output", set(outputs), set(self.outputs)),
         ):
             if missing := sorted(need - got):
-                raise ProgramError(f"{self.name}: need {what} {missing[0]} of the program, got none")
+                raise ProgramError(
+                    f"{self.name}: need {what} {missing[0]} of the program, got none"
+                )
             if extra := sorted(got - need):
                 raise ProgramError(f"{self.name}: has {what} {extra[0]}, which the program lacks")
 
@@ -136,7 +138,8 @@ class _Reader:
 
     def netlist(self) -> Netlist:
         self._need("module")
-        name, ports = self._name(), self._listed("(", ")")
+        self._name()
+        ports = self._listed("(", ")")
         self._need(";")
         while (token := self._next("endmodule")).text != "endmodule":
             if token.text in ("input", "output", "wire"):
@@ -153,7 +156,7 @@ class _Reader:
         if twice or set(ports) != {*inputs, *outputs}:
             off = next(iter({*ports} ^ {*inputs, *outputs}), "one twice")
             raise self._fault(1, f"need the ports of the module declared once each, got {off}")
-        return Netlist(name, inputs, outputs, self._in_order(inputs, outputs))
+        return Netlist(self.file, inputs, outputs, self._in_order(inputs, outputs))
 
     def _split(self, text: str) -> list[_Token]:
         tokens, at, line = [], 0, 1

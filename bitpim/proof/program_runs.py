@@ -126,9 +126,7 @@ def read_reference(against: str) -> Netlist | Functions:
     return read_netlist(text, name) if is_netlist(text) else read_functions(text, name)
 
 
-def run_program(
-    file: NorFile, inputs: LaneInputs, *, progress: Progress | None = None
-) -> Outputs:
+def run_program(file: NorFile, inputs: LaneInputs, *, progress: Progress | None = None) -> Outputs:
     """Run a program in all lanes.
 
     Raises

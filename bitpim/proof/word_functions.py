@@ -279,7 +279,7 @@ def _exact(values: Values) -> Values:
     if values.dtype != object:
         return values
     low, high = _range(values)
-    return values.astype(np.int64) if -(2**63) < low and high < 2**63 else values
+    return values.astype(np.int64) if low > -(2**63) and high < 2**63 else values
 
 
 def _alike(a: Values, b: Values) -> tuple[Values, Values]:
