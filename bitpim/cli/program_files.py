@@ -10,7 +10,7 @@ import typer
 
 from bitpim.cli.options import Json, Overwrite, refuse_taken
 from bitpim.cli.progress import counted, say_when_compiling
-from bitpim.report.text import as_json, columns, printable, with_commas
+from bitpim.report.text import Cell, as_json, columns, printable, with_commas
 
 if TYPE_CHECKING:
     from bitpim.programs.nor_files import NorFile
@@ -27,9 +27,7 @@ _SHOWN_PORTS = 16
 
 ProgramFile = Annotated[
     str,
-    typer.Argument(
-        metavar="FILE", help="Program of veriSIMPLER or SIMPLER, or - for standard input."
-    ),
+    typer.Argument(metavar="FILE", help="Program by SIMPLER or veriSIMPLER, or -."),
 ]
 Lanes = Annotated[
     int | None,
@@ -41,9 +39,7 @@ Seed = Annotated[
 ]
 WithoutInit = Annotated[
     bool,
-    typer.Option(
-        "--without-init", help="Let gates write cells not set before: they AND into them."
-    ),
+    typer.Option("--without-init", help="Let gates AND into cells that were not set."),
 ]
 
 
@@ -195,7 +191,7 @@ def _first_lanes(program: "NorFile", given: "LaneInputs", outputs: "Outputs") ->
         *unpacked_bits(given.block(0, n_lanes)[:n_inputs], n_lanes),
         *outputs.bits(0, n_lanes)[:n_outputs],
     ]
-    rows = [[lane, *(int(row[lane]) for row in bits)] for lane in range(n_lanes)]
+    rows: list[list[Cell]] = [[lane, *(int(row[lane]) for row in bits)] for lane in range(n_lanes)]
     table = columns(["lane", *(port.name for port in shown)], rows)
     left = len(program.inputs) + len(program.outputs) - len(shown)
     return f"{table}\n({left} more ports; -o FILE has all outputs)" if left else table
@@ -212,7 +208,9 @@ def _verdict(found: "Checked") -> list[tuple[str, str]]:
 
 def _wrong_outputs(found: "Checked") -> str:
     """Return a table of the wrong outputs, and the inputs of their first lanes."""
-    rows = [[w.name, w.cell, w.n_lanes, w.lane, w.got, w.expected] for w in found.wrong]
+    rows: list[list[Cell]] = [
+        [w.name, w.cell, w.n_lanes, w.lane, w.got, w.expected] for w in found.wrong
+    ]
     head = ["wrong output", "cell", "wrong lanes", "first lane", "got", "expected"]
     lines = [columns(head, rows), ""]
     first = {wrong.lane: wrong.inputs for wrong in found.wrong}

@@ -1,4 +1,4 @@
-"""What the file of a NOR program says, step by step and claim by claim, before any of it is checked.
+"""What the file of a NOR program says, step by step and claim by claim, before it is checked.
 
 Each form has a reader that makes a `Draft`; what may be wrong in all of them is looked at once, in
 `nor_files`. A number is read only where it is small, so that no file takes long to refuse.

@@ -172,7 +172,8 @@ def _json_claim(draft: Draft, key: str, value: Any, place: Place) -> None:
 
 def _lines_of_keys(text: str) -> dict[str, int]:
     """Return the line of each key, as it first stands in the text."""
-    lines, line, at = {}, 1, 0
+    lines: dict[str, int] = {}
+    line, at = 1, 0
     for found in _JSON_KEY.finditer(text):
         line += text.count("\n", at, found.start())
         at = found.start()
