@@ -220,7 +220,7 @@ def _assembled(draft: Draft) -> tuple[Program, tuple[Place, ...]]:
     table = np.array(lines, np.int32).reshape(-1, 5)
     table.setflags(write=False)
     ports = {port.name: port.cell for port in (*draft.inputs, *draft.outputs)}
-    cells = {*table[:, 1:4].ravel().tolist(), *ports.values()}
+    used = {*table[:, 1:4].ravel().tolist(), *ports.values()}
     name = str(draft.claims["name"].value) if "name" in draft.claims else "unnamed"
     program = Program(
         name,
@@ -230,7 +230,7 @@ def _assembled(draft: Draft) -> tuple[Program, tuple[Place, ...]]:
         ("",) * len(lines),
         tuple(Field(name, cell, 1) for name, cell in ports.items()),
         (),
-        max(cells) + 1,
+        max(used) + 1,
         (),
         table_counts(table, MAGIC),
     )

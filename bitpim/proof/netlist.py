@@ -82,7 +82,7 @@ class Netlist:
     def evaluate(
         self, values: Mapping[str, Bits], outputs: tuple[str, ...], n_lanes: int, start: int = 0
     ) -> dict[str, Bits]:
-        """Return outputs for values of the inputs, a bit a lane; `start` is the first lane's number.
+        """Return outputs for values of the inputs, a bit a lane; `start` numbers the first.
 
         Shapes
         ------
