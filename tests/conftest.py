@@ -1,4 +1,6 @@
-"""Shared fixtures. Real networks and images are found by --real-data or BITPIM_REAL_DATA."""
+"""Shared fixtures. Real networks and images are found by --real-data or BITPIM_REAL_DATA,
+programs that other tools made by --vectors or BITPIM_VECTORS.
+"""
 
 import contextlib
 import os
@@ -27,6 +29,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             default=os.environ.get("BITPIM_REAL_DATA"),
             help="folder with the real networks and images; tests that need it skip without it",
         )
+        parser.addoption(
+            "--vectors",
+            default=os.environ.get("BITPIM_VECTORS"),
+            help="folder with programs that other tools made; tests that need it skip without it",
+        )
 
 
 @pytest.fixture(scope="session")
@@ -35,4 +42,13 @@ def real_data(request: pytest.FixtureRequest) -> Path:
     named = request.config.getoption("--real-data")
     if not named or not Path(named).is_dir():
         pytest.skip("no real data: give --real-data FOLDER or set BITPIM_REAL_DATA")
+    return Path(named)
+
+
+@pytest.fixture(scope="session")
+def vectors(request: pytest.FixtureRequest) -> Path:
+    """Folder of programs that other tools made, or a skip that says how to give one."""
+    named = request.config.getoption("--vectors")
+    if not named or not Path(named).is_dir():
+        pytest.skip("no vectors: give --vectors FOLDER or set BITPIM_VECTORS")
     return Path(named)

@@ -19,6 +19,7 @@ __all__ = [
     "NamedCell",
     "Place",
     "claim_of",
+    "name_of",
     "natural",
     "numbered_lines",
     "short",
@@ -41,7 +42,8 @@ class Place:
     @property
     def in_file(self) -> str:
         """Where it is, without the name of the file."""
-        return f"{self.key} (line {self.line})" if self.key else f"line {self.line}"
+        key = self.key if self.key.isprintable() and len(self.key) <= _SHOWN else short(self.key)
+        return f"{key} (line {self.line})" if key else f"line {self.line}"
 
     def __str__(self) -> str:
         return f"{self.file}, {self.in_file}"
@@ -161,6 +163,19 @@ def natural(text: str, what: str, place: Place) -> int:
     if len(text) > _MOST_DIGITS:
         raise place.fault(f"need {what} of at most {_MOST_DIGITS} digits, got {len(text)} digits")
     return int(text)
+
+
+def name_of(text: str, what: str, place: Place) -> str:
+    """Return a name that a reader of messages can see.
+
+    Raises
+    ------
+    ProgramError
+        It has letters that cannot be printed.
+    """
+    if not text.isprintable():
+        raise place.fault(f"need {what} that can be printed, got {short(text)}")
+    return text
 
 
 def short(text: str) -> str:

@@ -177,7 +177,8 @@ def _check_ports(draft: Draft) -> None:
     for word, ports in (("inputs", draft.inputs), ("outputs", draft.outputs)):
         place = draft.claims[word].place
         _need_in_row(ports, row, place)
-        _need_once(place, f"names of {word}", [port.name for port in ports])
+    ports = [*draft.inputs, *draft.outputs]
+    _need_once(draft.claims["outputs"].place, "names of ports", [port.name for port in ports])
     place = draft.claims["inputs"].place
     _need_once(place, "cells of inputs", [port.cell for port in draft.inputs])
     for step in draft.steps:

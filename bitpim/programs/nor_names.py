@@ -25,6 +25,7 @@ from bitpim.programs.nor_draft import (
     NamedCell,
     Place,
     claim_of,
+    name_of,
     natural,
     numbered_lines,
     short,
@@ -167,7 +168,7 @@ def _json_claim(draft: Draft, key: str, value: Any, place: Place) -> None:
     if not is_right:
         need = "a text" if word in _TEXTS else "a number"
         raise place.fault(f"need {need}, got {short(repr(value))}")
-    draft.claims[word] = Claim(value, place)
+    draft.claims[word] = Claim(value if type(value) is int else name_of(value, key, place), place)
 
 
 def _lines_of_keys(text: str) -> dict[str, int]:
@@ -243,4 +244,5 @@ def _named(text: str, place: Place) -> NamedCell:
     found = _NAMED.fullmatch(bare)
     if found is None:
         raise place.fault(f"need a net and its cell as `net(0)`, got {short(text)}")
-    return NamedCell(found[1], natural(found[2], "the number of a cell", place))
+    name = name_of(found[1], "a name", place)
+    return NamedCell(name, natural(found[2], "the number of a cell", place))

@@ -20,6 +20,7 @@ from bitpim.programs.nor_draft import (
     NamedCell,
     Place,
     claim_of,
+    name_of,
     natural,
     numbered_lines,
     short,
@@ -71,7 +72,8 @@ def take_claim(draft: Draft, key: str, value: str, place: Place) -> None:
     if word in draft.claims:
         raise place.fault(f"need `{key}` once, got it on line {draft.claims[word].place.line}, too")
     is_number = word in _NUMBERS
-    claimed = natural(value, f"`{key}`", place) if is_number else value
+    what = f"`{key}`"
+    claimed = natural(value, what, place) if is_number else name_of(value, what, place)
     draft.claims[word] = Claim(claimed, place)
 
 
@@ -93,7 +95,9 @@ def _ports(claim: Claim) -> list[NamedCell]:
         found = _PORT.fullmatch(text.strip())
         if found is None:
             raise claim.place.fault(f"need ports as `name(M0)`, by commas, got {short(text)}")
-        ports.append(NamedCell(found[1], _cell(found[2], claim.place)))
+        ports.append(
+            NamedCell(name_of(found[1], "a name", claim.place), _cell(found[2], claim.place))
+        )
     return ports
 
 
