@@ -206,7 +206,11 @@ def nor_carry_save(
 
 
 def nor_full_adder(
-    b: Assembler, sources: tuple[Row, Row, Row], to: tuple[Row, Row | None], temps: Field
+    b: Assembler,
+    sources: tuple[Row, Row, Row],
+    to: tuple[Row, Row | None],
+    temps: Field,
+    note: str = "",
 ) -> None:
     """Add three bits in nine NORs: the sum to one cell and, unless None, the carry to another.
 
@@ -216,7 +220,7 @@ def nor_full_adder(
     """
     x, y, z = sources
     t0, t1, t2, t3 = temps
-    _equal(b, x, y, t3, temps)
+    _equal(b, x, y, t3, temps, note)
     _gate(b, t3, z, to=t1)
     _gate(b, t1, t3, to=t2)
     _gate(b, t1, z, to=t3)
@@ -225,19 +229,20 @@ def nor_full_adder(
         _gate(b, t0, t1, to=to[1])
 
 
-def _equal(b: Assembler, x: Row, y: Row, to: Row, temps: Field) -> None:
+def _equal(b: Assembler, x: Row, y: Row, to: Row, temps: Field, note: str = "") -> None:
     """Compare two bits in four NORs; the first three temps end as NOR, y only, x only."""
     t0, t1, t2 = temps[:3]
-    _gate(b, x, y, to=t0)
+    _gate(b, x, y, to=t0, note=note)
     _gate(b, x, t0, to=t1)
     _gate(b, y, t0, to=t2)
     _gate(b, t1, t2, to=to)
 
 
 def _gate(b: Assembler, *sources: Row, to: Row, note: str = "") -> None:
-    """Set a cell and let a NOR of two, or a NOT of one, pull it down."""
+    """Set a cell and let a NOR pull it down; of one cell, or of the same twice, a NOT."""
+    different = tuple(dict.fromkeys(sources))
     b.step(magic.INIT1, to=to, note=note)
-    b.step(magic.NOR if len(sources) == 2 else magic.NOT, *sources, to=to)
+    b.step(magic.NOR if len(different) == 2 else magic.NOT, *different, to=to)
 
 
 def _assembler(name: str, n_rows: int, temps: Field, carry: Field | None = None) -> Assembler:
