@@ -19,6 +19,14 @@ from bitpim.programs.arithmetic import (
     subtract,
     subtract_from,
 )
+from bitpim.programs.nor_arithmetic import (
+    nor_add,
+    nor_carry_save,
+    nor_divide,
+    nor_multiply,
+    nor_subtract,
+)
+from bitpim.programs.nor_sums import csa_levels, nor_sum, nor_sum_scratch
 from bitpim.programs.rescaling import (
     AverageRows,
     Rescale,
@@ -58,6 +66,7 @@ __all__ = [
     "clamp",
     "complement",
     "copy",
+    "csa_levels",
     "divide",
     "equal",
     "equal_constant",
@@ -68,6 +77,13 @@ __all__ = [
     "multiply",
     "multiply_accumulate",
     "negate_if",
+    "nor_add",
+    "nor_carry_save",
+    "nor_divide",
+    "nor_multiply",
+    "nor_subtract",
+    "nor_sum",
+    "nor_sum_scratch",
     "reduction_step",
     "relu",
     "requantize_fixed_point",
