@@ -118,6 +118,7 @@ def nor_program(content: bytes, file: str, *, without_init: bool = False) -> Nor
     draft = _draft(content, file)
     _check_ports(draft)
     _check_numbers(draft)
+    _check_claim(draft, "cycles", draft.steps[-1].number, also="; the file may be cut short")
     program, places = _assembled(draft)
     if draft.form != TEXT_FORM:
         check_names(draft)
@@ -270,6 +271,14 @@ def _lines(step: DraftStep) -> list[Line]:
     return [(magic.NOR_OPEN, cells[0], None, None), *more, last]
 
 
+def _check_claim(draft: Draft, word: str, n: int, *, also: str = "") -> None:
+    claim = draft.claims.get(word)
+    if claim is not None and claim.value != n:
+        raise claim.place.fault(
+            f"`{CLAIMS[word]}` needs to be what the steps have, {n}, got {claim.value}{also}"
+        )
+
+
 def _check_claims(draft: Draft, n_unread: int) -> None:
     """Raise where the head states a number that the steps contradict.
 
@@ -277,22 +286,12 @@ def _check_claims(draft: Draft, n_unread: int) -> None:
     """
     n_gates = sum(step.output is not None for step in draft.steps)
     n_reuse = len(draft.steps) - n_gates - (not draft.steps[0].gate)
+    if "gates" in draft.claims and draft.number("gates") != n_gates - n_unread:
+        _check_claim(draft, "gates", n_gates)
+    _check_claim(draft, "n_inputs", len(draft.inputs))
+    _check_claim(draft, "n_outputs", len(draft.outputs))
+    _check_claim(draft, "reuse", n_reuse)
     last = draft.steps[-1].number
-    found = {
-        "gates": n_gates,
-        "n_inputs": len(draft.inputs),
-        "n_outputs": len(draft.outputs),
-        "cycles": last,
-        "reuse": n_reuse,
-    }
-    for word, n in found.items():
-        claim = draft.claims.get(word)
-        rights = (n, n - n_unread) if word == "gates" else (n,)
-        if claim is not None and claim.value not in rights:
-            cut = "; the file may be cut short" if word == "cycles" else ""
-            raise claim.place.fault(
-                f"`{CLAIMS[word]}` needs to be what the steps have, {n}, got {claim.value}{cut}"
-            )
     share = n_reuse / last if last else 0.0
     rights_of = {"percent": [f"{100 * share:.2f}%"], "fraction": [str(share), "0"]}  # 0: Python 2
     for word, texts in rights_of.items():

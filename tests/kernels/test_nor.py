@@ -93,11 +93,14 @@ def test_each_step_on_every_state_of_its_lane(n_opened: int, kernels: Any) -> No
             assert np.array_equal(run_packed(kernels, table, states), expected_state(table, states))
         tried |= {opcode for opcode, *_ in step}
     gates = {magic.NOR_OPEN, magic.NOR_WIDE}
-    assert tried == {
-        0: {opcode.code for opcode in MAGIC.opcodes} - gates - {magic.NOR_OPEN_MORE},
-        1: gates,
-        2: gates | {magic.NOR_OPEN_MORE},
-    }[n_opened]
+    assert (
+        tried
+        == {
+            0: {opcode.code for opcode in MAGIC.opcodes} - gates - {magic.NOR_OPEN_MORE},
+            1: gates,
+            2: gates | {magic.NOR_OPEN_MORE},
+        }[n_opened]
+    )
 
 
 @pytest.mark.parametrize("n_lanes", LANES)

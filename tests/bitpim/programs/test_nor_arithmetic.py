@@ -243,9 +243,7 @@ def test_a_sum_takes_no_more_scratch_than_it_is_given() -> None:
         ("nor_carry_save", (4, 4, 4, 4, 3, 4), "need 4 rows for field f4, got 3"),
     ],
 )
-def test_fields_of_another_width_are_refused(
-    name: str, widths: tuple[int, ...], said: str
-) -> None:
+def test_fields_of_another_width_are_refused(name: str, widths: tuple[int, ...], said: str) -> None:
     rows = Rows()
     with pytest.raises(ProgramError, match=f"^program {name}: {said}$"):
         getattr(programs, name)(*(rows(f"f{k}", width) for k, width in enumerate(widths)))
