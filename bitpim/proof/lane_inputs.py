@@ -130,10 +130,11 @@ def inputs_from_file(path: str, names: Sequence[str]) -> LaneInputs:
         ) from error
     if content.startswith(_ZIP):
         return given_inputs(read_archive(path), names, path)
-    head, _, body = content.partition(b"\n")
+    head, _, body = content.lstrip().partition(b"\n")
     if b"=" in head:
         return given_inputs(_by_line(content, names, path), names, path)
-    return given_inputs(_by_column(head, body, names, path), names, path)
+    line = content.count(b"\n", 0, len(content) - len(content.lstrip())) + 1
+    return given_inputs(_by_column(head, body, line, names, path), names, path)
 
 
 def _by_line(content: bytes, names: Sequence[str], path: str) -> dict[str, npt.NDArray[Any]]:
@@ -154,14 +155,15 @@ def _by_line(content: bytes, names: Sequence[str], path: str) -> dict[str, npt.N
 
 
 def _by_column(
-    head: bytes, body: bytes, names: Sequence[str], path: str
+    head: bytes, body: bytes, line_of_head: int, names: Sequence[str], path: str
 ) -> dict[str, npt.NDArray[Any]]:
     """Read a head of names, and a line of bits a lane."""
     listed = [name.strip() for name in head.decode("utf-8", "replace").split(",")]
     if sorted(listed) != sorted(names):
         raise TraceDataError(
-            f"{path}, line 1: need the names of the {len(names)} inputs by commas, each once, or "
-            f"lines `name = 0110`, got {', '.join(listed)!r:.60}"
+            f"{path}, line {line_of_head}: need the names of the {len(names)} inputs by commas, "
+            "each once, "
+            f"or lines `name = 0110`, got {', '.join(listed)!r:.60}"
         )
     marks = np.frombuffer(body.translate(None, b" \t\r").rstrip(b"\n") + b"\n", np.uint8)
     width = 2 * len(listed)
@@ -171,7 +173,7 @@ def _by_column(
         ends = np.array([ord(",")] * (len(listed) - 1) + [ord("\n")], np.uint8)
         if (bits <= 1).all() and (cells[:, 1::2] == ends).all():
             return dict(zip(listed, bits.T, strict=True))
-    for number, line in enumerate(io.BytesIO(body), 2):
+    for number, line in enumerate(io.BytesIO(body), line_of_head + 1):
         row = [cell.strip() for cell in line.split(b",")]
         if len(row) != len(listed) or set(row) - {b"0", b"1"}:
             got = line[:60].decode("utf-8", "replace")

@@ -125,9 +125,10 @@ class Functions:
                 for bit, name in enumerate(step.targets):
                     known[name] = _Word(((result.values >> bit) & 1).astype(np.int64), 1)
             else:
-                known[step.targets[0]] = result
                 if step.targets[0] in outputs:
                     lanes.need_fits(result.values, 1)
+                    result = _Word(result.values, 1)
+                known[step.targets[0]] = result
         return {name: known[name].values.astype(np.bool_) for name in outputs}
 
 
@@ -368,7 +369,7 @@ def _parsed(text: str, where: str) -> ast.expr:
             warnings.simplefilter("ignore")  # of what is refused below, or of names in quotes
             return ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        said = error.msg if isinstance(error, SyntaxError) else "too deep, or no text"
+        said = error.msg[:60] if isinstance(error, SyntaxError) else "too deep, or no text"
         raise ProgramError(f"{where}: need an expression, got {text[:60]!r} ({said})") from error
 
 

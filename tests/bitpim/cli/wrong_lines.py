@@ -25,6 +25,7 @@ from bitpim.cli.app import app
 from bitpim.cli.progress import COMPILING
 from bitpim_traces import write_trace
 from tests.bitpim.cli.live import live
+from tests.nor_texts import adder
 from tests.strategies import small_trace
 
 __all__ = [
@@ -109,7 +110,11 @@ LEGAL = {
 
 NO_PRICES = ("--prices", "none")  # the referee counts what no table prices
 
-LEGAL_OF: dict[Words, dict[str, str]] = {("program", "show"): {"name": "multiply"}}
+LEGAL_OF: dict[Words, dict[str, str]] = {
+    ("program", "show"): {"name": "multiply"},
+    ("program", "run"): {"file": "adder.txt"},
+    ("program", "check"): {"file": "adder.txt"},
+}
 
 
 def is_option(parameter: Any) -> bool:
@@ -156,6 +161,7 @@ def make_files(folder: Path) -> None:
     whole = (folder / "halved.npy").read_bytes()
     (folder / "halved.npy").write_bytes(whole[:-9])
     np.savez(folder / "strings.npz", images=np.array(["a", "b"]))
+    (folder / "adder.txt").write_text(adder())
     for suffix in ("", ".toml"):
         (folder / f"folder{suffix}").mkdir()
         (folder / f"empty{suffix}").touch()
