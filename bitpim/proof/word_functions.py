@@ -228,9 +228,9 @@ class _Lanes:
         for node, which in ((yes, chosen), (no, ~chosen)):
             lanes = _Lanes(self.known, self.lanes[which], self.where, self.start)
             sides.append(lanes.value(node))
-        yeses, noes = _alike(sides[0].values, sides[1].values)
-        values = np.empty(len(self.lanes), yeses.dtype)
-        values[chosen], values[~chosen] = yeses, noes
+        ayes, rest = _alike(sides[0].values, sides[1].values)
+        values = np.empty(len(self.lanes), ayes.dtype)
+        values[chosen], values[~chosen] = ayes, rest
         widths = [side.width for side in sides]
         width = max(w for w in widths if w) if None not in widths else None
         return _Word(_exact(values), width)

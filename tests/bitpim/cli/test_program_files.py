@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bitpim.proof.word_functions import read_functions
 from tests.bitpim.cli.conftest import Run
 from tests.nor_texts import FORMS, XOR, adder
 
@@ -154,8 +156,8 @@ lane 1: a=1 b=0 c=0
 """
     )
     assert err == (
-        f"bitpim: {broken}: 2 of 3 outputs differ from the function; the first is carry, cell 5, in "
-        "4 of 8 lanes\n"
+        f"bitpim: {broken}: 2 of 3 outputs differ from the function; the first is carry, cell 5, "
+        "in 4 of 8 lanes\n"
     )
 
 
@@ -210,3 +212,19 @@ def test_many_ports_are_shown_in_part(bitpim: Run, tmp_path: Path) -> None:
     assert (
         code == 4 and "outputs  39 of 40 equal" in out and "o39             79       65,536" in out
     )
+
+
+def test_the_page_shows_what_comes_back(
+    bitpim: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[3] / "bitpim/programs/NOR_FILES.md").read_text("utf-8")
+    blocks = [
+        re.sub(r"(?m)^    ", "", block[0])
+        for block in re.finditer(r"(?m)(^    .*\n|^\n(?=    ))+", page)
+    ]
+    monkeypatch.chdir(tmp_path)
+    Path("xor.txt").write_text(blocks[0])
+    assert bitpim("program", "run", "xor.txt") == (0, blocks[1].lstrip("\n"), "")
+    code, out, _ = bitpim("program", "check", "xor.txt", "--against", "z = x | y")
+    assert (code, out) == (4, blocks[2].lstrip("\n"))
+    assert read_functions(blocks[3], "f").assigned[:2] == ("G16", "p0")

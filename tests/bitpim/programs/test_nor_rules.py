@@ -46,7 +46,7 @@ LEGAL = (also_set(2), set1(3), nor(0, 1, 2), invert(2, 3))
 def test_a_legal_program_leaves_nothing_to_say() -> None:
     flow = follow(program(*LEGAL), (0, 1), (3,))
     assert flow.fault is None
-    assert flow.unread == flow.unread_operands == flow.constants == flow.unwritten == ()
+    assert not (flow.unread or flow.unread_operands or flow.constants or flow.unwritten)
 
 
 @pytest.mark.parametrize(

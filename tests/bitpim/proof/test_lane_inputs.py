@@ -30,7 +30,10 @@ def test_bits_are_packed_as_everywhere(n_lanes: int) -> None:
 
 
 def all_bits(inputs: LaneInputs) -> list[list[int]]:
-    return unpacked_bits(inputs.block(0, inputs.n_lanes), inputs.n_lanes).astype(int).tolist()
+    bits: list[list[int]] = (
+        unpacked_bits(inputs.block(0, inputs.n_lanes), inputs.n_lanes).astype(int).tolist()
+    )
+    return bits
 
 
 def test_combinations_count_up_input_by_input() -> None:
