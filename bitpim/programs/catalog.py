@@ -195,9 +195,7 @@ def _nor_divide(rows: RowAllocator, w: Widths) -> Program:
     )
     scratch = rows.take("scratch", 5)
     results = quotient, remainder
-    return programs.nor_divide(
-        dividend, divisor, *results, scratch, *_temps(rows), n_rows=w.n_rows
-    )
+    return programs.nor_divide(dividend, divisor, *results, scratch, *_temps(rows), n_rows=w.n_rows)
 
 
 def _nor_carry_save(rows: RowAllocator, w: Widths) -> Program:

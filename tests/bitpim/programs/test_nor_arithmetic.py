@@ -146,7 +146,8 @@ def test_divisions_of_any_width(case: dict[str, Any]) -> None:
 @settings(max_examples=40, deadline=None)
 @given(cases)
 def test_sums_differences_and_products_of_any_width(case: dict[str, Any]) -> None:
-    rng, n, m, signed = (np.random.default_rng(case["seed"]), *map(case.get, ("n", "m", "signed")))
+    rng, n, m = np.random.default_rng(case["seed"]), case["n"], case["m"]
+    signed = case["signed"]
     x, y = (draw(rng, n, signed, case["n_lanes"]) for _ in range(2))
     wrapped = (1 << n) - 1
     assert np.array_equal(run(nor("add", n), x=x, y=y)("sum"), x + y & wrapped)
@@ -243,9 +244,7 @@ def test_a_sum_takes_no_more_scratch_than_it_is_given() -> None:
         ("nor_carry_save", (4, 4, 4, 4, 3, 4), "need 4 rows for field f4, got 3"),
     ],
 )
-def test_fields_of_another_width_are_refused(
-    name: str, widths: tuple[int, ...], said: str
-) -> None:
+def test_fields_of_another_width_are_refused(name: str, widths: tuple[int, ...], said: str) -> None:
     rows = Rows()
     with pytest.raises(ProgramError, match=f"^program {name}: {said}$"):
         getattr(programs, name)(*(rows(f"f{k}", width) for k, width in enumerate(widths)))
