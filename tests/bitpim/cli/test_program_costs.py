@@ -32,6 +32,7 @@ def test_costs_as_json() -> None:
     assert modes["apim13"]["sum_cycles"] == 13 * 16 + 13 * 16
     assert modes["aritpim"]["sum_cycles"] == 18 * 16 + 289
     assert modes["floatpim"]["other"] == 208
+    assert [row["add_cycles"] for row in found["modes"]] == [289, 145, 208, 193]
     assert all(row["source"] for row in found["modes"])
     by_circuit = {row["circuit"]: row for row in found["simpler"]}
     full = by_circuit["full adder"]

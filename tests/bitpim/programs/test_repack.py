@@ -154,6 +154,15 @@ def test_what_cannot_be_repacked_is_one_line() -> None:
     old.reads(x)
     old.changes(y)
     old.step(magic.NOT, x[0], to=y[0], onto_old=True)
+    twice, zero = (Assembler(name, 2, family=MAGIC) for name in ("twice", "zero"))
+    for b in (twice, zero):
+        b.reads(x)
+        b.writes(y)
+        b.step(magic.INIT1, to=y[0])
+    twice.step(magic.NOT, x[0], to=y[0])
+    zero.step(magic.INIT0, to=y[0])
+    for b in (twice, zero):
+        b.step(magic.NOT, x[0], to=y[0], onto_old=True)
     nameless = Assembler("nameless", 2, family=MAGIC)
     nameless.reads(x)
     nameless.writes(y)
@@ -162,6 +171,8 @@ def test_what_cannot_be_repacked_is_one_line() -> None:
     program = nameless.build()
     for wrong, outputs, said in (
         (old.build(), ("y",), "repack old, step 0: need its output set to 1 before, .* got cell 1"),
+        (twice.build(), ("y",), "repack twice, step 2: need its output set to 1 before"),
+        (zero.build(), ("y",), "repack zero, step 2: need its output set to 1 before"),
         (program, ("x",), r"repack nameless: need an output that the program writes, got x\[0\]"),
         (program, ("z",), "need a field of x, y, got 'z'"),
         (program, ("y", "y"), r"need each output once, got y\[0\] and y_0"),
