@@ -152,7 +152,7 @@ def nor_divide(
     b = _assembler("nor_divide", n_rows, temps, carry)
     b.reads(dividend, divisor)
     b.writes(quotient, remainder, scratch, temps, carry)
-    ring = [*remainder, *scratch[:2]]
+    ring: list[Row] = [*remainder, *scratch[:2]]
     zero, term, complement = scratch[2], scratch[3], scratch[4]
 
     def held(turn: int, bit: int) -> Row:

@@ -37,15 +37,12 @@ Cells = npt.NDArray[np.int32]
 
 
 @kernel()
-def _keep_unknown(inputs: Cells, n: int, dst: int, known: Cells) -> int:
-    """Keep those of `n` inputs that are not known, in place; return how many, -1 if one is 1.
-
-    An input that is the output itself makes it fall like a 1: it holds 0 at the end either way.
-    """
+def _keep_unknown(inputs: Cells, n: int, known: Cells) -> int:
+    """Keep those of `n` inputs that are not known, in place; return how many, -1 if one is 1."""
     n_kept = 0
     for k in range(n):
         cell = inputs[k]
-        if known[cell] == _ONE or cell == dst:
+        if known[cell] == _ONE:
             return -1
         if known[cell] == _ANY and (n_kept == 0 or inputs[n_kept - 1] != cell):
             inputs[n_kept] = cell
@@ -75,7 +72,7 @@ def _lower(table: Table, n_cells: int) -> Any:
         if opcode != magic.NOT:
             inputs[n_open] = table[line, 2]
             n_open += 1
-        n_inputs = _keep_unknown(inputs, n_open, dst, known)
+        n_inputs = _keep_unknown(inputs, n_open, known)
         n_open = 0
         if known[dst] == _ZERO or n_inputs < 0:
             known[dst] = _ZERO

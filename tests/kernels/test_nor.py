@@ -81,15 +81,15 @@ def test_each_step_on_every_state_of_its_lane(n_opened: int, kernels: Any) -> No
     """Whatever is known of the cells: set to 0, to 1, or neither, before the step."""
     states = (np.arange(16)[None] >> np.arange(N_CELLS)[:, None] & 1).astype(np.uint8)
     settings_of = itertools.product((None, magic.INIT0, magic.INIT1), repeat=N_CELLS)
-    befores = [
+    preludes = [
         [line(opcode, dst=cell) for cell, opcode in enumerate(opcodes) if opcode is not None]
         for opcodes in settings_of
     ]
     rng = np.random.default_rng(n_opened)
     tried = set()
     for step in steps_of(n_opened):
-        for k in (0, *rng.integers(0, len(befores), 4 - n_opened)):
-            table = np.array([*befores[k], *step], np.int32)
+        for k in (0, *rng.integers(0, len(preludes), 4 - n_opened)):
+            table = np.array([*preludes[k], *step], np.int32)
             assert np.array_equal(run_packed(kernels, table, states), expected_state(table, states))
         tried |= {opcode for opcode, *_ in step}
     gates = {magic.NOR_OPEN, magic.NOR_WIDE}

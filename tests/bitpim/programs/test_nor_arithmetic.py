@@ -17,6 +17,7 @@ from bitpim.programs.assembler import Assembler
 from bitpim.programs.catalog import Widths, catalog_program
 from bitpim.programs.nor_arithmetic import nor_full_adder
 from bitpim.programs.program import Program
+from bitpim_kernels import magic
 from bitpim_kernels.magic import MAGIC
 from tests.array_programs import LANES, Rows, draw
 
@@ -146,7 +147,8 @@ def test_divisions_of_any_width(case: dict[str, Any]) -> None:
 @settings(max_examples=40, deadline=None)
 @given(cases)
 def test_sums_differences_and_products_of_any_width(case: dict[str, Any]) -> None:
-    rng, n, m, signed = (np.random.default_rng(case["seed"]), *map(case.get, ("n", "m", "signed")))
+    rng, n, m = np.random.default_rng(case["seed"]), case["n"], case["m"]
+    signed = case["signed"]
     x, y = (draw(rng, n, signed, case["n_lanes"]) for _ in range(2))
     wrapped = (1 << n) - 1
     assert np.array_equal(run(nor("add", n), x=x, y=y)("sum"), x + y & wrapped)
@@ -172,6 +174,28 @@ def test_carry_save_leaves_two_numbers_of_three(case: dict[str, Any]) -> None:
     assert np.array_equal(read("sum"), x ^ y ^ z)
     assert np.array_equal(read("sum") + 2 * read("carries"), x + y + z)
     assert program.n_steps == 18 * n
+
+
+@pytest.mark.parametrize("name", ["add", "subtract", "multiply", "divide", "carry_save", "sum"])
+def test_no_gate_reads_a_cell_twice(name: str) -> None:
+    """Nor its own; and each output was set to 1 just before, by an INIT of its own."""
+    table = nor(name, 3).table
+    gates = np.isin(table[:, 0], (magic.NOT, magic.NOR))
+    assert not np.any(gates & (table[:, 1] == table[:, 2]))
+    assert not np.any(gates & ((table[:, 3] == table[:, 1]) | (table[:, 3] == table[:, 2])))
+    before = table[np.flatnonzero(gates) - 1]
+    assert (before[:, 0] == magic.INIT1).all()
+    assert np.array_equal(before[:, 3], table[gates, 3])
+
+
+def test_a_number_may_be_added_to_itself() -> None:
+    rows = Rows()
+    x = rows("x", 3)
+    double = programs.nor_add(x, x, rows("sum", 4), rows("temps", 4), rows("carry", 1))
+    assert np.array_equal(run(double, x=np.arange(8))("sum"), 2 * np.arange(8))
+    assert not np.any((double.table[:, 1] == double.table[:, 2]) & (double.table[:, 1] >= 0))
+    square = programs.nor_multiply(x, x, *map(rows, ("to", "n", "t", "c"), (6, 5, 4, 1)))
+    assert np.array_equal(run(square, x=np.arange(8))("to"), np.arange(8) ** 2)
 
 
 def sum_program(n_operands: int, n: int, width: int, signed: bool) -> Program:
