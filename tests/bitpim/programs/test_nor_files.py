@@ -11,6 +11,7 @@ import pytest
 from bitpim.errors import ProgramError
 from bitpim.programs.nor_draft import MAX_CELLS
 from bitpim.programs.nor_files import MAX_BYTES, NorFile, nor_program, read_nor_file
+from bitpim_kernels.magic import MAGIC
 from tests.mutants.nor_files import outputs_of
 from tests.naive.nor_files import naive_outputs
 from tests.nor_texts import ADDER, FORMS, XOR, adder
@@ -96,6 +97,10 @@ def test_gates_of_many_inputs() -> None:
     x, y = every & ~(a | b | c), every & ~(a | b | c | d | e)
     assert outputs_of(file) == {"x": x, "y": y, "z": every & ~(e | x | y)} == naive_outputs(text)
     assert (file.n_gates, file.n_cycles) == (3, 4)
+    codes = [MAGIC.by_code[code].mnemonic for code in file.program.table[3:, 0].tolist()]
+    wide = {n: ["NOR_OPEN", *["NOR_OPEN_MORE"] * (n - 3), "NOR_WIDE"] for n in (3, 4, 5)}
+    assert codes == [*wide[3], *wide[5], *wide[4]]
+    assert [place.line for place in file.places][3:] == [8] * 2 + [9] * 4 + [10] * 3
 
 
 def test_old_content_is_anded_where_it_is_asked_for() -> None:
@@ -171,6 +176,7 @@ TEXT_FAULTS = [
     ("T1: M7", "T1: M8", "line 13: need a cell of the row, 0..7, got M8"),
     ("T1: M7", "T1: 7", "line 13: need a cell as `M0`, got '7'"),
     ("T1: M7", "T1: M-7", "line 13: need the number of a cell in digits, got '-7'"),
+    ("T1: M7", "T1: M\u0667", "line 13: need the number of a cell in digits"),
     ("T1: M7", "T1: M³", "line 13: need the number of a cell in digits"),
     (
         "T1: M7",
@@ -284,6 +290,11 @@ JSON_FAULTS = [
         with_step("T6", "Initialization(Ron){INIT_CYCLE(6),t2(5)}"),
         "T6 .*: need the net that cell 6 holds",
     ),
+    (
+        with_step("T7", "u2(6)=nor2{u1(3),t2(5)}"),
+        r"T7 \(line 18\): need the net that cell 5 holds, none, got 't2'",
+    ),
+    (with_step("T9", "Initialization(Ron){t1(6)}"), "T9 .*: need the net that cell 6 holds, 'u2'"),
     (with_step("T6", "Initialization(Ron){}"), "T6 .*: need a cell or more, got none"),
     (with_step("T6", "Initialization(Roff){t1(6)}"), "T6 .*: need `Initialization"),
     (

@@ -86,6 +86,12 @@ def test_without_init_old_content_may_enter_the_result_if_there_is_any() -> None
     assert fault is not None and fault.said.startswith("writes M2")
 
 
+def test_content_that_enters_a_result_is_read() -> None:
+    lines = (set1(2), nor(0, 1, 2), invert(1, 2))
+    assert follow(program(*lines), (0, 1), (2,), without_init=True).unread == ()
+    assert follow(program(*lines), (0, 1), (), without_init=True).unread == (2,)
+
+
 def test_what_nobody_reads_is_known() -> None:
     lines = (also_set(2), set1(3), nor(0, 1, 2), invert(0, 3))
     assert follow(program(*lines), (0, 1, 4), ()).unread == (2, 3)
