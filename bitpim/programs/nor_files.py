@@ -25,8 +25,8 @@ from bitpim_traces.open_file import read_whole
 
 __all__ = ["MAX_BYTES", "NorFile", "nor_program", "read_nor_file"]
 
-MAX_BYTES = 2**24
-"""Of a file; a program of 3,000 steps takes a hundredth of it."""
+MAX_BYTES = 2**22
+"""Of a file; a program of 3,000 steps takes a fortieth of it."""
 _SHOWN = 8  # names in a note
 _WIDE = re.compile(r"nor([1-9][0-9]{0,4})")
 

@@ -33,6 +33,7 @@ Progress = Callable[[int, int], None]
 
 BLOCK_LANES = 65_536
 """Lanes that a program runs in at once; what is kept beyond a block is packed."""
+_BLOCK_BITS = 2**29
 _REFERENCE_BYTES = 2**24
 
 
@@ -193,8 +194,9 @@ def _blocks(
 ) -> Iterator[tuple[int, int, Words, Words]]:
     """Run a program block by block; yield the lanes of each, its inputs and its outputs, packed."""
     array: NorArray | None = None
-    for start in range(0, inputs.n_lanes, BLOCK_LANES):
-        stop = min(start + BLOCK_LANES, inputs.n_lanes)
+    n_lanes = min(BLOCK_LANES, _BLOCK_BITS // file.program.n_rows // 64 * 64)
+    for start in range(0, inputs.n_lanes, n_lanes):
+        stop = min(start + n_lanes, inputs.n_lanes)
         given = inputs.block(start, stop)
         if array is None or array.n_lanes != stop - start:
             array = NorArray(file.program.n_rows, stop - start)

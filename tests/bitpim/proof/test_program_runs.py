@@ -50,6 +50,15 @@ def test_outputs_are_those_of_all_lanes_whatever_the_blocks(n_lanes: int) -> Non
         assert np.array_equal(outputs.bits(64, 200), np.array(expected)[:, 64:200] == 1)
 
 
+def test_a_long_row_takes_fewer_lanes_at_once() -> None:
+    text = adder().replace("M7", "M65535").replace("Row size: 8", "Row size: 65536")
+    told: list[tuple[int, int]] = []
+    given = random_inputs(3, 10_000, 3)
+    outputs = run_program(read(text), given, progress=lambda *of: told.append(of))
+    assert told == [(8192, 10_000), (10_000, 10_000)]
+    assert outputs.crc32 == run_program(read(adder()), given).crc32
+
+
 @pytest.mark.parametrize("text", [FUNCTION, WORDS, NETLIST])
 def test_an_adder_equals_what_it_adds(text: str, tmp_path: Path) -> None:
     path = tmp_path / "reference"
