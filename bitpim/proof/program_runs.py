@@ -31,8 +31,10 @@ __all__ = [
 Words = npt.NDArray[np.uint64]
 Progress = Callable[[int, int], None]
 
-BLOCK_LANES = 65_536
+BLOCK_LANES = 2**18
 """Lanes that a program runs in at once; what is kept beyond a block is packed."""
+CHECKED_LANES = 2**14
+"""Lanes that are compared at once, in which a reference holds a byte for each net and lane."""
 _BLOCK_BITS = 2**29
 _REFERENCE_BYTES = 2**24
 
@@ -137,7 +139,7 @@ def run_program(file: NorFile, inputs: LaneInputs, *, progress: Progress | None 
     """
     need_room(len(file.inputs) + len(file.outputs), inputs.n_lanes)
     rows = np.zeros((len(file.outputs), -(-inputs.n_lanes // 64)), np.uint64)
-    for start, stop, _, outputs in _blocks(file, inputs, progress):
+    for start, stop, _, outputs in _blocks(file, inputs, BLOCK_LANES, progress):
         rows[:, start // 64 : -(-stop // 64)] = outputs
     return Outputs(rows, inputs.n_lanes)
 
@@ -160,7 +162,7 @@ def check_program(
     names, wanted = (tuple(p.name for p in ports) for ports in (file.inputs, file.outputs))
     reference.check_ports(names, wanted)
     wrong: dict[str, WrongOutput] = {}
-    for start, stop, given, outputs in _blocks(file, inputs, progress):
+    for start, stop, given, outputs in _blocks(file, inputs, CHECKED_LANES, progress):
         n_lanes = stop - start
         bits = unpacked_bits(given, n_lanes)
         values = dict(zip(names, bits, strict=True))
@@ -190,11 +192,11 @@ def _more(wrong: WrongOutput, n_lanes: int) -> WrongOutput:
 
 
 def _blocks(
-    file: NorFile, inputs: LaneInputs, progress: Progress | None
+    file: NorFile, inputs: LaneInputs, most_lanes: int, progress: Progress | None
 ) -> Iterator[tuple[int, int, Words, Words]]:
     """Run a program block by block; yield the lanes of each, its inputs and its outputs, packed."""
     array: NorArray | None = None
-    n_lanes = min(BLOCK_LANES, _BLOCK_BITS // file.program.n_rows // 64 * 64)
+    n_lanes = min(most_lanes, _BLOCK_BITS // file.program.n_rows // 64 * 64)
     for start in range(0, inputs.n_lanes, n_lanes):
         stop = min(start + n_lanes, inputs.n_lanes)
         given = inputs.block(start, stop)

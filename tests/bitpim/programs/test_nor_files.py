@@ -411,7 +411,7 @@ def test_early_python_prints_shares_as_zero() -> None:
         (b"Inputs: a\n\0", "line 2: need text, got a zero byte"),
         (b"module m (a);\nendmodule\n", "line 1: need one of veriSIMPLER text, SIMPLER JSON"),
         (b"Inputs: a(M0)\n" * 10**5, "line 2: need `Inputs` once, got it on line 1, too"),
-        (b"Inputs: " + b"a(M0)," * 10**6, "line 1: need a line `Execution sequence:`"),
+        (b"Inputs: " + b"a(M0)," * 10**5, "line 1: need a line `Execution sequence:`"),
         (b" " * MAX_BYTES + b"{}", f"line 1: need at most {MAX_BYTES} bytes, got more"),
     ],
 )

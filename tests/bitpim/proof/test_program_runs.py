@@ -1,5 +1,6 @@
 """NOR programs in many lanes, and against functions."""
 
+import random
 import zlib
 from pathlib import Path
 
@@ -10,7 +11,10 @@ from bitpim.errors import MismatchError, ProgramError
 from bitpim.programs.nor_files import NorFile, nor_program
 from bitpim.proof import program_runs
 from bitpim.proof.lane_inputs import all_combinations, given_inputs, random_inputs
+from bitpim.proof.netlist import read_netlist
 from bitpim.proof.program_runs import check_program, read_reference, run_program
+from bitpim.proof.word_functions import read_functions
+from tests.mutants.nor_files import mutate
 from tests.nor_texts import adder
 
 FUNCTION = "sum = a ^ b ^ c; carry = a & b | a & c | b & c; no_carry = ~(a & b | a & c | b & c)"
@@ -30,6 +34,7 @@ def read(text: str) -> NorFile:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program_runs, "BLOCK_LANES", 128)
+    monkeypatch.setattr(program_runs, "CHECKED_LANES", 128)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -134,3 +139,23 @@ def test_references_that_are_none_are_refused(tmp_path: Path) -> None:
 def test_a_long_function_in_one_argument_is_no_file_name() -> None:
     names = ", ".join(f"a{i}" for i in range(2000))
     assert len(read_reference(f"x = bits({names}) == 0").inputs) == 2000
+
+
+@pytest.mark.parametrize("text", [FUNCTION, WORDS, NETLIST])
+def test_mutated_references_are_refused_in_one_line_or_answer(text: str) -> None:
+    wanted = ("sum", "carry", "no_carry")
+    values = {name: np.arange(8) >> i & 1 == 1 for i, name in enumerate("abc")}
+    n_refused = 0
+    for seed in range(300):
+        mutant = mutate(text.encode(), random.Random(seed)).decode("utf-8", "replace")
+        try:
+            reference = (
+                read_netlist(mutant, "f") if text == NETLIST else read_functions(mutant, "f")
+            )
+            reference.check_ports(("a", "b", "c"), wanted)
+            found = reference.evaluate(values, wanted, 8)
+            assert all(bits.shape == (8,) and bits.dtype == np.bool_ for bits in found.values())
+        except ProgramError as error:
+            assert "\n" not in str(error) and len(str(error)) < 400
+            n_refused += 1
+    assert 150 < n_refused < 300
