@@ -27,7 +27,7 @@ from bitpim.programs.nor_arithmetic import (
     nor_subtract,
 )
 from bitpim.programs.nor_sums import csa_levels, nor_sum, nor_sum_scratch
-from bitpim.programs.repack import repack
+from bitpim.programs.repacking import repack
 from bitpim.programs.rescaling import (
     AverageRows,
     Rescale,
