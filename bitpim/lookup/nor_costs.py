@@ -14,7 +14,7 @@ from bitpim.errors import ConfigError
 from bitpim.programs.catalog import Widths, catalog_program
 from bitpim.programs.nor_sums import csa_levels
 from bitpim.programs.program import Program
-from bitpim.programs.repack import repack
+from bitpim.programs.repacking import repack
 
 __all__ = [
     "COST_MODES",

@@ -27,6 +27,7 @@ from bitpim.programs.nor_arithmetic import (
     nor_subtract,
 )
 from bitpim.programs.nor_sums import csa_levels, nor_sum, nor_sum_scratch
+from bitpim.programs.repacking import repack
 from bitpim.programs.rescaling import (
     AverageRows,
     Rescale,
@@ -86,6 +87,7 @@ __all__ = [
     "nor_sum_scratch",
     "reduction_step",
     "relu",
+    "repack",
     "requantize_fixed_point",
     "requantize_shift",
     "result_width",

@@ -34,9 +34,11 @@ def value(formula: str, **letters: int) -> int:
 @pytest.mark.parametrize("name", ["add", "subtract", "multiply", "divide", "carry_save"])
 def test_steps_and_cells_of_the_page(name: str) -> None:
     steps, shown, cells = rows()[f"nor_{name}"]
-    for n, said in zip((8, 16, 32, 64), shown.replace(",", "").split(), strict=True):
-        program = catalog_program(f"nor_{name}", Widths(n, n, 64, 1024))
-        assert program.n_steps == value(steps, n=n) == int(said)
+    said = [int(number) for number in shown.replace(",", "").split()]
+    assert said == [value(steps, n=n) for n in (8, 16, 32, 64)]
+    for n in (2, 3, 8, 16):
+        program = catalog_program(f"nor_{name}", Widths(n, n))
+        assert program.n_steps == value(steps, n=n)
         assert program.n_rows == value(cells, n=n)
 
 

@@ -14,7 +14,7 @@ from bitpim.lookup.nor_array import NorArray
 from bitpim.programs.assembler import Assembler
 from bitpim.programs.catalog import Widths, catalog_program
 from bitpim.programs.program import Field, Program
-from bitpim.programs.repack import repack
+from bitpim.programs.repacking import repack
 from bitpim_kernels import magic
 from bitpim_kernels.magic import MAGIC
 
