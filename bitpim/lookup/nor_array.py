@@ -14,13 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.counts import Counts
-from bitpim.errors import ArrayBoundsError, LayoutError, ProgramError
+from bitpim.errors import ArrayBoundsError, ProgramError
+from bitpim.packed_rows import PackedRows
 from bitpim.programs.family import check_step
 from bitpim.programs.program import Field, Program, need_family, table_counts
 from bitpim.threads import share_out, thread_limit
-from bitpim_kernels.bitline import aligned_rows
-from bitpim_kernels.chunk import CHUNK_WORDS
-from bitpim_kernels.layout import from_planes, pack, tail_mask, to_planes, unpack, words_for
 from bitpim_kernels.magic import ALWAYS, MAGIC, NO_ROW
 from bitpim_kernels.nor import run_gates_share
 
@@ -62,17 +60,12 @@ class NorArray:
         self.n_arrays = -(-n_lanes // array_lanes)
         self.n_threads = n_threads
         self.counts = Counts()
-        n_words = words_for(n_lanes)
-        # an odd number of chunks, so that the cells of a chunk spread over all cache sets
-        n_stored = CHUNK_WORDS * (-(-n_words // CHUNK_WORDS) | 1)
-        self._stored = aligned_rows(n_cells, n_stored)
-        self._stored[:] = 0
-        self._cells = self._stored[:, :n_words]
+        self._cells = PackedRows(n_cells, n_lanes, row="cell")
 
     @property
     def state(self) -> Words:
         """All cells as they are now, packed, (n_cells, words); a copy."""
-        return self._cells.copy()
+        return self._cells.packed.copy()
 
     def write_cells(self, start: int, rows: npt.NDArray[Any]) -> None:
         """Write neighbouring cells from `start`, packed words or 0/1 a lane.
@@ -88,21 +81,7 @@ class NorArray:
         LayoutError
             Packed rows have padding that is not zero, others a bit that is no 0 or 1.
         """
-        where = f"write_cells({start})"
-        is_packed = rows.dtype == np.uint64
-        need = self._cells.shape[1] if is_packed else self.n_lanes
-        if rows.ndim != 2 or rows.shape[1] != need:
-            raise ArrayBoundsError(
-                f"{where}: need {'packed rows' if is_packed else 'bits'} (n, {need}) for "
-                f"{self.n_lanes} lanes, got {rows.shape}"
-            )
-        self._check_cells(start, len(rows), where)
-        packed = rows if is_packed else pack(rows)
-        if np.any(packed[:, -1] & ~tail_mask(self.n_lanes)):
-            raise LayoutError(
-                f"{where}: need zero padding beyond lane {self.n_lanes - 1}, got ones"
-            )
-        self._cells[start : start + len(rows)] = packed
+        self._cells.write(start, rows, f"write_cells({start})")
 
     def read_cells(self, start: int, n: int, *, packed: bool = False) -> npt.NDArray[Any]:
         """Return neighbouring cells as 0/1 a lane, (n, n_lanes) uint8, or packed (n, words).
@@ -112,9 +91,7 @@ class NorArray:
         ArrayBoundsError
             Cells lie outside the array.
         """
-        self._check_cells(start, n, f"read_cells({start}, {n})")
-        rows = self._cells[start : start + n]
-        return rows.copy() if packed else unpack(rows, self.n_lanes)
+        return self._cells.read(start, n, f"read_cells({start}, {n})", packed=packed)
 
     def write_codes(self, field: Field, codes: npt.ArrayLike) -> None:
         """Write one number a lane into the cells of a field.
@@ -130,14 +107,7 @@ class NorArray:
         LayoutError
             A code does not fit the field, unsigned or in two's complement.
         """
-        values = np.asarray(codes)
-        where = f"write_codes({field.name})"
-        self._check_cells(field.start, field.width, where)
-        if values.shape != (self.n_lanes,) or values.dtype.kind not in "iu":
-            raise ArrayBoundsError(
-                f"{where}: need ({self.n_lanes},) integers, got {values.shape} {values.dtype}"
-            )
-        self._cells[field.start : field.stop] = to_planes(values, field.width)
+        self._cells.write_codes(field, codes, f"write_codes({field.name})")
 
     def read_codes(self, field: Field, *, signed: bool = False) -> npt.NDArray[np.int64]:
         """Return the number in each lane of a field, (n_lanes,) int64.
@@ -149,10 +119,7 @@ class NorArray:
         LayoutError
             The field is wider than int64 holds.
         """
-        self._check_cells(field.start, field.width, f"read_codes({field.name})")
-        planes = self._cells[field.start : field.stop]
-        codes: npt.NDArray[np.int64] = from_planes(planes, self.n_lanes, signed, np.int64)
-        return codes
+        return self._cells.read_codes(field, f"read_codes({field.name})", signed=signed)
 
     def step(self, opcode: int, a: int = NO_ROW, b: int = NO_ROW, *, dst: int) -> None:
         """Run one step of one line: NOT, NOR of two cells, or an INIT of one.
@@ -194,18 +161,10 @@ class NorArray:
 
     def _run_table(self, table: npt.NDArray[np.int32]) -> None:
         # a copy, since Numba compiles once more for an array that may not be written
-        lines, cells = table.copy(), self._stored
-        n_words = self._cells.shape[1]
+        lines, cells = table.copy(), self._cells.stored
         n_threads = thread_limit() if self.n_threads is None else self.n_threads
-        n_threads = n_threads if n_words >= _WORTH_A_THREAD else 1
+        n_threads = n_threads if self._cells.n_words >= _WORTH_A_THREAD else 1
         share_out(
             n_threads, lambda share, _: run_gates_share(lines, cells, share, n_threads), n_threads
         )
-        cells[:, n_words - 1] &= tail_mask(self.n_lanes)
-        cells[:, n_words:] = 0
-
-    def _check_cells(self, start: int, n: int, where: str) -> None:
-        if start < 0 or n < 0 or start + n > self.n_cells:
-            raise ArrayBoundsError(
-                f"{where}: need cells within 0..{self.n_cells - 1}, got {start}..{start + n - 1}"
-            )
+        self._cells.clear_padding()

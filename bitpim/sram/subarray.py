@@ -12,19 +12,18 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.counts import Counts
-from bitpim.errors import ArrayBoundsError, LayoutError, ProgramError
+from bitpim.errors import ArrayBoundsError, ProgramError
+from bitpim.packed_rows import PackedRows
 from bitpim.programs.family import check_step
 from bitpim.programs.program import Field, Program, need_family, table_counts
 from bitpim.threads import share_out, thread_limit
 from bitpim_kernels import opcodes as op
 from bitpim_kernels.bitline import (
     BLOCK_WORDS,
-    CHUNK_WORDS,
-    aligned_rows,
     run_program,
     run_program_share,
 )
-from bitpim_kernels.layout import from_planes, pack, tail_mask, to_planes, unpack, words_for
+from bitpim_kernels.layout import tail_mask
 from bitpim_kernels.words import shift_lanes_down, shift_lanes_up
 
 __all__ = ["ArrayState", "Subarray"]
@@ -78,13 +77,9 @@ class Subarray:
         self.block_words = block_words
         self.n_threads = n_threads
         self.counts = Counts()
-        n_words = words_for(n_cols)
-        # an odd number of chunks, so that the rows of a chunk spread over all cache sets
-        n_stored = CHUNK_WORDS * (-(-n_words // CHUNK_WORDS) | 1)
-        self._stored = aligned_rows(n_rows + 2, n_stored)
-        self._stored[:] = 0
-        self._rows = self._stored[:n_rows, :n_words]
-        self._carry, self._tag = self._stored[n_rows:, :n_words]
+        self._cells = PackedRows(n_rows, n_cols, n_latches=2, lane="column")
+        self._rows = self._cells.packed
+        self._carry, self._tag = self._cells.latches
 
     @property
     def state(self) -> ArrayState:
@@ -105,20 +100,7 @@ class Subarray:
         LayoutError
             Packed rows have padding that is not zero, others a bit that is no 0 or 1.
         """
-        packed = rows if rows.dtype == np.uint64 else self._pack(rows)
-        where = f"write_rows({start})"
-        if packed.ndim != 2 or packed.shape[1] != self._rows.shape[1]:
-            raise ArrayBoundsError(
-                f"{where}: need packed rows (n, {self._rows.shape[1]}) for {self.n_cols} columns, "
-                f"got {packed.shape}"
-            )
-        self._check_rows(start, packed.shape[0], where)
-        if np.any(packed[:, -1] & ~tail_mask(self.n_cols)):
-            raise LayoutError(
-                f"{where}: need zero padding beyond column {self.n_cols - 1}, got ones"
-            )
-        self._rows[start : start + packed.shape[0]] = packed
-        self._count_access(packed.shape[0])
+        self._count_access(self._cells.write(start, rows, f"write_rows({start})"))
 
     def read_rows(self, start: int, n: int, *, packed: bool = False) -> npt.NDArray[Any]:
         """Return neighbouring rows as 0/1 a column, (n, n_cols) uint8, or packed (n, words).
@@ -128,10 +110,9 @@ class Subarray:
         ArrayBoundsError
             Rows lie outside the array.
         """
-        self._check_rows(start, n, f"read_rows({start}, {n})")
+        rows = self._cells.read(start, n, f"read_rows({start}, {n})", packed=packed)
         self._count_access(n)
-        rows = self._rows[start : start + n]
-        return rows.copy() if packed else unpack(rows, self.n_cols)
+        return rows
 
     def write_codes(self, field: Field, codes: npt.ArrayLike) -> None:
         """Write one number a column, transposed into the rows of a field.
@@ -147,14 +128,7 @@ class Subarray:
         LayoutError
             A code does not fit the field, unsigned or in two's complement.
         """
-        values = np.asarray(codes)
-        where = f"write_codes({field.name})"
-        self._check_rows(field.start, field.width, where)
-        if values.shape != (self.n_cols,) or values.dtype.kind not in "iu":
-            raise ArrayBoundsError(
-                f"{where}: need ({self.n_cols},) integers, got {values.shape} {values.dtype}"
-            )
-        self._rows[field.start : field.stop] = to_planes(values, field.width)
+        self._cells.write_codes(field, codes, f"write_codes({field.name})")
         self._count_access(field.width)
 
     def read_codes(self, field: Field, *, signed: bool = False) -> npt.NDArray[np.int64]:
@@ -167,11 +141,8 @@ class Subarray:
         LayoutError
             The field is wider than int64 holds.
         """
-        where = f"read_codes({field.name})"
-        self._check_rows(field.start, field.width, where)
+        codes = self._cells.read_codes(field, f"read_codes({field.name})", signed=signed)
         self._count_access(field.width)
-        planes = self._rows[field.start : field.stop]
-        codes: npt.NDArray[np.int64] = from_planes(planes, self.n_cols, signed, np.int64)
         return codes
 
     def step(self, opcode: int, a: int = op.NO_ROW, b: int = op.NO_ROW, **where: int) -> None:
@@ -232,8 +203,8 @@ class Subarray:
             Rows lie outside the array, or the fields differ in width.
         """
         where = f"shift_columns({source.name}, {to.name})"
-        self._check_rows(source.start, source.width, where)
-        self._check_rows(to.start, to.width, where)
+        self._cells.check(source.start, source.width, where)
+        self._cells.check(to.start, to.width, where)
         if source.width != to.width:
             raise ArrayBoundsError(f"{where}: need equal widths, got {source.width} and {to.width}")
         moved = np.zeros((source.width, self._rows.shape[1]), np.uint64)
@@ -247,7 +218,8 @@ class Subarray:
         self._count_access(source.width * cycles_per_bit)
 
     def _run_table(self, table: npt.NDArray[np.int32]) -> None:
-        rows, (carry, tag) = self._stored[: self.n_rows], self._stored[self.n_rows :]
+        stored = self._cells.stored
+        rows, (carry, tag) = stored[: self.n_rows], stored[self.n_rows :]
         # a copy, since Numba compiles once more for an array that may not be written
         state = (table.copy(), rows, carry, tag, _ALL_LANES, self.block_words)
         n_threads = thread_limit() if self.n_threads is None else self.n_threads
@@ -259,22 +231,7 @@ class Subarray:
             share_out(n_threads, run, n_threads)
         else:
             run_program(*state)
-        n_words = self._rows.shape[1]
-        self._stored[:, n_words - 1] &= tail_mask(self.n_cols)
-        self._stored[:, n_words:] = 0
+        self._cells.clear_padding()
 
     def _count_access(self, n_rows: int) -> None:
         self.counts += Counts(cycles=n_rows, sram_access_cycle=n_rows * self.n_arrays)
-
-    def _check_rows(self, start: int, n: int, where: str) -> None:
-        if start < 0 or n < 0 or start + n > self.n_rows:
-            raise ArrayBoundsError(
-                f"{where}: need rows within 0..{self.n_rows - 1}, got {start}..{start + n - 1}"
-            )
-
-    def _pack(self, bits: npt.NDArray[Any]) -> Words:
-        if bits.ndim != 2 or bits.shape[1] != self.n_cols:
-            raise ArrayBoundsError(
-                f"write_rows: need bits (n, {self.n_cols}), got {bits.shape}; one 0/1 a column"
-            )
-        return pack(bits)

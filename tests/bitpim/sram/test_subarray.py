@@ -139,7 +139,7 @@ def test_outside_is_one_line() -> None:
         array.read_rows(7, 2)
     with pytest.raises(ArrayBoundsError, match=r"got -1..0"):
         array.write_rows(-1, np.zeros((2, 5), np.uint8))
-    with pytest.raises(ArrayBoundsError, match=r"need bits \(n, 5\), got \(1, 6\)"):
+    with pytest.raises(ArrayBoundsError, match=r"need bits \(n, 5\) for 5 columns, got \(1, 6\)"):
         array.write_rows(0, np.zeros((1, 6), np.uint8))
     with pytest.raises(ArrayBoundsError, match=r"need packed rows \(n, 1\) for 5 columns"):
         array.write_rows(0, np.zeros((1, 2), np.uint64))
