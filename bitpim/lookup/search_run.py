@@ -125,7 +125,9 @@ class SearchRun:
     def drive(self, block: slice, n_stages: int = 1) -> tuple[Packed, Packed]:
         """Put a block of queries on the search lines, count it, and return bits and care."""
         bits, care = self.queries.bits[block], self.queries.care[block]
-        if self.mask is not None:
+        if self.mask is None:  # one form for kernels: they compile for each
+            bits, care = (np.require(words, requirements=["C", "W"]) for words in (bits, care))
+        else:
             bits, care = bits & self.mask, care & self.mask
         self.count(bits, care, n_stages)
         return bits, care

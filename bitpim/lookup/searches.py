@@ -207,7 +207,7 @@ def search_kind(name: str) -> SearchKind:
     ConfigError
         There is no such kind.
     """
-    if name not in SEARCHES:
+    if not isinstance(name, str) or name not in SEARCHES:
         raise ConfigError(f"unknown search {name!r}{_meant(name, SEARCHES)}")
     return SEARCHES[name]
 
@@ -257,9 +257,9 @@ def _checked(kind: SearchKind, option: SearchOption, value: Any, n_rows: int, n_
     if option.form == "word":
         return _word(where, value, kind.choices(option.name))
     if option.form == "flag":
-        if value not in (True, False):
+        if not isinstance(value, bool):
             raise ConfigError(f"{where} needs {option.need}, got {value!r}")
-        return bool(value)
+        return value
     if option.form == "integers":
         return _weights(where, value, n_bits)
     if option.form == "integer":
@@ -268,12 +268,13 @@ def _checked(kind: SearchKind, option: SearchOption, value: Any, n_rows: int, n_
 
 
 def _word(where: str, value: Any, choices: tuple[str, ...]) -> str:
-    if value in choices:
-        return str(value)
-    if value == "all":
+    if isinstance(value, str) and value in choices:
+        return value
+    if isinstance(value, str) and value == "all":
         raise ConfigError(f"{where} needs {' or '.join(choices)}, got 'all'; every=True lists all")
-    raise ConfigError(f"{where} needs one of {', '.join(choices)}, got {value!r}"
-                      f"{_meant(value, choices)}")  # fmt: skip
+    close = difflib.get_close_matches(str(value), choices, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise ConfigError(f"{where} needs one of {', '.join(choices)}, got {value!r}{hint}")
 
 
 def _whole(value: Any) -> int | None:
@@ -301,19 +302,19 @@ def _integer(where: str, option: SearchOption, value: Any, n_rows: int, n_bits: 
 
 def _weights(where: str, value: Any, n_bits: int) -> list[int]:
     try:
-        numbers = [_whole(weight) for weight in value]
+        given = list(value)
     except TypeError:
-        numbers = [None]
-    if len(numbers) != n_bits and None not in numbers:
-        raise ConfigError(f"{where} needs one a bit, {n_bits}, bit 0 first, got {len(numbers)}")
+        raise ConfigError(f"{where} needs whole numbers, one a bit, got {value!r}") from None
     weights = []
-    for place, number in enumerate(numbers):
+    for place, weight in enumerate(given):
+        number = _whole(weight)
         if number is None or number < 0:
-            got = repr(value) if isinstance(value, str | int | float) else repr(value[place])
             raise ConfigError(
-                f"{where} needs whole numbers of 0 or more, got {got} for bit {place}"
+                f"{where} needs whole numbers of 0 or more, got {weight!r} for bit {place}"
             )
         weights.append(number)
+    if len(weights) != n_bits:
+        raise ConfigError(f"{where} needs one a bit, {n_bits}, bit 0 first, got {len(weights)}")
     if sum(weights) > _LARGEST_TOTAL:
         raise ConfigError(
             f"{where} needs a sum below 2^63, got {sum(weights)}; divide them by a common factor"
