@@ -17,26 +17,39 @@ queries, care: (n_queries, bit_words) bit k of a query at bit k % 64 of word k /
 Source: ternary cells with two pull-downs; standard.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
 from bitpim_kernels.jit import kernel
-from bitpim_kernels.match_tile import BLOCK_WORDS, count_lines, matching_rows, rows_at_most
+from bitpim_kernels.match_tile import (
+    BLOCK_WORDS,
+    GROUP,
+    add_three,
+    count_lines,
+    matching_rows,
+    rows_at_most,
+)
 from bitpim_kernels.vector import popcount
 
 __all__ = ["best_rows", "first_matches", "match_lines", "weighted_best", "within"]
 
 Ints = npt.NDArray[np.int64]
-Lines = npt.NDArray[np.int32]
+Listed = npt.NDArray[np.int32]
 Words = npt.NDArray[np.uint64]
 
 _ALL_ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ONE = np.uint64(1)
+_SEVEN = np.uint64(7)
+_WORD = np.uint64(64)
 _ZERO = np.uint64(0)
 
 _FEW_QUERIES = 8  # so few read the cells where they are
-_LISTED = 1 << 16  # search lines of the queries that pass a block together, at most
-_MATCH_LISTED = 1 << 18  # the same for matches, which read the first few lines of a query only
+_LISTED = 1 << 16  # entries of the queries that pass a block together, at most
+_MATCH_LISTED = (
+    1 << 18
+)  # search lines of those for matches, which read the first few lines of a query only
 _NONE_YET = np.int64(0x7FFFFFFFFFFFFFFF)
 
 
@@ -52,7 +65,7 @@ def _rows_of(n_rows: int, w: int, rows: Words) -> None:
 
 
 @kernel()
-def _list_lines(query: Words, care: Words, n_bits: int, lines: Lines) -> int:
+def _list_lines(query: Words, care: Words, n_bits: int, lines: Listed) -> int:
     """List the search lines that a query drives, line ``b * n_bits + k`` for bit k that is b."""
     n = 0
     for j in range(query.shape[0]):
@@ -167,37 +180,54 @@ def _n_planes(most: int) -> int:
     return n
 
 
+class _Wanted(NamedTuple):
+    """What a search by distance looks for: rows within a limit where k is 0, else the k best.
+
+    Shapes
+    ------
+    lines: (n_queries, row_words) match lines
+    rows, totals: (n_queries, k)
+    """
+
+    limit: int
+    lines: Words
+    rows: Ints
+    totals: Ints
+
+
+class _Threes(NamedTuple):
+    """Queries as lists of the sums of three search lines side by side that they need.
+
+    Entry ``pattern * n_threes + i`` is the sum of bits 3 i .. 3 i + 2 of a query that has this
+    pattern there: the bits, and above them which of the three are not cared for.
+
+    Shapes
+    ------
+    listed: (queries, n_levels, whole groups of entries)
+    n_listed: (queries, n_levels)
+    needed: (1 + entries,) the number of entries that any query needs, and they
+    lines: (1 + entries, 3) the lines of each of them, -1 for none
+    is_needed: (entries,)
+    """
+
+    listed: Listed
+    n_listed: Ints
+    needed: Ints
+    lines: Ints
+    is_needed: npt.NDArray[np.bool_]
+
+
 @kernel()
-def within(
-    miss: Words, queries: Words, care: Words, n_rows: int, limit: int, out: Words
-) -> None:
+def within(miss: Words, queries: Words, care: Words, n_rows: int, limit: int, out: Words) -> None:
     """Write which rows have at most `limit` cells that discharge the match line.
 
     Shapes
     ------
     out: (n_queries, row_words)
     """
-    n_queries, n_bits = queries.shape[0], miss.shape[1]
-    lines = miss.reshape(2 * n_bits, miss.shape[2])
-    laid = np.empty((2 * n_bits, BLOCK_WORDS), np.uint64)
-    rows, found = np.empty(BLOCK_WORDS, np.uint64), np.zeros(BLOCK_WORDS, np.uint64)
-    together = max(1, min(n_queries, _LISTED // n_bits))
-    listed, n_listed = np.empty((together, n_bits), np.int32), np.empty(together, np.int64)
-    n_planes, limit = _n_planes(n_bits), min(limit, n_bits)
-    planes = np.empty((n_planes, BLOCK_WORDS), np.uint64)
-    for start in range(0, n_queries, together):
-        end = min(start + together, n_queries)
-        for q in range(start, end):
-            n_listed[q - start] = _list_lines(queries[q], care[q], n_bits, listed[q - start])
-        for w in range(0, miss.shape[2], BLOCK_WORDS):
-            cells, at = _block(lines, w, end - start <= _FEW_QUERIES, laid)
-            _rows_of(n_rows, w, rows)
-            for q in range(start, end):
-                if limit >= 0:
-                    i = q - start
-                    count_lines(cells, at, listed[i], n_listed[i], planes, n_planes)
-                    rows_at_most(planes, n_planes, limit, rows, found)
-                _put(found, w, out[q])
+    weights = np.ones(miss.shape[1], np.int64)
+    none = np.empty((queries.shape[0], 0), np.int64)
+    _search(miss, queries, care, n_rows, weights, _Wanted(limit, out, none, none))
 
 
 @kernel()
@@ -238,69 +268,146 @@ def weighted_best(
     weights: (n_bits,)
     rows, totals: (n_queries, k)
     """
-    n_queries, n_bits = queries.shape[0], miss.shape[1]
-    lines = miss.reshape(2 * n_bits, miss.shape[2])
-    laid = np.empty((2 * n_bits, BLOCK_WORDS), np.uint64)
-    in_use = np.empty(BLOCK_WORDS, np.uint64)
-    n_levels = max(1, _n_planes(weights.max()))
-    n_planes = max(1, _n_planes(weights.sum()))
-    scratch = np.empty((2 * n_planes + 2, BLOCK_WORDS), np.uint64)
-    together = max(1, min(n_queries, _LISTED // (n_levels * n_bits)))
-    listed = np.empty((together, n_levels, n_bits), np.int32)
-    n_listed = np.empty((together, n_levels), np.int64)
     totals[:] = _NONE_YET
     rows[:] = -1
-    for start in range(0, n_queries, together):
-        end = min(start + together, n_queries)
-        for q in range(start, end):
-            i = q - start
-            _list_levels(queries[q], care[q], weights, listed[i], n_listed[i])
-        for w in range(0, miss.shape[2], BLOCK_WORDS):
-            cells, at = _block(lines, w, end - start <= _FEW_QUERIES, laid)
-            _rows_of(n_rows, w, in_use)
-            for q in range(start, end):
-                i = q - start
-                limit = totals[q, 0] - 1
-                if limit >= 0:
-                    _add_levels(cells, at, listed[i], n_listed[i], scratch, n_planes)
-                    _keep_least(scratch, n_planes, w, in_use, rows[q], totals[q])
-    for q in range(n_queries):
+    no_lines = np.empty((0, 0), np.uint64)
+    _search(miss, queries, care, n_rows, weights, _Wanted(0, no_lines, rows, totals))
+    for q in range(queries.shape[0]):
         _sort(rows[q], totals[q])
 
 
 @kernel()
-def _list_levels(query: Words, care: Words, weights: Ints, listed: Lines, n_listed: Ints) -> None:
-    """List the search lines that a query drives, for each bit of their weight those that have it.
-
-    Shapes
-    ------
-    listed: (n_levels, n_bits)
-    n_listed: (n_levels,)
-    """
-    n_bits = weights.shape[0]
-    n = _list_lines(query, care, n_bits, listed[0])
-    for level in range(listed.shape[0] - 1, -1, -1):  # those of level 0 are among all, in place
-        n_listed[level] = 0
-        for i in range(n):
-            line = listed[0, i]
-            weight = weights[line if line < n_bits else line - n_bits]
-            if (weight >> level) & 1:
-                listed[level, n_listed[level]] = line
-                n_listed[level] += 1
+def _search(
+    miss: Words, queries: Words, care: Words, n_rows: int, weights: Ints, wanted: _Wanted
+) -> None:
+    """Find the total weight of what discharges each row, and what is wanted of it."""
+    n_queries, n_bits = queries.shape[0], miss.shape[1]
+    lines = miss.reshape(2 * n_bits, miss.shape[2])
+    laid = np.empty((2 * n_bits, BLOCK_WORDS), np.uint64)
+    in_use = np.empty(BLOCK_WORDS, np.uint64)
+    n_planes = max(1, _n_planes(weights.sum()))
+    planes = np.empty((2 * n_planes + 2, BLOCK_WORDS), np.uint64)
+    masks = _masks_of(weights, queries.shape[1])
+    threes = _empty_lists(n_queries, n_bits, masks.shape[0])
+    table = np.empty((threes.is_needed.shape[0], 2, BLOCK_WORDS), np.uint64)
+    together = threes.listed.shape[0]
+    for start in range(0, n_queries, together):
+        end = min(start + together, n_queries)
+        _list_threes(queries[start:end], care[start:end], masks, n_bits, threes)
+        for w in range(0, miss.shape[2], BLOCK_WORDS):
+            cells, at = _block(lines, w, True, laid)
+            _rows_of(n_rows, w, in_use)
+            for i in range(1, threes.needed[0] + 1):
+                add_three(cells, at, threes.lines, i, table, threes.needed[i])
+            for q in range(start, end):
+                if wanted.rows.shape[1] == 0 or wanted.totals[q, 0] > 0:
+                    _add_levels(table, threes, q - start, planes, n_planes)
+                    _take(planes, n_planes, w, in_use, wanted, q)
 
 
 @kernel()
-def _add_levels(
-    cells: Words, at: int, listed: Lines, n_listed: Ints, planes: Words, n_planes: int
-) -> None:
+def _masks_of(weights: Ints, n_words: int) -> Words:
+    """Return for each bit of the weights, as packed words, which weights have it."""
+    masks = np.zeros((max(1, _n_planes(weights.max())), n_words), np.uint64)
+    for level in range(masks.shape[0]):
+        for k in range(weights.shape[0]):
+            bit = np.uint64((weights[k] >> level) & 1)
+            masks[level, k // 64] |= bit << np.uint64(k % 64)
+    return masks
+
+
+@kernel()
+def _empty_lists(n_queries: int, n_bits: int, n_levels: int) -> _Threes:
+    """Return the lists of no queries, and place for as many as pass a block together."""
+    n_threes = (n_bits + 2) // 3
+    n_padded = (n_threes + GROUP - 1) // GROUP * GROUP
+    together = max(1, min(n_queries, _LISTED // (n_levels * n_padded)))
+    n_entries = 64 * n_threes
+    needed = np.empty(1 + n_entries, np.int64)
+    needed[0] = 0
+    return _Threes(
+        np.empty((together, n_levels, n_padded), np.int32),
+        np.empty((together, n_levels), np.int64),
+        needed,
+        np.empty((1 + n_entries, 3), np.int64),
+        np.zeros(n_entries, np.bool_),
+    )
+
+
+@kernel()
+def _list_threes(queries: Words, care: Words, masks: Words, n_bits: int, threes: _Threes) -> None:
+    """List what some queries need, in the place of what was listed before."""
+    for i in range(1, threes.needed[0] + 1):
+        threes.is_needed[threes.needed[i]] = False
+    threes.needed[0] = 0
+    n_threes = threes.is_needed.shape[0] // 64
+    nothing = 56 * n_threes
+    _need(nothing, n_bits, threes)
+    for q in range(queries.shape[0]):
+        for level in range(masks.shape[0]):
+            listed, n = threes.listed[q, level], 0
+            for i in range(n_threes):
+                cared = _three(care[q], 3 * i) & _three(masks[level], 3 * i)
+                if cared != 0:
+                    pattern = (_three(queries[q], 3 * i) & cared) | ((7 - cared) << 3)
+                    listed[n] = pattern * n_threes + i
+                    _need(listed[n], n_bits, threes)
+                    n += 1
+            while n % GROUP:
+                listed[n] = nothing
+                n += 1
+            threes.n_listed[q, level] = n
+
+
+@kernel()
+def _three(words: Words, k: int) -> int:
+    """Return bits k .. k + 2 of packed words; beyond them all is zero."""
+    j, low = k // 64, np.uint64(k % 64)
+    word = words[j] >> low
+    if k % 64 > 61 and j + 1 < words.shape[0]:
+        word |= words[j + 1] << (_WORD - low)
+    return np.int64(word & _SEVEN)
+
+
+@kernel()
+def _need(entry: int, n_bits: int, threes: _Threes) -> None:
+    """Take an entry among those needed, if it is not yet."""
+    if threes.is_needed[entry]:
+        return
+    threes.is_needed[entry] = True
+    n_threes = threes.is_needed.shape[0] // 64
+    pattern, i = entry // n_threes, entry % n_threes
+    n = threes.needed[0] + 1
+    threes.needed[0], threes.needed[n] = n, entry
+    for j in range(3):
+        line = ((pattern >> j) & 1) * n_bits + 3 * i + j
+        threes.lines[n, j] = -1 if (pattern >> (3 + j)) & 1 else line
+
+
+@kernel()
+def _add_levels(table: Words, threes: _Threes, q: int, planes: Words, n_planes: int) -> None:
     """Write the total of each row; planes beyond those of the total are scratch."""
-    count_lines(cells, at, listed[0], n_listed[0], planes, n_planes)
-    for level in range(1, listed.shape[0]):
-        if n_listed[level]:
-            n = _n_planes(n_listed[level])
-            part = planes[n_planes : n_planes + n]
-            count_lines(cells, at, listed[level], n_listed[level], part, n)
+    count_lines(table, threes.listed[q, 0], threes.n_listed[q, 0], planes, n_planes)
+    for level in range(1, threes.listed.shape[1]):
+        n_listed = threes.n_listed[q, level]
+        if n_listed:
+            part = planes[n_planes : n_planes + min(n_planes, _n_planes(3 * n_listed))]
+            count_lines(table, threes.listed[q, level], n_listed, part, part.shape[0])
             _add_shifted(part, level, planes[:n_planes])
+
+
+@kernel()
+def _take(planes: Words, n_planes: int, w: int, in_use: Words, wanted: _Wanted, q: int) -> None:
+    """Take what is wanted of the block at word w; planes from `n_planes` on are scratch."""
+    if wanted.rows.shape[1]:
+        _keep_least(planes, n_planes, w, in_use, wanted.rows[q], wanted.totals[q])
+        return
+    found = planes[n_planes]
+    limit = min(wanted.limit, _NONE_YET >> (63 - n_planes))
+    found[:] = _ZERO
+    if limit >= 0:
+        rows_at_most(planes, n_planes, limit, in_use, found)
+    _put(found, w, wanted.lines[q])
 
 
 @kernel()

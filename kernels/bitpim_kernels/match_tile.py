@@ -18,13 +18,16 @@ from numba.core import cgutils
 
 from bitpim_kernels.ir import I64, Lanes, address, constant, instead_of, shape_of
 
-__all__ = ["BLOCK_WORDS", "count_lines", "matching_rows", "rows_at_most"]
+__all__ = ["BLOCK_WORDS", "GROUP", "add_three", "count_lines", "matching_rows", "rows_at_most"]
 
 BLOCK_WORDS = 8
 """Words of a block."""
 
+GROUP = 16
+"""Entries that `count_lines` adds at once."""
+
 Ints = npt.NDArray[np.int64]
-Lines = npt.NDArray[np.int32]
+Listed = npt.NDArray[np.int32]
 Words = npt.NDArray[np.uint64]
 
 _ALL_ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -32,7 +35,7 @@ _ZERO = np.uint64(0)
 
 
 def matching_rows(
-    cells: Words, at: int, lines: Lines, n_lines: int, rows: Words, out: Words
+    cells: Words, at: int, lines: Listed, n_lines: int, rows: Words, out: Words
 ) -> bool:
     """Write which of the `rows` no listed line discharges; return whether there is any.
 
@@ -49,23 +52,38 @@ def matching_rows(
     return bool(alive.any())
 
 
-def count_lines(
-    cells: Words, at: int, lines: Lines, n_lines: int, planes: Words, n_planes: int
-) -> None:
-    """Write how many of the listed lines discharge each row, as bit-planes.
-
-    The caller sees to it that `n_lines` is below ``2**n_planes``.
+def add_three(cells: Words, at: int, lines: Ints, i: int, table: Words, entry: int) -> None:
+    """Write how many of three lines discharge each row, as two bit-planes.
 
     Shapes
     ------
-    cells, lines: as in `matching_rows`
+    cells: as in `matching_rows`
+    lines: (.., 3) of which row i are rows of `cells`; one below 0 discharges nothing
+    table: (entries, 2, BLOCK_WORDS)
+    """
+    block = slice(at, at + BLOCK_WORDS)
+    nothing = np.zeros(BLOCK_WORDS, np.uint64)
+    x, y, z = (cells[line, block] if line >= 0 else nothing for line in lines[i])
+    table[entry, 0], table[entry, 1] = x ^ y ^ z, (x & y) | (z & (x ^ y))
+
+
+def count_lines(table: Words, listed: Listed, n_listed: int, planes: Words, n_planes: int) -> None:
+    """Write the sum of the listed entries, as bit-planes.
+
+    The caller sees to it that `n_listed` is a multiple of GROUP, and that `n_planes` hold the sum.
+
+    Shapes
+    ------
+    table: as in `add_three`
+    listed: (at least n_listed,) entries
     planes: (at least n_planes, BLOCK_WORDS)
     """
     planes[:n_planes] = _ZERO
-    for line in lines[:n_lines]:
-        carry = cells[line, at : at + BLOCK_WORDS].copy()
-        for p in range(n_planes):
-            planes[p], carry = planes[p] ^ carry, planes[p] & carry
+    for entry in listed[:n_listed]:
+        for low in range(2):
+            carry = table[entry, low].copy()
+            for p in range(low, n_planes):
+                planes[p], carry = planes[p] ^ carry, planes[p] & carry
 
 
 def rows_at_most(planes: Words, n_planes: int, limit: int, rows: Words, out: Words) -> bool:
@@ -80,9 +98,9 @@ def rows_at_most(planes: Words, n_planes: int, limit: int, rows: Words, out: Wor
     return bool(out.any())
 
 
-_GROUP = 16  # lines added at once: their carry goes to plane _LOW
-_LOW = 4  # planes that stay in registers
-_MOST_PLANES = 64
+_LOW = 4  # planes that stay in registers while lines are added
+_REGISTER = 4  # words of a register of 256 bits
+_I32 = ir.IntType(32)
 _LONG = types.int64
 _MATCH_GROUP = 4  # lines between two looks at whether any row is left
 
@@ -92,9 +110,19 @@ def _lanes(builder: Any) -> Lanes:
 
 
 def _any(builder: Any, vector: Any) -> Any:
-    """Emit whether any bit of a vector is one."""
-    whole = ir.IntType(64 * BLOCK_WORDS)
-    return builder.icmp_unsigned("!=", builder.bitcast(vector, whole), ir.Constant(whole, 0))
+    """Emit whether any bit of a vector is one: registers joined first, which costs least."""
+    n = vector.type.count
+    while n > _REGISTER:
+        n //= 2
+        halves = (list(range(n)), list(range(n, 2 * n)))
+        low, high = (
+            builder.shuffle_vector(vector, vector, ir.Constant(ir.VectorType(_I32, n), half))
+            for half in halves
+        )
+        vector = builder.or_(low, high)
+    lit = builder.icmp_unsigned("!=", vector, ir.Constant(vector.type, [0] * n))
+    verdicts = builder.bitcast(lit, ir.IntType(n))
+    return builder.icmp_unsigned("!=", verdicts, ir.Constant(ir.IntType(n), 0))
 
 
 def _full_adder(b: Any, x: Any, y: Any, z: Any) -> tuple[Any, Any]:
@@ -156,107 +184,109 @@ def _matching_rows(cells: Any, at: Any, lines: Any, n_lines: Any, rows: Any, out
     return types.boolean(cells, _LONG, lines, _LONG, rows, out), emit
 
 
-class _Counter:
-    """Emits a sum of lines: low planes in registers, above them a binary counter of carries.
+@instead_of(add_three)
+def _add_three(cells: Any, at: Any, lines: Any, i: Any, table: Any, entry: Any) -> Any:
+    def emit(context: Any, b: Any, *args: Any) -> None:
+        lanes = _lanes(b)
+        base = address(context, b, cells, args[0], 0, args[1])
+        stride = shape_of(context, b, cells, args[0])[1]
+        found = []
+        for j in range(3):
+            line = b.load(address(context, b, lines, args[2], args[3], j))
+            none = b.icmp_signed("<", line, constant(0))
+            where = b.select(none, constant(0), b.mul(line, stride))
+            nothing = lanes.splat(b.sext(none, I64))
+            words = lanes.load(b.gep(base, [where]))
+            found.append(b.and_(words, b.xor(nothing, lanes.all(-1))))
+        for low, plane in enumerate(_full_adder(b, *found)):
+            lanes.store(plane, address(context, b, table, args[4], args[5], low, 0))
 
-    Every group of 16 lines gives plane 4 one carry. It waits there for that of the next group, so
-    that a full adder takes both at once; so do carries further up.
+    return types.void(cells, _LONG, lines, _LONG, table, _LONG), emit
+
+
+class _Counter:
+    """Emits a sum of entries: planes 0 .. 3 in registers, those above them where they are written.
+
+    Three vectors of weight 2^p enter plane p for every two entries or 2^p entries below: their sum
+    goes on to the plane, and their carries, with that of the plane, to the next.
     """
 
-    def __init__(self, block: _Block, n_lines: Any, n_planes: Any) -> None:
-        self.block, self.lanes = block, block.lanes
-        self.n_lines, self.n_planes = n_lines, n_planes
-        b = self.lanes.builder
+    def __init__(self, b: Any, table: Any, listed: Any, planes: Any, n_planes: Any) -> None:
+        self.lanes, self.table, self.listed = _lanes(b), table, listed
+        self.planes, self.n_planes = planes, n_planes
         self.low = [self.lanes.variable() for _ in range(_LOW)]
-        many = constant(_MOST_PLANES)
-        self.high = cgutils.alloca_once(b, self.lanes.vector, size=many)
-        self.waiting = cgutils.alloca_once(b, self.lanes.vector, size=many)
         for variable in self.low:
             b.store(self.lanes.all(0), variable)
-        with cgutils.for_range_slice(b, constant(_LOW), n_planes, constant(1), I64) as (p, _):
-            b.store(self.lanes.all(0), b.gep(self.high, [p]))
+        with self.above(_LOW) as (p, _):
+            self.lanes.store(self.lanes.all(0), self.plane(p))
 
-    def add_lines(self) -> None:
-        """Emit the addition of all lines; in the last group some may be missing."""
+    def above(self, p: int) -> Any:
+        return cgutils.for_range_slice(
+            self.lanes.builder, constant(p), self.n_planes, constant(1), I64
+        )
+
+    def plane(self, p: Any) -> Any:
         b = self.lanes.builder
-        n_full = b.lshr(self.n_lines, constant(_LOW))
-        with cgutils.for_range(b, n_full) as group:
-            start = b.shl(group.index, constant(_LOW))
-            carry = self.add_to_low(_LOW - 1, lambda k: self.line(b.add(start, constant(k))))
-            self.add_to_high(group.index, carry)
-        start = b.shl(n_full, constant(_LOW))
-        with b.if_then(b.icmp_signed("<", start, self.n_lines)):
-            carry = self.add_to_low(
-                _LOW - 1, lambda k: self.line_or_none(b.add(start, constant(k)))
-            )
-            self.add_to_high(n_full, carry)
+        return b.gep(self.planes, [b.mul(p, constant(BLOCK_WORDS))])
 
-    def line(self, i: Any) -> Any:
-        return self.block.load(i)
-
-    def line_or_none(self, i: Any) -> Any:
-        b = self.lanes.builder
-        inside = b.icmp_signed("<", i, self.n_lines)
-        found = self.block.load(b.select(inside, i, constant(0)))
-        return b.and_(found, self.lanes.splat(b.sext(inside, I64)))
-
-    def add_to_low(self, p: int, line: Any, first: int = 0) -> Any:
-        """Emit the addition of 2^(p + 1) lines to planes 0 .. p; return the carry of plane p."""
-        if p < 0:
-            return line(first)
-        b, variable = self.lanes.builder, self.low[p]
-        x = self.add_to_low(p - 1, line, first)
-        y = self.add_to_low(p - 1, line, first + (1 << p))
-        total, carry = _full_adder(b, x, y, b.load(variable))
-        b.store(total, variable)
-        return carry
-
-    def add_to_high(self, group: Any, carry: Any) -> None:
-        """Emit the addition of a group's carry: as many carries wait as the group's bits tell."""
+    def add_group(self, start: Any) -> None:
         b, lanes = self.lanes.builder, self.lanes
-        carried, p = lanes.variable(), cgutils.alloca_once_value(b, constant(_LOW))
-        b.store(carry, carried)
-        b.store(constant(_LOW), p)
-        n_adders = b.cttz(b.xor(group, constant(-1)), ir.Constant(ir.IntType(1), 0))
-        with cgutils.for_range(b, n_adders):
-            at = b.load(p)
-            plane, waits = b.gep(self.high, [at]), b.gep(self.waiting, [at])
-            total, up = _full_adder(b, b.load(carried), b.load(waits), b.load(plane))
-            b.store(total, plane)
-            b.store(up, carried)
-            b.store(b.add(at, constant(1)), p)
-        b.store(b.load(carried), b.gep(self.waiting, [b.load(p)]))
-
-    def store(self, planes: Any) -> None:
-        """Emit the planes, with all carries that still wait."""
-        b, lanes = self.lanes.builder, self.lanes
-        for p, variable in enumerate(self.low):
-            with b.if_then(b.icmp_signed("<", constant(p), self.n_planes)):
-                lanes.store(b.load(variable), b.gep(planes, [constant(p * BLOCK_WORDS)]))
-        n_groups = b.lshr(b.add(self.n_lines, constant(_GROUP - 1)), constant(_LOW))
+        total, carry = _full_adder(b, *self.add(_LOW - 1, start))
         carried = lanes.variable()
         b.store(lanes.all(0), carried)
-        n_high = b.sub(self.n_planes, constant(_LOW))
-        with cgutils.for_range(b, n_high) as above:
-            p = b.add(above.index, constant(_LOW))
-            waits = b.trunc(b.lshr(n_groups, above.index), ir.IntType(1))
-            late = b.select(waits, b.load(b.gep(self.waiting, [p])), lanes.all(0))
-            total, carry = _full_adder(b, late, b.load(carried), b.load(b.gep(self.high, [p])))
-            b.store(carry, carried)
-            lanes.store(total, b.gep(planes, [b.mul(p, constant(BLOCK_WORDS))]))
+        for p, vector in ((_LOW, total), (_LOW + 1, carry)):
+            with b.if_then(b.icmp_signed("<", constant(p), self.n_planes)):
+                place = self.plane(constant(p))
+                total, up = _full_adder(b, vector, b.load(carried), lanes.load(place))
+                lanes.store(total, place)
+                b.store(up, carried)
+        with self.above(_LOW + 2) as (p, _):
+            old, up = lanes.load(self.plane(p)), b.load(carried)
+            lanes.store(b.xor(old, up), self.plane(p))
+            b.store(b.and_(old, up), carried)
+
+    def add(self, p: int, start: Any, first: int = 0) -> tuple[Any, Any, Any]:
+        """Emit the addition of 2^(p + 1) entries; return three vectors of weight 2^(p + 1)."""
+        b, variable = self.lanes.builder, self.low[p]
+        if p == 0:
+            x, x_carry = self.entry(start, first)
+            y, y_carry = self.entry(start, first + 1)
+        else:
+            x, x_carry = _full_adder(b, *self.add(p - 1, start, first))
+            y, y_carry = _full_adder(b, *self.add(p - 1, start, first + (1 << p)))
+        total, carry = _full_adder(b, x, y, b.load(variable))
+        b.store(total, variable)
+        return x_carry, y_carry, carry
+
+    def entry(self, start: Any, k: int) -> tuple[Any, Any]:
+        b, lanes = self.lanes.builder, self.lanes
+        entry = b.sext(b.load(b.gep(self.listed, [b.add(start, constant(k))])), I64)
+        at = b.mul(entry, constant(2 * BLOCK_WORDS))
+        low, high = (b.gep(self.table, [b.add(at, constant(i * BLOCK_WORDS))]) for i in (0, 1))
+        return lanes.load(low), lanes.load(high)
+
+    def finish(self) -> None:
+        b = self.lanes.builder
+        for p, variable in enumerate(self.low):
+            with b.if_then(b.icmp_signed("<", constant(p), self.n_planes)):
+                self.lanes.store(b.load(variable), self.plane(constant(p)))
 
 
 @instead_of(count_lines)
-def _count_lines(cells: Any, at: Any, lines: Any, n_lines: Any, planes: Any, n_planes: Any) -> Any:
-    """Add 16 lines at a time, and what is left of the last 16."""
-
+def _count_lines(table: Any, listed: Any, n_listed: Any, planes: Any, n_planes: Any) -> Any:
     def emit(context: Any, b: Any, *args: Any) -> None:
-        block = _Block(context, b, (cells, lines), args[0], args[1], args[2])
-        counter = _Counter(block, args[3], args[5])
-        counter.add_lines()
-        counter.store(address(context, b, planes, args[4], 0, 0))
+        counter = _Counter(
+            b,
+            address(context, b, table, args[0], 0, 0, 0),
+            address(context, b, listed, args[1], 0),
+            address(context, b, planes, args[3], 0, 0),
+            args[4],
+        )
+        with cgutils.for_range_slice(b, constant(0), args[2], constant(GROUP), I64) as (start, _):
+            counter.add_group(start)
+        counter.finish()
 
-    return types.void(cells, _LONG, lines, _LONG, planes, _LONG), emit
+    return types.void(table, listed, _LONG, planes, _LONG), emit
 
 
 @instead_of(rows_at_most)
