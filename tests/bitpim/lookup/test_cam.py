@@ -142,7 +142,7 @@ def test_blocks_and_threads_change_nothing(kind: str, monkeypatch: pytest.Monkey
     if not SEARCHES[kind].has_winner:
         options["every"] = True
     whole = Cam(words, n_threads=1).search(words, kind, **options)
-    monkeypatch.setattr(search_run, "_BLOCK_COMPARES", 256 * 7)
+    monkeypatch.setattr(search_run, "_BLOCK_COMPARES", (1 << 14) * 7)
     monkeypatch.setattr(search_run, "_BLOCK_WORDS", 60)
     told: list[tuple[int, int]] = []
     cam = Cam(words, n_threads=2)
