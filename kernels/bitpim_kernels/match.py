@@ -41,8 +41,8 @@ Words = npt.NDArray[np.uint64]
 
 _ALL_ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ONE = np.uint64(1)
+_LAST = np.uint64(63)
 _SEVEN = np.uint64(7)
-_WORD = np.uint64(64)
 _ZERO = np.uint64(0)
 
 _FEW_QUERIES = 8  # so few read the cells where they are
@@ -208,6 +208,7 @@ class _Threes(NamedTuple):
     needed: (1 + entries,) the number of entries that any query needs, and they
     lines: (1 + entries, 3) the lines of each of them, -1 for none
     is_needed: (entries,)
+    words: (2, bit_words + 1) scratch; the last word is zero
     """
 
     listed: Listed
@@ -215,6 +216,7 @@ class _Threes(NamedTuple):
     needed: Ints
     lines: Ints
     is_needed: npt.NDArray[np.bool_]
+    words: Words
 
 
 @kernel()
@@ -285,7 +287,9 @@ def _search(
     lines = miss.reshape(2 * n_bits, miss.shape[2])
     laid = np.empty((2 * n_bits, BLOCK_WORDS), np.uint64)
     in_use = np.empty(BLOCK_WORDS, np.uint64)
-    n_planes = max(1, _n_planes(weights.sum()))
+    found, keeps = np.empty(BLOCK_WORDS, np.uint64), wanted.rows.shape[1] > 0
+    most = weights.sum()
+    n_planes = max(1, _n_planes(most))
     planes = np.empty((2 * n_planes + 2, BLOCK_WORDS), np.uint64)
     masks = _masks_of(weights, queries.shape[1])
     threes = _empty_lists(n_queries, n_bits, masks.shape[0])
@@ -300,9 +304,20 @@ def _search(
             for i in range(1, threes.needed[0] + 1):
                 add_three(cells, at, threes.lines, i, table, threes.needed[i])
             for q in range(start, end):
-                if wanted.rows.shape[1] == 0 or wanted.totals[q, 0] > 0:
-                    _add_levels(table, threes, q - start, planes, n_planes)
-                    _take(planes, n_planes, w, in_use, wanted, q)
+                i = q - start
+                limit = wanted.totals[q, 0] - 1 if keeps else wanted.limit
+                limit = min(limit, most)
+                found[:] = _ZERO
+                some = False
+                if limit >= 0:
+                    count_lines(table, threes.listed[i, 0], threes.n_listed[i, 0], planes, n_planes)
+                    if masks.shape[0] > 1:
+                        _add_levels(table, threes, i, planes, n_planes)
+                    some = rows_at_most(planes, n_planes, limit, in_use, found)
+                if keeps and some:
+                    _keep_least(planes, n_planes, w, found, wanted.rows[q], wanted.totals[q])
+                elif not keeps:
+                    _put(found, w, wanted.lines[q])
 
 
 @kernel()
@@ -331,6 +346,7 @@ def _empty_lists(n_queries: int, n_bits: int, n_levels: int) -> _Threes:
         needed,
         np.empty((1 + n_entries, 3), np.int64),
         np.zeros(n_entries, np.bool_),
+        np.zeros((2, n_bits // 64 + 2), np.uint64),
     )
 
 
@@ -343,16 +359,20 @@ def _list_threes(queries: Words, care: Words, masks: Words, n_bits: int, threes:
     n_threes = threes.is_needed.shape[0] // 64
     nothing = 56 * n_threes
     _need(nothing, n_bits, threes)
+    bits, driven = threes.words[0], threes.words[1]
     for q in range(queries.shape[0]):
         for level in range(masks.shape[0]):
+            for j in range(masks.shape[1]):
+                driven[j] = care[q, j] & masks[level, j]
+                bits[j] = queries[q, j] & driven[j]
             listed, n = threes.listed[q, level], 0
             for i in range(n_threes):
-                cared = _three(care[q], 3 * i) & _three(masks[level], 3 * i)
-                if cared != 0:
-                    pattern = (_three(queries[q], 3 * i) & cared) | ((7 - cared) << 3)
-                    listed[n] = pattern * n_threes + i
-                    _need(listed[n], n_bits, threes)
-                    n += 1
+                cared = _three(driven, 3 * i)
+                entry = (_three(bits, 3 * i) | ((7 - cared) << 3)) * n_threes + i
+                listed[n] = entry
+                if not threes.is_needed[entry]:
+                    _need(entry, n_bits, threes)
+                n += cared != 0
             while n % GROUP:
                 listed[n] = nothing
                 n += 1
@@ -361,19 +381,15 @@ def _list_threes(queries: Words, care: Words, masks: Words, n_bits: int, threes:
 
 @kernel()
 def _three(words: Words, k: int) -> int:
-    """Return bits k .. k + 2 of packed words; beyond them all is zero."""
+    """Return bits k .. k + 2 of packed words that have one more word."""
     j, low = k // 64, np.uint64(k % 64)
-    word = words[j] >> low
-    if k % 64 > 61 and j + 1 < words.shape[0]:
-        word |= words[j + 1] << (_WORD - low)
+    word = (words[j] >> low) | (words[j + 1] << _ONE << (_LAST - low))
     return np.int64(word & _SEVEN)
 
 
 @kernel()
 def _need(entry: int, n_bits: int, threes: _Threes) -> None:
-    """Take an entry among those needed, if it is not yet."""
-    if threes.is_needed[entry]:
-        return
+    """Take an entry among those needed."""
     threes.is_needed[entry] = True
     n_threes = threes.is_needed.shape[0] // 64
     pattern, i = entry // n_threes, entry % n_threes
@@ -386,28 +402,13 @@ def _need(entry: int, n_bits: int, threes: _Threes) -> None:
 
 @kernel()
 def _add_levels(table: Words, threes: _Threes, q: int, planes: Words, n_planes: int) -> None:
-    """Write the total of each row; planes beyond those of the total are scratch."""
-    count_lines(table, threes.listed[q, 0], threes.n_listed[q, 0], planes, n_planes)
+    """Add the levels above 0 to the total of each row; planes beyond its own are scratch."""
     for level in range(1, threes.listed.shape[1]):
         n_listed = threes.n_listed[q, level]
         if n_listed:
             part = planes[n_planes : n_planes + min(n_planes, _n_planes(3 * n_listed))]
             count_lines(table, threes.listed[q, level], n_listed, part, part.shape[0])
             _add_shifted(part, level, planes[:n_planes])
-
-
-@kernel()
-def _take(planes: Words, n_planes: int, w: int, in_use: Words, wanted: _Wanted, q: int) -> None:
-    """Take what is wanted of the block at word w; planes from `n_planes` on are scratch."""
-    if wanted.rows.shape[1]:
-        _keep_least(planes, n_planes, w, in_use, wanted.rows[q], wanted.totals[q])
-        return
-    found = planes[n_planes]
-    limit = min(wanted.limit, _NONE_YET >> (63 - n_planes))
-    found[:] = _ZERO
-    if limit >= 0:
-        rows_at_most(planes, n_planes, limit, in_use, found)
-    _put(found, w, wanted.lines[q])
 
 
 @kernel()
@@ -425,22 +426,18 @@ def _add_shifted(part: Words, level: int, planes: Words) -> None:
 
 @kernel()
 def _keep_least(
-    planes: Words, n_planes: int, w: int, in_use: Words, rows: Ints, totals: Ints
+    planes: Words, n_planes: int, w: int, found: Words, rows: Ints, totals: Ints
 ) -> None:
-    """Take the rows of the block at word w that are better than the worst kept so far.
+    """Take the rows found in the block at word w, of which none is worse than the worst kept.
 
     `rows` and `totals` are a heap, the worst on top; later rows lose ties. Planes from `n_planes`
     on are scratch.
     """
-    found, left = planes[n_planes], planes[n_planes + 1]
-    limit = min(totals[0] - 1, _NONE_YET >> (63 - n_planes))
-    if not rows_at_most(planes, n_planes, limit, in_use, found):
-        return
     n = 0
     for i in range(BLOCK_WORDS):
         n += popcount(found[i])
     if n > 2 * rows.shape[0]:  # most of them would go again as better ones come
-        limit = _total_at(planes, n_planes, rows.shape[0], found, left)
+        limit = _total_at(planes, n_planes, rows.shape[0], found, planes[n_planes])
         rows_at_most(planes, n_planes, limit, found, found)
     for i in range(BLOCK_WORDS):
         word = found[i]
