@@ -30,6 +30,8 @@ Ints = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.uint64]
 
 _ONE = np.uint64(1)
+_ZERO = np.uint64(0)
+_TOGETHER = 512  # queries that are searched together: their places stay in the nearest cache
 
 
 class Ordered(NamedTuple):
@@ -135,17 +137,35 @@ def nearest_abs(table: Breaks, queries: Numbers, rows: Ints, distances: Numbers)
     ------
     queries, rows, distances: (n_queries,)
     """
+    at = np.empty(_TOGETHER, np.uint64)
+    for start in range(0, queries.shape[0], _TOGETHER):
+        some = queries[start : start + _TOGETHER]
+        _search_starts(table.starts, some, at)
+        for i in range(some.shape[0]):
+            q, v = some[i], table.values[at[i]]
+            rows[start + i] = table.rows[at[i]]
+            distances[start + i] = q - v if q > v else v - q
+
+
+@kernel()
+def _search_starts(starts: Numbers, queries: Numbers, at: Numbers) -> None:
+    """Write the place of the last start that is at most each query.
+
+    All halve their range together: no branch depends on a query.
+
+    Shapes
+    ------
+    queries: (n,)
+    at: (at least n,)
+    """
     for i in range(queries.shape[0]):
-        q, at = queries[i], 0
-        width = table.starts.shape[0]
-        while width > 1:
-            half = width // 2
-            if table.starts[at + half] <= q:
-                at += half
-            width -= half
-        v = table.values[at]
-        rows[i] = table.rows[at]
-        distances[i] = q - v if q > v else v - q
+        at[i] = _ZERO
+    width = starts.shape[0]
+    while width > 1:
+        half = np.uint64(width // 2)
+        for i in range(queries.shape[0]):
+            at[i] += half * np.uint64(starts[at[i] + half] <= queries[i])
+        width -= width // 2
 
 
 @kernel()
