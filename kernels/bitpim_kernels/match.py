@@ -26,6 +26,7 @@ from bitpim_kernels.jit import kernel
 from bitpim_kernels.match_tile import (
     BLOCK_WORDS,
     GROUP,
+    MATCH_WORDS,
     add_three,
     count_lines,
     matching_rows,
@@ -56,7 +57,7 @@ _NONE_YET = np.int64(0x7FFFFFFFFFFFFFFF)
 @kernel()
 def _rows_of(n_rows: int, w: int, rows: Words) -> None:
     """Write ones for the rows in use of the block that starts at word w."""
-    for i in range(BLOCK_WORDS):
+    for i in range(rows.shape[0]):
         used = n_rows - 64 * (w + i)
         if used >= 64:
             rows[i] = _ALL_ONES
@@ -81,16 +82,16 @@ def _list_lines(query: Words, care: Words, n_bits: int, lines: Listed) -> int:
 @kernel()
 def _lay(miss: Words, w: int, cells: Words) -> None:
     """Copy the block that starts at word w, or what there is of it."""
-    n = min(BLOCK_WORDS, miss.shape[1] - w)
+    n = min(cells.shape[1], miss.shape[1] - w)
     for line in range(miss.shape[0]):
-        for i in range(BLOCK_WORDS):
+        for i in range(cells.shape[1]):
             cells[line, i] = miss[line, w + i] if i < n else _ZERO
 
 
 @kernel()
 def _block(lines: Words, w: int, few: bool, laid: Words) -> tuple[Words, int]:
     """Return where the block that starts at word w can be read, and its first word there."""
-    if few and w + BLOCK_WORDS <= lines.shape[1]:
+    if few and w + laid.shape[1] <= lines.shape[1]:
         return lines, w
     _lay(lines, w, laid)
     return laid, 0
@@ -108,8 +109,8 @@ def first_matches(
     """
     n_queries, n_bits = queries.shape[0], miss.shape[1]
     lines = miss.reshape(2 * n_bits, miss.shape[2])
-    laid = np.empty((2 * n_bits, BLOCK_WORDS), np.uint64)
-    rows, found = np.empty(BLOCK_WORDS, np.uint64), np.empty(BLOCK_WORDS, np.uint64)
+    laid = np.empty((2 * n_bits, MATCH_WORDS), np.uint64)
+    rows, found = np.empty(MATCH_WORDS, np.uint64), np.empty(MATCH_WORDS, np.uint64)
     together = max(1, min(n_queries, _MATCH_LISTED // n_bits))
     listed, n_listed = np.empty((together, n_bits), np.int32), np.empty(together, np.int64)
     first[:] = -1
@@ -118,7 +119,7 @@ def first_matches(
         end = min(start + together, n_queries)
         for q in range(start, end):
             n_listed[q - start] = _list_lines(queries[q], care[q], n_bits, listed[q - start])
-        for w in range(0, miss.shape[2], BLOCK_WORDS):
+        for w in range(0, miss.shape[2], MATCH_WORDS):
             cells, at = _block(lines, w, end - start <= _FEW_QUERIES, laid)
             _rows_of(n_rows, w, rows)
             for q in range(start, end):
@@ -130,7 +131,7 @@ def first_matches(
 @kernel()
 def _note_matches(found: Words, w: int, first: Ints, count: Ints) -> None:
     """Take the matches of a block that starts at word w into what was found before it."""
-    for i in range(BLOCK_WORDS):
+    for i in range(MATCH_WORDS):
         if found[i] != _ZERO:
             if count[0] == 0:
                 first[0] = 64 * (w + i) + popcount(~found[i] & (found[i] - _ONE))
@@ -147,15 +148,15 @@ def match_lines(miss: Words, queries: Words, care: Words, n_rows: int, out: Word
     """
     n_queries, n_bits = queries.shape[0], miss.shape[1]
     lines = miss.reshape(2 * n_bits, miss.shape[2])
-    laid = np.empty((2 * n_bits, BLOCK_WORDS), np.uint64)
-    rows, found = np.empty(BLOCK_WORDS, np.uint64), np.empty(BLOCK_WORDS, np.uint64)
+    laid = np.empty((2 * n_bits, MATCH_WORDS), np.uint64)
+    rows, found = np.empty(MATCH_WORDS, np.uint64), np.empty(MATCH_WORDS, np.uint64)
     together = max(1, min(n_queries, _MATCH_LISTED // n_bits))
     listed, n_listed = np.empty((together, n_bits), np.int32), np.empty(together, np.int64)
     for start in range(0, n_queries, together):
         end = min(start + together, n_queries)
         for q in range(start, end):
             n_listed[q - start] = _list_lines(queries[q], care[q], n_bits, listed[q - start])
-        for w in range(0, miss.shape[2], BLOCK_WORDS):
+        for w in range(0, miss.shape[2], MATCH_WORDS):
             cells, at = _block(lines, w, end - start <= _FEW_QUERIES, laid)
             _rows_of(n_rows, w, rows)
             for q in range(start, end):
@@ -167,7 +168,7 @@ def match_lines(miss: Words, queries: Words, care: Words, n_rows: int, out: Word
 @kernel()
 def _put(found: Words, w: int, out: Words) -> None:
     """Write a block that starts at word w into its row."""
-    for i in range(min(BLOCK_WORDS, out.shape[0] - w)):
+    for i in range(min(found.shape[0], out.shape[0] - w)):
         out[w + i] = found[i]
 
 
