@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitpim_kernels import match
-from bitpim_kernels.match_tile import BLOCK_WORDS
+from bitpim_kernels.match_tile import BLOCK_WORDS, MATCH_WORDS
 from tests.naive import cam as naive
 from tests.naive.cam import ANY, NEVER, ONE, ZERO, Cell
 
@@ -166,9 +166,16 @@ def test_widths_where_planes_and_groups_end(n_bits: int) -> None:
 @pytest.mark.parametrize("n_rows", [BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 70])
 def test_rows_where_blocks_end(n_rows: int) -> None:
     memory = drawn(random.Random(n_rows), n_rows, 20, 12, 0.01)
-    memory.check_matches(JITTED)
     memory.check_within(JITTED, 4)
     memory.check_best(JITTED, 1, 7, n_rows)
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1, 70])
+def test_matches_where_blocks_end(more: int) -> None:
+    """Few queries read whole blocks where they lie, many from a copy."""
+    n_rows = 64 * MATCH_WORDS + more
+    for n_queries in (3, 40):
+        drawn(random.Random(more), n_rows, 13, n_queries, 0.01).check_matches(JITTED)
 
 
 def test_kernels_in_python() -> None:
