@@ -163,7 +163,7 @@ def test_staged_blocks_and_threads_change_nothing(monkeypatch: pytest.MonkeyPatc
             assert same(Cam(words, n_threads=2).search(queries, "nearest", **options), whole)
 
 
-KERNELS = (first_matches, match_lines, within, best_rows, weighted_best)
+KERNELS: tuple[Any, ...] = (first_matches, match_lines, within, best_rows, weighted_best)
 
 
 @pytest.mark.parametrize("kind", SEARCHES)
