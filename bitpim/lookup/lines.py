@@ -13,8 +13,10 @@ __all__ = ["MatchLists", "SearchLines", "ends_of_lines", "need_room", "top_mask"
 Indices = npt.NDArray[np.int64]
 Packed = npt.NDArray[np.uint64]
 
-MOST_MATCHES = 1 << 29
-"""Matches that one search may list: 4 GiB of row numbers."""
+MOST_MATCHES = 1 << 28
+"""Matches that one search may list: 2 GiB of row numbers."""
+
+_READ_MATCHES = 1 << 21  # matches that are read at a time
 
 
 def top_mask(n_bits: int, top_bits: int) -> Packed:
@@ -85,12 +87,15 @@ class MatchLists:
     @classmethod
     def of_lines(cls, lines: Packed) -> "MatchLists":
         """Read match lines, one packed row of them a query."""
-        query, word = np.nonzero(lines)
-        found = np.ascontiguousarray(lines[query, word].astype("<u8")[:, None])
-        bits = np.unpackbits(found.view(np.uint8), axis=1, bitorder="little")
-        which, bit = np.nonzero(bits)
         lengths = np.bitwise_count(lines).sum(axis=1, dtype=np.int64)
-        return cls(lengths, word[which] * 64 + bit)
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        rows, first = np.empty(offsets[-1], np.int64), 0
+        while first < len(lines):
+            end = np.searchsorted(offsets, offsets[first] + _READ_MATCHES, "right")
+            last = max(first + 1, int(end) - 1)
+            rows[offsets[first] : offsets[last]] = _rows_of(lines[first:last])
+            first = last
+        return cls(lengths, rows)
 
     @classmethod
     def joined(cls, parts: "list[MatchLists]") -> "MatchLists":
@@ -105,6 +110,16 @@ class MatchLists:
     def offsets(self) -> Indices:
         """Where each list begins, and where the last one ends."""
         return np.concatenate([np.zeros(1, np.int64), np.cumsum(self.lengths)])
+
+
+def _rows_of(lines: Packed) -> Indices:
+    """Return the rows of all match lines that are one, query by query."""
+    query, word = np.nonzero(lines)
+    found = lines[query, word].astype("<u8")[:, None]
+    bits = np.unpackbits(found.view(np.uint8), axis=1, bitorder="little")
+    which, bit = np.nonzero(bits)
+    rows: Indices = word[which] * 64 + bit
+    return rows
 
 
 def ends_of_lines(lines: Packed, highest: bool = False) -> Indices:

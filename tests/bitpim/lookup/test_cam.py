@@ -42,6 +42,9 @@ def test_a_search_worked_by_hand() -> None:
     assert found.matches_of(0).tolist() == [0, 2] and found.matches_of(1).tolist() == []
     assert found.offsets is not None and found.offsets.tolist() == [0, 2, 2]
     assert found.n_matches.tolist() == [2, 0] and found.n_matched == 1
+    assert str(found).splitlines()[:2] == [
+        "exact: 2 queries, 4 rows of 4 bits", "matched     1 of 2, 2 rows in all",
+    ]  # fmt: skip
     assert found.counts == Counts(
         cam_search=2, cam_stage=2, cam_row=8, cam_survivor=2, cam_discharge=6, cam_toggle=2
     )
@@ -145,6 +148,7 @@ def test_blocks_and_threads_change_nothing(kind: str, monkeypatch: pytest.Monkey
     whole = Cam(words, n_threads=1).search(words, kind, **options)
     monkeypatch.setattr(search_run, "_BLOCK_COMPARES", (1 << 14) * 7)
     monkeypatch.setattr(search_run, "_BLOCK_WORDS", 60)
+    monkeypatch.setattr(lines, "_READ_MATCHES", 9)
     told: list[tuple[int, int]] = []
     cam = Cam(words, n_threads=2)
     parted = cam.search(words, kind, on_progress=lambda *done: told.append(done), **options)
