@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bitpim.cli import program_costs
 from bitpim.cli.options import Json
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(help="Micro-programs of the arrays: cycles and steps.", no_args_is_help=True)
+
+app.command()(program_costs.costs)
 
 Bits = Annotated[int, typer.Option("--bits", min=1, max=64, help="Bits of the operands.")]
 WeightBits = Annotated[
@@ -112,6 +115,7 @@ def list_programs(
             found.append(
                 {
                     "name": name,
+                    "family": program.family.name,
                     "cycles": program.n_steps,
                     "rows": program.n_rows,
                     "counts": program.counts.to_dict(),
@@ -120,22 +124,24 @@ def list_programs(
     if json:
         typer.echo(json_text.dumps(found))
         return
-    typer.echo("\n".join(_table(found)))
+    families = dict.fromkeys(row["family"] for row in found if "family" in row)
+    tables = [_table([r for r in found if r.get("family") == f], f) for f in families]
+    lines = [line for table in tables for line in [*table, ""]]
+    lines += [f"{row['name']:<28}{'-':>8}  {row['error']}" for row in found if "error" in row]
+    typer.echo("\n".join(lines).rstrip())
 
 
-def _table(found: Sequence[Mapping[str, Any]]) -> list[str]:
+def _table(found: Sequence[Mapping[str, Any]], family: str) -> list[str]:
     """Return a line a program, with a column for each event that some count and not others."""
-    counted = [row["counts"] for row in found if "counts" in row]
+    counted = [row["counts"] for row in found]
     events = list(dict.fromkeys(event for counts in counted for event in counts))
     events = [e for e in events if any(counts.get(e) != counts["cycles"] for counts in counted)]
     heads = {event: event.replace("_", " ") + "s" for event in events}
     lines = [
-        f"{'program':<28}{'cycles':>8}{'rows':>6}" + "".join(f"{h:>15}" for h in heads.values())
+        f"{family + ' program':<28}{'cycles':>8}{'rows':>6}"
+        + "".join(f"{h:>15}" for h in heads.values())
     ]
     for row in found:
-        if "error" in row:
-            lines.append(f"{row['name']:<28}{'-':>8}  {row['error']}")
-            continue
         cells = "".join(f"{row['counts'].get(event, 0):>15}" for event in events)
         lines.append(f"{row['name']:<28}{row['cycles']:>8}{row['rows']:>6}{cells}")
     return lines

@@ -19,6 +19,15 @@ from bitpim.programs.arithmetic import (
     subtract,
     subtract_from,
 )
+from bitpim.programs.nor_arithmetic import (
+    nor_add,
+    nor_carry_save,
+    nor_divide,
+    nor_multiply,
+    nor_subtract,
+)
+from bitpim.programs.nor_sums import csa_levels, nor_sum, nor_sum_scratch
+from bitpim.programs.repacking import repack
 from bitpim.programs.rescaling import (
     AverageRows,
     Rescale,
@@ -58,6 +67,7 @@ __all__ = [
     "clamp",
     "complement",
     "copy",
+    "csa_levels",
     "divide",
     "equal",
     "equal_constant",
@@ -68,8 +78,16 @@ __all__ = [
     "multiply",
     "multiply_accumulate",
     "negate_if",
+    "nor_add",
+    "nor_carry_save",
+    "nor_divide",
+    "nor_multiply",
+    "nor_subtract",
+    "nor_sum",
+    "nor_sum_scratch",
     "reduction_step",
     "relu",
+    "repack",
     "requantize_fixed_point",
     "requantize_shift",
     "result_width",

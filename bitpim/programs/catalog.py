@@ -172,6 +172,48 @@ def _average(rows: RowAllocator, w: Widths) -> Program:
     return programs.average(fields, 9)
 
 
+def _nor_add(rows: RowAllocator, w: Widths) -> Program:
+    x, y, to = (rows.take(name, w.bits) for name in ("x", "y", "sum"))
+    return programs.nor_add(x, y, to, *_temps(rows), n_rows=w.n_rows)
+
+
+def _nor_subtract(rows: RowAllocator, w: Widths) -> Program:
+    x, y, to = (rows.take(name, w.bits) for name in ("x", "y", "difference"))
+    return programs.nor_subtract(x, y, to, *_temps(rows), rows.take("not_y", 1), n_rows=w.n_rows)
+
+
+def _nor_multiply(rows: RowAllocator, w: Widths) -> Program:
+    x, y = rows.take("x", w.bits), rows.take("y", w.weight_bits)
+    product, scratch = rows.take("product", w.bits + w.weight_bits), rows.take("not_x", w.bits + 2)
+    return programs.nor_multiply(x, y, product, scratch, *_temps(rows), n_rows=w.n_rows)
+
+
+def _nor_divide(rows: RowAllocator, w: Widths) -> Program:
+    dividend = rows.take("dividend", 2 * w.bits)
+    divisor, quotient, remainder = (
+        rows.take(name, w.bits) for name in ("divisor", "quotient", "remainder")
+    )
+    scratch = rows.take("scratch", 5)
+    results = quotient, remainder
+    return programs.nor_divide(dividend, divisor, *results, scratch, *_temps(rows), n_rows=w.n_rows)
+
+
+def _nor_carry_save(rows: RowAllocator, w: Widths) -> Program:
+    x, y, z, sums, carries = (rows.take(name, w.bits) for name in ("x", "y", "z", "sum", "carries"))
+    return programs.nor_carry_save(x, y, z, sums, carries, rows.take("temps", 4), n_rows=w.n_rows)
+
+
+def _nor_sum(rows: RowAllocator, w: Widths) -> Program:
+    operands = [rows.take(name, w.bits) for name in ("x", "y", "z", "u")]
+    to = rows.take("sum", w.bits + 2)
+    scratch = rows.take("scratch", programs.nor_sum_scratch(len(operands), w.bits, len(to)))
+    return programs.nor_sum(operands, to, scratch, *_temps(rows), n_rows=w.n_rows)
+
+
+def _temps(rows: RowAllocator) -> tuple[Field, Field]:
+    return rows.take("temps", 4), rows.take("carry", 1)
+
+
 CATALOG: Final[Mapping[str, Maker]] = {
     "copy": _unary(programs.copy),
     "not": _unary(programs.complement),
@@ -208,6 +250,12 @@ CATALOG: Final[Mapping[str, Maker]] = {
     "requantize_half_up_shift": _requantize_shift(half_up=True),
     "requantize_fixed_point": _requantize_fixed_point,
     "average": _average,
+    "nor_add": _nor_add,
+    "nor_subtract": _nor_subtract,
+    "nor_multiply": _nor_multiply,
+    "nor_divide": _nor_divide,
+    "nor_carry_save": _nor_carry_save,
+    "nor_sum": _nor_sum,
 }
 """Program makers by name; those with constants in their steps have examples of them."""
 

@@ -42,8 +42,21 @@ def test_list_has_the_cycles_of_all() -> None:
     assert rows["multiply"]["cycles"] == 334
     assert rows["add"]["cycles"] == 17
     text = output("list", "--bits", "16")
-    assert len(text.splitlines()) == len(rows) + 1
+    heads = [line for line in text.splitlines() if " program " in line]
+    assert [head.split()[0] for head in heads] == ["sram", "magic"]
+    assert len(text.splitlines()) == len(rows) + len(heads) + 1
     assert "need" in output("list", "--bits", "60", "--rows", "64")
+
+
+def test_list_has_each_family_with_its_own_events() -> None:
+    rows = {row["name"]: row for row in json.loads(output("list", "--json"))}
+    assert {rows[name]["family"] for name in rows if name.startswith("nor_")} == {"magic"}
+    assert rows["nor"]["family"] == rows["add"]["family"] == "sram"
+    sram, magic = output("list").split("\n\n")
+    assert "tag loads" in sram and "nor" not in sram.splitlines()[0]
+    heads = "magic program cycles rows nor gates nor inits nor init cells"
+    assert magic.splitlines()[0].split() == heads.split()
+    assert magic.splitlines()[1].split() == ["nor_add", "145", "29", "72", "73", "73"]
 
 
 def test_unknown_program_is_an_error_of_bitpim() -> None:
