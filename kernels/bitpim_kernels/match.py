@@ -17,7 +17,7 @@ queries, care: (n_queries, bit_words) bit k of a query at bit k % 64 of word k /
 Source: ternary cells with two pull-downs; standard.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,7 @@ from bitpim_kernels.vector import popcount
 
 __all__ = ["best_rows", "first_matches", "match_lines", "weighted_best", "within"]
 
+Integer = Any  # int or np.int64
 Ints = npt.NDArray[np.int64]
 Listed = npt.NDArray[np.int32]
 Words = npt.NDArray[np.uint64]
@@ -62,9 +63,9 @@ def _rows_of(n_rows: int, w: int, rows: Words) -> None:
 
 
 @kernel()
-def _list_lines(query: Words, care: Words, n_bits: int, lines: Listed) -> int:
+def _list_lines(query: Words, care: Words, n_bits: int, lines: Listed) -> Integer:
     """List the search lines that a query drives, line ``b * n_bits + k`` for bit k that is b."""
-    n = 0
+    n: Integer = 0
     for j in range(query.shape[0]):
         bits, cared = query[j], care[j]
         for k in range(64 * j, min(n_bits, 64 * j + 64)):

@@ -4,6 +4,8 @@ Rows are better with a lesser total, and among equal totals the lower ones are. 
 kept is on top.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,6 +15,7 @@ from bitpim_kernels.vector import popcount
 
 __all__ = ["keep_least", "sort_kept"]
 
+Integer = Any  # int or np.int64
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
 
@@ -29,7 +32,7 @@ def keep_least(
     `rows` and `totals` are a heap, the worst on top; later rows lose ties. Planes from `n_planes`
     on are scratch.
     """
-    n = 0
+    n: Integer = 0
     for i in range(BLOCK_WORDS):
         n += popcount(found[i])
     if n > 2 * rows.shape[0]:  # most of them would go again as better ones come
@@ -48,14 +51,14 @@ def keep_least(
 
 
 @kernel()
-def _total_at(planes: Words, n_planes: int, k: int, found: Words, left: Words) -> int:
+def _total_at(planes: Words, n_planes: int, k: Integer, found: Words, left: Words) -> Integer:
     """Return the k-th least total among the rows found; there are k or more."""
     for i in range(BLOCK_WORDS):
         left[i] = found[i]
     total = np.int64(0)
     for back in range(n_planes):
         p = n_planes - 1 - back
-        n = 0
+        n: Integer = 0
         for i in range(BLOCK_WORDS):
             n += popcount(left[i] & ~planes[p, i])
         lit = n < k
@@ -68,7 +71,7 @@ def _total_at(planes: Words, n_planes: int, k: int, found: Words, left: Words) -
 
 
 @kernel()
-def _sift(total: int, row: int, rows: Ints, totals: Ints) -> None:
+def _sift(total: Integer, row: Integer, rows: Ints, totals: Ints) -> None:
     """Put a row in the place of the top of a heap, and the worst on top."""
     n, at = rows.shape[0], 0
     while 2 * at + 1 < n:
@@ -83,9 +86,11 @@ def _sift(total: int, row: int, rows: Ints, totals: Ints) -> None:
 
 
 @kernel()
-def _is_worse(i: int, total: int, row: int, rows: Ints, totals: Ints) -> bool:
+def _is_worse(i: int, total: Integer, row: Integer, rows: Ints, totals: Ints) -> bool:
     """Return whether the i-th row comes after another."""
-    return totals[i] > total or (totals[i] == total and rows[i] > row)
+    if totals[i] == total:
+        return bool(rows[i] > row)
+    return bool(totals[i] > total)
 
 
 @kernel()

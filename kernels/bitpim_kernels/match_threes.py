@@ -4,7 +4,7 @@ Search lines are taken three bits of a query at a time: how many of the three di
 of few bit-planes, worked out once for all queries that need it.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from bitpim_kernels.match_tile import GROUP
 
 __all__ = ["Threes", "empty_lists", "list_threes", "masks_of", "n_planes_of"]
 
+Integer = Any  # int or np.int64
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
 
@@ -117,7 +118,7 @@ def list_threes(queries: Words, care: Words, masks: Words, n_bits: int, threes: 
 
 
 @kernel()
-def _three(words: Words, k: int) -> int:
+def _three(words: Words, k: int) -> Integer:
     """Return bits k .. k + 2 of packed words that have one more word."""
     j, low = k // 64, np.uint64(k % 64)
     word = (words[j] >> low) | (words[j + 1] << _ONE << (_LAST - low))
@@ -125,7 +126,7 @@ def _three(words: Words, k: int) -> int:
 
 
 @kernel()
-def _need(entry: int, n_bits: int, threes: Threes) -> None:
+def _need(entry: Integer, n_bits: int, threes: Threes) -> None:
     """Take an entry among those needed."""
     threes.is_needed[entry] = True
     n_threes = threes.is_needed.shape[0] // 64

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitpim_kernels import match, match_threes
+from bitpim_kernels import match, match_heap, match_threes
 from bitpim_kernels.match_tile import BLOCK_WORDS, MATCH_WORDS
 from tests.naive import cam as naive
 from tests.naive.cam import ANY, NEVER, ONE, ZERO, Cell
@@ -178,16 +178,15 @@ def test_matches_where_blocks_end(more: int) -> None:
         drawn(random.Random(more), n_rows, 13, n_queries, 0.01).check_matches(JITTED)
 
 
-def test_kernels_in_python() -> None:
-    def python(kernel: Any) -> Callable[..., Any]:
-        found: Callable[..., Any] = kernel.py_func
-        return found
-
-    memory = drawn(random.Random(8), BLOCK + 3, 9, 3, 0.1)
-    memory.check_matches(python)
-    memory.check_within(python, 2)
-    memory.check_best(python, 4)
-    memory.check_weighted(python, [1, 2, 0, 4, 300, 8, 1, 0, 5], 4)
+def test_all_kernels_in_python(in_python: Callable[..., None]) -> None:
+    """No compiled code at all: the loops that stand for the vector forms too."""
+    in_python(match, match_heap, match_threes)
+    assert not hasattr(match.best_rows, "py_func")
+    memory = drawn(random.Random(8), BLOCK + 3, 23, 10, 0.1)
+    memory.check_matches(JITTED)
+    memory.check_within(JITTED, 2)
+    memory.check_best(JITTED, 4)
+    memory.check_weighted(JITTED, [1, 2, 0, 4, 300, 8, 1, 0, 5, *[3] * 14], 4)
 
 
 @pytest.mark.parametrize("cell", [ZERO, ANY, NEVER])

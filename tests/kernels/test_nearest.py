@@ -11,6 +11,7 @@ from bitpim_kernels import nearest
 from tests.naive import cam as naive
 
 Form = Callable[[Any], Callable[..., Any]]
+JITTED: Form = lambda kernel: kernel  # noqa: E731
 TOP = (1 << 64) - 1
 
 
@@ -138,11 +139,18 @@ def test_numbers_of_64_bits(form: Form) -> None:
     check(form, [TOP], [0, TOP], 64)
 
 
+def test_all_kernels_in_python(in_python: Callable[..., None]) -> None:
+    in_python(nearest)
+    assert not hasattr(nearest.nearest_abs, "py_func")
+    check(JITTED, [TOP, 1 << 63, 0, 0, 7, TOP >> 1], [0, 3, 4, 1 << 62, 3 << 62, TOP], 64)
+    check(JITTED, [5, 9, 14, 9, 1], list(range(16)), 4)
+
+
 def test_more_queries_than_are_searched_together() -> None:
     rng = np.random.default_rng(2)
     values, queries = rng.integers(0, 1 << 16, 64), rng.integers(0, 1 << 16, 1500)
     expected = np.abs(values[None, :] - queries[:, None]).argmin(1)
-    pairs = by_difference(lambda kernel: kernel, values.tolist(), queries.tolist())
+    pairs = by_difference(JITTED, values.tolist(), queries.tolist())
     assert [row for _, row in pairs] == expected.tolist()
 
 
