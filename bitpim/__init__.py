@@ -40,6 +40,9 @@ if TYPE_CHECKING:
         replay,
         verify,
     )
+    from bitpim.lookup.cam import Cam
+    from bitpim.lookup.cells import CellFaults
+    from bitpim.lookup.words import CamWords
     from bitpim.sample import sample_path
     from bitpim.version import __version__
 
@@ -73,6 +76,9 @@ _HOMES = {
         "replay",
         "verify",
     ),
+    "bitpim.lookup.cam": ("Cam",),
+    "bitpim.lookup.cells": ("CellFaults",),
+    "bitpim.lookup.words": ("CamWords",),
     "bitpim.sample": ("sample_path",),
     "bitpim.version": ("__version__",),
 }
@@ -82,6 +88,9 @@ __all__ = [
     "AccumulatorError",
     "ArrayBoundsError",
     "BitpimError",
+    "Cam",
+    "CamWords",
+    "CellFaults",
     "ConfigError",
     "LayoutError",
     "MappingError",

@@ -1,0 +1,261 @@
+"""Searches that find the nearest rows: best, weighted, nearest."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitpim.errors import ConfigError
+from bitpim.lookup.lines import MatchLists, need_room
+from bitpim.lookup.matching import lines_of
+from bitpim.lookup.search_run import Found, SearchRun
+from bitpim_kernels.layout import pack, words_for
+from bitpim_kernels.match import best_rows, weighted_best
+from bitpim_kernels.nearest import (
+    breaks_of,
+    nearest_abs,
+    nearest_staged,
+    nearest_xor,
+    ordered,
+    xor_tree,
+)
+
+__all__ = ["find_best", "find_nearest"]
+
+Indices = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.uint64]
+Packed = npt.NDArray[np.uint64]
+
+_BLOCK_TIED = 1 << 22  # totals that are kept to find what is tied
+
+
+def find_best(run: SearchRun) -> Found:
+    """Search for the rows with the fewest differing bits, or the least weight of them."""
+    weights = run.options.get("weights")
+    held = None if weights is None else np.array(weights, np.int64)
+    return _find_best(run, held, run.options["k"])
+
+
+def _find_best(run: SearchRun, weights: Indices | None, k: int) -> Found:
+    if weights is not None:
+        driven = pack(weights > 0)
+        run.mask = driven if run.mask is None else run.mask & driven
+    n, is_all = len(run.queries), run.options["ties"] == "all"
+    rows, distances = np.empty((n, k), np.int64), np.empty((n, k), np.int64)
+    lists: list[MatchLists] = []
+    for block in run.blocks(run.n_rows, 1 if is_all else 0):
+        bits, care = run.drive(block)
+        rows[block], distances[block] = _best(run, bits, care, weights, k)
+        least = distances[block, 0]
+        run.count_falls(bits, care, least == 0)
+        if is_all:
+            lists.append(MatchLists.of_lines(_tied(run, bits, care, weights, least)))
+            need_room(sum(len(part.rows) for part in lists), block.stop, n)
+    return _winners(run, rows, distances, lists if is_all else None)
+
+
+def _winners(
+    run: SearchRun, rows: Indices, distances: npt.NDArray[Any], lists: list[MatchLists] | None
+) -> Found:
+    """Return what was found; the rows that are reported are those left standing."""
+    joined = None if lists is None else MatchLists.joined(lists)
+    n_matches = np.full(len(rows), rows.shape[1], np.int64) if joined is None else joined.lengths
+    run.tally.survivors += int(n_matches.sum())
+    return Found(rows, distances, n_matches, joined)
+
+
+def _best(
+    run: SearchRun, bits: Packed, care: Packed, weights: Indices | None, k: int
+) -> tuple[Indices, Indices]:
+    """Return the k best rows of queries, and their distances."""
+    rows, distances = np.empty((len(bits), k), np.int64), np.empty((len(bits), k), np.int64)
+    miss, n_rows = run.cells.miss(run.is_highest), run.n_rows
+
+    def work(p: slice) -> None:
+        if weights is None:
+            best_rows(miss, bits[p], care[p], n_rows, rows[p], distances[p])
+        else:
+            weighted_best(miss, bits[p], care[p], n_rows, weights, rows[p], distances[p])
+
+    run.share(len(bits), work)
+    return run.row_of(rows), distances
+
+
+def _tied(
+    run: SearchRun, bits: Packed, care: Packed, weights: Indices | None, least: Indices
+) -> Packed:
+    """Return which rows are at the least distance of each query, as match lines."""
+    lines = np.zeros((len(bits), words_for(run.n_rows)), np.uint64)
+    if weights is None:
+        for distance in np.unique(least).tolist():
+            these = least == distance
+            lines[these] = lines_of(run, bits[these], care[these], distance)
+        return lines
+    k, left = 1, np.arange(len(bits))
+    while len(left):  # twice as many rows each time, until one is farther
+        k = min(2 * k, run.n_rows)
+        step, still = max(1, _BLOCK_TIED // k), []
+        for first in range(0, len(left), step):
+            these = left[first : first + step]
+            rows, totals = _best(run, bits[these], care[these], weights, k)
+            is_tied = totals == least[these, None]
+            ends = ~is_tied[:, -1] | (k == run.n_rows)
+            query, place = np.nonzero(is_tied & ends[:, None])
+            row = rows[query, place].astype(np.uint64)
+            at = (these[query], (row >> np.uint64(6)).astype(np.int64))
+            np.bitwise_or.at(lines, at, np.uint64(1) << (row & np.uint64(63)))
+            still.append(these[~ends])
+        left = np.concatenate(still)
+    return lines
+
+
+def find_nearest(run: SearchRun) -> Found:
+    """Search for the number nearest by difference, by XOR, or by difference stage by stage."""
+    mode, n_bits = run.options["mode"], run.options.get("top_bits", run.n_bits)
+    if run.has_faults:
+        return _find_faulty(run, mode, n_bits)
+    numbers = _numbers(run, run.words.codes(), n_bits)
+    if run.is_highest:
+        numbers = np.ascontiguousarray(numbers[::-1])
+    find = _Staged(run, numbers, n_bits) if mode == "staged" else _Whole(run, numbers, mode)
+    n, is_all = len(run.queries), run.options["ties"] == "all"
+    rows, distances = np.empty((n, 1), np.int64), np.empty((n, 1), np.uint64)
+    lists: list[MatchLists] = []
+    for block in run.blocks(find.n_compares):
+        run.drive(block, find.n_stages)
+        queries = _numbers(run, run.queries.bits[block, 0], n_bits)
+        find(queries, rows[block, 0], distances[block, 0])
+        if is_all:
+            lists.append(find.tied(queries, rows[block, 0], distances[block, 0]))
+            need_room(sum(len(part.rows) for part in lists), block.stop, n)
+    signed = distances if n_bits == 64 else distances.view(np.int64)
+    found = _winners(run, run.row_of(rows), signed, lists if is_all else None)
+    run.tally.survivors += find.n_more
+    return found
+
+
+def _find_faulty(run: SearchRun, mode: str, n_bits: int) -> Found:
+    """Search by XOR as the match lines do it: bit i weighs 2^i."""
+    if mode != "wxor":
+        raise ConfigError(
+            f"search nearest: mode {mode} compares numbers, not cells, so it takes no faulty "
+            "cells; take mode wxor, or a CAM without faults"
+        )
+    if n_bits == 64:
+        raise ConfigError(
+            "search nearest: mode wxor with faulty cells needs 63 bits or fewer, got 64; give "
+            "top_bits"
+        )
+    lowest = run.n_bits - n_bits
+    weights = [1 << (k - lowest) if k >= lowest else 0 for k in range(run.n_bits)]
+    return _find_best(run, np.array(weights, np.int64), 1)
+
+
+def _numbers(run: SearchRun, words: Numbers, n_bits: int) -> Numbers:
+    """Return words as numbers of their highest bits; those with a sign with it flipped."""
+    if run.options["signed"]:
+        words = words ^ np.uint64(1 << (run.n_bits - 1))
+    return words >> np.uint64(run.n_bits - n_bits)
+
+
+class _Whole:
+    """Nearest by difference or by XOR, all bits at once."""
+
+    n_stages = 1
+    n_compares = 1 << 8  # a table is looked up, whatever the rows
+    n_more = 0
+
+    def __init__(self, run: SearchRun, numbers: Numbers, mode: str) -> None:
+        self.run, self.is_xor = run, mode == "wxor"
+        self.table: Any = xor_tree(numbers) if self.is_xor else breaks_of(numbers)
+        self.ordered = ordered(numbers)
+        values = self.ordered.values
+        ends = np.searchsorted(values, numbers, "right")
+        self.n_equal = ends - np.searchsorted(values, numbers, "left")  # rows as each row
+
+    def __call__(self, queries: Numbers, rows: Indices, distances: Numbers) -> None:
+        kernel = nearest_xor if self.is_xor else nearest_abs
+
+        def work(p: slice) -> None:
+            kernel(self.table, queries[p], rows[p], distances[p])
+
+        self.run.share(len(queries), work)
+        n_whole = int(self.n_equal[rows[distances == 0]].sum())
+        self.run.tally.discharges += len(queries) * self.run.n_rows - n_whole
+
+    def tied(self, queries: Numbers, rows: Indices, distances: Numbers) -> MatchLists:
+        """Return all rows at the distance that was found: at most two numbers, each in some."""
+        up, down = queries + distances, queries - distances
+        if self.is_xor:
+            numbers = [(queries ^ distances, distances >= 0)]
+        else:
+            numbers = [(down, down <= queries), (up, (up >= queries) & (distances > 0))]
+        found = []
+        for number, is_one in numbers:
+            start = np.searchsorted(self.ordered.values, number, "left")
+            stop = np.searchsorted(self.ordered.values, number, "right")
+            found.append((start, np.where(is_one, stop - start, 0)))
+        lengths = np.array([n for _, n in found])  # (numbers, n_queries)
+        query = np.concatenate([np.repeat(np.arange(len(queries)), n) for n in lengths])
+        place = np.concatenate([_runs(start, n) for start, n in found])
+        row = self.ordered.rows[place]
+        return MatchLists(lengths.sum(axis=0), row[np.lexsort((row, query))])
+
+
+def _runs(starts: Indices, lengths: Indices) -> Indices:
+    """Return the numbers from each start on, as many as each length says."""
+    ends = np.cumsum(lengths)
+    places: Indices = np.repeat(starts - (ends - lengths), lengths)
+    return places + np.arange(len(places))
+
+
+class _Staged:
+    """Nearest by difference in a few bits a stage, among the rows that still stand."""
+
+    def __init__(self, run: SearchRun, numbers: Numbers, n_bits: int) -> None:
+        self.run, self.numbers, self.n_bits = run, numbers, n_bits
+        self.stage_bits: int = run.options["stage_bits"]
+        self.n_stages = -(-n_bits // self.stage_bits)
+        self.table = ordered(numbers)
+        self.n_compares = run.n_rows * self.n_stages
+        self.n_more = 0  # rows left standing beside those that are reported
+
+    def __call__(self, queries: Numbers, rows: Indices, distances: Numbers) -> None:
+        seen: list[tuple[Indices, Indices]] = []
+
+        def work(p: slice) -> None:
+            standing, fell = (np.empty(self.n_stages, np.int64) for _ in range(2))
+            sizes = (self.n_bits, self.stage_bits)
+            nearest_staged(self.table, queries[p], *sizes, rows[p], distances[p], standing, fell)
+            seen.append((standing, fell))
+
+        self.run.share(len(queries), work)
+        standing = [sum(int(s[0][k]) for s in seen) for k in range(self.n_stages)]
+        tally = self.run.tally
+        tally.rows += sum(standing[:-1])  # the first stage has all rows
+        tally.discharges += sum(int(fell.sum()) for _, fell in seen)
+        if self.run.options["ties"] != "all":
+            self.n_more += standing[-1] - len(queries)
+
+    def tied(self, queries: Numbers, rows: Indices, distances: Numbers) -> MatchLists:
+        """Return all rows that stand: in each stage as far from the query as the winner."""
+        parts = []
+        step = max(1, _BLOCK_TIED // self.run.n_rows)
+        for first in range(0, len(queries), step):
+            these = slice(first, first + step)
+            q = queries[these, None]
+            stands = np.ones((len(q), self.run.n_rows), np.bool_)
+            for s in range(self.n_stages):
+                low = max(0, self.n_bits - (s + 1) * self.stage_bits)
+                width = self.n_bits - s * self.stage_bits - low
+                wanted = _apart(q, self.numbers[rows[these], None], low, width)
+                stands &= _apart(q, self.numbers[None, :], low, width) == wanted
+            parts.append(MatchLists(stands.sum(axis=1), np.nonzero(stands)[1]))
+        return MatchLists.joined(parts)
+
+
+def _apart(a: Numbers, b: Numbers, low: int, width: int) -> Numbers:
+    """Return how far numbers are apart in `width` bits from bit `low` on."""
+    mask = np.uint64((1 << width) - 1)
+    a, b = (a >> np.uint64(low)) & mask, (b >> np.uint64(low)) & mask
+    return np.maximum(a, b) - np.minimum(a, b)
