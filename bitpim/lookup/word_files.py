@@ -78,11 +78,11 @@ def read_words(
     kind = _kind_of(path)
     if kind == "text":
         if name:
-            raise LayoutError(f"{shown(path)[1:-1]}: need no array's name for a text, got {name!r}")
+            raise LayoutError(f"{path}: need no array's name for a text, got {name!r}")
         return words_of_text(_content(path), path, n_bits)
     if kind == "npy":
         if name:
-            raise LayoutError(f"{shown(path)[1:-1]}: need no name for the one array, got {name!r}")
+            raise LayoutError(f"{path}: need no name for the one array, got {name!r}")
         values = _only_array(path)
         return words_of_array(values, path, n_bits or (usual_bits if values.ndim == 1 else None))
     arrays: _Arrays = _Archive(path) if kind == "npz" else _Hdf5(path)
@@ -105,7 +105,7 @@ def stored_and_queries(
     path, _ = _split(stored)
     if _kind_of(path) in ("text", "npy"):
         raise LayoutError(
-            f"{shown(path)[1:-1]}: need queries beside the stored words; name their file too, or "
+            f"{path}: need queries beside the stored words; name their file too, or "
             "put both into one .npz or .h5 as `stored` and `queries`"
         )
     return words, read_words(f"{path}:queries", "queries", n_bits, words.n_bits)
@@ -178,9 +178,7 @@ def _opened(path: str) -> OpenFile:
         return OpenFile(path)
     except OSError as error:
         said = shown(str(error.strerror or error))[1:-1]
-        raise LayoutError(
-            f"{shown(path)[1:-1]}: need a file of words that can be read, got: {said}"
-        ) from error
+        raise LayoutError(f"{path}: need a file of words that can be read, got: {said}") from error
 
 
 def _content(path: str) -> bytes:
@@ -272,6 +270,6 @@ def _pick(names: Sequence[str], path: str, name: str, role: str) -> str:
     known = [shown(each)[1:-1] for each in names[:most]]
     known += [f"and {len(names) - most} more"] if len(names) > most else []
     raise LayoutError(
-        f"{shown(path)[1:-1]}: need an array {shown(wanted)}, got none"
+        f"{path}: need an array {shown(wanted)}, got none"
         f"{did_you_mean(wanted, known)} (FILE:NAME takes another)"
     )

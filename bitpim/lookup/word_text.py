@@ -93,6 +93,7 @@ def _decoded(content: bytes, where: str) -> str:
 
 def _words_of_cells(lines: Sequence[_Line], where: str) -> CamWords:
     first = lines[0]
+    _need_cells(first, where)
     width = len(first.word)
     check_size(len(lines), width, where)
     for line in lines:

@@ -100,9 +100,9 @@ class Hdf5Arrays:
                 f"{self.path}: need a file that can be read, got: {said}"
             ) from error
         except Refused as refused:
-            place = f"{self.path}: {where}" if where else self.path
+            place = f"{self.path}: {shown(where)[1:-1]}" if where else self.path
             raise TraceDataError(
-                f"{shown(place)[1:-1]}: need {refused.need}, got {refused.got}; write the array "
+                f"{place}: need {refused.need}, got {refused.got}; write the array "
                 "again, by h5py's create_dataset, say"
             ) from refused
 

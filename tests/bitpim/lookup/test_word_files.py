@@ -218,7 +218,7 @@ def test_a_wrong_array(tmp_path: Path, write: Writer, values: Any, said: str) ->
 
 
 def test_more_wrong_arrays(tmp_path: Path) -> None:
-    wrong = {
+    wrong: dict[str, dict[str, Any]] = {
         "got shape (0, 4)": {"stored": np.zeros((0, 4), np.uint8)},
         "stored_care: need the shape (3, 4)": {"stored": BITS, "stored_care": CARE[:2]},
         "stored_care: need 0 and 1": {"stored": BITS, "stored_care": CARE + 1},
@@ -268,7 +268,7 @@ def test_pickles_and_texts_are_refused(tmp_path: Path) -> None:
         np.savez(tmp_path / "m.npz", stored=values)
         np.save(tmp_path / "m.npy", values, allow_pickle=True)
         for name in ("m.npz", "m.npy"):
-            with pytest.raises(TraceDataError, match="need .npz or .npy of plain arrays"):
+            with pytest.raises(TraceDataError, match=r"need \.npz or \.npy of plain arrays"):
                 read_words(str(tmp_path / name))
     path = hdf5(tmp_path, stored="01")
     with pytest.raises(TraceDataError, match="stored: need integers or truth values"):
@@ -289,12 +289,13 @@ def test_sizes_are_bounded_before_memory_is_taken(
         npz(tmp_path, stored=BITS),
         hdf5(tmp_path, stored=BITS),
     ):
-        with pytest.raises(BitpimError, match="at most 11 bytes|more than 11"):
+        with pytest.raises(BitpimError, match=r"at most 11 bytes|more than 11"):
             read_words(path)
 
 
 def test_numbers(tmp_path: Path) -> None:
-    assert read_numbers(text_file(tmp_path, "3, 4\n5 # more\n\n6,7\n"), "weights") == [3, 4, 5, 6, 7]
+    path = text_file(tmp_path, "3, 4\n5 # more\n\n6,7\n")
+    assert read_numbers(path, "weights") == [3, 4, 5, 6, 7]
     assert read_numbers(npz(tmp_path, weights=np.array([1, 9])), "weights") == [1, 9]
     assert read_numbers(hdf5(tmp_path, w=np.array([1, 9]), x=BITS) + ":w", "weights") == [1, 9]
     for content, said in (("3\n4.5\n", ":2: need whole numbers, got '4.5'"), ("#", "got none")):
