@@ -10,7 +10,7 @@ from bitpim.counts import Counts
 
 __all__ = ["Answers"]
 
-_EVENT_WORDS = {
+EVENT_WORDS = {
     "cam_search": ("search", "searches"),
     "cam_stage": ("stage", "stages"),
     "cam_row": ("row", "rows"),
@@ -114,7 +114,7 @@ class Answers:
                 f"{faults['stuck_mismatch']:,} at mismatch"
             )
         counted = ", ".join(
-            _many(count, *_EVENT_WORDS[event]) for event, count in self.counts.to_dict().items()
+            _many(count, *EVENT_WORDS[event]) for event, count in self.counts.to_dict().items()
         )
         return "\n".join([*lines, f"counts      {counted or 'none'}"])
 

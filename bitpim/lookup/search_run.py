@@ -21,7 +21,7 @@ Indices = npt.NDArray[np.int64]
 Packed = npt.NDArray[np.uint64]
 Told = Callable[[int, int], None]
 
-_BLOCK_COMPARES = 1 << 28  # rows looked at for a block of queries: some tenths of a second
+_BLOCK_COMPARES = 1 << 30  # rows looked at for a block of queries: a second or two
 _BLOCK_WORDS = 1 << 23  # match lines of a block: 64 MiB
 
 

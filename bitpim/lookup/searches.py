@@ -68,8 +68,7 @@ OPTIONS: Final[Mapping[str, SearchOption]] = MappingProxyType(
             SearchOption(
                 "mode",
                 "word",
-                "which distance: |query - row|, query XOR row as a number, or |query - row| of "
-                "chunks of bits, the highest first, each among the rows still standing",
+                "which distance: difference, XOR as a number, or difference stage by stage",
                 "abs, wxor or staged",
                 MODES,
                 "abs",

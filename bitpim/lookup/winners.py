@@ -162,7 +162,7 @@ class _Whole:
     """Nearest by difference or by XOR, all bits at once."""
 
     n_stages = 1
-    n_compares = 1 << 8  # a table is looked up, whatever the rows
+    n_compares = 1 << 14  # a table is looked up, whatever the rows: blocks that stay in cache
     n_more = 0
 
     def __init__(self, run: SearchRun, numbers: Numbers, mode: str) -> None:

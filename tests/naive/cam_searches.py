@@ -147,7 +147,7 @@ class NaiveCam:
         offset = {word: word[0].translate(flip) + word[1:] for word in [*self.rows, driven]}
         standing = list(range(len(self.rows)))
         self.drive(answers, driven)
-        answers.counts.subtract(cam_stage=1, cam_row=len(self.rows))
+        answers.counts.subtract({"cam_stage": 1, "cam_row": len(self.rows)})
         for first in range(0, top, size):
             chunk = slice(first, min(first + size, top))
             query = int(offset[driven][chunk], 2)

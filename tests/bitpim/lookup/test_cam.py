@@ -1,0 +1,232 @@
+"""The array `cam` as its user meets it: what is counted, listed, printed, and what stays."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bitpim
+from bitpim.counts import Counts
+from bitpim.errors import ConfigError, OutOfMemoryError
+from bitpim.lookup import lines, search_run
+from bitpim.lookup.answers import Answers
+from bitpim.lookup.cam import Cam
+from bitpim.lookup.cells import CellFaults
+from bitpim.lookup.searches import SEARCHES
+from bitpim.lookup.words import CamWords
+
+FOUR = CamWords.from_text(["1010", "1000", "1010", "0111"])
+
+NEEDED: dict[str, dict[str, Any]] = {
+    "prefix": {"top_bits": 2},
+    "threshold": {"limit": 1},
+    "weighted": {"weights": [1, 2, 4, 8]},
+}
+
+
+def needed(kind: str, high: CamWords) -> dict[str, Any]:
+    return {"high": high} if kind == "range" else NEEDED.get(kind, {})
+
+
+def same(one: Answers, other: Answers) -> bool:
+    return one.to_dict() == other.to_dict()
+
+
+def test_a_search_worked_by_hand() -> None:
+    """Rows 0 and 2 are the query. Two lines fall at once; the second query turns two columns."""
+    cam = Cam(FOUR)
+    found = cam.search(CamWords.from_text(["1010", "1001"]), "exact", every=True)
+    assert found.rows.tolist() == [[0], [-1]]
+    assert found.matches_of(0).tolist() == [0, 2] and found.matches_of(1).tolist() == []
+    assert found.offsets is not None and found.offsets.tolist() == [0, 2, 2]
+    assert found.n_matches.tolist() == [2, 0] and found.n_matched == 1
+    assert found.counts == Counts(
+        cam_search=2, cam_stage=2, cam_row=8, cam_survivor=2, cam_discharge=6, cam_toggle=2
+    )
+
+
+def test_stages_worked_by_hand() -> None:
+    """0110 in chunks of two: 01 is one from 10 and from 00 twice, and itself nowhere.
+
+    So all three rows stand after the first stage, in which all fall. Then 10 is two from 00, one
+    from 01, two from 00: row 1 stands, and again all fall.
+    """
+    cam = Cam(CamWords.from_text(["1000", "0001", "0000"]))
+    staged: dict[str, Any] = {"mode": "staged", "stage_bits": 2}
+    found = cam.search(CamWords.from_text(["0110"]), "nearest", **staged)
+    assert (found.rows.tolist(), found.n_matches.tolist()) == ([[1]], [1])
+    assert found.distances is not None and found.distances.tolist() == [[5]]
+    assert found.counts == Counts(
+        cam_search=1, cam_stage=2, cam_row=6, cam_survivor=1, cam_discharge=6
+    )
+    # 0001: chunk 00 is one from 10, which falls; then 01 is row 1 itself, and row 2 falls
+    counts = cam.search(CamWords.from_text(["0001"]), "nearest", **staged).counts
+    assert counts == Counts(
+        cam_search=1, cam_stage=2, cam_row=5, cam_survivor=1, cam_discharge=2, cam_toggle=3
+    )
+
+
+def test_an_interval_worked_by_hand() -> None:
+    """3..8 of four bits is 0011, 01XX and 1000: three searches of two rows, seven columns turn.
+
+    From 0011 to 01XX bit 2 turns and two columns fall idle; from there to 1000 all four turn.
+    """
+    cam = Cam(CamWords.from_text(["0101", "1001"]))
+    found = cam.search(CamWords.from_codes([3], 4), "range", high=CamWords.from_codes([8], 4))
+    assert (found.rows.tolist(), found.n_matches.tolist()) == ([[0]], [1])
+    assert found.counts == Counts(
+        cam_search=3, cam_stage=3, cam_row=6, cam_survivor=1, cam_discharge=5, cam_toggle=7
+    )
+
+
+def test_counts_add_up_over_searches_and_looking_counts_nothing() -> None:
+    cam = Cam(FOUR)
+    assert cam.counts == Counts()
+    first = cam.search(FOUR, "ternary", every=True)
+    second = cam.search(FOUR[:2], "best", k=2)
+    total = first.counts + second.counts
+    assert cam.counts == total
+    _ = cam.words, cam.n_rows, cam.n_bits, cam.faults, str(first), first.to_dict()
+    assert cam.counts == total
+
+
+def test_search_lines_stay_from_one_search_to_the_next() -> None:
+    cam = Cam(FOUR)
+    query = CamWords.from_text(["1010"])
+    toggles = [
+        cam.search(query, "exact").counts["cam_toggle"],
+        cam.search(query, "best").counts["cam_toggle"],
+        cam.search(query, "prefix", top_bits=1).counts["cam_toggle"],  # three fall idle
+        cam.search(query, "weighted", weights=[0, 0, 1, 1]).counts["cam_toggle"],  # one wakes
+        cam.search(FOUR[:0], "ternary").counts["cam_toggle"],
+        cam.search(CamWords.from_text(["X110"]), "ternary").counts["cam_toggle"],
+    ]
+    assert toggles == [0, 0, 3, 1, 0, 4]
+
+
+@pytest.mark.parametrize("kind", SEARCHES)
+def test_no_query_has_no_answer_and_counts_nothing(kind: str) -> None:
+    cam = Cam(FOUR)
+    ties = "all" if SEARCHES[kind].has_winner else "lowest"
+    every: dict[str, Any] = {} if SEARCHES[kind].has_winner else {"every": True}
+    found = cam.search(FOUR[:0], kind, ties=ties, **every, **needed(kind, FOUR[:0]))
+    assert len(found) == 0 and found.rows.shape == (0, 1) and found.n_matched == 0
+    assert found.offsets is not None and found.offsets.tolist() == [0]
+    assert found.matches is not None and not len(found.matches)
+    assert cam.counts == found.counts == Counts()
+    assert str(found).splitlines()[-1] == "counts      none"
+
+
+def test_a_search_that_is_refused_or_interrupted_leaves_all_as_it_was() -> None:
+    cam, fresh = Cam(FOUR), Cam(FOUR)
+
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cam.search(FOUR, "exact", on_progress=interrupt)
+    with pytest.raises(ConfigError):
+        cam.search(FOUR, "range", high=FOUR[::-1])
+    assert cam.counts == Counts()
+    assert same(cam.search(FOUR, "exact"), fresh.search(FOUR, "exact"))
+
+
+@pytest.mark.parametrize("kind", SEARCHES)
+def test_blocks_and_threads_change_nothing(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    words = CamWords.from_codes(rng.integers(0, 16, 70), 4)
+    high = CamWords.from_codes(np.maximum(words.codes(), np.uint64(9)), 4)
+    ties = "all" if SEARCHES[kind].has_winner else "highest"
+    options = {"ties": ties, **needed(kind, high)}
+    if not SEARCHES[kind].has_winner:
+        options["every"] = True
+    whole = Cam(words, n_threads=1).search(words, kind, **options)
+    monkeypatch.setattr(search_run, "_BLOCK_COMPARES", (1 << 14) * 7)
+    monkeypatch.setattr(search_run, "_BLOCK_WORDS", 60)
+    told: list[tuple[int, int]] = []
+    cam = Cam(words, n_threads=2)
+    parted = cam.search(words, kind, on_progress=lambda *done: told.append(done), **options)
+    assert same(whole, parted)
+    assert len(told) > 1 and told[-1] == (70, 70) and told == sorted(set(told))
+
+
+def test_staged_blocks_and_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    words, queries = (CamWords.from_codes(rng.integers(0, 256, 70), 8) for _ in range(2))
+    for ties in ("lowest", "highest", "all"):
+        options: dict[str, Any] = {"mode": "staged", "stage_bits": 3, "ties": ties}
+        whole = Cam(words, n_threads=1).search(queries, "nearest", **options)
+        with monkeypatch.context() as patch:
+            patch.setattr(search_run, "_BLOCK_COMPARES", 3000)
+            assert same(Cam(words, n_threads=2).search(queries, "nearest", **options), whole)
+
+
+@pytest.mark.parametrize("kind", SEARCHES)
+def test_queries_may_lie_anyhow_in_memory(kind: str) -> None:
+    """Strided, or where nothing may be written, as a file that is mapped into memory is."""
+    bits = np.zeros((8, 3), np.uint64, order="F")
+    bits[::2, 1] = FOUR.codes()
+    queries = CamWords.from_packed(bits[::2, 1:2], 4)
+    queries.bits.flags.writeable = queries.care.flags.writeable = False
+    found = Cam(queries).search(queries, kind, **needed(kind, queries))
+    assert same(found, Cam(FOUR).search(FOUR, kind, **needed(kind, FOUR)))
+
+
+@pytest.mark.parametrize("mode", ["abs", "wxor", "staged"])
+def test_distances_of_64_bits_are_whole(mode: str) -> None:
+    ends = CamWords.from_codes(np.array([0], np.uint64), 64)
+    cam = Cam(CamWords.from_codes(np.array([2**64 - 1], np.uint64), 64))
+    options: dict[str, Any] = {"mode": mode, **({"stage_bits": 7} if mode == "staged" else {})}
+    found = cam.search(ends, "nearest", **options)
+    assert found.distances is not None and found.distances.tolist() == [[2**64 - 1]]
+    top = cam.search(ends, "nearest", **options, top_bits=63)
+    assert top.distances is not None and top.distances.tolist() == [[2**63 - 1]]
+    assert found.distances.dtype == np.uint64 and top.distances.dtype == np.int64
+    signed = cam.search(ends, "nearest", **options, signed=True).distances
+    assert signed is not None and signed.tolist() == [[1 if mode == "abs" else signed[0, 0]]]
+
+
+def test_too_many_matches_to_list_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    cam = Cam(FOUR)
+    monkeypatch.setattr(lines, "MOST_MATCHES", 15)
+    assert cam.search(FOUR, "threshold", limit=4).n_matches.tolist() == [4] * 4
+    with pytest.raises(OutOfMemoryError, match="need 15 matches or fewer to list, got 16 for 4 of"):
+        cam.search(FOUR, "threshold", limit=4, every=True)
+    with pytest.raises(OutOfMemoryError, match="got 16"):
+        cam.search(FOUR, "weighted", weights=[0] * 4, ties="all")
+    monkeypatch.setattr(lines, "MOST_MATCHES", 9)
+    with pytest.raises(OutOfMemoryError, match="got 10"):
+        cam.search(FOUR, "nearest", top_bits=1, ties="all", mode="staged", stage_bits=1)
+
+
+def test_answers_print_in_a_few_lines_and_are_plain_values() -> None:
+    faults = CellFaults.draw(4, 4, stuck_match=0.5, seed=3)
+    found = Cam(FOUR, faults=faults).search(FOUR, "weighted", weights=[1, 2, 4, 8], k=2)
+    n_stuck = faults.to_dict()["stuck_match"]
+    assert n_stuck > 0
+    text = str(found).splitlines()
+    assert text[0] == "weighted weights=4 values, k=2: 4 queries, 4 rows of 4 bits"
+    assert text[1] == "matched     4 of 4, 8 rows in all"
+    assert text[3] == f"faults      {n_stuck} cells stuck at match, 0 at mismatch"
+    assert text[4].startswith("counts      4 searches, 4 stages, 16 rows, 8 survivors")
+    plain = json.loads(json.dumps(found.to_dict()))
+    assert plain["options"]["faults"] == {
+        "stuck_match": n_stuck, "stuck_mismatch": 0,
+        "stuck_match_rate": 0.5, "stuck_mismatch_rate": 0.0, "seed": 3,
+    }  # fmt: skip
+    assert plain["options"]["weights"] == [1, 2, 4, 8] and plain["options"]["ties"] == "lowest"
+    assert (plain["n_queries"], plain["n_rows"], plain["n_bits"]) == (4, 4, 4)
+    assert plain["rows"] == found.rows.tolist() and plain["matches"] is None
+    assert plain["counts"]["cam_row"] == 16
+    listed = Cam(FOUR).search(FOUR, "best", ties="all").to_dict()
+    assert listed["matches"] == [[0, 2], [1], [0, 2], [3]]
+
+
+def test_rows_of_a_query_without_lists_are_those_reported() -> None:
+    found = Cam(FOUR).search(CamWords.from_text(["1010", "1111"]), "exact")
+    assert [found.matches_of(i).tolist() for i in range(2)] == [[0], []]
+
+
+def test_the_face_has_it() -> None:
+    assert (bitpim.Cam, bitpim.CamWords, bitpim.CellFaults) == (Cam, CamWords, CellFaults)
