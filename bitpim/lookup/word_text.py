@@ -48,6 +48,9 @@ def words_of_text(content: bytes, where: str, n_bits: int | None = None) -> CamW
         It is no text, has no word, a word that is no such word, or words of several widths; the
         message names the line.
     """
+    found = _rectangle(content, where) if n_bits is None else None
+    if found is not None:
+        return found
     lines = [
         _Line(number, word)
         for number, line in enumerate(_decoded(content, where).split("\n"), 1)
@@ -59,6 +62,26 @@ def words_of_text(content: bytes, where: str, n_bits: int | None = None) -> CamW
         check_size(len(lines), n_bits, where)
         return _words_of_width(lines, where, n_bits)
     return _words_of_cells(lines, where)
+
+
+def _rectangle(content: bytes, where: str) -> CamWords | None:
+    """Read a text of nothing but cells and ends of lines at once; None where there is more."""
+    width = content.find(b"\n")
+    if width < 1 or content[width - 1 : width] == b"\r":
+        return None
+    whole = content if content.endswith(b"\n") else content + b"\n"
+    if len(whole) % (width + 1):
+        return None
+    table = np.frombuffer(whole, np.uint8).reshape(-1, width + 1)
+    cells = _CELL_OF[table[:, -2::-1]]
+    if np.any(table[:, -1] != ord("\n")) or cells.max() == _STRANGE:
+        return None
+    check_size(*cells.shape, where)
+    return _from_cells(cells)
+
+
+def _from_cells(cells: npt.NDArray[np.uint8]) -> CamWords:
+    return CamWords.from_bits((cells == _ONE).view(np.uint8), (cells != _X).view(np.uint8))
 
 
 def check_size(n_words: int, n_bits: int, where: str) -> None:
@@ -108,7 +131,7 @@ def _words_of_cells(lines: Sequence[_Line], where: str) -> CamWords:
     cells = _CELL_OF[letters].reshape(len(lines), width)[:, ::-1]
     if cells.max() == _STRANGE:
         _need_cells(lines[int(np.argmax((cells == _STRANGE).any(axis=1)))], where)
-    return CamWords.from_bits((cells == _ONE).view(np.uint8), (cells != _X).view(np.uint8))
+    return _from_cells(cells)
 
 
 def _need_cells(line: _Line, where: str) -> None:

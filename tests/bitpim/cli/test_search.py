@@ -11,6 +11,7 @@ Of 16 match lines 3 stay up, so 13 fall. Search lines change in 1 column, then 1
 import csv
 import io
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,16 @@ def test_bins_of_a_drawing_hold_every_distance(bitpim: Run) -> None:
     assert [int(n) for _, n, _ in drawn] == [9] * 11 + [1]
 
 
+def test_distances_of_64_bits(bitpim: Run) -> None:
+    """A query (8 + n) 2^60 + n is so far from zero; a bin has 1.25 x 2^60 + 1 distances."""
+    Path("zero.txt").write_text("0\n")
+    Path("far.txt").write_text("\n".join(str(2**63 + n * 2**60 + n) for n in range(8)) + "\n0\n")
+    out = bitpim("search", "zero.txt", "far.txt", "--kind", "nearest", "--bits", 64)[1]
+    assert "distances   0 to 17,293,822,569,102,704,647, mean " in out
+    drawn = [line.split() for line in out.splitlines() if line.endswith("█")]
+    assert [int(n) for _, n, _ in drawn] == [1, 1, 2, 1, 1, 1, 2]
+
+
 def test_wide_words_are_shown_short(bitpim: Run) -> None:
     Path("wide.txt").write_text("01" * 100 + "\n" + "0X" * 100 + "\n")
     out = bitpim("search", "wide.txt", "wide.txt", "--kind", "ternary", "--ties", "highest")[1]
@@ -216,6 +227,9 @@ def test_files_of_answers_are_whole_or_not_there(
     assert code == 3 and "exists; --overwrite replaces it" in err
     assert bitpim(*TERNARY, "-o", name, "--overwrite")[0] == 0
     assert Path(name).read_bytes() == whole  # the same answers, the same bytes
+    if name == "a.npz":
+        times = {member.date_time for member in zipfile.ZipFile(name).infolist()}
+        assert times == {(1980, 1, 1, 0, 0, 0)}
     before = set(folder.iterdir())
 
     def stopped(*_: object) -> object:

@@ -42,6 +42,19 @@ def test_text_of_cells(tmp_path: Path, content: str) -> None:
     assert words_of(read_words(text_file(tmp_path, content))) == WORDS
 
 
+@pytest.mark.parametrize("width", [1, 2, 63, 64, 65])
+def test_plain_cells_read_at_once_are_those_read_line_by_line(tmp_path: Path, width: int) -> None:
+    rng = np.random.default_rng(width)
+    lines = ["".join(rng.choice(list("01Xx"), width)) for _ in range(7)]
+    plain, spaced = "\n".join(lines), "\n\n".join(lines)
+    expected = words_of(read_words(text_file(tmp_path, spaced)))
+    assert expected == [line.upper() for line in lines]
+    for content in (plain, f"{plain}\n"):
+        assert words_of(read_words(text_file(tmp_path, content))) == expected
+    for odd in (f"{plain}#\n", f"{plain}\n\n", f"{plain[:width]}_{plain[width:]}"):
+        assert words_of(read_words(text_file(tmp_path, odd))) == expected
+
+
 def test_text_of_integers_and_cells_of_a_said_width(tmp_path: Path) -> None:
     path = text_file(tmp_path, "10\n0x0f\n0b1\n-3\n1_0\n1X00\n0010\n15\n")
     found = words_of(read_words(path, n_bits=4))
@@ -152,6 +165,8 @@ def test_integers_that_are_queries_have_the_width_of_the_memory(tmp_path: Path) 
     with pytest.raises(LayoutError, match=r"q\.npy: need integers in -8\.\.15 for 4 bits, got 16"):
         np.save(tmp_path / "q.npy", np.array([3, 16]))
         stored_and_queries(stored, str(tmp_path / "q.npy"))
+    path = npz(tmp_path, stored=BITS, queries=np.array([3]), n_bits=5)  # its own width goes first
+    assert words_of(stored_and_queries(stored, path)[1]) == ["00011"]
     short = text_file(tmp_path, "11\n", "short.txt")  # eleven, or two cells? nobody knows
     assert stored_and_queries(stored, short)[1].n_bits == 2
 
@@ -170,6 +185,8 @@ def test_an_npy_is_one_array(tmp_path: Path) -> None:
 def test_which_array(tmp_path: Path, write: Writer) -> None:
     path = write(tmp_path, codes=BITS)
     assert len(read_words(path)) == 3  # the only one needs no name
+    with pytest.raises(LayoutError, match=r"need an array '/?zzz'"):
+        read_words(f"{path}:zzz")
     path = write(tmp_path, codes=BITS, stord=BITS, n_bits=4)
     with pytest.raises(LayoutError, match=r"need an array '/?stored', got none; did you mean '/?s"):
         read_words(path)
