@@ -106,14 +106,6 @@ class MatchLists:
         """Where each list begins, and where the last one ends."""
         return np.concatenate([np.zeros(1, np.int64), np.cumsum(self.lengths)])
 
-    def first(self, highest: bool = False) -> Indices:
-        """Return the lowest, or highest, row of each list; -1 where it is empty."""
-        at = self.offsets
-        out = np.full(len(self.lengths), -1, np.int64)
-        some = self.lengths > 0
-        out[some] = self.rows[(at[1:] - 1 if highest else at[:-1])[some]]
-        return out
-
 
 def ends_of_lines(lines: Packed, highest: bool = False) -> Indices:
     """Return the lowest, or highest, row whose match line is one; -1 where none is.

@@ -187,6 +187,25 @@ def test_distances_of_64_bits_are_whole(mode: str) -> None:
     assert signed is not None and signed.tolist() == [[1 if mode == "abs" else signed[0, 0]]]
 
 
+def test_numbers_do_not_wrap_where_ties_are_listed() -> None:
+    """10 below 5 is no number, nor is 10 above the one whose complement is 5."""
+    last = 2**64 - 1
+    rows = np.array([15, last - 4, 15, last - 15, 4, last - 15], np.uint64)
+    queries = CamWords.from_codes(np.array([5, last - 5], np.uint64), 64)
+    cam = Cam(CamWords.from_codes(rows[:3], 64))
+    assert cam.search(queries[:1], "nearest", ties="all").matches_of(0).tolist() == [0, 2]
+    cam = Cam(CamWords.from_codes(rows[3:], 64))
+    assert cam.search(queries[1:], "nearest", ties="all").matches_of(0).tolist() == [0, 2]
+
+
+def test_weights_may_add_up_to_all_that_fits() -> None:
+    weights = [2**62, 2**62 - 1, 0, 0]
+    found = Cam(CamWords.from_text(["0000"])).search(
+        CamWords.from_text(["1111"]), "weighted", weights=weights
+    )
+    assert found.distances is not None and found.distances.tolist() == [[2**63 - 1]]
+
+
 def test_too_many_matches_to_list_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     cam = Cam(FOUR)
     monkeypatch.setattr(lines, "MOST_MATCHES", 15)

@@ -145,6 +145,8 @@ SMALL: dict[str, list[dict[str, Any]]] = {
     "weighted": [{"weights": [1 << k for k in range(8)], "k": 2}, {"weights": [3, 0] * 4}],
     "nearest": [
         *({"mode": mode, "signed": s} for mode in ("abs", "wxor") for s in (False, True)),
+        *({"mode": "abs", "signed": True, "top_bits": m} for m in (1, 4, 7)),
+        {"mode": "abs", "ties": "all"},
         *({"mode": "staged", "stage_bits": b, "ties": "all"} for b in (1, 3, 4, 8)),
     ],
 }
