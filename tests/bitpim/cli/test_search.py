@@ -101,6 +101,8 @@ def test_options_by_their_names_in_python(bitpim: Run, bitpim_json: Ask) -> None
         assert found["rows"] == [[0], [0], [1], [0]] and found["options"]["weights"] == [0, 0, 1, 5]
     found = bitpim_json("search", *best[1:3], "--kind", "threshold", "--limit", 1)
     assert (found["rows"], found["n_matches"]) == ([[0], [0], [1], [0]], [1, 3, 2, 1])
+    out = bitpim("search", *best[1:3], "--kind", "threshold", "--limit", 0)[1]
+    assert "answered    3 of 4 queries\ndistances   0 to 0, mean 0\n" in out
 
 
 def test_distances_of_numbers(bitpim: Run, bitpim_json: Ask) -> None:
@@ -161,6 +163,9 @@ def test_bins_of_a_drawing_hold_every_distance(bitpim: Run) -> None:
     drawn = [line.split() for line in out.splitlines() if line.endswith("█")]
     assert [where for where, *_ in drawn[:2]] == ["0-8", "9-17"] and drawn[-1][:2] == ["99", "1"]
     assert [int(n) for _, n, _ in drawn] == [9] * 11 + [1]
+    Path("all.txt").write_text("\n".join(map(str, range(24))))
+    out = bitpim("search", "zero.txt", "all.txt", "--kind", "nearest", "--bits", 64)[1]
+    assert [line.split()[1] for line in out.splitlines() if line.endswith("█")] == ["2"] * 12
 
 
 def test_distances_of_64_bits(bitpim: Run) -> None:

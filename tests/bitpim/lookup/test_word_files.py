@@ -84,6 +84,7 @@ def test_integers_of_any_width(tmp_path: Path, n_bits: int) -> None:
         ("01\n0\N{BULLET}\n", None, ":2: need 0, 1 and X, got '•'"),
         ("0101\n\n# c\n011\n", None, ":4: need 4 bits as in line 1, got 3"),
         ("0101\n17\n", None, ":2: need 0, 1 and X, got '7' in '17'; integers need"),
+        ("01\n01X01\n", None, ":2: need 2 bits as in line 1, got 5"),
         ("01 11\n", None, ":1: need 0, 1 and X, got ' '"),
         ("", None, ": need a word or more, got none"),
         (" \n# nothing\n", None, ": need a word or more, got none"),

@@ -92,7 +92,7 @@ def symbols(metadata: Metadata, body: bytes) -> Iterator[tuple[bytes, int]]:
 def b_tree(
     metadata: Metadata, address: int, sort: int, key_bytes: int
 ) -> Iterator[tuple[bytes, int]]:
-    """Yield key and child of every entry at the leaves of a version 1 B-tree, in order."""
+    """Yield key and child of every entry at the leaves of a version 1 B-tree, each once."""
     waiting = [] if address == UNDEFINED else [(address, -1)]
     while waiting:
         address, level = waiting.pop()
@@ -104,6 +104,6 @@ def b_tree(
         fields = Fields(metadata.read(address + 24, n_entries * (key_bytes + 8)))
         entries = [(fields.take(key_bytes), fields.int(8)) for _ in range(n_entries)]
         if found:
-            waiting += [(child, found - 1) for _, child in reversed(entries)]
+            waiting += [(child, found - 1) for _, child in entries]
         else:
             yield from entries
