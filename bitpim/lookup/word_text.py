@@ -76,7 +76,7 @@ def _rectangle(content: bytes, where: str) -> CamWords | None:
     cells = _CELL_OF[table[:, -2::-1]]
     if np.any(table[:, -1] != ord("\n")) or cells.max() == _STRANGE:
         return None
-    check_size(*cells.shape, where)
+    check_size(len(cells), width, where)
     return _from_cells(cells)
 
 
