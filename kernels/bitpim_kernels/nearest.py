@@ -29,7 +29,10 @@ __all__ = [
 Ints = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.uint64]
 
+_ALL_ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ONE = np.uint64(1)
+_ZERO = np.uint64(0)
+_TOGETHER = 512  # queries that are searched together: their places stay in the nearest cache
 
 
 class Ordered(NamedTuple):
@@ -135,17 +138,35 @@ def nearest_abs(table: Breaks, queries: Numbers, rows: Ints, distances: Numbers)
     ------
     queries, rows, distances: (n_queries,)
     """
+    at = np.empty(_TOGETHER, np.uint64)
+    for start in range(0, queries.shape[0], _TOGETHER):
+        some = queries[start : start + _TOGETHER]
+        _search_starts(table.starts, some, at)
+        for i in range(some.shape[0]):
+            q, v = some[i], table.values[at[i]]
+            rows[start + i] = table.rows[at[i]]
+            distances[start + i] = q - v if q > v else v - q
+
+
+@kernel()
+def _search_starts(starts: Numbers, queries: Numbers, at: Numbers) -> None:
+    """Write the place of the last start that is at most each query.
+
+    All halve their range together: no branch depends on a query.
+
+    Shapes
+    ------
+    queries: (n,)
+    at: (at least n,)
+    """
     for i in range(queries.shape[0]):
-        q, at = queries[i], 0
-        width = table.starts.shape[0]
-        while width > 1:
-            half = width // 2
-            if table.starts[at + half] <= q:
-                at += half
-            width -= half
-        v = table.values[at]
-        rows[i] = table.rows[at]
-        distances[i] = q - v if q > v else v - q
+        at[i] = _ZERO
+    width = starts.shape[0]
+    while width > 1:
+        half = np.uint64(width // 2)
+        for i in range(queries.shape[0]):
+            at[i] += half * np.uint64(starts[at[i] + half] <= queries[i])
+        width -= width // 2
 
 
 @kernel()
@@ -189,33 +210,101 @@ def nearest_staged(
     standing: (n_stages,) written: rows left after a stage, over all queries
     fell: (n_stages,) written: rows left before it whose bits there are not those of the query
     """
-    n_rows = table.rows.shape[0]
-    alive = np.empty(n_rows, np.bool_)
+    ranges = np.empty((2, 2 * table.rows.shape[0]), np.int64)  # those left, and those to be left
     standing[:] = 0
     fell[:] = 0
     for i in range(queries.shape[0]):
-        q = queries[i]
-        alive[:] = True
+        q, n, n_alive = queries[i], 1, table.rows.shape[0]
+        ranges[0, 0], ranges[0, 1] = 0, n_alive
+        high = n_bits
         for s in range(standing.shape[0]):
-            low = max(0, n_bits - (s + 1) * stage_bits)
-            shift = np.uint64(low)
-            mask = ~(~np.uint64(0) << np.uint64(n_bits - s * stage_bits - low - 1) << _ONE)
-            chunk = (q >> shift) & mask
-            least = ~np.uint64(0)
-            for r in range(n_rows):
-                if alive[r]:
-                    v = (table.values[r] >> shift) & mask
-                    least = min(least, chunk - v if chunk > v else v - chunk)
-                    fell[s] += v != chunk
-            for r in range(n_rows):
-                if alive[r]:
-                    v = (table.values[r] >> shift) & mask
-                    alive[r] = (chunk - v if chunk > v else v - chunk) == least
-                    standing[s] += alive[r]
-        at = -1
-        for r in range(n_rows):
-            if alive[r] and (at < 0 or table.rows[r] < table.rows[at]):
-                at = r
+            low = max(0, high - stage_bits)
+            n, n_equal = _pass_stage(table.values, q, high, low, n, ranges)
+            fell[s] += n_alive - n_equal
+            n_alive = 0
+            for j in range(n):
+                n_alive += ranges[0, 2 * j + 1] - ranges[0, 2 * j]
+            standing[s] += n_alive
+            high = low
+        at = ranges[0, 0]
+        for j in range(1, n):
+            if table.rows[ranges[0, 2 * j]] < table.rows[at]:
+                at = ranges[0, 2 * j]
         v = table.values[at]
         rows[i] = table.rows[at]
         distances[i] = q - v if q > v else v - q
+
+
+@kernel()
+def _pass_stage(
+    values: Numbers, q: np.uint64, high: int, low: int, n: int, ranges: Ints
+) -> tuple[int, int]:
+    """Keep of n ranges what is nearest in bits low .. high - 1; return how many, and equal rows.
+
+    The numbers of a range agree from bit `high` on, so that those bits rise within it.
+    """
+    shift = np.uint64(low)
+    mask = _ALL_ONES >> np.uint64(64 - (high - low))
+    q = (q >> shift) & mask
+    least, kept, n_equal = _ALL_ONES, 0, 0
+    for j in range(n):
+        start, end = ranges[0, 2 * j], ranges[0, 2 * j + 1]
+        first = _first_above(values, start, end, shift, mask, q)
+        if first > start:  # the nearest from below, which may be equal
+            v = (values[first - 1] >> shift) & mask
+            least, kept = _keep_range(q - v, least, kept)
+            if q - v == least:
+                below = _first_from(values, start, first, shift, mask, v)
+                kept = _put_range(ranges, kept, below, first)
+                if q == v:
+                    n_equal += first - below
+        if first < end:
+            v = (values[first] >> shift) & mask
+            least, kept = _keep_range(v - q, least, kept)
+            if v - q == least:
+                above = _first_above(values, first, end, shift, mask, v)
+                kept = _put_range(ranges, kept, first, above)
+    for j in range(2 * kept):
+        ranges[0, j] = ranges[1, j]
+    return kept, n_equal
+
+
+@kernel()
+def _keep_range(distance: np.uint64, least: np.uint64, kept: int) -> tuple[np.uint64, int]:
+    """Return the least distance yet, and how many ranges of it there are."""
+    return (distance, 0) if distance < least else (least, kept)
+
+
+@kernel()
+def _put_range(ranges: Ints, kept: int, start: int, end: int) -> int:
+    """Add a range to those to be left; return how many they are."""
+    ranges[1, 2 * kept], ranges[1, 2 * kept + 1] = start, end
+    return kept + 1
+
+
+@kernel()
+def _first_above(
+    values: Numbers, start: int, end: int, shift: np.uint64, mask: np.uint64, chunk: np.uint64
+) -> int:
+    """Return the first place in a range whose bits are more than some."""
+    while start < end:
+        middle = (start + end) // 2
+        if (values[middle] >> shift) & mask <= chunk:
+            start = middle + 1
+        else:
+            end = middle
+    return start
+
+
+@kernel()
+def _first_from(
+    values: Numbers, start: int, end: int, shift: np.uint64, mask: np.uint64, chunk: np.uint64
+) -> int:
+    """Return the first place in a range whose bits are at least some."""
+    while start < end:
+        middle = (start + end) // 2
+        if (values[middle] >> shift) & mask < chunk:
+            start = middle + 1
+        else:
+            end = middle
+    return start

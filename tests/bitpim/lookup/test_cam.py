@@ -15,6 +15,7 @@ from bitpim.lookup.cam import Cam
 from bitpim.lookup.cells import CellFaults
 from bitpim.lookup.searches import SEARCHES
 from bitpim.lookup.words import CamWords
+from bitpim_kernels.match import best_rows, first_matches, match_lines, weighted_best, within
 
 FOUR = CamWords.from_text(["1010", "1000", "1010", "0111"])
 
@@ -162,15 +163,28 @@ def test_staged_blocks_and_threads_change_nothing(monkeypatch: pytest.MonkeyPatc
             assert same(Cam(words, n_threads=2).search(queries, "nearest", **options), whole)
 
 
+KERNELS: tuple[Any, ...] = (first_matches, match_lines, within, best_rows, weighted_best)
+
+
 @pytest.mark.parametrize("kind", SEARCHES)
 def test_queries_may_lie_anyhow_in_memory(kind: str) -> None:
-    """Strided, or where nothing may be written, as a file that is mapped into memory is."""
-    bits = np.zeros((8, 3), np.uint64, order="F")
-    bits[::2, 1] = FOUR.codes()
-    queries = CamWords.from_packed(bits[::2, 1:2], 4)
-    queries.bits.flags.writeable = queries.care.flags.writeable = False
-    found = Cam(queries).search(queries, kind, **needed(kind, queries))
-    assert same(found, Cam(FOUR).search(FOUR, kind, **needed(kind, FOUR)))
+    """Strided, or where nothing may be written, as a mapped file is: no kernel is compiled anew."""
+    apart = np.zeros((8, 3), np.uint64, order="F")
+    apart[::2, 1] = FOUR.codes()
+    fixed = FOUR.bits.copy()
+    fixed.flags.writeable = False
+    expected = Cam(FOUR).search(FOUR, kind, **needed(kind, FOUR))
+    known = [kernel.signatures for kernel in KERNELS]
+    for bits in (apart[::2, 1:2], fixed):
+        queries = CamWords(bits, FOUR.care, 4)
+        assert same(Cam(queries).search(queries, kind, **needed(kind, queries)), expected)
+    assert [kernel.signatures for kernel in KERNELS] == known
+
+
+def test_rows_alike_are_listed_in_order_whichever_side_they_are_on() -> None:
+    cam = Cam(CamWords.from_text(["0110", "0010", "0110"]))
+    found = cam.search(CamWords.from_text(["0100"]), "nearest", ties="all")
+    assert (found.matches_of(0).tolist(), found.rows.tolist()) == ([0, 1, 2], [[0]])
 
 
 @pytest.mark.parametrize("mode", ["abs", "wxor", "staged"])

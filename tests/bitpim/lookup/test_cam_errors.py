@@ -61,6 +61,7 @@ QUERIES = CamWords.from_text(["1010", "0001"])
         ("exact", {"every": "yes"}, "every needs true or false, got 'yes'"),
         ("range", {}, "search range: needs high"),
         ("range", {"high": QUERIES[:1]}, "need 2 words of high, one a query, got 1"),
+        ("range", {"high": WORDS}, "need 2 words of high, one a query, got 3"),
         ("range", {"high": [3, 4]}, "high need to be CamWords, got list"),
         ("range", {"high": QUERIES[::-1]}, "query 0: need low <= high, got 1010 > 0001"),
         ("range", {"high": CamWords.from_text(["11"] * 2)}, "need high of 4 bits, as the rows"),
