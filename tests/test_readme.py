@@ -49,6 +49,19 @@ def test_the_demo_prints_what_is_shown(capsys: pytest.CaptureFixture[str]) -> No
     assert printed[:-1] == shown[:-1]  # all but the time it took
 
 
+def test_the_search_prints_what_is_shown(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    match = re.search(r"<!-- search -->\n```\n(.*?)```\n", README, re.DOTALL)
+    assert match is not None
+    monkeypatch.chdir(tmp_path)
+    *files, command = [step.partition("\n") for step in match[1].split("$ ")[1:]]
+    for name, _, content in files:
+        Path(name.removeprefix("cat ")).write_text(content, "utf-8")
+    assert run(command[0].split()[1:]) == 0
+    assert capsys.readouterr().out == command[2]
+
+
 def test_links_lead_somewhere() -> None:
     texts = [ROOT / "README.md", *ROOT.glob("*/README.md"), ROOT / "bitpim" / "GLOSSARY.md"]
     for text in texts:

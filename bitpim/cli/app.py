@@ -24,6 +24,7 @@ from bitpim.cli import (
     program,
     replay,
     report,
+    search,
     trace,
     trace_make,
     verify,
@@ -60,6 +61,7 @@ app.command()(replay.replay)
 app.command()(verify.verify)
 app.command()(plan.plan)
 app.add_typer(program.app, name="program")
+app.command()(search.search)
 app.command()(cost.cost)
 app.command()(compare.compare)
 app.command()(report.report)

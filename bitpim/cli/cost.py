@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bitpim.cost.model import Energy, Sensitivity
     from bitpim.cost.tables import PriceTable
 
-__all__ = ["cost"]
+__all__ = ["cost", "energy_text"]
 
 
 def cost(
@@ -69,14 +69,15 @@ def cost(
         typer.echo(as_json({**content, "sensitivity": [asdict(row) for row in varied]}))
         return
     typer.echo(title(opened))
-    typer.echo(_energy_text(found, counts, table, opened.header.n_samples))
+    typer.echo(energy_text(found, counts, table, opened.header.n_samples))
     if sensitivity:
         typer.echo(_sensitivity_text(varied, factor))
 
 
-def _energy_text(
-    found: "Energy", counts: dict[str, int], table: "PriceTable", n_samples: int
+def energy_text(
+    found: "Energy", counts: dict[str, int], table: "PriceTable", n: int, each: str = "sample"
 ) -> str:
+    """Show the energy of each event, with what its price is and where it is from, and of `n`."""
     from bitpim.units import pj_to_j, with_prefix
 
     rows: list[list[str | int | float | None]] = []
@@ -102,7 +103,7 @@ def _energy_text(
     return (
         f"{printable(f'price table {table.name}: {table.title} ({table.technology})')}\n\n"
         f"{columns(head, rows)}\n\n"
-        f"total {with_prefix(total_j, 'J')}, {with_prefix(total_j / n_samples, 'J')} a sample"
+        f"total {with_prefix(total_j, 'J')}, {with_prefix(total_j / n, 'J')} a {each}"
         f"{warning}"
     )
 

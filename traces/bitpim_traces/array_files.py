@@ -5,6 +5,7 @@ They are compared before anything is allocated, and no pickle is ever read.
 """
 
 import math
+import warnings
 import zipfile
 from collections.abc import Collection
 from typing import IO, Any
@@ -17,7 +18,7 @@ from bitpim_traces.errors import TraceDataError
 from bitpim_traces.faults import shown
 from bitpim_traces.open_file import OpenFile
 
-__all__ = ["open_array", "read_archive"]
+__all__ = ["archive_names", "open_array", "read_archive"]
 
 _KINDS = "biuf"
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -28,13 +29,34 @@ _MOST_MEMBERS = 100_000
 Array = npt.NDArray[Any]
 
 
-def read_archive(path: str, needed: str = "", wanted: Collection[str] = ()) -> dict[str, Array]:
+def archive_names(path: str) -> tuple[str, ...]:
+    """Return the names of the arrays of an .npz file, as it lists them.
+
+    Raises
+    ------
+    TraceDataError
+        There is no such file, or it is damaged.
+    """
+    try:
+        file = OpenFile(path)
+        with file.stream() as stream, zipfile.ZipFile(stream) as archive:
+            members = archive.infolist()
+            _check_members(members, file.size())
+    except Exception as error:  # zipfile raises nearly anything on damaged files
+        raise _error(path, error) from error
+    return tuple(member.filename.removesuffix(".npy") for member in members)
+
+
+def read_archive(
+    path: str, needed: str = "", wanted: Collection[str] = (), *, most_bytes: int | None = None
+) -> dict[str, Array]:
     """Read the arrays of an .npz file: the one that is needed and those wanted beside it, or all.
 
     Raises
     ------
     TraceDataError
-        There is no such file, it is damaged, lacks an array, or holds anything but plain numbers.
+        There is no such file, it is damaged, lacks an array, holds anything but plain numbers, or
+        an array of more bytes than are allowed.
     """
     try:
         file = OpenFile(path)
@@ -43,7 +65,7 @@ def read_archive(path: str, needed: str = "", wanted: Collection[str] = ()) -> d
             _check_members(members, file.size())
             named = {member.filename.removesuffix(".npy"): member for member in members}
             found = {
-                name: _member(archive, member)
+                name: _member(archive, member, most_bytes)
                 for name, member in named.items()
                 if not needed or name == needed or name in wanted
             }
@@ -91,7 +113,9 @@ def _check_members(members: list[zipfile.ZipInfo], n_bytes: int) -> None:
             raise ValueError(f"{member.filename}: {member.file_size} bytes in few")
 
 
-def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most_bytes: int | None) -> Array:
+    if most_bytes is not None and member.file_size > most_bytes:
+        raise ValueError(f"{member.filename}: {member.file_size:,} bytes, more than {most_bytes:,}")
     with archive.open(member) as stream:
         shape, is_fortran, dtype = _header(stream, member.file_size)
         content = bytearray(stream.read())
@@ -107,7 +131,9 @@ def _header(stream: IO[bytes], n_bytes: int) -> tuple[tuple[int, ...], bool, "np
     read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
     if read is None:
         raise ValueError(f"version {version} of .npy")
-    shape, is_fortran, dtype = read(stream)
+    with warnings.catch_warnings():  # a damaged head may be Python that warns
+        warnings.simplefilter("ignore")
+        shape, is_fortran, dtype = read(stream)
     if dtype.kind not in _KINDS or dtype.hasobject:
         raise ValueError(f"an array of {dtype}")
     if math.prod(shape) * dtype.itemsize != n_bytes - stream.tell() or min(shape, default=0) < 0:

@@ -105,6 +105,8 @@ LEGAL = {
     "module": "nets:small",
     "samples": "samples.npz",
     "name": "tiny",
+    "stored": "memory.npz",
+    "kind": "best",
 }
 """A right value of each parameter that has to be given, by its name."""
 
@@ -155,6 +157,8 @@ def make_files(folder: Path) -> None:
     write_trace(small_trace(1, kinds=["conv2d", "linear"], n_samples=2), folder / "net.h5")
     images = np.zeros((2, 1, 4, 4), np.uint8)
     np.savez(folder / "samples.npz", images=images, labels=np.zeros(2, np.int64))
+    words = np.eye(4, dtype=np.uint8)
+    np.savez(folder / "memory.npz", stored=words, queries=words[::-1])
     whole = (folder / "samples.npz").read_bytes()
     (folder / "halved.npz").write_bytes(whole[: len(whole) // 2])
     np.save(folder / "halved.npy", images)

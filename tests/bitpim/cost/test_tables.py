@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from bitpim.config import setting_rows
 from bitpim.cost.model import CYCLES
 from bitpim.cost.tables import list_price_tables, load_prices, parse_prices
-from bitpim.counts import SRAM_EVENTS
+from bitpim.counts import LOOKUP_EVENTS, SRAM_EVENTS
 from bitpim.errors import ConfigError
 from bitpim.machine.registry import list_presets, load_preset
 
@@ -54,8 +54,24 @@ def pj(table: str, event: str) -> float:
     return load_prices(table).price(event).energy_pj
 
 
-def test_tables_are_of_the_cache_or_of_crossbars() -> None:
-    assert set(list_price_tables()) == {"neural_cache_22nm", *ADC_WIDTHS}
+CAM_TABLES = {"eva_cam_45nm": 0.73, "ndcam_45nm": 0.2}
+"""What a search of 64 rows in one stage costs, pJ."""
+
+
+def test_tables_are_of_the_cache_of_crossbars_or_of_cams() -> None:
+    assert set(list_price_tables()) == {"neural_cache_22nm", *ADC_WIDTHS, *CAM_TABLES}
+
+
+@pytest.mark.parametrize("name", CAM_TABLES)
+def test_cam_tables_price_a_search_by_its_rows(name: str) -> None:
+    """64 rows in a stage cost what the source says of them, and nothing is counted twice."""
+    table = load_prices(name)
+    assert set(table.events) == {event for event in LOOKUP_EVENTS if event.startswith("cam_")}
+    assert 64 * pj(name, "cam_row") == pytest.approx(CAM_TABLES[name], rel=1e-12)
+    assert [price.event for price in table.prices if price.energy_pj] == ["cam_row"]
+    parts = 0.001 + 0.065 + 0.291 + 0.142 + 0.231
+    assert pytest.approx(parts, rel=1e-12) == CAM_TABLES["eva_cam_45nm"]
+    assert load_prices("ndcam_45nm").price("cam_row").confidence == "recalled"
 
 
 @pytest.mark.parametrize("name", ADC_WIDTHS)

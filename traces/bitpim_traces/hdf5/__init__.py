@@ -7,6 +7,9 @@ attributes in them or in a heap, chunks filtered by shuffle, gzip and fletcher32
 knows is refused by name. Checksums of metadata are not looked at: a seal or digest over everything
 says more.
 
+Arrays that users bring are in older forms, too: `classic` reads those, and `hdf5_arrays`, a floor
+up, takes both.
+
 Source: HDF5 file format specification 3.0.
 """
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from bitpim_traces.hdf5.metadata import UNDEFINED, Fields, Metadata, Refused
 
-__all__ = ["ChunkTable", "Layout", "layout_of"]
+__all__ = ["ChunkTable", "Layout", "fixed_array", "layout_of"]
 
 _COMPACT, _CONTIGUOUS, _CHUNKED = 0, 1, 2
 _ONE_CHUNK, _FIXED_ARRAY = 1, 3
@@ -57,7 +57,7 @@ class Layout:
         elif self.index == _ONE_CHUNK:
             offsets, sizes = _integers_of(self.address), _integers_of(self.only_size)
         else:
-            offsets, sizes = _array(metadata, self.address, expected, self.page_bits)
+            offsets, sizes = fixed_array(metadata, self.address, expected, self.page_bits)
         n_bytes = math.prod(self.chunk) * self.item_bytes
         _check(metadata, offsets, sizes, expected, n_bytes)
         return ChunkTable(offsets.astype(np.int64) + metadata.base, sizes.astype(np.int64))
@@ -112,28 +112,38 @@ def _need_all_filters(mask: int) -> None:
         raise Refused("whole, filtered chunks inside the file", "one that passed some filters")
 
 
-def _array(
-    metadata: Metadata, address: int, expected: int, page_bits: int
+def fixed_array(
+    metadata: Metadata, address: int, expected: int, page_bits: int, plain_bytes: int = 0
 ) -> tuple[Places, Places]:
-    """Read a fixed array: an entry a chunk, in pages if there are many."""
+    """Read a fixed array: an entry a chunk, in pages if there are many.
+
+    Chunks that pass no filter are all of `plain_bytes`, and their entries addresses alone.
+    """
     if address == UNDEFINED:
         raise Refused(f"{expected} chunks", "none")
     fields = Fields(metadata.read(address, 28))
-    fields.need(b"FAHD\0\x01", "an array of filtered chunks")
+    is_filtered = plain_bytes == 0
+    fields.need(b"FAHD\0" + bytes([is_filtered]), "an array of chunks")
     entry, bits, n_entries, block = fields.int(1), fields.int(1), fields.int(8), fields.int(8)
-    size_bytes = entry - 12
-    if not 1 <= size_bytes <= 8 or bits != page_bits or bits > 20 or n_entries != expected:
+    if (
+        not (13 <= entry <= 20 if is_filtered else entry == 8)
+        or bits != page_bits
+        or bits > 20
+        or n_entries != expected
+    ):
         raise Refused(f"an array of {expected} chunks", f"{n_entries} of {entry} bytes")
     per_page = 1 << bits
     n_pages = -(-n_entries // per_page) if n_entries > per_page else 0
     n_bytes = n_entries * entry + 4 * (n_pages or 0)
     head = 14 + (n_pages + 7) // 8 + (4 if n_pages else 0)
     raw = metadata.read(block, head + n_bytes + (0 if n_pages else 4))
-    Fields(raw).need(b"FADB\0\x01", "the entries of an array of chunks")
+    Fields(raw).need(b"FADB\0" + bytes([is_filtered]), "the entries of an array of chunks")
     body = np.frombuffer(raw, np.uint8, n_bytes, head)
     if n_pages:
         body = _without_checksums(body, per_page * entry, n_pages)
     rows = body.reshape(n_entries, entry)
+    if not is_filtered:
+        return _integers(rows), np.full(n_entries, plain_bytes, np.int64)
     if rows[:, -4:].any():
         _need_all_filters(1)
     return _integers(rows[:, :8]), _integers(rows[:, 8:-4])

@@ -8,6 +8,7 @@ from bitpim_traces.hdf5.metadata import Fields, Metadata, Refused
 __all__ = [
     "ATTRIBUTE",
     "ATTRIBUTES_ELSEWHERE",
+    "CONTINUATION",
     "DATASPACE",
     "DATATYPE",
     "FILTERS",

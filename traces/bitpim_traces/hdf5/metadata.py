@@ -70,6 +70,12 @@ class Fields:
         self._at += n_bytes
         return part
 
+    def upto(self, n_bytes: int) -> bytes:
+        """Take the next bytes, fewer at the end of the block."""
+        part = self._block[self._at : self._at + n_bytes]
+        self._at += len(part)
+        return part
+
     def int(self, n_bytes: int) -> int:
         """Take the next unsigned integer."""
         return int.from_bytes(self.take(n_bytes), "little")

@@ -24,7 +24,15 @@ from bitpim_traces.hdf5.metadata import Fields, Metadata, Refused
 from bitpim_traces.hdf5.types import TEXT_OF_ANY_LENGTH, Shape, dtype_of, shape_of
 from bitpim_traces.open_file import OpenFile
 
-__all__ = ["Dataset", "Group", "Hdf5", "Link", "StoredAttribute"]
+__all__ = [
+    "Dataset",
+    "Group",
+    "Hdf5",
+    "Link",
+    "StoredAttribute",
+    "attributes_of",
+    "links_of",
+]
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _FILTERS = (2, 1, 3)  # shuffle, gzip, fletcher32
@@ -149,28 +157,11 @@ class Hdf5:
 
     def links(self, messages: Messages) -> list[Link]:
         """Yield the members of a group, sorted by name."""
-        fields = Fields(messages[LINKS_ELSEWHERE][0])
-        fields.need(b"\0", "links of version 0")
-        flags = fields.int(1)
-        fields.take(8 if flags & 1 else 0)
-        heap, tree = fields.int(8), fields.int(8)
-        bodies = [
-            *messages.get(LINK, ()),
-            *dense_objects(self.metadata, heap, tree, *_LINK_NAMES),
-        ]
-        return sorted(map(_link, bodies), key=lambda link: link.name)
+        return links_of(self.metadata, messages)
 
     def attributes(self, messages: Messages) -> list[StoredAttribute]:
         """Yield the attributes of an object, sorted by name."""
-        bodies = list(messages.get(ATTRIBUTE, ()))
-        if ATTRIBUTES_ELSEWHERE in messages:
-            fields = Fields(messages[ATTRIBUTES_ELSEWHERE][0])
-            fields.need(b"\0", "attributes of version 0")
-            flags = fields.int(1)
-            fields.take(2 if flags & 1 else 0)
-            heap, tree = fields.int(8), fields.int(8)
-            bodies += dense_objects(self.metadata, heap, tree, *_ATTRIBUTE_NAMES)
-        return sorted(map(_attribute, bodies), key=lambda attribute: attribute.name)
+        return attributes_of(self.metadata, messages)
 
     def dataset(self, messages: Messages) -> Dataset:
         """Yield what a dataset's header says."""
@@ -182,6 +173,30 @@ class Hdf5:
         if attribute.dtype == TEXT_OF_ANY_LENGTH:
             parts = [self._texts.text(part) for part in parts]
         return [part.split(b"\0")[0] for part in parts]
+
+
+def links_of(metadata: Metadata, messages: Messages) -> list[Link]:
+    """Yield the members of a group, sorted by name."""
+    fields = Fields(messages[LINKS_ELSEWHERE][0])
+    fields.need(b"\0", "links of version 0")
+    flags = fields.int(1)
+    fields.take(8 if flags & 1 else 0)
+    heap, tree = fields.int(8), fields.int(8)
+    bodies = [*messages.get(LINK, ()), *dense_objects(metadata, heap, tree, *_LINK_NAMES)]
+    return sorted(map(_link, bodies), key=lambda link: link.name)
+
+
+def attributes_of(metadata: Metadata, messages: Messages) -> list[StoredAttribute]:
+    """Yield the attributes of an object, sorted by name."""
+    bodies = list(messages.get(ATTRIBUTE, ()))
+    if ATTRIBUTES_ELSEWHERE in messages:
+        fields = Fields(messages[ATTRIBUTES_ELSEWHERE][0])
+        fields.need(b"\0", "attributes of version 0")
+        flags = fields.int(1)
+        fields.take(2 if flags & 1 else 0)
+        heap, tree = fields.int(8), fields.int(8)
+        bodies += dense_objects(metadata, heap, tree, *_ATTRIBUTE_NAMES)
+    return sorted(map(_attribute, bodies), key=lambda attribute: attribute.name)
 
 
 def _link(body: bytes) -> Link:
