@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim_kernels.jit import kernel
-from bitpim_kernels.match_heap import keep_least, sort_kept
+from bitpim_kernels.match_heap import keep_least, keep_none, sort_kept
 from bitpim_kernels.match_threes import Threes, empty_lists, list_threes, masks_of, n_planes_of
 from bitpim_kernels.match_tile import (
     BLOCK_WORDS,
@@ -48,7 +48,6 @@ _ZERO = np.uint64(0)
 
 _FEW_QUERIES = 8  # so few read the cells where they are
 _LISTED = 1 << 18  # search lines of the queries that pass a block together, at most
-_NONE_YET = np.int64(0x7FFFFFFFFFFFFFFF)
 
 
 @kernel()
@@ -104,8 +103,8 @@ def first_matches(
     ------
     first, count: (n_queries,)
     """
-    first[:] = -1
-    count[:] = 0
+    for q in range(queries.shape[0]):
+        first[q], count[q] = -1, 0
     _match(miss, queries, care, n_rows, first, count, np.empty((0, 0), np.uint64))
 
 
@@ -194,9 +193,9 @@ def within(miss: Words, queries: Words, care: Words, n_rows: int, limit: int, ou
     ------
     out: (n_queries, row_words)
     """
-    weights = np.ones(miss.shape[1], np.int64)
     none = np.empty((queries.shape[0], 0), np.int64)
-    _search(miss, queries, care, n_rows, weights, _Wanted(limit, out, none, none))
+    wanted = _Wanted(limit, out, none, none)
+    _search(miss, queries, care, n_rows, _weights_of_one(miss.shape[1]), wanted)
 
 
 @kernel()
@@ -212,8 +211,19 @@ def best_rows(
     ------
     rows, distances: (n_queries, k)
     """
-    weights = np.ones(miss.shape[1], np.int64)
-    weighted_best(miss, queries, care, n_rows, weights, rows, distances)
+    keep_none(rows, distances)
+    wanted = _Wanted(0, np.empty((0, 0), np.uint64), rows, distances)
+    _search(miss, queries, care, n_rows, _weights_of_one(miss.shape[1]), wanted)
+    sort_kept(rows, distances)
+
+
+@kernel()
+def _weights_of_one(n_bits: int) -> Ints:  # a loop: Numba's `ones` compiles for a second
+    """Return weights that count cells."""
+    weights = np.empty(n_bits, np.int64)
+    for k in range(n_bits):
+        weights[k] = 1
+    return weights
 
 
 @kernel()
@@ -237,12 +247,10 @@ def weighted_best(
     weights: (n_bits,)
     rows, totals: (n_queries, k)
     """
-    totals[:] = _NONE_YET
-    rows[:] = -1
-    no_lines = np.empty((0, 0), np.uint64)
-    _search(miss, queries, care, n_rows, weights, _Wanted(0, no_lines, rows, totals))
-    for q in range(queries.shape[0]):
-        sort_kept(rows[q], totals[q])
+    keep_none(rows, totals)
+    wanted = _Wanted(0, np.empty((0, 0), np.uint64), rows, totals)
+    _search(miss, queries, care, n_rows, weights, wanted)
+    sort_kept(rows, totals)
 
 
 @kernel()
@@ -254,8 +262,9 @@ def _search(
     lines = miss.reshape(2 * n_bits, miss.shape[2])
     laid = np.empty((2 * n_bits, BLOCK_WORDS), np.uint64)
     in_use = np.empty(BLOCK_WORDS, np.uint64)
-    found, keeps = np.empty(BLOCK_WORDS, np.uint64), wanted.rows.shape[1] > 0
-    most = weights.sum()
+    found, nothing = np.empty(BLOCK_WORDS, np.uint64), np.zeros(BLOCK_WORDS, np.uint64)
+    keeps = wanted.rows.shape[1] > 0
+    most = _sum_of(weights)
     n_planes = max(1, n_planes_of(most))
     planes = np.empty((2 * n_planes + 2, BLOCK_WORDS), np.uint64)
     masks = masks_of(weights, queries.shape[1])
@@ -274,7 +283,6 @@ def _search(
                 i = q - start
                 limit = wanted.totals[q, 0] - 1 if keeps else wanted.limit
                 limit = min(limit, most)
-                found[:] = _ZERO
                 some = False
                 if limit >= 0:
                     count_lines(table, threes.listed[i, 0], threes.n_listed[i, 0], planes, n_planes)
@@ -284,7 +292,16 @@ def _search(
                 if keeps and some:
                     keep_least(planes, n_planes, w, found, wanted.rows[q], wanted.totals[q])
                 elif not keeps:
-                    _put(found, w, wanted.lines[q])
+                    _put(found if some else nothing, w, wanted.lines[q])
+
+
+@kernel()
+def _sum_of(weights: Ints) -> int:
+    """Return the sum of all weights."""
+    most = 0
+    for weight in weights:
+        most += weight
+    return most
 
 
 @kernel()

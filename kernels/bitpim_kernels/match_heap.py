@@ -13,7 +13,7 @@ from bitpim_kernels.jit import kernel
 from bitpim_kernels.match_tile import BLOCK_WORDS, rows_at_most
 from bitpim_kernels.vector import popcount
 
-__all__ = ["keep_least", "sort_kept"]
+__all__ = ["keep_least", "keep_none", "sort_kept"]
 
 Integer = Any  # int or np.int64
 Ints = npt.NDArray[np.int64]
@@ -21,6 +21,20 @@ Words = npt.NDArray[np.uint64]
 
 _ONE = np.uint64(1)
 _ZERO = np.uint64(0)
+_NONE_YET = np.int64(0x7FFFFFFFFFFFFFFF)
+
+
+@kernel()
+def keep_none(rows: Ints, totals: Ints) -> None:
+    """Start the heaps of all queries, with totals that any row is better than.
+
+    Shapes
+    ------
+    rows, totals: (n_queries, k)
+    """
+    for q in range(rows.shape[0]):  # loops: slice assignments compile for seconds
+        for i in range(rows.shape[1]):
+            rows[q, i], totals[q, i] = -1, _NONE_YET
 
 
 @kernel()
@@ -95,8 +109,9 @@ def _is_worse(i: int, total: Integer, row: Integer, rows: Ints, totals: Ints) ->
 
 @kernel()
 def sort_kept(rows: Ints, totals: Ints) -> None:
-    """Put a heap in order, the best first."""
-    for end in range(rows.shape[0] - 1, 0, -1):
-        row, total = rows[end], totals[end]
-        rows[end], totals[end] = rows[0], totals[0]
-        _sift(total, row, rows[:end], totals[:end])
+    """Put the heaps of all queries in order, the best first."""
+    for q in range(rows.shape[0]):
+        for end in range(rows.shape[1] - 1, 0, -1):
+            row, total = rows[q, end], totals[q, end]
+            rows[q, end], totals[q, end] = rows[q, 0], totals[q, 0]
+            _sift(total, row, rows[q, :end], totals[q, :end])

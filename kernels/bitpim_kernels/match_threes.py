@@ -61,7 +61,10 @@ def n_planes_of(most: int) -> int:
 @kernel()
 def masks_of(weights: Ints, n_words: int) -> Words:
     """Return for each bit of the weights, as packed words, which weights have it."""
-    masks = np.zeros((max(1, n_planes_of(weights.max())), n_words), np.uint64)
+    bits = 0
+    for weight in weights:
+        bits |= weight
+    masks = np.zeros((max(1, n_planes_of(bits)), n_words), np.uint64)
     for level in range(masks.shape[0]):
         for k in range(weights.shape[0]):
             bit = np.uint64((weights[k] >> level) & 1)

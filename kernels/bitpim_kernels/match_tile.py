@@ -41,7 +41,6 @@ Ints = npt.NDArray[np.int64]
 Listed = npt.NDArray[np.int32]
 Words = npt.NDArray[np.uint64]
 
-_ALL_ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ZERO = np.uint64(0)
 
 

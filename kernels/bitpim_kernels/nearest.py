@@ -211,8 +211,8 @@ def nearest_staged(
     fell: (n_stages,) written: rows left before it whose bits there are not those of the query
     """
     ranges = np.empty((2, 2 * table.rows.shape[0]), np.int64)  # those left, and those to be left
-    standing[:] = 0
-    fell[:] = 0
+    for s in range(standing.shape[0]):
+        standing[s], fell[s] = 0, 0
     for i in range(queries.shape[0]):
         q, n, n_alive = queries[i], 1, table.rows.shape[0]
         ranges[0, 0], ranges[0, 1] = 0, n_alive
