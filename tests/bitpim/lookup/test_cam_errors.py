@@ -43,7 +43,11 @@ QUERIES = CamWords.from_text(["1010", "0001"])
         ("weighted", {"weights": [1, 2, 3, 0.5]}, "0 or more, got 0.5 for bit 3"),
         ("weighted", {"weights": "1234"}, "0 or more, got '1' for bit 0"),
         ("weighted", {"weights": 3}, "weights needs whole numbers, one a bit, got 3"),
-        ("weighted", {"weights": [2**62, 0, 0, 2**62]}, "below 2^63, got 9223372036854775808"),
+        (
+            "weighted",
+            {"weights": [2**62, 0, 0, 2**62 - 1]},
+            "below 2^63 - 1, got 9223372036854775807",
+        ),
         ("nearest", {"mode": "wxorr"}, "one of abs, wxor, staged, got 'wxorr'; did you mean"),
         ("nearest", {"mode": "staged"}, "mode staged needs stage_bits"),
         ("nearest", {"stage_bits": 2}, "stage_bits is of mode staged, got mode abs"),
@@ -122,9 +126,13 @@ def test_faults_that_do_not_fit() -> None:
             faulty.search(QUERIES, "nearest", **options)
     wide = CamWords.from_codes([1], 64)
     faulty = Cam(wide, faults=CellFaults.draw(1, 64))
-    with pytest.raises(ConfigError, match="needs 63 bits or fewer, got 64; give top_bits"):
+    with pytest.raises(ConfigError, match="needs 62 bits or fewer, got 64; give top_bits"):
         faulty.search(wide, "nearest", mode="wxor")
-    assert faulty.search(wide, "nearest", mode="wxor", top_bits=63).rows.tolist() == [[0]]
+    with pytest.raises(ConfigError, match="needs 62 bits or fewer, got 63; give top_bits"):
+        faulty.search(wide, "nearest", mode="wxor", top_bits=63)
+    far = faulty.search(CamWords.from_codes([-1], 64), "nearest", mode="wxor", top_bits=62)
+    assert far.distances is not None
+    assert (far.rows.tolist(), far.distances.tolist()) == ([[0]], [[2**62 - 1]])
 
 
 def test_records_name_options_that_exist() -> None:
