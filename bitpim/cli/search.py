@@ -183,6 +183,11 @@ def _weights(given: str | None) -> list[int] | None:
         return None
     if _LIST.fullmatch(given) and len(given) < _MOST_DIGITS:
         return [int(number) for number in given.replace(",", " ").split()]
+    paths = (given, given.rpartition(":")[0])
+    if "," in given and not any(path and Path(path).exists() for path in paths):
+        raise typer.BadParameter(
+            f"need whole numbers N,N,... or a file of them, got {given!r}", param_hint="--weights"
+        )
     return read_numbers(given, "weights")
 
 

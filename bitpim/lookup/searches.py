@@ -216,7 +216,8 @@ def checked_options(
 ) -> dict[str, Any]:
     """Return every option of a search that has a value, given or by default.
 
-    `high` is taken as it is. `limit` beyond the width is the width: all rows match.
+    None stands for an option that is not given. `high` is taken as it is. `limit` beyond the width
+    is the width: all rows match.
 
     Raises
     ------
@@ -229,7 +230,9 @@ def checked_options(
             takers = [other.name for other in SEARCHES.values() if name in _names(other)]
             whose = f"; it is of {', '.join(takers)}" if takers else _meant(name, known)
             raise ConfigError(f"search {kind.name}: takes no option {name!r}{whose}")
-    values = {name: option.default for name, option in known.items()} | dict(given)
+    values = {name: option.default for name, option in known.items()} | {
+        name: value for name, value in given.items() if value is not None
+    }
     values = {name: value for name, value in values.items() if value is not None}
     for name in kind.required:
         if name not in values:
@@ -270,7 +273,9 @@ def _word(where: str, value: Any, choices: tuple[str, ...]) -> str:
     if isinstance(value, str) and value in choices:
         return value
     if isinstance(value, str) and value == "all":
-        raise ConfigError(f"{where} needs {' or '.join(choices)}, got 'all'; every=True lists all")
+        raise ConfigError(
+            f"{where} needs {' or '.join(choices)}, got 'all'; option every lists all"
+        )
     close = difflib.get_close_matches(str(value), choices, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     raise ConfigError(f"{where} needs one of {', '.join(choices)}, got {value!r}{hint}")

@@ -253,7 +253,7 @@ def test_more_wrong_arrays(tmp_path: Path) -> None:
             "stored_care": np.array([-1]),
             "n_bits": 3,
         },
-        "n_bits: need one integer": {"stored": np.array([1]), "n_bits": np.array([3, 4])},
+        ".npz: n_bits: need one integer": {"stored": np.array([1]), "n_bits": np.array([3, 4])},
     }
     for said, arrays in wrong.items():
         path = npz(tmp_path, **arrays)
