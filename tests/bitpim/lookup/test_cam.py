@@ -13,7 +13,7 @@ import pytest
 import bitpim
 from bitpim.counts import Counts
 from bitpim.errors import ConfigError, OutOfMemoryError
-from bitpim.lookup import lines, search_run
+from bitpim.lookup import lines, search_run, winners
 from bitpim.lookup.answers import Answers
 from bitpim.lookup.cam import Cam
 from bitpim.lookup.cells import CellFaults
@@ -165,6 +165,7 @@ def test_blocks_and_threads_change_nothing(kind: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(search_run, "_BLOCK_COMPARES", (1 << 14) * 7)
     monkeypatch.setattr(search_run, "_BLOCK_WORDS", 60)
     monkeypatch.setattr(lines, "_READ_MATCHES", 9)
+    monkeypatch.setattr(winners, "_BLOCK_TIED", 9)
     told: list[tuple[int, int]] = []
     cam = Cam(words, n_threads=2)
     parted = cam.search(words, kind, on_progress=lambda *done: told.append(done), **options)
@@ -180,7 +181,19 @@ def test_staged_blocks_and_threads_change_nothing(monkeypatch: pytest.MonkeyPatc
         whole = Cam(words, n_threads=1).search(queries, "nearest", **options)
         with monkeypatch.context() as patch:
             patch.setattr(search_run, "_BLOCK_COMPARES", 3000)
+            patch.setattr(winners, "_BLOCK_TIED", 150)
             assert same(Cam(words, n_threads=2).search(queries, "nearest", **options), whole)
+
+
+def test_xor_and_difference_list_rows_a_part_of_the_queries_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = CamWords.from_codes(np.arange(70) % 5, 4)
+    for mode in ("abs", "wxor"):
+        whole = Cam(words).search(words, "nearest", mode=mode, ties="all")
+        for most in (1, 29, 9999):
+            monkeypatch.setattr(winners, "_BLOCK_TIED", most)
+            assert same(Cam(words).search(words, "nearest", mode=mode, ties="all"), whole)
 
 
 KERNELS: tuple[Any, ...] = (first_matches, match_lines, within, best_rows, weighted_best)
