@@ -293,6 +293,13 @@ def test_standard_input(bitpim: Run, bitpim_json: Ask, monkeypatch: pytest.Monke
     Stream.buffer = io.BytesIO(b"01\n0y\n")
     code, _, err = bitpim("search", "stored.txt", "-", "--kind", "exact")
     assert code == 3 and "standard input:2: need 0, 1 and X, got 'y'" in err
+    Stream.buffer = io.BytesIO(b"0101\n011")
+    monkeypatch.setattr("bitpim_traces.stored_values.MAX_BYTES", 7)
+    code, out, err = bitpim(*TERNARY[:2], "-", *TERNARY[3:])
+    assert (code, out) == (
+        3,
+        "",
+    ) and "standard input: need at most 7 bytes of text, got more" in err
     for both in (("-", "-"), ("-",)):
         code, _, err = bitpim("search", *both, "--kind", "exact")
         assert code == 2 and "got - for both" in err
