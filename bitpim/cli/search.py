@@ -161,10 +161,16 @@ def _read(stored: str, queries: str | None, bits: int | None) -> "tuple[CamWords
 
 
 def _standard_input(bits: int | None) -> "CamWords":
+    from bitpim.errors import LayoutError
     from bitpim.lookup.word_text import words_of_text
     from bitpim_traces.stored_values import MAX_BYTES
 
-    return words_of_text(sys.stdin.buffer.read(MAX_BYTES), "standard input", bits)
+    content = sys.stdin.buffer.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise LayoutError(
+            f"standard input: need at most {MAX_BYTES:,} bytes of text, got more; search in parts"
+        )
+    return words_of_text(content, "standard input", bits)
 
 
 def _need_other_file(output: Path, *sources: str | None) -> None:
@@ -183,6 +189,11 @@ def _weights(given: str | None) -> list[int] | None:
         return None
     if _LIST.fullmatch(given) and len(given) < _MOST_DIGITS:
         return [int(number) for number in given.replace(",", " ").split()]
+    paths = (given, given.rpartition(":")[0])
+    if "," in given and not any(path and Path(path).exists() for path in paths):
+        raise typer.BadParameter(
+            f"need whole numbers N,N,... or a file of them, got {given!r}", param_hint="--weights"
+        )
     return read_numbers(given, "weights")
 
 

@@ -46,6 +46,8 @@ def answer_lines(
     answers: "Answers", stored: "CamWords", queries: "CamWords", most: int
 ) -> list[str]:
     """Show the answers to the first queries as a table."""
+    from bitpim.lookup.searches import SEARCHES
+
     n = min(most, len(answers))
     if not n:
         return []
@@ -55,7 +57,9 @@ def answer_lines(
     has_many = answers.rows.shape[1] > 1
     head = ["#", "query", *(["rows"] if has_many else ["row", "stored"])]
     head += [] if answers.distances is None else ["distances" if has_many else "distance"]
-    head += ["matches"] if answers.offsets is not None or answers.distances is None else []
+    has_lists = answers.offsets is not None
+    head += ["matches"] if has_lists or not SEARCHES[answers.kind].has_winner else []
+    head += ["all rows"] if has_lists else []
     rows = []
     for i in range(n):
         ids = [row for row in answers.rows[i].tolist() if row >= 0]
@@ -65,6 +69,8 @@ def answer_lines(
             cells.append(_list(answers.distances[i, : len(ids)].tolist(), has_many))
         if "matches" in head:
             cells.append(int(answers.n_matches[i]))
+        if has_lists:
+            cells.append(_list(answers.matches_of(i)[: _MOST_ROWS + 1].tolist(), True))
         rows.append(cells)
     lines = columns(head, rows, n_keys=2).split("\n")
     left = len(answers) - n

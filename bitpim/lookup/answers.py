@@ -33,8 +33,8 @@ class Answers:
     rows : rows found for each query, the best first; -1 where none matches
     distances : their distances, -1 where there is no row; None where the kind has none. Unsigned
         where ``nearest`` compares 64 bits
-    n_matches : rows that match; of kinds with a winner, the rows reported; of ``nearest`` in
-        stages, the rows that stand after the last one
+    n_matches : rows that match; of kinds with a winner, the rows reported, all that are alike with
+        ties ``all``
     counts : what the hardware did
     n_rows, n_bits : those of the CAM
     offsets, matches : with ``every``, and with ties ``all``: the rows of query i are

@@ -39,6 +39,8 @@ _FINDERS: Final[Mapping[str, Callable[[SearchRun], Found]]] = MappingProxyType(
         "range": find_in_ranges,
     }
 )
+_NEED_WORDS: Final = "need to be CamWords, got "
+_MAKERS: Final = "CamWords.from_text and its kin make them"
 
 
 class Cam:
@@ -55,6 +57,8 @@ class Cam:
 
     Raises
     ------
+    ConfigError
+        Words are no CamWords, or threads fewer than one.
     LayoutError
         There is no row, or the faults are those of a memory of another size.
 
@@ -70,6 +74,8 @@ class Cam:
     def __init__(
         self, words: CamWords, *, faults: CellFaults | None = None, n_threads: int | None = None
     ) -> None:
+        if not isinstance(words, CamWords):
+            raise ConfigError(f"CAM: words {_NEED_WORDS}{type(words).__name__}; {_MAKERS}")
         if not len(words):
             raise LayoutError("CAM: need one row or more, got none; store a word")
         if faults is not None and (faults.n_rows, faults.n_bits) != (len(words), words.n_bits):
@@ -171,8 +177,7 @@ class Cam:
         for name, words in given.items():
             if not isinstance(words, CamWords):
                 raise ConfigError(
-                    f"search {kind.name}: {name} need to be CamWords, got "
-                    f"{type(words).__name__}; CamWords.from_codes and its kin make them"
+                    f"search {kind.name}: {name} {_NEED_WORDS}{type(words).__name__}; {_MAKERS}"
                 )
             if words.n_bits != self.n_bits:
                 raise LayoutError(

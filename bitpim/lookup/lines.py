@@ -8,7 +8,7 @@ import numpy.typing as npt
 from bitpim.errors import OutOfMemoryError
 from bitpim_kernels.layout import words_for
 
-__all__ = ["MatchLists", "SearchLines", "ends_of_lines", "need_room", "top_mask"]
+__all__ = ["GrowingLists", "MatchLists", "SearchLines", "ends_of_lines", "need_room", "top_mask"]
 
 Indices = npt.NDArray[np.int64]
 Packed = npt.NDArray[np.uint64]
@@ -112,6 +112,41 @@ class MatchLists:
         return np.concatenate([np.zeros(1, np.int64), np.cumsum(self.lengths)])
 
 
+class GrowingLists:
+    """Lists of matches that grow as queries are answered, up to what memory is meant to hold."""
+
+    def __init__(self, n_queries: int) -> None:
+        self._n_queries = n_queries
+        self._parts: list[MatchLists] = []
+        self._done = self._n_matches = 0
+
+    def need(self, lengths: Indices) -> None:
+        """Refuse the lists of the next queries, before they are made, where they are too long.
+
+        Raises
+        ------
+        OutOfMemoryError
+            There would be more than `MOST_MATCHES`.
+        """
+        need_room(self._n_matches + int(lengths.sum()), self._done + len(lengths), self._n_queries)
+
+    def take(self, part: MatchLists) -> None:
+        """Take the lists of the next queries."""
+        self.need(part.lengths)
+        self._parts.append(part)
+        self._done += len(part.lengths)
+        self._n_matches += len(part.rows)
+
+    def take_lines(self, lines: Packed) -> None:
+        """Take the match lines of the next queries."""
+        self.need(np.bitwise_count(lines).sum(axis=1, dtype=np.int64))
+        self.take(MatchLists.of_lines(lines))
+
+    def joined(self) -> MatchLists:
+        """Return all lists as one."""
+        return MatchLists.joined(self._parts)
+
+
 def _rows_of(lines: Packed) -> Indices:
     """Return the rows of all match lines that are one, query by query."""
     query, word = np.nonzero(lines)
@@ -154,6 +189,6 @@ def need_room(n_matches: int, done: int, n_queries: int) -> None:
     if n_matches > MOST_MATCHES:
         raise OutOfMemoryError(
             f"search: need {MOST_MATCHES:,} matches or fewer to list, got {n_matches:,} for "
-            f"{done:,} of {n_queries:,} queries; search fewer queries at a time, or do not list "
-            "every match"
+            f"{done:,} of {n_queries:,} queries; search fewer queries at a time, or list fewer "
+            "rows of each"
         )

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from bitpim.lookup.lines import MatchLists, ends_of_lines, need_room
+from bitpim.lookup.lines import GrowingLists, ends_of_lines
 from bitpim.lookup.ranges import expand, need_ordered
 from bitpim.lookup.search_run import Found, SearchRun
 from bitpim.lookup.words import CamWords
@@ -23,17 +23,14 @@ class _Blocks:
         self.run, n = run, len(run.queries)
         self.rows = np.full((n, 1), -1, np.int64)
         self.n_matches = np.zeros(n, np.int64)
-        self.lists: list[MatchLists] | None = [] if run.options["every"] else None
-        self.n_listed = 0
+        self.lists = GrowingLists(n) if run.options["every"] else None
 
     def take_lines(self, block: slice, lines: Packed) -> None:
         """Read match lines of a block."""
         n_matches = np.bitwise_count(lines).sum(axis=1, dtype=np.int64)
         self.take(block, ends_of_lines(lines, self.run.is_highest), n_matches)
         if self.lists is not None:
-            self.n_listed += int(n_matches.sum())
-            need_room(self.n_listed, block.stop, len(self.n_matches))
-            self.lists.append(MatchLists.of_lines(lines))
+            self.lists.take_lines(lines)
 
     def take(self, block: slice, first: Indices, n_matches: Indices) -> None:
         """Take the first row of each query, and how many match."""
@@ -42,7 +39,7 @@ class _Blocks:
 
     def found(self, distances: Indices | None = None) -> Found:
         """Return all of it."""
-        lists = None if self.lists is None else MatchLists.joined(self.lists)
+        lists = None if self.lists is None else self.lists.joined()
         return Found(self.rows, distances, self.n_matches, lists)
 
 

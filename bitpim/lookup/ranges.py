@@ -2,7 +2,7 @@
 
 An interval is cut into the fewest blocks of words that agree in their highest bits and have any
 value below: the largest aligned block that fits, from the lower end on. There are at most
-``2 * n_bits - 2`` of them.
+``2 * n_bits - 2`` of them, or one where n_bits is 1.
 
 Source: range to prefix expansion of ternary memories; standard.
 """

@@ -26,7 +26,7 @@ __all__ = [
 
 TIES: Final = ("lowest", "highest", "all")
 MODES: Final = ("abs", "wxor", "staged")
-_LARGEST_TOTAL: Final = 2**63 - 1
+_LARGEST_TOTAL: Final = 2**63 - 2  # kernels take the next one for "no row yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ OPTIONS: Final[Mapping[str, SearchOption]] = MappingProxyType(
                 "weights",
                 "integers",
                 "what a bit that differs counts, bit 0 first; bits of weight 0 are not driven",
-                "n_bits whole numbers of 0 or more, their sum below 2^63",
+                "n_bits whole numbers of 0 or more, their sum below 2^63 - 1",
             ),
             SearchOption(
                 "mode",
@@ -216,7 +216,8 @@ def checked_options(
 ) -> dict[str, Any]:
     """Return every option of a search that has a value, given or by default.
 
-    `high` is taken as it is. `limit` beyond the width is the width: all rows match.
+    None stands for an option that is not given. `high` is taken as it is. `limit` beyond the width
+    is the width: all rows match.
 
     Raises
     ------
@@ -229,7 +230,9 @@ def checked_options(
             takers = [other.name for other in SEARCHES.values() if name in _names(other)]
             whose = f"; it is of {', '.join(takers)}" if takers else _meant(name, known)
             raise ConfigError(f"search {kind.name}: takes no option {name!r}{whose}")
-    values = {name: option.default for name, option in known.items()} | dict(given)
+    values = {name: option.default for name, option in known.items()} | {
+        name: value for name, value in given.items() if value is not None
+    }
     values = {name: value for name, value in values.items() if value is not None}
     for name in kind.required:
         if name not in values:
@@ -270,7 +273,9 @@ def _word(where: str, value: Any, choices: tuple[str, ...]) -> str:
     if isinstance(value, str) and value in choices:
         return value
     if isinstance(value, str) and value == "all":
-        raise ConfigError(f"{where} needs {' or '.join(choices)}, got 'all'; every=True lists all")
+        raise ConfigError(
+            f"{where} needs {' or '.join(choices)}, got 'all'; option every lists all"
+        )
     close = difflib.get_close_matches(str(value), choices, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     raise ConfigError(f"{where} needs one of {', '.join(choices)}, got {value!r}{hint}")
@@ -292,7 +297,7 @@ def _integer(where: str, option: SearchOption, value: Any, n_rows: int, n_bits: 
     most = {"k": n_rows, "top_bits": n_bits, "stage_bits": n_bits}.get(option.name)
     if number is None or number < least or (most is not None and number > most):
         if option.name == "k" and most is not None:
-            need = f"1..{most}, for there {'is' if most == 1 else 'are'} {most} rows"
+            need = f"1..{most}, for there {'is 1 row' if most == 1 else f'are {most} rows'}"
         else:
             need = f"{least} or more" if most is None else f"{least}..{most}"
         raise ConfigError(f"{where} needs a whole number, {need}, got {value!r}")
@@ -316,7 +321,8 @@ def _weights(where: str, value: Any, n_bits: int) -> list[int]:
         raise ConfigError(f"{where} needs one a bit, {n_bits}, bit 0 first, got {len(weights)}")
     if sum(weights) > _LARGEST_TOTAL:
         raise ConfigError(
-            f"{where} needs a sum below 2^63, got {sum(weights)}; divide them by a common factor"
+            f"{where} needs a sum below 2^63 - 1, got {sum(weights)}; "
+            "divide them by a common factor"
         )
     return weights
 

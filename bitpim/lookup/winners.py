@@ -1,12 +1,13 @@
 """Searches that find the nearest rows: best, weighted, nearest."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bitpim.errors import ConfigError
-from bitpim.lookup.lines import MatchLists, need_room
+from bitpim.lookup.lines import GrowingLists, MatchLists, need_room
 from bitpim.lookup.matching import lines_of
 from bitpim.lookup.search_run import Found, SearchRun
 from bitpim_kernels.layout import pack, words_for
@@ -27,6 +28,7 @@ Numbers = npt.NDArray[np.uint64]
 Packed = npt.NDArray[np.uint64]
 
 _BLOCK_TIED = 1 << 22  # totals that are kept to find what is tied
+_MOST_WEIGHED = 62  # bits whose powers of two add up to a total that kernels take
 
 
 def find_best(run: SearchRun) -> Found:
@@ -41,27 +43,26 @@ def _find_best(run: SearchRun, weights: Indices | None, k: int) -> Found:
         driven = pack(weights > 0)
         run.mask = driven if run.mask is None else run.mask & driven
     n, is_all = len(run.queries), run.options["ties"] == "all"
+    need_room(n * k, n, n)
     rows, distances = np.empty((n, k), np.int64), np.empty((n, k), np.int64)
-    lists: list[MatchLists] = []
+    lists = GrowingLists(n)
     for block in run.blocks(run.n_rows, 1 if is_all else 0):
         bits, care = run.drive(block)
         rows[block], distances[block] = _best(run, bits, care, weights, k)
         least = distances[block, 0]
         run.count_falls(bits, care, least == 0)
         if is_all:
-            lists.append(MatchLists.of_lines(_tied(run, bits, care, weights, least)))
-            need_room(sum(len(part.rows) for part in lists), block.stop, n)
-    return _winners(run, rows, distances, lists if is_all else None)
+            lists.take_lines(_tied(run, bits, care, weights, least))
+    return _winners(run, rows, distances, lists.joined() if is_all else None)
 
 
 def _winners(
-    run: SearchRun, rows: Indices, distances: npt.NDArray[Any], lists: list[MatchLists] | None
+    run: SearchRun, rows: Indices, distances: npt.NDArray[Any], lists: MatchLists | None
 ) -> Found:
     """Return what was found; the rows that are reported are those left standing."""
-    joined = None if lists is None else MatchLists.joined(lists)
-    n_matches = np.full(len(rows), rows.shape[1], np.int64) if joined is None else joined.lengths
+    n_matches = np.full(len(rows), rows.shape[1], np.int64) if lists is None else lists.lengths
     run.tally.survivors += int(n_matches.sum())
-    return Found(rows, distances, n_matches, joined)
+    return Found(rows, distances, n_matches, lists)
 
 
 def _best(
@@ -120,16 +121,15 @@ def find_nearest(run: SearchRun) -> Found:
     find = _Staged(run, numbers, n_bits) if mode == "staged" else _Whole(run, numbers, mode)
     n, is_all = len(run.queries), run.options["ties"] == "all"
     rows, distances = np.empty((n, 1), np.int64), np.empty((n, 1), np.uint64)
-    lists: list[MatchLists] = []
+    lists = GrowingLists(n)
     for block in run.blocks(find.n_compares):
         run.drive(block, find.n_stages)
         queries = _numbers(run, run.queries.bits[block, 0], n_bits)
         find(queries, rows[block, 0], distances[block, 0])
         if is_all:
-            lists.append(find.tied(queries, rows[block, 0], distances[block, 0]))
-            need_room(sum(len(part.rows) for part in lists), block.stop, n)
+            find.list_tied(queries, rows[block, 0], distances[block, 0], lists)
     signed = distances if n_bits == 64 else distances.view(np.int64)
-    found = _winners(run, run.row_of(rows), signed, lists if is_all else None)
+    found = _winners(run, run.row_of(rows), signed, lists.joined() if is_all else None)
     run.tally.survivors += find.n_more
     return found
 
@@ -141,10 +141,10 @@ def _find_faulty(run: SearchRun, mode: str, n_bits: int) -> Found:
             f"search nearest: mode {mode} compares numbers, not cells, so it takes no faulty "
             "cells; take mode wxor, or a CAM without faults"
         )
-    if n_bits == 64:
+    if n_bits > _MOST_WEIGHED:
         raise ConfigError(
-            "search nearest: mode wxor with faulty cells needs 63 bits or fewer, got 64; give "
-            "top_bits"
+            f"search nearest: mode wxor with faulty cells needs {_MOST_WEIGHED} bits or fewer, got "
+            f"{n_bits}; give top_bits"
         )
     lowest = run.n_bits - n_bits
     weights = [1 << (k - lowest) if k >= lowest else 0 for k in range(run.n_bits)]
@@ -183,23 +183,41 @@ class _Whole:
         n_whole = int(self.n_equal[rows[distances == 0]].sum())
         self.run.tally.discharges += len(queries) * self.run.n_rows - n_whole
 
-    def tied(self, queries: Numbers, rows: Indices, distances: Numbers) -> MatchLists:
-        """Return all rows at the distance that was found: at most two numbers, each in some."""
+    def list_tied(
+        self, queries: Numbers, rows: Indices, distances: Numbers, lists: GrowingLists
+    ) -> None:
+        """List all rows at the distance that was found: at most two numbers, each in some."""
         up, down = queries + distances, queries - distances
         if self.is_xor:
             numbers = [(queries ^ distances, distances >= 0)]
         else:
             numbers = [(down, down <= queries), (up, (up >= queries) & (distances > 0))]
-        found = []
-        for number, is_one in numbers:
-            start = np.searchsorted(self.ordered.values, number, "left")
+        starts, lengths = (np.empty((len(numbers), len(queries)), np.int64) for _ in range(2))
+        for k, (number, is_one) in enumerate(numbers):
+            starts[k] = np.searchsorted(self.ordered.values, number, "left")
             stop = np.searchsorted(self.ordered.values, number, "right")
-            found.append((start, np.where(is_one, stop - start, 0)))
-        lengths = np.array([n for _, n in found])  # (numbers, n_queries)
-        query = np.concatenate([np.repeat(np.arange(len(queries)), n) for n in lengths])
-        place = np.concatenate([_runs(start, n) for start, n in found])
+            lengths[k] = np.where(is_one, stop - starts[k], 0)
+        lists.need(lengths.sum(axis=0))
+        for part in _parts(lengths.sum(axis=0)):
+            lists.take(self._listed(starts[:, part], lengths[:, part]))
+
+    def _listed(self, starts: Indices, lengths: Indices) -> MatchLists:
+        """List the rows at some places of the order, several runs of them a query."""
+        queries = np.arange(lengths.shape[1])
+        query = np.concatenate([np.repeat(queries, n) for n in lengths])
+        place = np.concatenate([_runs(*run) for run in zip(starts, lengths, strict=True)])
         row = self.ordered.rows[place]
         return MatchLists(lengths.sum(axis=0), row[np.lexsort((row, query))])
+
+
+def _parts(lengths: Indices) -> Iterator[slice]:
+    """Yield slices of queries with at most `_BLOCK_TIED` rows to list, or of one query."""
+    ends, first = np.cumsum(lengths), 0
+    while first < len(lengths):
+        most = (ends[first - 1] if first else 0) + _BLOCK_TIED
+        last = max(first + 1, int(np.searchsorted(ends, most, "right")))
+        yield slice(first, last)
+        first = last
 
 
 def _runs(starts: Indices, lengths: Indices) -> Indices:
@@ -237,9 +255,10 @@ class _Staged:
         if self.run.options["ties"] != "all":
             self.n_more += standing[-1] - len(queries)
 
-    def tied(self, queries: Numbers, rows: Indices, distances: Numbers) -> MatchLists:
-        """Return all rows that stand: in each stage as far from the query as the winner."""
-        parts = []
+    def list_tied(
+        self, queries: Numbers, rows: Indices, distances: Numbers, lists: GrowingLists
+    ) -> None:
+        """List all rows that stand: in each stage as far from the query as the winner."""
         step = max(1, _BLOCK_TIED // self.run.n_rows)
         for first in range(0, len(queries), step):
             these = slice(first, first + step)
@@ -250,8 +269,7 @@ class _Staged:
                 width = self.n_bits - s * self.stage_bits - low
                 wanted = _apart(q, self.numbers[rows[these], None], low, width)
                 stands &= _apart(q, self.numbers[None, :], low, width) == wanted
-            parts.append(MatchLists(stands.sum(axis=1), np.nonzero(stands)[1]))
-        return MatchLists.joined(parts)
+            lists.take(MatchLists(stands.sum(axis=1), np.nonzero(stands)[1]))
 
 
 def _apart(a: Numbers, b: Numbers, low: int, width: int) -> Numbers:

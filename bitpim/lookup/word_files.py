@@ -7,6 +7,7 @@ no name.
 """
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Protocol
 
@@ -26,6 +27,7 @@ from bitpim_traces.stored_values import MAX_BYTES
 __all__ = ["read_numbers", "read_words", "stored_and_queries"]
 
 _WIDTH = "n_bits"
+_MOST_COMPARED, _MOST_NAMED = 10_000, 12  # names of arrays, where one is not found
 _KINDS = {
     ".npz": "npz",
     ".npy": "npy",
@@ -213,14 +215,14 @@ class _Archive:
         return read_archive(self._path, name, most_bytes=MAX_BYTES)[name]
 
     def width_beside(self, name: str) -> int | None:
-        return _one_width(self, _WIDTH) if _WIDTH in self.names else None
+        return _one_width(self, _WIDTH, self._path) if _WIDTH in self.names else None
 
 
 class _Hdf5:
     """The datasets of an HDF5 file."""
 
     def __init__(self, path: str) -> None:
-        self._file = Hdf5Arrays(path)
+        self._path, self._file = path, Hdf5Arrays(path)
         self.names: Sequence[str] = self._file.names
 
     def read(self, name: str) -> Array:
@@ -229,13 +231,15 @@ class _Hdf5:
     def width_beside(self, name: str) -> int | None:
         kept = self._file.integer(name, _WIDTH)
         beside = f"{name.rpartition('/')[0]}/{_WIDTH}"
-        return kept if kept is not None or beside not in self.names else _one_width(self, beside)
+        if kept is not None or beside not in self.names:
+            return kept
+        return _one_width(self, beside, self._path)
 
 
-def _one_width(arrays: _Arrays, name: str) -> int:
+def _one_width(arrays: _Arrays, name: str, path: str) -> int:
     values = np.asarray(arrays.read(name))
     if values.size != 1 or values.dtype.kind not in "iu":
-        raise LayoutError(f"{name}: need one integer, got {values.dtype} {values.shape}")
+        raise LayoutError(f"{path}: {name}: need one integer, got {values.dtype} {values.shape}")
     return int(values.reshape(-1)[0])
 
 
@@ -266,9 +270,11 @@ def _pick(names: Sequence[str], path: str, name: str, role: str) -> str:
     others = [each for each in names if each.rpartition("/")[2] != _WIDTH]
     if not name and len(others) == 1:
         return others[0]
-    most = 12
-    known = [shown(each)[1:-1] for each in names[:most]]
-    known += [f"and {len(names) - most} more"] if len(names) > most else []
+    close = [shown(each)[1:-1] for each in get_close_matches(wanted, names[:_MOST_COMPARED], n=1)]
+    known = close or [shown(each)[1:-1] for each in names[:_MOST_NAMED]]
+    known += (
+        [f"and {len(names) - len(known)} more"] if len(names) > len(known) and not close else []
+    )
     raise LayoutError(
         f"{path}: need an array {shown(wanted)}, got none"
         f"{did_you_mean(wanted, known)} (FILE:NAME takes another)"

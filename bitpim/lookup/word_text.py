@@ -4,6 +4,7 @@ A cell is 0, 1 or X; the highest bit comes first, and ``_`` may stand between. A
 (no leading zero), 0x or 0b, unsigned or in two's complement. Blank lines and what follows a ``#``
 are skipped. Where the width N is given, a line of exactly N cells is cells and all else is an
 integer: no integer of N bits is written as N digits 0 and 1, unless N is 1, where both are alike.
+What begins with 0x is an integer then.
 """
 
 import re
@@ -148,14 +149,15 @@ def _need_cells(line: _Line, where: str) -> None:
 
 def _words_of_width(lines: Sequence[_Line], where: str, n_bits: int) -> CamWords:
     """Read lines that are integers or cells of a known width."""
-    is_cells = re.compile(f"[01X]{{{n_bits}}}")
+    is_cells = re.compile(f"(?!0x)[01Xx]{{{n_bits}}}")
     mask = (1 << n_bits) - 1
     n_bytes = 8 * words_for(n_bits)
     bits, care = bytearray(), bytearray()
     for line in lines:
         if is_cells.fullmatch(line.word):
-            value = int(line.word.replace("X", "0"), 2)
-            cared = int(line.word.replace("0", "1").replace("X", "0"), 2)
+            cells = line.word.upper()
+            value = int(cells.replace("X", "0"), 2)
+            cared = int(cells.replace("0", "1").replace("X", "0"), 2)
         else:
             value, cared = _integer(line, where, n_bits) & mask, mask
         bits += value.to_bytes(n_bytes, "little")

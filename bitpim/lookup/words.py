@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from bitpim.errors import LayoutError
 from bitpim_kernels.layout import pack, tail_mask, unpack, words_for
+from bitpim_traces.faults import shown
 
 __all__ = ["CamWords"]
 
@@ -76,8 +77,7 @@ class CamWords:
     def from_packed(cls, bits: Packed, n_bits: int, care: Packed | None = None) -> "CamWords":
         """Take packed words as they are; every cell counts unless `care` says which."""
         if care is None:
-            care = np.zeros_like(bits)
-            care[:] = _all_ones(n_bits)
+            care = np.tile(_all_ones(max(n_bits, 1)), (len(bits), 1))
         return cls(bits, care, n_bits)
 
     @classmethod
@@ -107,6 +107,8 @@ class CamWords:
             A code does not fit.
         """
         values = np.asarray(codes)
+        if values.shape == (0,):  # a list of nothing has a dtype of reals
+            values = values.astype(np.uint64)
         if values.ndim != 1 or values.dtype.kind not in "iu" or not 1 <= n_bits <= 64:
             raise LayoutError(
                 f"CAM words: need integers (n,) and 1..64 bits, got {values.shape} {values.dtype} "
@@ -128,8 +130,14 @@ class CamWords:
         Raises
         ------
         LayoutError
-            There is no word, one is of another width, or has another letter.
+            There is no word, one is of another width, or has another letter; or `lines` is one
+            text, whose letters would be words.
         """
+        if isinstance(lines, str):
+            raise LayoutError(
+                f"CAM words: need a list of words, got one text {shown(lines)}; put it in a list, "
+                "or split it by splitlines()"
+            )
         words = [line.replace("_", "") for line in lines]
         if not words or not words[0]:
             raise LayoutError("CAM words: need a word of 0, 1 and X or more, got none")

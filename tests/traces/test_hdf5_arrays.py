@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
+from bitpim_traces import hdf5_arrays
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.hdf5_arrays import Hdf5Arrays
 
@@ -49,7 +50,7 @@ def test_what_h5py_writes(tmp_path: Path, libver: str) -> None:
         write(path, libver, options, track_order=n == 1, **block)
         opened = Hdf5Arrays(str(path))
         many = {f"/many/m{i}" for i in range(30)}
-        assert set(opened.names) == {*map("/{}".format, ARRAYS), "/again", "/text", *many}
+        assert set(opened.names) == {*map("/{}".format, ARRAYS), "/again", "/soft", "/text", *many}
         for name, values in ARRAYS.items():
             found = opened.read(f"/{name}")
             assert found.shape == values.shape and np.array_equal(found, values), name
@@ -59,6 +60,8 @@ def test_what_h5py_writes(tmp_path: Path, libver: str) -> None:
         assert opened.integer("/g/h/x", "n_bits") == 9 and opened.integer("/g/x", "n_bits") is None
         with pytest.raises(TraceDataError, match="text: need integers or truth values"):
             opened.read("/text")
+        with pytest.raises(TraceDataError, match="soft: need an array in its place, got a link by"):
+            opened.read("/soft")
 
 
 @pytest.mark.parametrize("options", [{}, {"compression": "gzip"}])
@@ -172,3 +175,44 @@ def test_a_group_that_holds_itself_ends(tmp_path: Path) -> None:
         group = file.create_group("g")
         group["self"], group["root"], group["a"] = group, file["/"], np.arange(3)
     assert np.array_equal(Hdf5Arrays(str(path)).read("/g/a"), np.arange(3))
+
+
+def test_names_that_share_bytes_are_refused(tmp_path: Path) -> None:
+    """Else a heap of a megabyte under ten thousand symbols takes ten gigabytes."""
+    path, long = tmp_path / "a.h5", "b" * 300
+    with h5py.File(path, "w", libver="earliest") as file:
+        for name in ("a", long, "c", "d", "e"):
+            file[name] = 1
+    assert len(Hdf5Arrays(str(path)).names) == 5
+    content = bytearray(path.read_bytes())
+    symbols = content.index(b"SNOD") + 8
+    place = content[symbols + 40 : symbols + 48]  # sorted by name: the long one is second
+    for n in range(5):
+        content[symbols + 40 * n : symbols + 40 * n + 8] = place
+    path.write_bytes(content)
+    with pytest.raises(TraceDataError, match="names that end in their heap and share no bytes"):
+        Hdf5Arrays(str(path))
+    content[symbols : symbols + 8] = (2**40).to_bytes(8, "little")
+    path.write_bytes(content)
+    with pytest.raises(TraceDataError, match="names that end in their heap and share no bytes"):
+        Hdf5Arrays(str(path))
+
+
+@pytest.mark.parametrize("libver", ["earliest", "v110"])
+def test_paths_stay_short_and_few(
+    tmp_path: Path, libver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name stands in the path of everything below it; one object may have many names."""
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w", libver=libver) as file:
+        file["b" * 1024] = 1
+        file["g/a"], file["g/b"] = file["b" * 1024], file["b" * 1024]
+    monkeypatch.setattr(hdf5_arrays, "_MOST_MEMBERS", 4)
+    assert len(Hdf5Arrays(str(path)).names) == 3
+    monkeypatch.setattr(hdf5_arrays, "_MOST_MEMBERS", 3)
+    with pytest.raises(TraceDataError, match="need at most 3 members of groups"):
+        Hdf5Arrays(str(path))
+    with h5py.File(path, "w", libver=libver) as file:
+        file["b" * 1025] = 1
+    with pytest.raises(TraceDataError, match="names of 1024 bytes"):
+        Hdf5Arrays(str(path))

@@ -7,7 +7,7 @@ or in chunks of the usual filters. What an object has beyond that is said when i
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -26,9 +26,13 @@ __all__ = ["Hdf5Arrays"]
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _USER_BLOCKS = (0, 512, 1024, 2048)
-_MOST_OBJECTS = 10_000
+_MOST_MEMBERS = 10_000  # of all groups
+_LONGEST_NAME = 1024
 _MOST_DEPTH = 16
 _DATASET = {DATASPACE, DATATYPE, LAYOUT}
+
+_Member = tuple[str, int | None, int]
+"""Path, address of the header (None of a link by name), and how deep it lies."""
 
 
 class Hdf5Arrays:
@@ -45,6 +49,7 @@ class Hdf5Arrays:
         self._datasets: dict[str, Messages | Refused] = {}
         self._groups: dict[str, Messages] = {}
         self._seen: dict[int, Messages | Refused] = {}
+        self._n_members = 0
         with self._faults(""):
             file = OpenFile(path)
             self._metadata, root = _opened(file)
@@ -108,11 +113,13 @@ class Hdf5Arrays:
 
     def _walk(self, root: int) -> None:
         """Visit every object once; an object met again is the same one by another name."""
-        waiting, entered = [("", root, 0)], set()
+        waiting: list[_Member] = [("", root, 0)]
+        entered = set()
         while waiting:
             path, address, depth = waiting.pop()
-            if len(self._seen) > _MOST_OBJECTS or len(self._datasets) > _MOST_OBJECTS:
-                raise Refused(f"at most {_MOST_OBJECTS:,} objects", "more")
+            if address is None:
+                self._datasets[path] = Refused("an array in its place", "a link by name")
+                continue
             if address not in self._seen:
                 self._seen[address] = self._messages(address)
             found = self._seen[address]
@@ -136,16 +143,22 @@ class Hdf5Arrays:
         except Refused as refused:
             return refused
 
-    def _members(self, path: str, found: Messages, depth: int) -> list[tuple[str, int, int]]:
+    def _members(self, path: str, found: Messages, depth: int) -> list[_Member]:
         if depth >= _MOST_DEPTH:
             raise Refused(f"groups at most {_MOST_DEPTH} deep", "deeper ones")
+        named: Iterable[tuple[bytes, int | None]]
         if SYMBOL_TABLE in found:
-            named = list(symbols(self._metadata, found[SYMBOL_TABLE][0]))
+            named = symbols(self._metadata, found[SYMBOL_TABLE][0])
         else:
-            links = links_of(self._metadata, found)
-            named = [(link.name, link.address) for link in links if link.address is not None]
+            named = ((link.name, link.address) for link in links_of(self._metadata, found))
         members = []
         for raw, address in named:
+            self._n_members += 1
+            if self._n_members > _MOST_MEMBERS or len(raw) > _LONGEST_NAME:
+                need = (
+                    f"at most {_MOST_MEMBERS:,} members of groups, names of {_LONGEST_NAME} bytes"
+                )
+                raise Refused(need, "more")
             name = raw.decode("utf-8", "replace")
             if name.isprintable() and name and "/" not in name:  # others cannot be asked for
                 members.append((f"{path}/{name}", address, depth + 1))

@@ -99,10 +99,30 @@ def test_options_by_their_names_in_python(bitpim: Run, bitpim_json: Ask) -> None
     for given in ("0,0,1,5", " 0 0 1 5 ", "weights.txt"):
         found = bitpim_json(*weighted, given)
         assert found["rows"] == [[0], [0], [1], [0]] and found["options"]["weights"] == [0, 0, 1, 5]
+    code, _, err = bitpim(*weighted, "0,0,1,b")
+    assert code == 2 and "need whole numbers N,N,... or a file of them, got '0,0,1,b'" in err
+    Path("a,b.txt").write_text("0 0 1 5")
+    assert bitpim_json(*weighted, "a,b.txt")["rows"] == found["rows"]
     found = bitpim_json("search", *best[1:3], "--kind", "threshold", "--limit", 1)
     assert (found["rows"], found["n_matches"]) == ([[0], [0], [1], [0]], [1, 3, 2, 1])
     out = bitpim("search", *best[1:3], "--kind", "threshold", "--limit", 0)[1]
     assert "answered    3 of 4 queries\ndistances   0 to 0, mean 0\n" in out
+
+
+def test_every_row_is_shown_where_all_are_listed(bitpim: Run) -> None:
+    threshold = ("search", "stored.txt", "queries.txt", "--kind", "threshold", "--limit", 1)
+    assert lines_of(bitpim(*threshold)[1])[2] == "# query row stored distance matches"
+    lines = lines_of(bitpim(*threshold, "--every")[1])
+    assert lines[2:5] == [
+        "# query row stored distance matches all rows",
+        "0 0100 0 01X0 0 1 0",
+        "1 0101 0 01X0 1 3 0 2 3",
+    ]
+    lines = lines_of(bitpim(*TERNARY, "--every")[1])
+    assert lines[4] == "1 0101 - - 0 -"
+    Path("same.txt").write_text("0000\n" * 7)
+    tied = ("search", "same.txt", "queries.txt", "--kind", "best", "--ties", "all")
+    assert lines_of(bitpim(*tied)[1])[3] == "0 0100 0 0000 1 7 0 1 2 3 4 5 ..."
 
 
 def test_distances_of_numbers(bitpim: Run, bitpim_json: Ask) -> None:
@@ -273,6 +293,13 @@ def test_standard_input(bitpim: Run, bitpim_json: Ask, monkeypatch: pytest.Monke
     Stream.buffer = io.BytesIO(b"01\n0y\n")
     code, _, err = bitpim("search", "stored.txt", "-", "--kind", "exact")
     assert code == 3 and "standard input:2: need 0, 1 and X, got 'y'" in err
+    Stream.buffer = io.BytesIO(b"0101\n011")
+    monkeypatch.setattr("bitpim_traces.stored_values.MAX_BYTES", 7)
+    code, out, err = bitpim(*TERNARY[:2], "-", *TERNARY[3:])
+    assert (code, out) == (
+        3,
+        "",
+    ) and "standard input: need at most 7 bytes of text, got more" in err
     for both in (("-", "-"), ("-",)):
         code, _, err = bitpim("search", *both, "--kind", "exact")
         assert code == 2 and "got - for both" in err
@@ -303,7 +330,7 @@ def test_one_file_of_both(bitpim_json: Ask) -> None:
         ((*TERNARY, "-o", "gone/a.csv"), 3, "gone/a.csv: cannot be written (No such file"),
         ((*TERNARY[:-1], "weighted", "--weights", "1,2"), 3, "needs one a bit, 4"),
         ((*TERNARY[:-1], "weighted", "--weights", "-1,2,3,4"), 3, "0 or more, got -1 for bit 0"),
-        ((*TERNARY[:-1], "weighted", "--weights", "1,x"), 3, "1,x: need a file of words"),
+        ((*TERNARY[:-1], "weighted", "--weights", "1,x"), 2, "N,N,... or a file of them, got"),
         (("search", "stored.txt", "--kind", "ternary"), 3, "need queries beside the stored words"),
         (("search", "stored.txt", "levels.txt", "--kind", "best"), 3, "levels.txt:1: need 0, 1"),
         (("search", "stored.txt", "short.txt", "--kind", "best"), 3, "need queries of 4 bits"),

@@ -1,6 +1,10 @@
 """The array `cam` as its user meets it: what is counted, listed, printed, and what stays."""
 
+import contextlib
 import json
+import resource
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +13,7 @@ import pytest
 import bitpim
 from bitpim.counts import Counts
 from bitpim.errors import ConfigError, OutOfMemoryError
-from bitpim.lookup import lines, search_run
+from bitpim.lookup import lines, search_run, winners
 from bitpim.lookup.answers import Answers
 from bitpim.lookup.cam import Cam
 from bitpim.lookup.cells import CellFaults
@@ -28,6 +32,18 @@ NEEDED: dict[str, dict[str, Any]] = {
 
 def needed(kind: str, high: CamWords) -> dict[str, Any]:
     return {"high": high} if kind == "range" else NEEDED.get(kind, {})
+
+
+@contextlib.contextmanager
+def limited_memory(n_bytes: int) -> Iterator[None]:
+    """Let this process take so many bytes more, and no more."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def same(one: Answers, other: Answers) -> bool:
@@ -149,6 +165,7 @@ def test_blocks_and_threads_change_nothing(kind: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(search_run, "_BLOCK_COMPARES", (1 << 14) * 7)
     monkeypatch.setattr(search_run, "_BLOCK_WORDS", 60)
     monkeypatch.setattr(lines, "_READ_MATCHES", 9)
+    monkeypatch.setattr(winners, "_BLOCK_TIED", 9)
     told: list[tuple[int, int]] = []
     cam = Cam(words, n_threads=2)
     parted = cam.search(words, kind, on_progress=lambda *done: told.append(done), **options)
@@ -164,7 +181,19 @@ def test_staged_blocks_and_threads_change_nothing(monkeypatch: pytest.MonkeyPatc
         whole = Cam(words, n_threads=1).search(queries, "nearest", **options)
         with monkeypatch.context() as patch:
             patch.setattr(search_run, "_BLOCK_COMPARES", 3000)
+            patch.setattr(winners, "_BLOCK_TIED", 150)
             assert same(Cam(words, n_threads=2).search(queries, "nearest", **options), whole)
+
+
+def test_xor_and_difference_list_rows_a_part_of_the_queries_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = CamWords.from_codes(np.arange(70) % 5, 4)
+    for mode in ("abs", "wxor"):
+        whole = Cam(words).search(words, "nearest", mode=mode, ties="all")
+        for most in (1, 29, 9999):
+            monkeypatch.setattr(winners, "_BLOCK_TIED", most)
+            assert same(Cam(words).search(words, "nearest", mode=mode, ties="all"), whole)
 
 
 KERNELS: tuple[Any, ...] = (first_matches, match_lines, within, best_rows, weighted_best)
@@ -217,11 +246,12 @@ def test_numbers_do_not_wrap_where_ties_are_listed() -> None:
 
 
 def test_weights_may_add_up_to_all_that_fits() -> None:
-    weights = [2**62, 2**62 - 1, 0, 0]
+    weights = [2**62, 2**62 - 2, 0, 0]
     found = Cam(CamWords.from_text(["0000"])).search(
         CamWords.from_text(["1111"]), "weighted", weights=weights
     )
-    assert found.distances is not None and found.distances.tolist() == [[2**63 - 1]]
+    assert found.distances is not None and found.distances.tolist() == [[2**63 - 2]]
+    assert found.rows.tolist() == [[0]]
 
 
 def test_too_many_matches_to_list_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,6 +265,16 @@ def test_too_many_matches_to_list_are_refused(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(lines, "MOST_MATCHES", 9)
     with pytest.raises(OutOfMemoryError, match="got 10"):
         cam.search(FOUR, "nearest", top_bits=1, ties="all", mode="staged", stage_bits=1)
+    with pytest.raises(OutOfMemoryError, match=r"got 12 for 4 of 4 queries.*fewer rows of each"):
+        cam.search(FOUR, "best", k=3)
+
+
+@pytest.mark.parametrize("mode", ["abs", "wxor"])
+def test_too_many_rows_alike_are_refused_before_they_are_listed(mode: str) -> None:
+    """20,000 rows times 20,000 queries would be 3 GB of row numbers."""
+    words = CamWords.from_codes(np.zeros(20_000, np.int64), 4)
+    with limited_memory(1 << 30), pytest.raises(OutOfMemoryError, match="got 400,000,000"):
+        Cam(words).search(words, "nearest", mode=mode, ties="all")
 
 
 def test_answers_print_in_a_few_lines_and_are_plain_values() -> None:

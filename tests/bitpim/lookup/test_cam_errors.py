@@ -43,7 +43,11 @@ QUERIES = CamWords.from_text(["1010", "0001"])
         ("weighted", {"weights": [1, 2, 3, 0.5]}, "0 or more, got 0.5 for bit 3"),
         ("weighted", {"weights": "1234"}, "0 or more, got '1' for bit 0"),
         ("weighted", {"weights": 3}, "weights needs whole numbers, one a bit, got 3"),
-        ("weighted", {"weights": [2**62, 0, 0, 2**62]}, "below 2^63, got 9223372036854775808"),
+        (
+            "weighted",
+            {"weights": [2**62, 0, 0, 2**62 - 1]},
+            "below 2^63 - 1, got 9223372036854775807",
+        ),
         ("nearest", {"mode": "wxorr"}, "one of abs, wxor, staged, got 'wxorr'; did you mean"),
         ("nearest", {"mode": "staged"}, "mode staged needs stage_bits"),
         ("nearest", {"stage_bits": 2}, "stage_bits is of mode staged, got mode abs"),
@@ -57,7 +61,11 @@ QUERIES = CamWords.from_text(["1010", "0001"])
         ("nearest", {"signed": 1}, "signed needs true or false, got 1"),
         ("best", {"ties": "first"}, "ties needs one of lowest, highest, all, got 'first'"),
         ("best", {"ties": "all", "k": 2}, "ties all lists the rows as good as the best"),
-        ("exact", {"ties": "all"}, "ties needs lowest or highest, got 'all'; every=True lists all"),
+        (
+            "exact",
+            {"ties": "all"},
+            "ties needs lowest or highest, got 'all'; option every lists all",
+        ),
         ("exact", {"every": "yes"}, "every needs true or false, got 'yes'"),
         ("range", {}, "search range: needs high"),
         ("range", {"high": QUERIES[:1]}, "need 2 words of high, one a query, got 1"),
@@ -103,6 +111,8 @@ def test_words_of_other_sizes() -> None:
         Cam(WORDS[:0])
     with pytest.raises(LayoutError, match="need queries of 4 bits, as the rows, got 3 bits"):
         CAM.search(CamWords.from_text(["101"]), "best")
+    with pytest.raises(ConfigError, match="CAM: words need to be CamWords, got list"):
+        Cam(["101"])  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="queries need to be CamWords, got list"):
         CAM.search([1, 2], "best")  # type: ignore[arg-type]
     wide = CamWords.from_text(["0" * 65])
@@ -110,6 +120,27 @@ def test_words_of_other_sizes() -> None:
         Cam(wide).search(wide, "nearest")
     with pytest.raises(ConfigError, match="need one thread or more, got 0"):
         Cam(WORDS, n_threads=0)
+
+
+def test_one_text_is_no_list_of_words() -> None:
+    with pytest.raises(LayoutError, match="need a list of words, got one text '1010'"):
+        CamWords.from_text("1010")
+
+
+def test_packed_words_of_another_width() -> None:
+    for n_bits, said in (
+        (65, r"need bits \(1, 2\) uint64 for 65 bits"),
+        (0, "1 bit or more, got 0"),
+    ):
+        with pytest.raises(LayoutError, match=said):
+            CamWords.from_packed(np.zeros((1, 1), np.uint64), n_bits)
+
+
+def test_nothing_given_is_what_is_usual() -> None:
+    usual = CAM.search(QUERIES, "nearest")
+    found = CAM.search(QUERIES, "nearest", mode=None, ties=None, signed=None, top_bits=None)
+    assert found.options == usual.options and found.rows.tolist() == usual.rows.tolist()
+    assert len(CAM.search(CamWords.from_codes([], 4), "best", k=None)) == 0
 
 
 def test_faults_that_do_not_fit() -> None:
@@ -122,9 +153,13 @@ def test_faults_that_do_not_fit() -> None:
             faulty.search(QUERIES, "nearest", **options)
     wide = CamWords.from_codes([1], 64)
     faulty = Cam(wide, faults=CellFaults.draw(1, 64))
-    with pytest.raises(ConfigError, match="needs 63 bits or fewer, got 64; give top_bits"):
+    with pytest.raises(ConfigError, match="needs 62 bits or fewer, got 64; give top_bits"):
         faulty.search(wide, "nearest", mode="wxor")
-    assert faulty.search(wide, "nearest", mode="wxor", top_bits=63).rows.tolist() == [[0]]
+    with pytest.raises(ConfigError, match="needs 62 bits or fewer, got 63; give top_bits"):
+        faulty.search(wide, "nearest", mode="wxor", top_bits=63)
+    far = faulty.search(CamWords.from_codes([-1], 64), "nearest", mode="wxor", top_bits=62)
+    assert far.distances is not None
+    assert (far.rows.tolist(), far.distances.tolist()) == ([[0]], [[2**62 - 1]])
 
 
 def test_records_name_options_that_exist() -> None:

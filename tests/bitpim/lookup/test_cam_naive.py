@@ -117,7 +117,7 @@ def test_searches_equal_the_naive_ones(name: str, seed: int, n_rows: int, n_bits
         need_equal(found, naive.search(queries, name, high, **options))
 
 
-@given(st.integers(0, 2**32), st.sampled_from(ROWS), st.sampled_from((1, 5, 16, 63)))
+@given(st.integers(0, 2**32), st.sampled_from(ROWS), st.sampled_from((1, 5, 16, 62)))
 @settings(max_examples=20, deadline=None)
 def test_xor_with_faulty_cells_is_what_the_match_lines_weigh(
     seed: int, n_rows: int, n_bits: int

@@ -253,7 +253,7 @@ def test_more_wrong_arrays(tmp_path: Path) -> None:
             "stored_care": np.array([-1]),
             "n_bits": 3,
         },
-        "n_bits: need one integer": {"stored": np.array([1]), "n_bits": np.array([3, 4])},
+        ".npz: n_bits: need one integer": {"stored": np.array([1]), "n_bits": np.array([3, 4])},
     }
     for said, arrays in wrong.items():
         path = npz(tmp_path, **arrays)
@@ -321,3 +321,10 @@ def test_numbers(tmp_path: Path) -> None:
             read_numbers(text_file(tmp_path, content), "weights")
     with pytest.raises(LayoutError, match="need integers"):
         read_numbers(npz(tmp_path, weights=BITS), "weights")
+
+
+def test_small_x_is_a_cell_beside_integers_but_not_in_0x(tmp_path: Path) -> None:
+    words = read_words(text_file(tmp_path, "01x0\nx1X1\n0x1\n0xe\n"), n_bits=4)
+    assert words.to_text() == ["01X0", "X1X1", "0001", "1110"]
+    with pytest.raises(LayoutError, match=r"need a number in -8\.\.15 for 4 bits, got 0x10"):
+        read_words(text_file(tmp_path, "0x10\n"), n_bits=4)

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bitpim_traces.hdf5.classic import b_tree
 from bitpim_traces.hdf5.metadata import UNDEFINED, Fields, Metadata, Refused
 
 __all__ = ["ChunkTable", "Layout", "fixed_array", "layout_of"]
 
 _COMPACT, _CONTIGUOUS, _CHUNKED = 0, 1, 2
 _ONE_CHUNK, _FIXED_ARRAY = 1, 3
-_MAX_LEVEL = 16
 _SMALLEST_CHUNK = 12
 """Bytes in the file: an empty gzip stream and its fletcher32."""
 _MOST_INFLATED = 1032
@@ -180,29 +180,15 @@ class _Tree:
     def read(self, address: int) -> tuple[Places, Places]:
         if address == UNDEFINED:
             raise Refused(f"{self.offsets.size} chunks", "none")
-        self._node(address, None)
+        for key, child in b_tree(self.metadata, address, 1, 8 * (len(self.chunk) + 2)):
+            fields = Fields(key)
+            size, mask = fields.int(4), fields.int(4)
+            place = [fields.int(8) for _ in self.chunk]
+            _need_all_filters(mask)
+            self._keep(place, min(child, _BEYOND), size)
         if (self.offsets < 0).any():
             raise Refused(f"{self.offsets.size} chunks", "fewer")
         return self.offsets, self.sizes
-
-    def _node(self, address: int, level: int | None) -> None:
-        head = Fields(self.metadata.peek(address, 24))
-        head.need(b"TREE\x01", "a B-tree of chunks")
-        found, n_entries = head.int(1), head.int(2)
-        if found > _MAX_LEVEL or level not in (None, found):
-            raise Refused("levels of a B-tree in order", str(found))
-        key = 8 + 8 * (len(self.chunk) + 1)
-        fields = Fields(self.metadata.read(address, 24 + n_entries * (key + 8) + key), 24)
-        for _ in range(n_entries):
-            size, mask = fields.int(4), fields.int(4)
-            place = [fields.int(8) for _ in self.chunk]
-            fields.int(8)
-            child = fields.int(8)
-            if found:
-                self._node(child, found - 1)
-            else:
-                _need_all_filters(mask)
-                self._keep(place, min(child, _BEYOND), size)
 
     def _keep(self, place: list[int], offset: int, size: int) -> None:
         number = 0

@@ -68,8 +68,11 @@ def messages_of(metadata: Metadata, address: int) -> Messages:
     return found
 
 
-def symbols(metadata: Metadata, body: bytes) -> Iterator[tuple[bytes, int]]:
-    """Yield names and header addresses of a group's members; links by name are left out."""
+def symbols(metadata: Metadata, body: bytes) -> Iterator[tuple[bytes, int | None]]:
+    """Yield names and header addresses of a group's members; None for a link by name.
+
+    No two names of a sound file share bytes of the heap, so all of them are no longer than it.
+    """
     table = Fields(body)
     tree, heap = table.int(8), Fields(metadata.read(table.int(8), 32))
     heap.need(b"HEAP\0", "a local heap")
@@ -77,6 +80,7 @@ def symbols(metadata: Metadata, body: bytes) -> Iterator[tuple[bytes, int]]:
     n_bytes = heap.int(8)
     heap.take(8)
     names = metadata.read(heap.int(8), n_bytes)
+    left = n_bytes
     for _, node in b_tree(metadata, tree, 0, 8):
         head = Fields(metadata.read(node, 8))
         head.need(b"SNOD\x01\0", "a node of a symbol table")
@@ -85,8 +89,11 @@ def symbols(metadata: Metadata, body: bytes) -> Iterator[tuple[bytes, int]]:
         for _ in range(n_symbols):
             name, address, sort = entries.int(8), entries.int(8), entries.int(4)
             entries.take(20)
-            if sort != _SOFT_LINK:
-                yield names[name:].split(b"\0", 1)[0], address
+            end = names.find(b"\0", name)
+            left -= end + 1 - name
+            if end < 0 or left < 0:
+                raise Refused("names that end in their heap and share no bytes", "others")
+            yield names[name:end], None if sort == _SOFT_LINK else address
 
 
 def b_tree(
