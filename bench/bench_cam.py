@@ -38,6 +38,7 @@ class Binary(NamedTuple):
     miss: Words
     queries: Words
     care: Words
+    weights: Ints
 
     def best(self, k: int, n_threads: int = 1) -> tuple[Ints, Ints]:
         """Return the k best rows of each query, and their distances."""
@@ -46,7 +47,7 @@ class Binary(NamedTuple):
         def part(start: int, stop: int) -> None:
             some = slice(start, stop)
             asked = self.queries[some], self.care[some]
-            best_rows(self.miss, *asked, N_ROWS, rows[some], distances[some])
+            best_rows(self.miss, *asked, N_ROWS, self.weights, rows[some], distances[some])
 
         share_out(len(self.queries), part, n_threads)
         return rows, distances
@@ -65,7 +66,8 @@ def binary(n_bits: int) -> Binary:
     bits = np.unpackbits(rows, axis=1, count=n_bits, bitorder="little").T
     words = np.ascontiguousarray(queries & kept).view(np.uint64)
     care = np.tile(kept.view(np.uint64), (N_QUERIES, 1))
-    return Binary(rows & kept, queries & kept, miss_of(bits), words, care)
+    ones = np.ones(n_bits, np.int64)
+    return Binary(rows & kept, queries & kept, miss_of(bits), words, care, ones)
 
 
 @pytest.fixture

@@ -133,8 +133,6 @@ def search(
     say_when_compiling()
     with counted(f"{kind} search") as progress:
         answers = cam.search(asked, kind, on_progress=progress, **options)
-    if table is not None:
-        table.require(answers.counts.to_dict())
     if output is not None:
         write_answers(answers, output, overwrite=overwrite)
     if json:
@@ -224,9 +222,14 @@ def _faults(
 
 
 def _price_table(name: str | None) -> "PriceTable | None":
+    from bitpim.counts import LOOKUP_EVENTS
     from bitpim.machine.registry import any_prices
 
-    return None if name in (None, "none") else any_prices(str(name))
+    if name in (None, "none"):
+        return None
+    table = any_prices(str(name))
+    table.require(event for event in LOOKUP_EVENTS if event.startswith("cam_"))
+    return table
 
 
 def _lines(

@@ -120,7 +120,7 @@ class GrowingLists:
         self._parts: list[MatchLists] = []
         self._done = self._n_matches = 0
 
-    def need(self, lengths: Indices) -> None:
+    def need(self, n_matches: int, n_queries: int) -> None:
         """Refuse the lists of the next queries, before they are made, where they are too long.
 
         Raises
@@ -128,18 +128,18 @@ class GrowingLists:
         OutOfMemoryError
             There would be more than `MOST_MATCHES`.
         """
-        need_room(self._n_matches + int(lengths.sum()), self._done + len(lengths), self._n_queries)
+        need_room(self._n_matches + n_matches, self._done + n_queries, self._n_queries)
 
     def take(self, part: MatchLists) -> None:
         """Take the lists of the next queries."""
-        self.need(part.lengths)
+        self.need(len(part.rows), len(part.lengths))
         self._parts.append(part)
         self._done += len(part.lengths)
         self._n_matches += len(part.rows)
 
     def take_lines(self, lines: Packed) -> None:
         """Take the match lines of the next queries."""
-        self.need(np.bitwise_count(lines).sum(axis=1, dtype=np.int64))
+        self.need(int(np.bitwise_count(lines).sum(dtype=np.int64)), len(lines))
         self.take(MatchLists.of_lines(lines))
 
     def joined(self) -> MatchLists:

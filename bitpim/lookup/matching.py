@@ -43,8 +43,23 @@ class _Blocks:
         return Found(self.rows, distances, self.n_matches, lists)
 
 
-def lines_of(run: SearchRun, bits: Packed, care: Packed, limit: int | None = None) -> Packed:
-    """Return the match lines of queries: rows that differ in no bit, or in at most `limit`.
+def _lines_of(run: SearchRun, bits: Packed, care: Packed) -> Packed:
+    """Return the match lines of queries: rows that differ in no bit.
+
+    Shapes
+    ------
+    returns: (n_queries, words_for(n_rows))
+    """
+    out = np.empty((len(bits), words_for(run.n_rows)), np.uint64)
+    miss = run.cells.miss()
+    run.share(len(bits), lambda p: match_lines(miss, bits[p], care[p], run.n_rows, out[p]))
+    return out
+
+
+def lines_within(
+    run: SearchRun, bits: Packed, care: Packed, weights: Indices, limits: Indices
+) -> Packed:
+    """Return which rows differ from each query by its limit of weight at most.
 
     Shapes
     ------
@@ -53,11 +68,8 @@ def lines_of(run: SearchRun, bits: Packed, care: Packed, limit: int | None = Non
     out = np.empty((len(bits), words_for(run.n_rows)), np.uint64)
     miss, n_rows = run.cells.miss(), run.n_rows
 
-    def work(part: slice) -> None:
-        if limit is None:
-            match_lines(miss, bits[part], care[part], n_rows, out[part])
-        else:
-            within(miss, bits[part], care[part], n_rows, limit, out[part])
+    def work(p: slice) -> None:
+        within(miss, bits[p], care[p], n_rows, weights, limits[p], out[p])
 
     run.share(len(bits), work)
     return out
@@ -72,7 +84,7 @@ def find_matches(run: SearchRun) -> Found:
     for block in run.blocks(run.n_rows, n_lines):
         bits, care = run.drive(block)
         if n_lines:
-            found.take_lines(block, lines_of(run, bits, care, limit))
+            found.take_lines(block, _near(run, bits, care, limit))
         else:
             found.take(block, *run.first(bits, care))
         n_matches = found.n_matches[block]
@@ -86,6 +98,14 @@ def find_matches(run: SearchRun) -> Found:
     return found.found(distances)
 
 
+def _near(run: SearchRun, bits: Packed, care: Packed, limit: int | None) -> Packed:
+    """Return the match lines of queries, of rows that differ in `limit` bits at most if given."""
+    if limit is None:
+        return _lines_of(run, bits, care)
+    limits = np.full(len(bits), limit, np.int64)
+    return lines_within(run, bits, care, run.weights_of_one(), limits)
+
+
 def find_in_ranges(run: SearchRun) -> Found:
     """Search for rows between two ends, as ternary searches of prefixes."""
     high: CamWords = run.options["high"]
@@ -96,7 +116,7 @@ def find_in_ranges(run: SearchRun) -> Found:
         prefixes = expand(run.queries[block], high[block])
         bits, care = prefixes.words.bits, prefixes.words.care
         run.count(bits, care)
-        lines = lines_of(run, bits, care)
+        lines = _lines_of(run, bits, care)
         n_whole = int(np.bitwise_count(lines).sum(dtype=np.int64))
         run.tally.discharges += len(bits) * run.n_rows - n_whole
         found.take_lines(block, np.bitwise_or.reduceat(lines, prefixes.starts, axis=0))

@@ -97,6 +97,10 @@ class SearchRun:
         """Whether the highest row wins among rows alike."""
         return bool(self.options["ties"] == "highest")
 
+    def weights_of_one(self) -> Indices:
+        """Return weights by which every bit counts 1."""
+        return np.ones(self.n_bits, np.int64)
+
     def row_of(self, rows: Indices) -> Indices:
         """Return rows as they are numbered, from those of the reversed cells where ties ask so."""
         if not self.is_highest:

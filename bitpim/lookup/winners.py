@@ -8,10 +8,10 @@ import numpy.typing as npt
 
 from bitpim.errors import ConfigError
 from bitpim.lookup.lines import GrowingLists, MatchLists, need_room
-from bitpim.lookup.matching import lines_of
+from bitpim.lookup.matching import lines_within
 from bitpim.lookup.search_run import Found, SearchRun
-from bitpim_kernels.layout import pack, words_for
-from bitpim_kernels.match import best_rows, weighted_best
+from bitpim_kernels.layout import pack
+from bitpim_kernels.match import best_rows
 from bitpim_kernels.nearest import (
     breaks_of,
     nearest_abs,
@@ -27,21 +27,20 @@ Indices = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.uint64]
 Packed = npt.NDArray[np.uint64]
 
-_BLOCK_TIED = 1 << 22  # totals that are kept to find what is tied
+_BLOCK_TIED = 1 << 22  # rows that are listed at a time
 _MOST_WEIGHED = 62  # bits whose powers of two add up to a total that kernels take
 
 
 def find_best(run: SearchRun) -> Found:
     """Search for the rows with the fewest differing bits, or the least weight of them."""
     weights = run.options.get("weights")
-    held = None if weights is None else np.array(weights, np.int64)
+    held = run.weights_of_one() if weights is None else np.array(weights, np.int64)
     return _find_best(run, held, run.options["k"])
 
 
-def _find_best(run: SearchRun, weights: Indices | None, k: int) -> Found:
-    if weights is not None:
-        driven = pack(weights > 0)
-        run.mask = driven if run.mask is None else run.mask & driven
+def _find_best(run: SearchRun, weights: Indices, k: int) -> Found:
+    driven = pack(weights > 0)
+    run.mask = driven if run.mask is None else run.mask & driven
     n, is_all = len(run.queries), run.options["ties"] == "all"
     need_room(n * k, n, n)
     rows, distances = np.empty((n, k), np.int64), np.empty((n, k), np.int64)
@@ -49,10 +48,10 @@ def _find_best(run: SearchRun, weights: Indices | None, k: int) -> Found:
     for block in run.blocks(run.n_rows, 1 if is_all else 0):
         bits, care = run.drive(block)
         rows[block], distances[block] = _best(run, bits, care, weights, k)
-        least = distances[block, 0]
+        least = np.ascontiguousarray(distances[block, 0])
         run.count_falls(bits, care, least == 0)
         if is_all:
-            lists.take_lines(_tied(run, bits, care, weights, least))
+            lists.take_lines(lines_within(run, bits, care, weights, least))
     return _winners(run, rows, distances, lists.joined() if is_all else None)
 
 
@@ -66,48 +65,17 @@ def _winners(
 
 
 def _best(
-    run: SearchRun, bits: Packed, care: Packed, weights: Indices | None, k: int
+    run: SearchRun, bits: Packed, care: Packed, weights: Indices, k: int
 ) -> tuple[Indices, Indices]:
     """Return the k best rows of queries, and their distances."""
     rows, distances = np.empty((len(bits), k), np.int64), np.empty((len(bits), k), np.int64)
     miss, n_rows = run.cells.miss(run.is_highest), run.n_rows
 
     def work(p: slice) -> None:
-        if weights is None:
-            best_rows(miss, bits[p], care[p], n_rows, rows[p], distances[p])
-        else:
-            weighted_best(miss, bits[p], care[p], n_rows, weights, rows[p], distances[p])
+        best_rows(miss, bits[p], care[p], n_rows, weights, rows[p], distances[p])
 
     run.share(len(bits), work)
     return run.row_of(rows), distances
-
-
-def _tied(
-    run: SearchRun, bits: Packed, care: Packed, weights: Indices | None, least: Indices
-) -> Packed:
-    """Return which rows are at the least distance of each query, as match lines."""
-    lines = np.zeros((len(bits), words_for(run.n_rows)), np.uint64)
-    if weights is None:
-        for distance in np.unique(least).tolist():
-            these = least == distance
-            lines[these] = lines_of(run, bits[these], care[these], distance)
-        return lines
-    k, left = 1, np.arange(len(bits))
-    while len(left):  # twice as many rows each time, until one is farther
-        k = min(2 * k, run.n_rows)
-        step, still = max(1, _BLOCK_TIED // k), []
-        for first in range(0, len(left), step):
-            these = left[first : first + step]
-            rows, totals = _best(run, bits[these], care[these], weights, k)
-            is_tied = totals == least[these, None]
-            ends = ~is_tied[:, -1] | (k == run.n_rows)
-            query, place = np.nonzero(is_tied & ends[:, None])
-            row = rows[query, place].astype(np.uint64)
-            at = (these[query], (row >> np.uint64(6)).astype(np.int64))
-            np.bitwise_or.at(lines, at, np.uint64(1) << (row & np.uint64(63)))
-            still.append(these[~ends])
-        left = np.concatenate(still)
-    return lines
 
 
 def find_nearest(run: SearchRun) -> Found:
@@ -197,7 +165,7 @@ class _Whole:
             starts[k] = np.searchsorted(self.ordered.values, number, "left")
             stop = np.searchsorted(self.ordered.values, number, "right")
             lengths[k] = np.where(is_one, stop - starts[k], 0)
-        lists.need(lengths.sum(axis=0))
+        lists.need(int(lengths.sum()), len(queries))
         for part in _parts(lengths.sum(axis=0)):
             lists.take(self._listed(starts[:, part], lengths[:, part]))
 
@@ -236,7 +204,8 @@ class _Staged:
         self.n_stages = -(-n_bits // self.stage_bits)
         self.table = ordered(numbers)
         self.n_compares = run.n_rows * self.n_stages
-        self.n_more = 0  # rows left standing beside those that are reported
+        self.n_standing = 0  # rows that the last queries left standing
+        self.n_more = 0  # those of all queries, beside the rows that are reported
 
     def __call__(self, queries: Numbers, rows: Indices, distances: Numbers) -> None:
         seen: list[tuple[Indices, Indices]] = []
@@ -252,13 +221,15 @@ class _Staged:
         tally = self.run.tally
         tally.rows += sum(standing[:-1])  # the first stage has all rows
         tally.discharges += sum(int(fell.sum()) for _, fell in seen)
+        self.n_standing = standing[-1]
         if self.run.options["ties"] != "all":
-            self.n_more += standing[-1] - len(queries)
+            self.n_more += self.n_standing - len(queries)
 
     def list_tied(
         self, queries: Numbers, rows: Indices, distances: Numbers, lists: GrowingLists
     ) -> None:
         """List all rows that stand: in each stage as far from the query as the winner."""
+        lists.need(self.n_standing, len(queries))
         step = max(1, _BLOCK_TIED // self.run.n_rows)
         for first in range(0, len(queries), step):
             these = slice(first, first + step)

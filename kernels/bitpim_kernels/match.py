@@ -35,7 +35,7 @@ from bitpim_kernels.match_tile import (
 )
 from bitpim_kernels.vector import popcount
 
-__all__ = ["best_rows", "first_matches", "match_lines", "weighted_best", "within"]
+__all__ = ["best_rows", "first_matches", "match_lines", "within"]
 
 Integer = Any  # int or np.int64
 Ints = npt.NDArray[np.int64]
@@ -171,63 +171,48 @@ def _put(found: Words, w: int, out: Words) -> None:
 
 
 class _Wanted(NamedTuple):
-    """What a search by distance looks for: rows within a limit where k is 0, else the k best.
+    """What a search by distance looks for: rows within the limits where k is 0, else the k best.
 
     Shapes
     ------
+    limits: (n_queries,)
     lines: (n_queries, row_words) match lines
     rows, totals: (n_queries, k)
     """
 
-    limit: int
+    limits: Ints
     lines: Words
     rows: Ints
     totals: Ints
 
 
 @kernel()
-def within(miss: Words, queries: Words, care: Words, n_rows: int, limit: int, out: Words) -> None:
-    """Write which rows have at most `limit` cells that discharge the match line.
+def within(
+    miss: Words,
+    queries: Words,
+    care: Words,
+    n_rows: int,
+    weights: Ints,
+    limits: Ints,
+    out: Words,
+) -> None:
+    """Write which rows have at most a query's limit of weight in cells that discharge.
+
+    The caller sees to it that all weights, none negative, add up to less than 2^63 - 1; weights of
+    1 count cells.
 
     Shapes
     ------
+    weights: (n_bits,)
+    limits: (n_queries,)
     out: (n_queries, row_words)
     """
     none = np.empty((queries.shape[0], 0), np.int64)
-    wanted = _Wanted(limit, out, none, none)
-    _search(miss, queries, care, n_rows, _weights_of_one(miss.shape[1]), wanted)
+    _search(miss, queries, care, n_rows, weights, _Wanted(limits, out, none, none))
 
 
 @kernel()
 def best_rows(
-    miss: Words, queries: Words, care: Words, n_rows: int, rows: Ints, distances: Ints
-) -> None:
-    """Write the k rows with the fewest cells that discharge the match line, and how many.
-
-    They are in order of distance, and of row where distances are equal. The caller sees to it that
-    k is at least 1 and at most `n_rows`.
-
-    Shapes
-    ------
-    rows, distances: (n_queries, k)
-    """
-    keep_none(rows, distances)
-    wanted = _Wanted(0, np.empty((0, 0), np.uint64), rows, distances)
-    _search(miss, queries, care, n_rows, _weights_of_one(miss.shape[1]), wanted)
-    sort_kept(rows, distances)
-
-
-@kernel()
-def _weights_of_one(n_bits: int) -> Ints:  # a loop: Numba's `ones` compiles for a second
-    """Return weights that count cells."""
-    weights = np.empty(n_bits, np.int64)
-    for k in range(n_bits):
-        weights[k] = 1
-    return weights
-
-
-@kernel()
-def weighted_best(
     miss: Words,
     queries: Words,
     care: Words,
@@ -236,11 +221,11 @@ def weighted_best(
     rows: Ints,
     totals: Ints,
 ) -> None:
-    """Write the k rows with the least weight of cells that discharge the match line, and it.
+    """Write the k rows with the least weight in cells that discharge the match line, and it.
 
     They are in order of weight, and of row where weights are equal. The caller sees to it that k is
     at least 1 and at most `n_rows`, and that all weights, none negative, add up to less than
-    2^63 - 1.
+    2^63 - 1; weights of 1 count cells.
 
     Shapes
     ------
@@ -248,7 +233,8 @@ def weighted_best(
     rows, totals: (n_queries, k)
     """
     keep_none(rows, totals)
-    wanted = _Wanted(0, np.empty((0, 0), np.uint64), rows, totals)
+    none = np.empty(0, np.int64)
+    wanted = _Wanted(none, np.empty((0, 0), np.uint64), rows, totals)
     _search(miss, queries, care, n_rows, weights, wanted)
     sort_kept(rows, totals)
 
@@ -281,7 +267,7 @@ def _search(
                 add_three(cells, at, threes.lines, i, table, threes.needed[i])
             for q in range(start, end):
                 i = q - start
-                limit = wanted.totals[q, 0] - 1 if keeps else wanted.limit
+                limit = wanted.totals[q, 0] - 1 if keeps else wanted.limits[q]
                 limit = min(limit, most)
                 some = False
                 if limit >= 0:

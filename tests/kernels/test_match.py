@@ -15,6 +15,7 @@ from tests.naive import cam as naive
 from tests.naive.cam import ANY, NEVER, ONE, ZERO, Cell
 
 Form = Callable[[Any], Callable[..., Any]]
+Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
 Rows = Sequence[Sequence[Cell]]
 JITTED: Form = lambda kernel: kernel  # noqa: E731
@@ -44,18 +45,25 @@ class Memory:
         asked = zip(self.numbers, self.care, strict=True)
         return [naive.distances(self.rows, q, care, weights) for q, care in asked]
 
-    def lines(self, search: Callable[..., Any], *more: int) -> list[list[int]]:
+    def lines(self, search: Callable[..., Any], *more: Ints) -> list[list[int]]:
         """Rows that a search lights; none may be lit in the padding."""
         out = np.full((self.n_queries, -(-self.n_rows // 64)), 0xF0F0, np.uint64)
         search(*self.inputs, *more, out)
         lit = np.unpackbits(out.view(np.uint8), axis=1, bitorder="little")
         return [np.flatnonzero(row).tolist() for row in lit]
 
+    def near(self, form: Form, limit: int, weights: Sequence[int] | None = None) -> list[list[int]]:
+        limits = np.full(self.n_queries, limit)
+        return self.lines(form(match.within), self.weights(weights), limits)
+
+    def weights(self, weights: Sequence[int] | None) -> Ints:
+        return np.ones(self.n_bits, np.int64) if weights is None else np.array(weights, np.int64)
+
     def best(
-        self, search: Callable[..., Any], k: int, *more: npt.NDArray[np.int64]
+        self, form: Form, k: int, weights: Sequence[int] | None = None
     ) -> list[list[tuple[int, int]]]:
         rows, totals = np.full((2, self.n_queries, k), -7)
-        search(*self.inputs, *more, rows, totals)
+        form(match.best_rows)(*self.inputs, self.weights(weights), rows, totals)
         pairs = zip(totals.tolist(), rows.tolist(), strict=True)
         return [list(zip(*pair, strict=True)) for pair in pairs]
 
@@ -71,19 +79,23 @@ class Memory:
         totals = self.totals()
         for limit in limits:
             expected = [[r for r, d in enumerate(row) if d <= limit] for row in totals]
-            assert self.lines(form(match.within), limit) == expected
+            assert self.near(form, limit) == expected
 
     def check_best(self, form: Form, *counts: int) -> None:
         totals = self.totals()
         for k in counts:
             expected = [naive.best(row, k) for row in totals]
-            assert self.best(form(match.best_rows), k) == expected
+            assert self.best(form, k) == expected
 
     def check_weighted(self, form: Form, weights: Sequence[int], *counts: int) -> None:
         totals = self.totals(weights)
         for k in counts:
             expected = [naive.best(row, k) for row in totals]
-            assert self.best(form(match.weighted_best), k, np.array(weights)) == expected
+            assert self.best(form, k, weights) == expected
+        limits = np.array([sorted(row)[i % len(row)] - i % 2 for i, row in enumerate(totals)])
+        found = self.lines(form(match.within), self.weights(weights), limits)
+        pairs = zip(totals, limits.tolist(), strict=True)
+        assert found == [[r for r, d in enumerate(row) if d <= limit] for row, limit in pairs]
 
 
 def drawn(rng: random.Random, n_rows: int, n_bits: int, n_queries: int, faults: float) -> Memory:
@@ -111,10 +123,10 @@ def test_a_memory_of_four_rows(form: Form) -> None:
     form(match.first_matches)(*memory.inputs, first, count)
     assert (first.tolist(), count.tolist()) == ([0, 2], [2, 1])
     assert memory.lines(form(match.match_lines)) == [[0, 1], [2]]
-    assert memory.lines(form(match.within), 1) == [[0, 1, 3], [0, 1, 2, 3]]
-    best = memory.best(form(match.best_rows), 3)
+    assert memory.near(form, 1) == [[0, 1, 3], [0, 1, 2, 3]]
+    best = memory.best(form, 3)
     assert best == [[(0, 0), (0, 1), (1, 3)], [(0, 2), (1, 0), (1, 1)]]
-    weighted = memory.best(form(match.weighted_best), 4, np.array([7, 1, 3]))
+    weighted = memory.best(form, 4, [7, 1, 3])
     assert weighted == [[(0, 0), (0, 1), (7, 3), (10, 2)], [(0, 2), (3, 0), (3, 1), (3, 3)]]
 
 
@@ -193,7 +205,7 @@ def test_all_kernels_in_python(in_python: Callable[..., None]) -> None:
 def test_where_all_rows_are_equal_the_lowest_win(cell: Cell, form: Form) -> None:
     n_rows = 2 * BLOCK + 5
     memory = Memory([[cell] * 3] * n_rows, [0b000, 0b101], [0b111, 0b111])
-    best = memory.best(form(match.best_rows), 9)
+    best = memory.best(form, 9)
     distance = {ZERO: 2, ANY: 0, NEVER: 3}[cell]
     assert best[1] == [(distance, r) for r in range(9)]
     memory.check_matches(form)
@@ -205,9 +217,7 @@ def test_later_rows_replace_worse_ones_and_lose_ties(form: Form) -> None:
     n_rows, n_bits = 3 * BLOCK, 6
     ones = [5 - 2 * (r // BLOCK) + (r % BLOCK not in (100, 300)) for r in range(n_rows)]
     memory = Memory([[ONE] * n + [ZERO] * (n_bits - n) for n in ones], [0], [63])
-    assert memory.best(form(match.best_rows), 3) == [
-        [(1, 2 * BLOCK + 100), (1, 2 * BLOCK + 300), (2, 2 * BLOCK)]
-    ]
+    assert memory.best(form, 3) == [[(1, 2 * BLOCK + 100), (1, 2 * BLOCK + 300), (2, 2 * BLOCK)]]
 
 
 def test_a_query_that_drives_nothing_matches_all(form: Form) -> None:
@@ -231,7 +241,7 @@ def test_weights_of_all_sizes(weights: list[int]) -> None:
     memory = drawn(random.Random(5), 90, 40, 6, 0.05)
     memory.check_weighted(JITTED, weights, 1, 10, 90)
     flat = Memory([[NEVER] * 40, [ANY] * 40], [0, (1 << 40) - 1], [(1 << 40) - 1] * 2)
-    assert flat.best(match.weighted_best, 2, np.array(weights))[1][-1][0] == sum(weights)
+    assert flat.best(JITTED, 2, weights)[1][-1][0] == sum(weights)
 
 
 def test_weights_of_powers_of_two_make_xor() -> None:
@@ -239,7 +249,7 @@ def test_weights_of_powers_of_two_make_xor() -> None:
     values, queries = ([rng.getrandbits(62) for _ in range(30)] for _ in range(2))
     rows = [[(ZERO, ONE)[(v >> k) & 1] for k in range(62)] for v in values]
     memory = Memory(rows, queries, [(1 << 62) - 1] * 30)
-    best = memory.best(match.weighted_best, 1, np.array([1 << k for k in range(62)]))
+    best = memory.best(JITTED, 1, [1 << k for k in range(62)])
     assert best == [[naive.nearest(values, q, xor=True)] for q in queries]
 
 
@@ -262,7 +272,8 @@ def test_more_queries_than_pass_a_block_together() -> None:
     care = np.full_like(words, 2**64 - 1)
     first, count, rows, found = np.zeros((4, n, 1), np.int64)
     match.first_matches(lines, words, care, 600, first[:, 0], count[:, 0])
-    match.best_rows(lines, words, care, 600, rows, found)
+    ones = np.ones(n_bits, np.int64)
+    match.best_rows(lines, words, care, 600, ones, rows, found)
     assert (found[:, 0] <= distances.min(1)).all()
     assert np.array_equal(found, (asked != stored.T[rows[:, 0]]).sum(1, keepdims=True))
     assert np.array_equal(first[:, 0] >= 0, found[:, 0] == 0)
@@ -270,7 +281,7 @@ def test_more_queries_than_pass_a_block_together() -> None:
     for part in (slice(0, 1), slice(4990, 5000), slice(7, 77)):
         again = np.zeros((4, part.stop - part.start, 1), np.int64)
         match.first_matches(lines, words[part], care[part], 600, again[0, :, 0], again[1, :, 0])
-        match.best_rows(lines, words[part], care[part], 600, again[2], again[3])
+        match.best_rows(lines, words[part], care[part], 600, ones, again[2], again[3])
         assert np.array_equal(again, [first[part], count[part], rows[part], found[part]])
 
 

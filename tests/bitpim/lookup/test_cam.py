@@ -19,7 +19,7 @@ from bitpim.lookup.cam import Cam
 from bitpim.lookup.cells import CellFaults
 from bitpim.lookup.searches import SEARCHES
 from bitpim.lookup.words import CamWords
-from bitpim_kernels.match import best_rows, first_matches, match_lines, weighted_best, within
+from bitpim_kernels.match import best_rows, first_matches, match_lines, within
 
 FOUR = CamWords.from_text(["1010", "1000", "1010", "0111"])
 
@@ -196,7 +196,7 @@ def test_xor_and_difference_list_rows_a_part_of_the_queries_at_a_time(
             assert same(Cam(words).search(words, "nearest", mode=mode, ties="all"), whole)
 
 
-KERNELS: tuple[Any, ...] = (first_matches, match_lines, within, best_rows, weighted_best)
+KERNELS: tuple[Any, ...] = (first_matches, match_lines, within, best_rows)
 
 
 @pytest.mark.parametrize("kind", SEARCHES)
