@@ -35,7 +35,7 @@ Lanes = Annotated[
 ]
 Seed = Annotated[
     int | None,
-    typer.Option("--seed", min=0, max=2**63 - 1, help="Seed of random inputs.  [default: 0]"),
+    typer.Option("--seed", min=0, max=2**63 - 1, help="Seed of random inputs.", show_default="0"),
 ]
 WithoutInit = Annotated[
     bool,

@@ -47,7 +47,7 @@ Stored = Annotated[
 ]
 Queries = Annotated[
     str | None,
-    typer.Argument(metavar="[QUERIES]", help="Words to search for; without, those beside STORED."),
+    typer.Argument(metavar="QUERIES", help="Words to search for; without, those beside STORED."),
 ]
 Kind = Annotated[
     str,
@@ -85,7 +85,9 @@ def search(
     every: Annotated[bool, typer.Option("--every", help=_help("every"))] = False,
     stuck_match: Rate = None,
     stuck_mismatch: Rate = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of stuck cells.  [0]")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of stuck cells.", show_default="0")
+    ] = None,
     bits: Annotated[
         int | None, typer.Option("--bits", min=1, help="Width of words that are integers.")
     ] = None,
