@@ -157,12 +157,13 @@ def _chosen(
 
 def _heading(program: "NorFile") -> list[tuple[str, str]]:
     """Name what a program is and takes."""
-    first = f", {with_commas(program.n_cycles - 1)} after the first initialisation"
+    later = f", {with_commas(program.n_cycles - 1)} after the first initialisation"
+    cycles = with_commas(program.n_cycles) + later * program.starts_with_init
     set_cells = f"{with_commas(program.n_init_cells)} cells"
     return [
         ("program", f"{program.name}, {program.form}"),
         ("ports", f"{len(program.inputs)} inputs, {len(program.outputs)} outputs"),
-        ("cycles", f"{with_commas(program.n_cycles)}{first}"),
+        ("cycles", cycles),
         ("gates", with_commas(program.n_gates)),
         ("INIT", f"{with_commas(program.n_init_steps)} steps, {set_cells}"),
         ("cells", f"{with_commas(program.n_cells)} used of {with_commas(program.row_size)}"),

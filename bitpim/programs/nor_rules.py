@@ -137,7 +137,7 @@ class _Trail:
         if "D" in rules.reads:
             if held is None or (held.constant != rules.onto and not self.without_init):
                 got = "nothing" if held is None else self._left_by(held)
-                way = "" if held is None else ", or ask for programs without INIT"
+                way = "" if held is None else ", or allow that by --without-init"
                 return (
                     f"writes {name}, which was not set to {rules.onto} before and holds {got}; "
                     f"an INIT is missing: set it{way}"

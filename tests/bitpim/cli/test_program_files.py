@@ -12,7 +12,7 @@ import pytest
 
 from bitpim.proof.word_functions import read_functions
 from tests.bitpim.cli.conftest import Run
-from tests.nor_texts import FORMS, XOR, adder
+from tests.nor_texts import AND_NOT, FORMS, XOR, adder
 
 RIGHT = "bits(sum, carry) = a + b + c; no_carry = a + b + c < 2"
 
@@ -130,6 +130,13 @@ def test_check_alone_looks_at_the_steps(bitpim: Run, file: Path) -> None:
     assert err.startswith(f"bitpim: {file}, line 22: writes M4, which was not set to 1 before")
     code, out, err = bitpim("program", "check", file, "--without-init")
     assert (code, err) == (0, "") and "steps    legal\n" in out
+
+
+def test_a_program_without_init_has_no_first_initialisation(bitpim: Run, tmp_path: Path) -> None:
+    path = tmp_path / "and_not.txt"
+    path.write_text(AND_NOT)
+    code, out, err = bitpim("program", "check", path, "--without-init")
+    assert (code, err) == (0, "") and "\ncycles   3\ngates    2\nINIT     1 steps" in out
 
 
 def test_check_says_that_all_outputs_are_equal(bitpim: Run, file: Path) -> None:
