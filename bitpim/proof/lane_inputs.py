@@ -202,17 +202,20 @@ def given_inputs(
             raise TraceDataError(f"{where}: need input {name}, got none of that name")
     if strange := [name for name in values if name not in names]:
         raise TraceDataError(f"{where}: need inputs of the program, got {strange[0]!r:.60}")
-    shapes = {name: values[name].shape for name in names}
-    shape = next(iter(shapes.values()), (1,))
+    n_lanes = values[names[0]].size if names else 1
     for name in names:
-        if len(shape) != 1 or not shape[0] or shapes[name] != shape:
+        shape = values[name].shape
+        if len(shape) != 1 or not n_lanes:
             raise TraceDataError(
-                f"{where}: need a bit for each of 1 lane or more of {name}, got {shapes[name]}, "
-                f"and {shape} of {names[0]}"
+                f"{where}: need a list of bits of {name}, one a lane, got the shape {shape}"
+            )
+        if shape != (n_lanes,):
+            raise TraceDataError(
+                f"{where}: need as many lanes of {name} as of {names[0]}, {n_lanes}, got {shape[0]}"
             )
         if not np.isin(values[name], (0, 1)).all():
             raise TraceDataError(f"{where}: need 0 and 1 of {name}, got other numbers")
-    need_room(max(len(names), 1), shape[0])
+    need_room(max(len(names), 1), n_lanes)
     bits = np.array([values[name].astype(np.uint8) for name in names], np.uint8)
-    rows = packed_bits(bits.reshape(len(names), shape[0]))
-    return LaneInputs(shape[0], f"of {where}", len(names), rows)
+    rows = packed_bits(bits.reshape(len(names), n_lanes))
+    return LaneInputs(n_lanes, f"of {where}", len(names), rows)
