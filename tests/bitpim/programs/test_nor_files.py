@@ -123,7 +123,7 @@ def test_a_program_may_start_with_a_gate_and_set_cells_later() -> None:
     file = read(AND_NOT, without_init=True)
     assert (file.n_cycles, file.n_init_steps, file.starts_with_init) == (3, 1, False)
     assert read(adder()).starts_with_init
-    with pytest.raises(ProgramError, match="`Reuse cycles` needs to be .*, 1, got 0"):
+    with pytest.raises(ProgramError, match=r"`Reuse cycles` needs to be .*, 1, got 0"):
         read(AND_NOT.replace("Reuse cycles: 1", "Reuse cycles: 0"), without_init=True)
 
 
