@@ -221,6 +221,42 @@ def test_many_ports_are_shown_in_part(bitpim: Run, tmp_path: Path) -> None:
     )
 
 
+def nor_of(n_inputs: int) -> str:
+    inputs = [(f"i{n}", n) for n in range(n_inputs)]
+    program = {"name": "none", "row": 24, "inputs": inputs, "outputs": [("o", 23)]}
+    return FORMS["text"](program | {"steps": [(f"nor{n_inputs}", ("o", 23), inputs)]})
+
+
+@pytest.mark.parametrize(
+    ("command", "n_inputs", "said"),
+    [
+        ("run", 16, "65,536, all combinations of 16 inputs"),
+        ("run", 17, "65,536, random, seed 0"),
+        ("check", 20, "1,048,576, all combinations of 20 inputs"),
+        ("check", 21, "65,536, random, seed 0"),
+    ],
+)
+def test_all_combinations_of_few_inputs(
+    bitpim: Run, tmp_path: Path, command: str, n_inputs: int, said: str
+) -> None:
+    path = tmp_path / "nor"
+    path.write_text(nor_of(n_inputs))
+    word = ", ".join(f"i{n}" for n in range(n_inputs))
+    against = () if command == "run" else ("--against", f"o = bits({word}) == 0")
+    code, out, _ = bitpim("program", command, path, *against)
+    assert code == 0 and f"\nlanes    {said}\n" in out
+
+
+def test_lanes_of_wrong_outputs_are_shown_in_their_order(bitpim: Run, file: Path) -> None:
+    wrong = "sum = a ^ b ^ c ^ (a & b); carry = (a + b + c) // 2 ^ (a ^ 1); no_carry = c"
+    code, out, _ = bitpim("program", "check", file, "--against", wrong)
+    assert code == 4
+    assert re.findall(r"^lane (\d): a=(\d) b=(\d) c=(\d)$", out, re.MULTILINE) == [
+        ("0", "0", "0", "0"),
+        ("3", "1", "1", "0"),
+    ]
+
+
 def test_the_page_shows_what_comes_back(
     bitpim: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
