@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitpim.cli.options import Json, Overwrite, refuse_taken
+from bitpim.cli.options import Json, Overwrite, need_other_file, refuse_taken
 from bitpim.cli.progress import counted, say_when_compiling
 from bitpim.report.text import Cell, as_json, columns, printable, with_commas
 
@@ -48,7 +48,8 @@ def run(
     inputs: Annotated[
         str | None,
         typer.Option(
-            "--inputs", help="Inputs by name: .npz, a table with commas, or lines `name = 0110`."
+            "--inputs",
+            help="Inputs by name: .npz, a table with commas, or lines `name = 0110`; or -.",
         ),
     ] = None,
     lanes: Lanes = None,
@@ -65,18 +66,20 @@ def run(
     Without --inputs and --lanes all combinations of up to 16 inputs are run, of more inputs 65,536
     random lanes. The CRC-32 is that of the outputs in their order, packed eight lanes a byte.
     """
-    from bitpim.proof.lane_inputs import inputs_from_file
     from bitpim.proof.program_runs import run_program
 
     if inputs is not None and (lanes is not None or seed is not None):
         raise typer.BadParameter("need either --inputs or --lanes and --seed", param_hint="INPUTS")
+    if file == inputs == "-":
+        raise typer.BadParameter("need a file for one of program and inputs, got - for both")
     if output is not None:
         refuse_taken(output, overwrite)
+        need_other_file(output, file, inputs)
     program = _read(file, without_init)
     if inputs is None:
         given = _chosen(program, lanes, seed, MOST_RUN)
     else:
-        given = inputs_from_file(inputs, [port.name for port in program.inputs])
+        given = _given(inputs, [port.name for port in program.inputs])
     say_when_compiling()
     with counted(f"running {program.name}") as progress:
         outputs = run_program(program, given, progress=progress)
@@ -141,6 +144,15 @@ def _read(file: str, without_init: bool) -> "NorFile":
         return read_nor_file(file, without_init=without_init)
     content = sys.stdin.buffer.read(MAX_BYTES + 1)
     return nor_program(content, "standard input", without_init=without_init)
+
+
+def _given(inputs: str, names: list[str]) -> "LaneInputs":
+    """Read inputs by file name, or as text from standard input where the name is '-'."""
+    from bitpim.proof.lane_inputs import MOST_BYTES, inputs_from_file, inputs_of_text
+
+    if inputs != "-":
+        return inputs_from_file(inputs, names)
+    return inputs_of_text(sys.stdin.buffer.read(MOST_BYTES + 1), names, "standard input")
 
 
 def _chosen(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bitpim.cli.completion import price_tables
-from bitpim.cli.options import Jobs, Json, Overwrite
+from bitpim.cli.options import Jobs, Json, Overwrite, need_other_file
 from bitpim.cli.progress import counted, say_when_compiling
 from bitpim.lookup.searches import MODES, OPTIONS, SEARCHES, TIES
 from bitpim.report.text import printable
@@ -122,7 +122,7 @@ def search(
     search_kind(kind)
     if output is not None:
         refuse_output(output, overwrite=overwrite)
-        _need_other_file(output, stored, queries, high, weights)
+        need_other_file(output, stored, queries, high, weights)
     table = _price_table(prices)
     words, asked = _read(stored, queries, bits)
     options: dict[str, Any] = {
@@ -167,15 +167,6 @@ def _standard_input(bits: int | None) -> "CamWords":
     from bitpim_traces.stored_values import MAX_BYTES
 
     return words_of_text(sys.stdin.buffer.read(MAX_BYTES), "standard input", bits)
-
-
-def _need_other_file(output: Path, *sources: str | None) -> None:
-    """Refuse to write over what is read."""
-    for source in sources:
-        for name in (source, (source or "").rpartition(":")[0]):
-            path = Path(name) if name and "\0" not in name else None
-            if path is not None and path.exists() and output.exists() and path.samefile(output):
-                raise typer.BadParameter(f"need another file than {name}", param_hint="--output")
 
 
 def _weights(given: str | None) -> list[int] | None:

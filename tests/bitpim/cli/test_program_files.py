@@ -95,6 +95,33 @@ def test_inputs_and_outputs_may_be_files(bitpim: Run, file: Path, tmp_path: Path
     assert out_file.read_bytes() == first
 
 
+def test_inputs_come_through_standard_input(
+    bitpim: Run, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def say(content: bytes) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+        return bitpim("program", "run", file, "--inputs", "-")
+
+    code, out, err = say(b"a = 01\nb = 11\nc = 01")
+    assert (code, err) == (0, "") and "lanes    2, of standard input\n" in out
+    assert say(b"a = 01")[::2] == (
+        3,
+        "bitpim: standard input: need input b, got none of that name\n",
+    )
+    code, _, err = bitpim("program", "run", "-", "--inputs", "-")
+    assert code == 2 and "need a file for one of program and inputs, got - for both" in err
+
+
+def test_what_is_read_is_not_written_over(bitpim: Run, file: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("c,a,b\n0,1,1\n")
+    for name in (file, tmp_path / "in.csv"):
+        before = name.read_bytes()
+        line = ("program", "run", file, "--inputs", tmp_path / "in.csv", "-o", name)
+        code, _, err = bitpim(*line, "--overwrite")
+        assert code == 2 and f"need another file than {name}" in err
+        assert name.read_bytes() == before
+
+
 def test_random_lanes_are_those_of_the_seed(
     bitpim_json: Callable[..., Any], file: Path, tmp_path: Path
 ) -> None:

@@ -77,7 +77,9 @@ def test_files_of_three_forms_hold_the_same(tmp_path: Path) -> None:
     rows = "\r\n".join(f" {y} , {x}" for x, y in zip(X, Y, strict=True))
     (tmp_path / "a.csv").write_bytes(f"y, x\r\n{rows}".encode())
     (tmp_path / "a.txt").write_text("\n  y = 11_001\n\nx=01101\n")
-    for name in ("a.npz", "a.csv", "a.txt"):
+    for name in ("a.csv", "a.txt"):  # as some editors write text
+        (tmp_path / f"bom {name}").write_bytes(b"\xef\xbb\xbf" + (tmp_path / name).read_bytes())
+    for name in ("a.npz", "a.csv", "a.txt", "bom a.csv", "bom a.txt"):
         inputs = inputs_from_file(str(tmp_path / name), ["x", "y"])
         assert inputs.n_lanes == 5 and inputs.said == f"of {tmp_path / name}"
         assert all_bits(inputs) == [X, Y], name
