@@ -63,8 +63,13 @@ def run(
 ) -> None:
     """Run a NOR program made elsewhere, on given inputs, all combinations or random ones.
 
-    Without --inputs and --lanes all combinations of up to 16 inputs are run, of more inputs 65,536
-    random lanes. The CRC-32 is that of the outputs in their order, packed eight lanes a byte.
+    Without --inputs and --lanes all combinations of up to 16 inputs are run,
+    of more inputs 65,536 random lanes. The CRC-32 is that of the outputs in
+    their order, packed eight lanes a byte.
+
+    \b
+    bitpim program run xor.txt
+    bitpim program run adder.json --inputs bits.csv -o sums.npz
     """
     from bitpim.proof.program_runs import run_program
 
@@ -73,6 +78,10 @@ def run(
     if file == inputs == "-":
         raise typer.BadParameter("need a file for one of program and inputs, got - for both")
     if output is not None:
+        if output.suffix.lower() != ".npz":
+            raise typer.BadParameter(
+                f"need a name that ends in .npz, got {output}", param_hint="--output"
+            )
         refuse_taken(output, overwrite)
         need_other_file(output, file, inputs)
     program = _read(file, without_init)
@@ -84,7 +93,7 @@ def run(
     with counted(f"running {program.name}") as progress:
         outputs = run_program(program, given, progress=progress)
     if output is not None:
-        _write(output, program, outputs)
+        _write(output, program, outputs, overwrite)
     if json:
         typer.echo(as_json(_described(program) | _ran(program, given, outputs)))
         return
@@ -109,8 +118,13 @@ def check(
 ) -> None:
     """Check the steps of a NOR program, and its outputs against a netlist or functions.
 
-    Every output has to be equal in all combinations of up to 20 inputs, else in 65,536 random
-    lanes. Exit code 4 if one is not: all wrong outputs are listed, each with its first lane.
+    Every output has to be equal in all combinations of up to 20 inputs, else
+    in 65,536 random lanes. Exit code 4 if one is not: all wrong outputs are
+    listed, each with its first lane.
+
+    \b
+    bitpim program check xor.txt --against 'z = x ^ y'
+    bitpim program check c17.json --against c17.v
     """
     from bitpim.proof.program_runs import check_program, read_reference
 
@@ -282,21 +296,27 @@ def _judged(found: "Checked") -> dict[str, Any]:
     }
 
 
-def _write(target: Path, program: "NorFile", outputs: "Outputs") -> None:
+def _write(target: Path, program: "NorFile", outputs: "Outputs", overwrite: bool) -> None:
     """Write the outputs as arrays of 0 and 1 by name; the same outputs make the same bytes."""
     import numpy as np
 
+    from bitpim.errors import TraceError
     from bitpim.proof.lane_inputs import unpacked_bits
     from bitpim_traces.whole_file import whole_file
 
-    with (
-        whole_file(target) as half,
-        half.path.open("wb") as file,
-        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
-    ):
-        for port, row in zip(program.outputs, outputs.rows, strict=True):
-            member = io.BytesIO()
-            np.save(member, unpacked_bits(row[None], outputs.n_lanes)[0].astype(np.uint8))
-            entry = zipfile.ZipInfo(f"{port.name}.npy")
-            archive.writestr(entry, member.getvalue(), zipfile.ZIP_DEFLATED)
-            half.raise_held()
+    try:
+        with (
+            whole_file(target, overwrite=overwrite) as half,
+            half.path.open("wb") as file,
+            zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
+        ):
+            for port, row in zip(program.outputs, outputs.rows, strict=True):
+                member = io.BytesIO()
+                np.save(member, unpacked_bits(row[None], outputs.n_lanes)[0].astype(np.uint8))
+                entry = zipfile.ZipInfo(f"{port.name}.npy")
+                archive.writestr(entry, member.getvalue(), zipfile.ZIP_DEFLATED)
+                half.raise_held()
+    except OSError as error:
+        raise TraceError(
+            f"{target}: cannot be written ({error.strerror or error}); choose another place"
+        ) from error

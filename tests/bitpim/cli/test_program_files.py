@@ -112,14 +112,30 @@ def test_inputs_come_through_standard_input(
     assert code == 2 and "need a file for one of program and inputs, got - for both" in err
 
 
-def test_what_is_read_is_not_written_over(bitpim: Run, file: Path, tmp_path: Path) -> None:
-    (tmp_path / "in.csv").write_text("c,a,b\n0,1,1\n")
-    for name in (file, tmp_path / "in.csv"):
+def test_what_is_read_is_not_written_over(bitpim: Run, tmp_path: Path) -> None:
+    program, inputs = tmp_path / "program.npz", tmp_path / "inputs.npz"
+    program.write_text(adder())
+    np.savez(inputs, a=np.array([0]), b=np.array([1]), c=np.array([1]))
+    for name in (program, inputs):
         before = name.read_bytes()
-        line = ("program", "run", file, "--inputs", tmp_path / "in.csv", "-o", name)
+        line = ("program", "run", program, "--inputs", inputs, "-o", name)
         code, _, err = bitpim(*line, "--overwrite")
         assert code == 2 and f"need another file than {name}" in err
         assert name.read_bytes() == before
+
+
+def test_outputs_that_cannot_be_written_are_one_line(
+    bitpim: Run, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    absent = tmp_path / "absent" / "out.npz"
+    code, _, err = bitpim("program", "run", file, "-o", absent)
+    said = "cannot be written (No such file or directory); choose another place"
+    assert (code, err) == (3, f"bitpim: {absent}: {said}\n")
+    monkeypatch.chdir(tmp_path)
+    for name in ("-", "out.csv", "out"):
+        code, _, err = bitpim("program", "run", file, "-o", name)
+        assert code == 2 and f"need a name that ends in .npz, got {name}" in err
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
 
 def test_random_lanes_are_those_of_the_seed(
