@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["ADDER", "FORMS", "XOR", "adder", "json_text", "old_json", "printed", "text"]
+__all__ = ["ADDER", "AND_NOT", "FORMS", "XOR", "adder", "json_text", "old_json", "printed", "text"]
 
 Cell = tuple[str, int]
 Step = tuple[str, Cell | None, list[Cell]]
@@ -44,6 +44,19 @@ XOR: dict[str, Any] = {
         ("nor2", ("z", 7), [("none", 8), ("both", 9)]),
     ],
 }
+
+AND_NOT = """
+    Row size: 3
+    Inputs: x(M0),y(M1)
+    Outputs: z(M1)
+    Total cycles: 2
+    Reuse cycles: 1
+    Execution sequence:
+    T0: M1 = inv1 {M0}
+    T1: INIT M2
+    T2: M2 = inv1 {M1}
+"""
+"""Text that takes the old content of a cell, and sets none at the start."""
 
 
 def adder(form: str = "text") -> str:

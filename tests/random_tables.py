@@ -22,12 +22,23 @@ def random_step(rng: np.random.Generator, family: Family, opcode: Opcode, n_rows
 
 
 def random_table(seed: int, family: Family, n_steps: int, n_rows: int) -> npt.NDArray[np.int32]:
-    """Draw a table of `n_steps` over `n_rows` rows."""
+    """Draw a table of up to `n_steps` over `n_rows` rows."""
     rng = np.random.default_rng(seed)
     opcodes = [family.opcodes[i] for i in rng.integers(0, len(family.opcodes), n_steps)]
-    opcodes = [opcode for drawn in opcodes for opcode in _whole_step(rng, family, drawn)]
-    steps = [random_step(rng, family, opcode, n_rows) for opcode in opcodes]
-    return np.array(steps, np.int32).reshape(-1, N_FIELDS)
+    lines: list[list[int]] = []
+    for drawn in opcodes:
+        whole = _whole_step(rng, family, drawn)
+        step = [random_step(rng, family, opcode, n_rows) for opcode in whole]
+        lines += step if _is_legal(step, family) else []
+    return np.array(lines, np.int32).reshape(-1, N_FIELDS)
+
+
+def _is_legal(step: list[list[int]], family: Family) -> bool:
+    """Whether no row is written twice, nor a gate's output one of its inputs, over all lines."""
+    written = [line[3] for line in step if line[3] != NO_ROW]
+    read = {row for line in step for row in line[1:3]}
+    apart = not any(family.by_code[line[0]].onto and line[3] in read for line in step)
+    return len(set(written)) == len(written) and apart
 
 
 def _whole_step(rng: np.random.Generator, family: Family, drawn: Opcode) -> list[Opcode]:

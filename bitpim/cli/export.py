@@ -68,7 +68,8 @@ CalibrationSamples = Annotated[
     str | None,
     typer.Option(
         metavar="FILE|N",
-        help="Inputs to calibrate on, or how many of the first samples.  [default: 256]",
+        help="Inputs to calibrate on, or how many of the first samples.",
+        show_default="256",
     ),
 ]
 Finetune = Annotated[

@@ -31,6 +31,7 @@ __all__ = [
     "Preset",
     "SampleRange",
     "TraceName",
+    "need_other_file",
     "opened_trace",
     "refuse_taken",
 ]
@@ -133,6 +134,15 @@ def refuse_taken(output: Path, overwrite: bool) -> None:
     against = refusal(output, overwrite=overwrite)
     if against is not None:
         raise TraceError(against)
+
+
+def need_other_file(output: Path, *sources: str | None) -> None:
+    """Refuse to write over what is read, by its name or `NAME:ARRAY`."""
+    for source in sources:
+        for name in (source, (source or "").rpartition(":")[0]):
+            path = Path(name) if name and "\0" not in name else None
+            if path is not None and path.exists() and output.exists() and path.samefile(output):
+                raise typer.BadParameter(f"need another file than {name}", param_hint="--output")
 
 
 def _refuse_result(name: str) -> None:

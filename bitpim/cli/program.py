@@ -23,13 +23,13 @@ Bits = Annotated[int, typer.Option("--bits", min=1, max=64, help="Bits of the op
 WeightBits = Annotated[
     int | None,
     typer.Option(
-        "--weight-bits", min=1, max=64, help="Bits of the second factor.  [default: bits]"
+        "--weight-bits", min=1, max=64, help="Bits of the second factor.", show_default="bits"
     ),
 ]
 AccumulatorBits = Annotated[
     int | None,
     typer.Option(
-        "--accumulator-bits", min=1, max=64, help="Bits of sums.  [default: both factors + 8]"
+        "--accumulator-bits", min=1, max=64, help="Bits of sums.", show_default="both factors + 8"
     ),
 ]
 ArrayRows = Annotated[int, typer.Option("--rows", min=1, max=65_536, help="Rows of the array.")]

@@ -48,7 +48,7 @@ def costs(
     typer.echo(columns(heads, rows))
     typer.echo("")
     typer.echo("What the SIMPLER tool made of its circuits (quoted), and our programs by its rule;")
-    typer.echo("in brackets the steps among them that set cells again.")
+    typer.echo("in brackets the steps among them that set cells; the first such step is free.")
     typer.echo("")
     names = ("cells", "simpler", "ours", "wide_simpler", "wide_ours")
     typer.echo(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitpim.cli.options import Json, Overwrite, refuse_taken
+from bitpim.cli.options import Json, Overwrite, need_other_file, refuse_taken
 from bitpim.cli.progress import counted, say_when_compiling
 from bitpim.report.text import Cell, as_json, columns, printable, with_commas
 
@@ -35,7 +35,7 @@ Lanes = Annotated[
 ]
 Seed = Annotated[
     int | None,
-    typer.Option("--seed", min=0, max=2**63 - 1, help="Seed of random inputs.  [default: 0]"),
+    typer.Option("--seed", min=0, max=2**63 - 1, help="Seed of random inputs.", show_default="0"),
 ]
 WithoutInit = Annotated[
     bool,
@@ -48,7 +48,8 @@ def run(
     inputs: Annotated[
         str | None,
         typer.Option(
-            "--inputs", help="Inputs by name: .npz, a table with commas, or lines `name = 0110`."
+            "--inputs",
+            help="Inputs by name: .npz, a table with commas, or lines `name = 0110`; or -.",
         ),
     ] = None,
     lanes: Lanes = None,
@@ -62,26 +63,37 @@ def run(
 ) -> None:
     """Run a NOR program made elsewhere, on given inputs, all combinations or random ones.
 
-    Without --inputs and --lanes all combinations of up to 16 inputs are run, of more inputs 65,536
-    random lanes. The CRC-32 is that of the outputs in their order, packed eight lanes a byte.
+    Without --inputs and --lanes all combinations of up to 16 inputs are run,
+    of more inputs 65,536 random lanes. The CRC-32 is that of the outputs in
+    their order, packed eight lanes a byte.
+
+    \b
+    bitpim program run xor.txt
+    bitpim program run adder.json --inputs bits.csv -o sums.npz
     """
-    from bitpim.proof.lane_inputs import inputs_from_file
     from bitpim.proof.program_runs import run_program
 
     if inputs is not None and (lanes is not None or seed is not None):
         raise typer.BadParameter("need either --inputs or --lanes and --seed", param_hint="INPUTS")
+    if file == inputs == "-":
+        raise typer.BadParameter("need a file for one of program and inputs, got - for both")
     if output is not None:
+        if output.suffix.lower() != ".npz":
+            raise typer.BadParameter(
+                f"need a name that ends in .npz, got {output}", param_hint="--output"
+            )
         refuse_taken(output, overwrite)
+        need_other_file(output, file, inputs)
     program = _read(file, without_init)
     if inputs is None:
         given = _chosen(program, lanes, seed, MOST_RUN)
     else:
-        given = inputs_from_file(inputs, [port.name for port in program.inputs])
+        given = _given(inputs, [port.name for port in program.inputs])
     say_when_compiling()
     with counted(f"running {program.name}") as progress:
         outputs = run_program(program, given, progress=progress)
     if output is not None:
-        _write(output, program, outputs)
+        _write(output, program, outputs, overwrite)
     if json:
         typer.echo(as_json(_described(program) | _ran(program, given, outputs)))
         return
@@ -106,8 +118,13 @@ def check(
 ) -> None:
     """Check the steps of a NOR program, and its outputs against a netlist or functions.
 
-    Every output has to be equal in all combinations of up to 20 inputs, else in 65,536 random
-    lanes. Exit code 4 if one is not: all wrong outputs are listed, each with its first lane.
+    Every output has to be equal in all combinations of up to 20 inputs, else
+    in 65,536 random lanes. Exit code 4 if one is not: all wrong outputs are
+    listed, each with its first lane.
+
+    \b
+    bitpim program check xor.txt --against 'z = x ^ y'
+    bitpim program check c17.json --against c17.v
     """
     from bitpim.proof.program_runs import check_program, read_reference
 
@@ -143,6 +160,15 @@ def _read(file: str, without_init: bool) -> "NorFile":
     return nor_program(content, "standard input", without_init=without_init)
 
 
+def _given(inputs: str, names: list[str]) -> "LaneInputs":
+    """Read inputs by file name, or as text from standard input where the name is '-'."""
+    from bitpim.proof.lane_inputs import MOST_BYTES, inputs_from_file, inputs_of_text
+
+    if inputs != "-":
+        return inputs_from_file(inputs, names)
+    return inputs_of_text(sys.stdin.buffer.read(MOST_BYTES + 1), names, "standard input")
+
+
 def _chosen(
     program: "NorFile", lanes: int | None, seed: int | None, most_inputs: int
 ) -> "LaneInputs":
@@ -157,12 +183,13 @@ def _chosen(
 
 def _heading(program: "NorFile") -> list[tuple[str, str]]:
     """Name what a program is and takes."""
-    first = f", {with_commas(program.n_cycles - 1)} after the first initialisation"
+    later = f", {with_commas(program.n_cycles - 1)} after the first initialisation"
+    cycles = with_commas(program.n_cycles) + later * program.starts_with_init
     set_cells = f"{with_commas(program.n_init_cells)} cells"
     return [
         ("program", f"{program.name}, {program.form}"),
         ("ports", f"{len(program.inputs)} inputs, {len(program.outputs)} outputs"),
-        ("cycles", f"{with_commas(program.n_cycles)}{first}"),
+        ("cycles", cycles),
         ("gates", with_commas(program.n_gates)),
         ("INIT", f"{with_commas(program.n_init_steps)} steps, {set_cells}"),
         ("cells", f"{with_commas(program.n_cells)} used of {with_commas(program.row_size)}"),
@@ -269,21 +296,27 @@ def _judged(found: "Checked") -> dict[str, Any]:
     }
 
 
-def _write(target: Path, program: "NorFile", outputs: "Outputs") -> None:
+def _write(target: Path, program: "NorFile", outputs: "Outputs", overwrite: bool) -> None:
     """Write the outputs as arrays of 0 and 1 by name; the same outputs make the same bytes."""
     import numpy as np
 
+    from bitpim.errors import TraceError
     from bitpim.proof.lane_inputs import unpacked_bits
     from bitpim_traces.whole_file import whole_file
 
-    with (
-        whole_file(target) as half,
-        half.path.open("wb") as file,
-        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
-    ):
-        for port, row in zip(program.outputs, outputs.rows, strict=True):
-            member = io.BytesIO()
-            np.save(member, unpacked_bits(row[None], outputs.n_lanes)[0].astype(np.uint8))
-            entry = zipfile.ZipInfo(f"{port.name}.npy")
-            archive.writestr(entry, member.getvalue(), zipfile.ZIP_DEFLATED)
-            half.raise_held()
+    try:
+        with (
+            whole_file(target, overwrite=overwrite) as half,
+            half.path.open("wb") as file,
+            zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
+        ):
+            for port, row in zip(program.outputs, outputs.rows, strict=True):
+                member = io.BytesIO()
+                np.save(member, unpacked_bits(row[None], outputs.n_lanes)[0].astype(np.uint8))
+                entry = zipfile.ZipInfo(f"{port.name}.npy")
+                archive.writestr(entry, member.getvalue(), zipfile.ZIP_DEFLATED)
+                half.raise_held()
+    except OSError as error:
+        raise TraceError(
+            f"{target}: cannot be written ({error.strerror or error}); choose another place"
+        ) from error

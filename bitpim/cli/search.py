@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bitpim.cli.completion import price_tables
-from bitpim.cli.options import Jobs, Json, Overwrite
+from bitpim.cli.options import Jobs, Json, Overwrite, need_other_file
 from bitpim.cli.progress import counted, say_when_compiling
 from bitpim.lookup.searches import MODES, OPTIONS, SEARCHES, TIES
 from bitpim.report.text import printable
@@ -47,7 +47,7 @@ Stored = Annotated[
 ]
 Queries = Annotated[
     str | None,
-    typer.Argument(metavar="[QUERIES]", help="Words to search for; without, those beside STORED."),
+    typer.Argument(metavar="QUERIES", help="Words to search for; without, those beside STORED."),
 ]
 Kind = Annotated[
     str,
@@ -85,7 +85,9 @@ def search(
     every: Annotated[bool, typer.Option("--every", help=_help("every"))] = False,
     stuck_match: Rate = None,
     stuck_mismatch: Rate = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of stuck cells.  [0]")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of stuck cells.", show_default="0")
+    ] = None,
     bits: Annotated[
         int | None, typer.Option("--bits", min=1, help="Width of words that are integers.")
     ] = None,
@@ -120,7 +122,7 @@ def search(
     search_kind(kind)
     if output is not None:
         refuse_output(output, overwrite=overwrite)
-        _need_other_file(output, stored, queries, high, weights)
+        need_other_file(output, stored, queries, high, weights)
     table = _price_table(prices)
     words, asked = _read(stored, queries, bits)
     options: dict[str, Any] = {
@@ -169,15 +171,6 @@ def _standard_input(bits: int | None) -> "CamWords":
             f"standard input: need at most {MAX_BYTES:,} bytes of text, got more; search in parts"
         )
     return words_of_text(content, "standard input", bits)
-
-
-def _need_other_file(output: Path, *sources: str | None) -> None:
-    """Refuse to write over what is read."""
-    for source in sources:
-        for name in (source, (source or "").rpartition(":")[0]):
-            path = Path(name) if name and "\0" not in name else None
-            if path is not None and path.exists() and output.exists() and path.samefile(output):
-                raise typer.BadParameter(f"need another file than {name}", param_hint="--output")
 
 
 def _weights(given: str | None) -> list[int] | None:

@@ -34,11 +34,11 @@ def verify(
     assignments: Assignments = None,
     fidelity: Annotated[
         Fidelity | None,
-        typer.Option("--fidelity", help="That of the machine.  [default: bit]"),
+        typer.Option("--fidelity", help="That of the machine.", show_default="bit"),
     ] = None,
     samples: Annotated[
         str | None,
-        typer.Option("--samples", metavar="A:B", help="Samples to run.  [default: all]"),
+        typer.Option("--samples", metavar="A:B", help="Samples to run.", show_default="all"),
     ] = None,
     jobs: Jobs = None,
     memory: Memory = 1.0,

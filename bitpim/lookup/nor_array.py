@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.counts import Counts
-from bitpim.errors import ArrayBoundsError, ProgramError
+from bitpim.errors import ArrayBoundsError, ConfigError, ProgramError
 from bitpim.packed_rows import PackedRows
 from bitpim.programs.family import check_step
 from bitpim.programs.program import Field, Program, need_family, table_counts
@@ -40,6 +40,13 @@ class NorArray:
     n_lanes : rows of the memory
     array_lanes : rows of one physical array, more are arrays in lock step; `n_lanes` unless given
     n_threads : threads for many lanes; all that Numba has unless given
+
+    Raises
+    ------
+    ArrayBoundsError
+        There is no cell, no lane, or none in one array.
+    ConfigError
+        There are fewer threads than one.
     """
 
     def __init__(
@@ -55,6 +62,8 @@ class NorArray:
         for what, got in sizes.items():
             if got < 1:
                 raise ArrayBoundsError(f"NorArray: need 1 {what} or more, got {got}")
+        if n_threads is not None and n_threads < 1:
+            raise ConfigError(f"NorArray: need 1 thread or more, got {n_threads}")
         self.n_cells = n_cells
         self.n_lanes = n_lanes
         self.n_arrays = -(-n_lanes // array_lanes)

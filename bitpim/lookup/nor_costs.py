@@ -92,7 +92,7 @@ def simpler_cycles(program: Program) -> int:
 
 
 def simpler_sets(program: Program) -> int:
-    """Return the steps of a repacked program that set cells again, after the first."""
+    """Return the steps of a repacked program that set cells, but for the first."""
     return program.counts["nor_init"] - 1
 
 
@@ -148,7 +148,7 @@ class SimplerFigure:
     ----------
     circuit : what it computes
     row_size : cells of a lane
-    cycles, n_sets : its cycles on such a row, the steps among them that set cells again
+    cycles, n_sets : its cycles on such a row, and the steps among them that set cells
     wide_cycles : its cycles where the row is wide enough
     program, bits, outputs : ours, its width and its results
     """

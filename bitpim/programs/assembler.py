@@ -64,6 +64,8 @@ class Assembler:
         self._loaded, self._clear = set(clear_before), set(clear_before)
         self._n_ended = 0  # steps
         self._of_step: set[str] = set()
+        self._read_in_step: set[int] = set()
+        self._written_in_step: set[int] = set()
         self._holds: dict[int, _Holds] = {}
         self._fields: dict[str, Field] = {}
         self._steps: list[tuple[int, int, int, int, int]] = []
@@ -126,12 +128,14 @@ class Assembler:
         for row in sources:
             self._check_read(row, where)
         if to is not None:
+            self._check_once(to, rules, where)
             self._check_write(to, rules, predicate, where)
             if rules.onto and not onto_old:
                 self._check_prepared(to, rules, where)
             constant = rules.result if rules.result in ("0", "1") else ""
             self._holds[to.row] = _Holds(str(to), f"step {self._n_ended}", constant=constant)
         self._update_latches(rules)
+        self._update_rows(numbers, rules)
         self._steps.append(numbers)
         self._operands.append((str(a or ""), str(b or ""), str(to or "")))
         self._notes.append(note)
@@ -202,6 +206,12 @@ class Assembler:
                 "it, or say onto_old where its old content is wanted in the result"
             )
 
+    def _check_once(self, row: Row, rules: Opcode, where: str) -> None:
+        if rules.onto and row.row in self._read_in_step:
+            raise ProgramError(f"{where}: need an output apart from the inputs, got {row} as both")
+        if row.row in self._written_in_step:
+            raise ProgramError(f"{where}: need each row written once in a step, got {row} twice")
+
     def _in_order(self, symbols: Collection[str]) -> tuple[str, ...]:
         return tuple(symbol for symbol in self.family.latch_names if symbol in symbols)
 
@@ -226,6 +236,13 @@ class Assembler:
             self._n_ended += 1
         elif rules.loads:
             self._of_step.add(rules.loads)
+
+    def _update_rows(self, line: tuple[int, int, int, int, int], rules: Opcode) -> None:
+        self._read_in_step |= {line[1], line[2]}
+        self._written_in_step |= {line[3]}
+        if not rules.then:
+            self._read_in_step.clear()
+            self._written_in_step.clear()
 
     def _check_read(self, row: Row, where: str) -> None:
         held = self._holds.get(row.row)

@@ -63,26 +63,29 @@ Maker = Callable[[RowAllocator, Widths], Program]
 
 
 def _unary(function: Callable[..., Program]) -> Maker:
-    return lambda rows, w: function(rows.take("x", w.bits), rows.take("y", w.bits))
+    return lambda rows, w: function(rows.take("x", w.bits), rows.take("y", w.bits), n_rows=w.n_rows)
 
 
 def _logic(kind: str) -> Maker:
     def make(rows: RowAllocator, w: Widths) -> Program:
         x, y, to = (rows.take(name, w.bits) for name in ("x", "y", "z"))
-        return programs.logic(kind, x, y, to)  # type: ignore[arg-type]
+        return programs.logic(kind, x, y, to, n_rows=w.n_rows)  # type: ignore[arg-type]
 
     return make
 
 
 def _add(rows: RowAllocator, w: Widths) -> Program:
     return programs.add(
-        rows.take("x", w.bits), rows.take("y", w.bits), rows.take("sum", w.bits + 1)
+        rows.take("x", w.bits),
+        rows.take("y", w.bits),
+        rows.take("sum", w.bits + 1),
+        n_rows=w.n_rows,
     )
 
 
 def _subtract(rows: RowAllocator, w: Widths) -> Program:
     x, y, to, scratch = (rows.take(name, w.bits) for name in ("x", "y", "difference", "not_y"))
-    return programs.subtract(x, y, to, scratch)
+    return programs.subtract(x, y, to, scratch, n_rows=w.n_rows)
 
 
 def _multiply(*, signed: bool) -> Maker:
@@ -91,7 +94,13 @@ def _multiply(*, signed: bool) -> Maker:
         product = rows.take("product", w.bits + w.weight_bits)
         scratch = rows.take("not_a", w.bits) if signed else None
         return programs.multiply(
-            a, weight, product, a_signed=signed, w_signed=signed, a_complement=scratch
+            a,
+            weight,
+            product,
+            a_signed=signed,
+            w_signed=signed,
+            a_complement=scratch,
+            n_rows=w.n_rows,
         )
 
     return make
@@ -100,48 +109,60 @@ def _multiply(*, signed: bool) -> Maker:
 def _multiply_accumulate(rows: RowAllocator, w: Widths) -> Program:
     a, weight = rows.take("a", w.bits), rows.take("w", w.weight_bits)
     product = rows.take("product", w.bits + w.weight_bits)
-    return programs.multiply_accumulate(a, weight, product, rows.take("total", w.total_bits))
+    return programs.multiply_accumulate(
+        a, weight, product, rows.take("total", w.total_bits), n_rows=w.n_rows
+    )
 
 
 def _accumulate(rows: RowAllocator, w: Widths) -> Program:
-    return programs.accumulate(rows.take("x", w.bits), rows.take("total", w.total_bits))
+    return programs.accumulate(
+        rows.take("x", w.bits), rows.take("total", w.total_bits), n_rows=w.n_rows
+    )
 
 
 def _subtract_from(rows: RowAllocator, w: Widths) -> Program:
     x, total = rows.take("x", w.bits), rows.take("total", w.total_bits)
-    return programs.subtract_from(x, total, rows.take("not_x", w.bits))
+    return programs.subtract_from(x, total, rows.take("not_x", w.bits), n_rows=w.n_rows)
 
 
 def _divide(rows: RowAllocator, w: Widths) -> Program:
     names = ("dividend", "divisor", "quotient", "remainder", "not_divisor", "difference")
     x, y, quotient, remainder, scratch, other = (rows.take(name, w.bits) for name in names)
-    return programs.divide(x, y, quotient, remainder, (scratch, other))
+    return programs.divide(x, y, quotient, remainder, (scratch, other), n_rows=w.n_rows)
 
 
 def _extreme(function: Callable[..., Program]) -> Maker:
     def make(rows: RowAllocator, w: Widths) -> Program:
-        return function(*(rows.take(name, w.bits) for name in ("x", "best", "not_x")))
+        return function(
+            *(rows.take(name, w.bits) for name in ("x", "best", "not_x")), n_rows=w.n_rows
+        )
 
     return make
 
 
 def _selective_copy(rows: RowAllocator, w: Widths) -> Program:
     return programs.selective_copy(
-        rows.take("mask", 1), rows.take("x", w.bits), rows.take("y", w.bits)
+        rows.take("mask", 1), rows.take("x", w.bits), rows.take("y", w.bits), n_rows=w.n_rows
     )
 
 
 def _equal(rows: RowAllocator, w: Widths) -> Program:
-    return programs.equal(rows.take("x", w.bits), rows.take("y", w.bits), rows.take("same", 1))
+    return programs.equal(
+        rows.take("x", w.bits), rows.take("y", w.bits), rows.take("same", 1), n_rows=w.n_rows
+    )
 
 
 def _reduction_step(rows: RowAllocator, w: Widths) -> Program:
-    return programs.reduction_step(rows.take("value", w.bits + 1), rows.take("moved", w.bits))
+    return programs.reduction_step(
+        rows.take("value", w.bits + 1), rows.take("moved", w.bits), n_rows=w.n_rows
+    )
 
 
 def _clamp(rows: RowAllocator, w: Widths) -> Program:
     high = (1 << w.bits) - 1
-    return programs.clamp(rows.take("x", w.bits), (high // 4, high - high // 4), signed=False)
+    return programs.clamp(
+        rows.take("x", w.bits), (high // 4, high - high // 4), signed=False, n_rows=w.n_rows
+    )
 
 
 def _requantize_shift(*, half_up: bool) -> Maker:
@@ -151,7 +172,7 @@ def _requantize_shift(*, half_up: bool) -> Maker:
         product = rows.take("product", w.total_bits + w.weight_bits)
         width = programs.result_width(len(product) - rescale.shift, rescale)
         fields = programs.RescaleRows(total, multiplier, product, rows.take("code", width))
-        return programs.requantize_shift(fields, rescale, half_up=half_up)
+        return programs.requantize_shift(fields, rescale, half_up=half_up, n_rows=w.n_rows)
 
     return make
 
@@ -163,13 +184,13 @@ def _requantize_fixed_point(rows: RowAllocator, w: Widths) -> Program:
     scaled = rows.take("scaled", programs.scaled_width(w.total_bits, 31, rescale.shift))
     width = programs.result_width(max(len(scaled) + rescale.shift, 1), rescale)
     fields = programs.RescaleRows(total, multiplier, product, rows.take("code", width), scaled)
-    return programs.requantize_fixed_point(fields, rescale)
+    return programs.requantize_fixed_point(fields, rescale, n_rows=w.n_rows)
 
 
 def _average(rows: RowAllocator, w: Widths) -> Program:
     names = ("total", "average", "count", "not_count", "difference")
     fields = programs.AverageRows(*[rows.take(name, w.bits + 4) for name in names])
-    return programs.average(fields, 9)
+    return programs.average(fields, 9, n_rows=w.n_rows)
 
 
 def _nor_add(rows: RowAllocator, w: Widths) -> Program:
@@ -218,9 +239,13 @@ CATALOG: Final[Mapping[str, Maker]] = {
     "copy": _unary(programs.copy),
     "not": _unary(programs.complement),
     **{kind: _logic(kind) for kind in ("and", "nand", "or", "nor", "xor", "xnor")},
-    "load_constant": lambda rows, w: programs.load_constant(1, rows.take("x", w.bits)),
+    "load_constant": lambda rows, w: programs.load_constant(
+        1, rows.take("x", w.bits), n_rows=w.n_rows
+    ),
     "add": _add,
-    "add_constant": lambda rows, w: programs.add_constant(rows.take("x", w.bits), 1),
+    "add_constant": lambda rows, w: programs.add_constant(
+        rows.take("x", w.bits), 1, n_rows=w.n_rows
+    ),
     "subtract": _subtract,
     "multiply": _multiply(signed=False),
     "multiply_signed": _multiply(signed=True),
@@ -231,20 +256,26 @@ CATALOG: Final[Mapping[str, Maker]] = {
     "selective_copy": _selective_copy,
     "maximum": _extreme(programs.maximum),
     "minimum": _extreme(programs.minimum),
-    "relu": lambda rows, w: programs.relu(rows.take("x", w.bits)),
+    "relu": lambda rows, w: programs.relu(rows.take("x", w.bits), n_rows=w.n_rows),
     "clamp": _clamp,
     "equal": _equal,
-    "equal_constant": lambda rows, w: programs.equal_constant(rows.take("x", w.bits), 1),
-    "negate_if": lambda rows, w: programs.negate_if(rows.take("x", w.bits), rows.take("flag", 1)),
+    "equal_constant": lambda rows, w: programs.equal_constant(
+        rows.take("x", w.bits), 1, n_rows=w.n_rows
+    ),
+    "negate_if": lambda rows, w: programs.negate_if(
+        rows.take("x", w.bits), rows.take("flag", 1), n_rows=w.n_rows
+    ),
     "reduction_step": _reduction_step,
     "shift_left": lambda rows, w: programs.shift_left(
-        rows.take("x", w.bits), 1, rows.take("y", w.bits)
+        rows.take("x", w.bits), 1, rows.take("y", w.bits), n_rows=w.n_rows
     ),
     "shift_right": lambda rows, w: programs.shift_right(
-        rows.take("x", w.bits), 1, rows.take("y", w.bits)
+        rows.take("x", w.bits), 1, rows.take("y", w.bits), n_rows=w.n_rows
     ),
     "shift_right_each": lambda rows, w: programs.shift_right_each(
-        rows.take("x", w.bits), rows.take("distance", max((w.bits - 1).bit_length(), 1))
+        rows.take("x", w.bits),
+        rows.take("distance", max((w.bits - 1).bit_length(), 1)),
+        n_rows=w.n_rows,
     ),
     "requantize_truncate_shift": _requantize_shift(half_up=False),
     "requantize_half_up_shift": _requantize_shift(half_up=True),

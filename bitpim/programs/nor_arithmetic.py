@@ -91,8 +91,9 @@ def nor_multiply(
     of two bits.
 
     Cycles, with n_x and n_y bits: 4 n_x + 3 n_y + (n_y - 1)(20 n_x + 1), which is 20n^2 - 12n - 1
-    for equal widths. Cells: 5n + 7. All but one of the INITs that clear the upper half are for the
-    count: their cells are written once more before they are read.
+    for equal widths. Cells: 5n + 7; a `y` of one bit needs no adder and 6 fewer. All but one of
+    the INITs that clear the upper half are for the count: their cells are written once more before
+    they are read.
 
     Source: AritPIM (count found for up to 20 bits; the steps are ours).
     """

@@ -61,6 +61,11 @@ class NorFile:
         return self.program.n_steps
 
     @property
+    def starts_with_init(self) -> bool:
+        """Whether the first step sets cells, which mappers do not count as a cycle."""
+        return int(self.program.table[0, 0]) in (magic.ALSO_INIT1, magic.INIT1)
+
+    @property
     def n_gates(self) -> int:
         """Steps that are gates."""
         return self.program.counts["nor_gate"]

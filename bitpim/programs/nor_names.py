@@ -13,6 +13,7 @@ the first that is no input, whatever the row has. Either stands for all of them,
 Source: SIMPLER MAGIC's files and the code that writes them (found).
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -60,6 +61,9 @@ def read_json(text: str, file: str) -> Draft:
     place = Place(file, 1)
     try:
         found = strict_json(text)
+    except json.JSONDecodeError as error:
+        at = Place(file, error.lineno)
+        raise at.fault(f"need JSON: {error.msg}, column {error.colno}") from error
     except ValueError as error:
         raise place.fault(f"need JSON: {error}") from error
     if not isinstance(found, dict):

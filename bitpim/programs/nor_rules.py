@@ -102,6 +102,7 @@ class _Trail:
         self.unread: list[int] = []
         self.constants: list[tuple[int, int]] = []
         self._set_in_step: set[int] = set()
+        self._read_in_step: set[int] = set()
 
     def opcode(self, line: int) -> Opcode:
         return MAGIC.by_code[self.lines[line][0]]
@@ -123,21 +124,25 @@ class _Trail:
             if held is None:
                 return f"reads {name or cell}, which holds nothing yet; write or set it before"
             held.is_read = True
+            self._read_in_step.add(cell)
             if held.constant:
                 self.constants.append((line, cell))
         if dst != NO_ROW and (said := self._write(line, dst, names[2] or str(dst))):
             return said
         if not rules.then:
             self._set_in_step.clear()
+            self._read_in_step.clear()
         return ""
 
     def _write(self, line: int, dst: int, name: str) -> str:
         rules = self.opcode(line)
         held = self.held.get(dst)
         if "D" in rules.reads:
+            if dst in self._read_in_step:
+                return f"need an output apart from the inputs, got {name} as both"
             if held is None or (held.constant != rules.onto and not self.without_init):
                 got = "nothing" if held is None else self._left_by(held)
-                way = "" if held is None else ", or ask for programs without INIT"
+                way = "" if held is None else ", or allow that by --without-init"
                 return (
                     f"writes {name}, which was not set to {rules.onto} before and holds {got}; "
                     f"an INIT is missing: set it{way}"

@@ -5,6 +5,7 @@ order of the program, all lanes of one before the next, ``rng.integers(0, 2, n_l
 NumPy's default generator, so that anybody can draw them again.
 """
 
+import codecs
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ __all__ = [
     "all_combinations",
     "given_inputs",
     "inputs_from_file",
+    "inputs_of_text",
     "need_room",
     "packed_bits",
     "random_inputs",
@@ -32,7 +34,8 @@ Words = npt.NDArray[np.uint64]
 MOST_COMBINED = 26
 """Inputs of which all combinations are run, where asked for; 64 Mi lanes."""
 _ROOM = 2**30  # bytes for packed inputs and outputs
-_FILE_BYTES = 2**26
+MOST_BYTES = 2**26
+"""Of a file of inputs."""
 _DRAWN = 2**20  # lanes drawn at once: a multiple of the 4 that one draw of the generator yields
 _ZIP = b"PK\x03\x04"
 
@@ -123,18 +126,32 @@ def inputs_from_file(path: str, names: Sequence[str]) -> LaneInputs:
         It cannot be read, an input is missing, strange or of another length, or no bit.
     """
     try:
-        content = read_whole(path, _FILE_BYTES)
+        content = read_whole(path, MOST_BYTES)
     except OSError as error:
         raise TraceDataError(
             f"{path}: need a file of inputs ({error.strerror or error})"
         ) from error
     if content.startswith(_ZIP):
         return given_inputs(read_archive(path), names, path)
+    return inputs_of_text(content, names, path)
+
+
+def inputs_of_text(content: bytes, names: Sequence[str], where: str) -> LaneInputs:
+    """Read inputs by name, from a table with commas, or lines ``name = 0110``.
+
+    Raises
+    ------
+    TraceDataError
+        As `inputs_from_file`, or there is too much of it.
+    """
+    if len(content) > MOST_BYTES:
+        raise TraceDataError(f"{where}: need at most {MOST_BYTES} bytes of inputs, got more")
+    content = content.removeprefix(codecs.BOM_UTF8)
     head, _, body = content.lstrip().partition(b"\n")
     if b"=" in head:
-        return given_inputs(_by_line(content, names, path), names, path)
+        return given_inputs(_by_line(content, names, where), names, where)
     line = content.count(b"\n", 0, len(content) - len(content.lstrip())) + 1
-    return given_inputs(_by_column(head, body, line, names, path), names, path)
+    return given_inputs(_by_column(head, body, line, names, where), names, where)
 
 
 def _by_line(content: bytes, names: Sequence[str], path: str) -> dict[str, npt.NDArray[Any]]:
@@ -202,17 +219,20 @@ def given_inputs(
             raise TraceDataError(f"{where}: need input {name}, got none of that name")
     if strange := [name for name in values if name not in names]:
         raise TraceDataError(f"{where}: need inputs of the program, got {strange[0]!r:.60}")
-    shapes = {name: values[name].shape for name in names}
-    shape = next(iter(shapes.values()), (1,))
+    n_lanes = values[names[0]].size if names else 1
     for name in names:
-        if len(shape) != 1 or not shape[0] or shapes[name] != shape:
+        shape = values[name].shape
+        if len(shape) != 1 or not n_lanes:
             raise TraceDataError(
-                f"{where}: need a bit for each of 1 lane or more of {name}, got {shapes[name]}, "
-                f"and {shape} of {names[0]}"
+                f"{where}: need a list of bits of {name}, one a lane, got the shape {shape}"
+            )
+        if shape != (n_lanes,):
+            raise TraceDataError(
+                f"{where}: need as many lanes of {name} as of {names[0]}, {n_lanes}, got {shape[0]}"
             )
         if not np.isin(values[name], (0, 1)).all():
             raise TraceDataError(f"{where}: need 0 and 1 of {name}, got other numbers")
-    need_room(max(len(names), 1), shape[0])
+    need_room(max(len(names), 1), n_lanes)
     bits = np.array([values[name].astype(np.uint8) for name in names], np.uint8)
-    rows = packed_bits(bits.reshape(len(names), shape[0]))
-    return LaneInputs(shape[0], f"of {where}", len(names), rows)
+    rows = packed_bits(bits.reshape(len(names), n_lanes))
+    return LaneInputs(n_lanes, f"of {where}", len(names), rows)

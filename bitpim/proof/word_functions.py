@@ -30,6 +30,7 @@ Values = npt.NDArray[Any]
 _MOST_CHARACTERS = 2**20
 _MOST_DEEP = 100
 _MOST_BITS = 4096
+_SAID_BITS = 128
 _ARITHMETIC: dict[type[ast.operator], str] = {
     ast.Add: "+",
     ast.Sub: "-",
@@ -153,8 +154,8 @@ class _Lanes:
         if low < 0 or high >> width:
             at = int(np.argmax((values < 0) | (values >> width != 0)))
             raise ProgramError(
-                f"{self.where}: need a value that fits {width} bits, got {values[at]} in lane "
-                f"{self._lane(at)}; take its low bits by % or &"
+                f"{self.where}: need a value that fits {width} bit{'s' * (width > 1)}, got "
+                f"{_said(values[at])} in lane {self._lane(at)}; take its low bits by % or &"
             )
 
     def _lane(self, at: int) -> int:
@@ -244,7 +245,11 @@ class _Lanes:
             )
         shifts = _range(b) if operator in ("<<", ">>") else (0, 0)
         if shifts[0] < 0 or shifts[1] > _MOST_BITS:
-            raise ProgramError(f"{self.where}: need a shift by 0..{_MOST_BITS}, got {shifts}")
+            at = int(np.argmax((b < 0) | (b > _MOST_BITS)))
+            raise ProgramError(
+                f"{self.where}: need a shift by 0..{_MOST_BITS}, got {_said(b[at])} in "
+                f"lane {self._lane(at)}"
+            )
         if _may_leave_int64(operator, _range(a), _range(b)):
             a, b = a.astype(object), b.astype(object)
         else:
@@ -281,6 +286,12 @@ def _exact(values: Values) -> Values:
         return values
     low, high = _range(values)
     return values.astype(np.int64) if low > -(2**63) and high < 2**63 else values
+
+
+def _said(number: int) -> str:
+    """Return a number, or how long it is where nobody would read it."""
+    n_bits = int(number).bit_length()
+    return str(number) if n_bits <= _SAID_BITS else f"a number of {n_bits} bits"
 
 
 def _alike(a: Values, b: Values) -> tuple[Values, Values]:
@@ -351,7 +362,11 @@ def _statements(text: str, name: str) -> list[tuple[int, str, str]]:
         elif what in "\n;" and depth == 0:
             if "".join(sides).strip() or len(sides) > 1:
                 if len(sides) != 2:
-                    raise ProgramError(f"{name}, line {first}: need one `name = expression`")
+                    got = repr("=".join(sides).strip()[:60])
+                    raise ProgramError(
+                        f"{name}, line {first}: need one `name = expression`, got {got}; "
+                        "parentheses hold lines together"
+                    )
                 found.append((first, sides[0].strip(), sides[1].strip()))
             first, sides = 0, [""]
         elif not what.startswith("#"):

@@ -105,3 +105,10 @@ def test_every_command_has_json() -> None:
         if not any("--json" in parameter.opts for parameter in command.params)
     }
     assert len(found) > 15 and lacking == set()
+
+
+def test_no_help_has_brackets_that_are_taken_for_a_style() -> None:
+    """They would not be shown; what is said of a default in words is `show_default`."""
+    for words, command in commands(typer.main.get_command(app)).items():
+        for parameter in command.params:
+            assert "[" not in (getattr(parameter, "help", None) or ""), (words, parameter.name)

@@ -12,7 +12,7 @@ import pytest
 
 from bitpim.proof.word_functions import read_functions
 from tests.bitpim.cli.conftest import Run
-from tests.nor_texts import FORMS, XOR, adder
+from tests.nor_texts import AND_NOT, FORMS, XOR, adder
 
 RIGHT = "bits(sum, carry) = a + b + c; no_carry = a + b + c < 2"
 
@@ -95,6 +95,49 @@ def test_inputs_and_outputs_may_be_files(bitpim: Run, file: Path, tmp_path: Path
     assert out_file.read_bytes() == first
 
 
+def test_inputs_come_through_standard_input(
+    bitpim: Run, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def say(content: bytes) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+        return bitpim("program", "run", file, "--inputs", "-")
+
+    code, out, err = say(b"a = 01\nb = 11\nc = 01")
+    assert (code, err) == (0, "") and "lanes    2, of standard input\n" in out
+    assert say(b"a = 01")[::2] == (
+        3,
+        "bitpim: standard input: need input b, got none of that name\n",
+    )
+    code, _, err = bitpim("program", "run", "-", "--inputs", "-")
+    assert code == 2 and "need a file for one of program and inputs, got - for both" in err
+
+
+def test_what_is_read_is_not_written_over(bitpim: Run, tmp_path: Path) -> None:
+    program, inputs = tmp_path / "program.npz", tmp_path / "inputs.npz"
+    program.write_text(adder())
+    np.savez(inputs, a=np.array([0]), b=np.array([1]), c=np.array([1]))
+    for name in (program, inputs):
+        before = name.read_bytes()
+        line = ("program", "run", program, "--inputs", inputs, "-o", name)
+        code, _, err = bitpim(*line, "--overwrite")
+        assert code == 2 and f"need another file than {name}" in err
+        assert name.read_bytes() == before
+
+
+def test_outputs_that_cannot_be_written_are_one_line(
+    bitpim: Run, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    absent = tmp_path / "absent" / "out.npz"
+    code, _, err = bitpim("program", "run", file, "-o", absent)
+    said = "cannot be written (No such file or directory); choose another place"
+    assert (code, err) == (3, f"bitpim: {absent}: {said}\n")
+    monkeypatch.chdir(tmp_path)
+    for name in ("-", "out.csv", "out"):
+        code, _, err = bitpim("program", "run", file, "-o", name)
+        assert code == 2 and f"need a name that ends in .npz, got {name}" in err
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
 def test_random_lanes_are_those_of_the_seed(
     bitpim_json: Callable[..., Any], file: Path, tmp_path: Path
 ) -> None:
@@ -130,6 +173,13 @@ def test_check_alone_looks_at_the_steps(bitpim: Run, file: Path) -> None:
     assert err.startswith(f"bitpim: {file}, line 22: writes M4, which was not set to 1 before")
     code, out, err = bitpim("program", "check", file, "--without-init")
     assert (code, err) == (0, "") and "steps    legal\n" in out
+
+
+def test_a_program_without_init_has_no_first_initialisation(bitpim: Run, tmp_path: Path) -> None:
+    path = tmp_path / "and_not.txt"
+    path.write_text(AND_NOT)
+    code, out, err = bitpim("program", "check", path, "--without-init")
+    assert (code, err) == (0, "") and "\ncycles   3\ngates    2\nINIT     1 steps" in out
 
 
 def test_check_says_that_all_outputs_are_equal(bitpim: Run, file: Path) -> None:
@@ -212,6 +262,42 @@ def test_many_ports_are_shown_in_part(bitpim: Run, tmp_path: Path) -> None:
     assert (
         code == 4 and "outputs  39 of 40 equal" in out and "o39             79       65,536" in out
     )
+
+
+def nor_of(n_inputs: int) -> str:
+    inputs = [(f"i{n}", n) for n in range(n_inputs)]
+    program = {"name": "none", "row": 24, "inputs": inputs, "outputs": [("o", 23)]}
+    return FORMS["text"](program | {"steps": [(f"nor{n_inputs}", ("o", 23), inputs)]})
+
+
+@pytest.mark.parametrize(
+    ("command", "n_inputs", "said"),
+    [
+        ("run", 16, "65,536, all combinations of 16 inputs"),
+        ("run", 17, "65,536, random, seed 0"),
+        ("check", 20, "1,048,576, all combinations of 20 inputs"),
+        ("check", 21, "65,536, random, seed 0"),
+    ],
+)
+def test_all_combinations_of_few_inputs(
+    bitpim: Run, tmp_path: Path, command: str, n_inputs: int, said: str
+) -> None:
+    path = tmp_path / "nor"
+    path.write_text(nor_of(n_inputs))
+    word = ", ".join(f"i{n}" for n in range(n_inputs))
+    against = () if command == "run" else ("--against", f"o = bits({word}) == 0")
+    code, out, _ = bitpim("program", command, path, *against)
+    assert code == 0 and f"\nlanes    {said}\n" in out
+
+
+def test_lanes_of_wrong_outputs_are_shown_in_their_order(bitpim: Run, file: Path) -> None:
+    wrong = "sum = a ^ b ^ c ^ (a & b); carry = (a + b + c) // 2 ^ (a ^ 1); no_carry = c"
+    code, out, _ = bitpim("program", "check", file, "--against", wrong)
+    assert code == 4
+    assert re.findall(r"^lane (\d): a=(\d) b=(\d) c=(\d)$", out, re.MULTILINE) == [
+        ("0", "0", "0", "0"),
+        ("3", "1", "1", "0"),
+    ]
 
 
 def test_the_page_shows_what_comes_back(

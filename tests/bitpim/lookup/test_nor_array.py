@@ -7,7 +7,7 @@ import pytest
 
 from bitpim import programs
 from bitpim.counts import Counts
-from bitpim.errors import ArrayBoundsError, LayoutError, ProgramError
+from bitpim.errors import ArrayBoundsError, ConfigError, LayoutError, ProgramError
 from bitpim.lookup.nor_array import NorArray
 from bitpim.programs.assembler import Assembler
 from bitpim.programs.catalog import Widths, catalog_program
@@ -137,6 +137,8 @@ X = Field("x", 0, 4)
             ArrayBoundsError,
             "need 1 lane of one array or more, got 0",
         ),
+        (lambda a: NorArray(8, 8, n_threads=0), ConfigError, "need 1 thread or more, got 0"),
+        (lambda a: NorArray(8, 8, n_threads=-1), ConfigError, "need 1 thread or more, got -1"),
         (
             lambda a: a.write_cells(7, np.zeros((2, 10), np.uint8)),
             ArrayBoundsError,

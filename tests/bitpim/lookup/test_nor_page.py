@@ -42,6 +42,11 @@ def test_steps_and_cells_of_the_page(name: str) -> None:
         assert program.n_rows == value(cells, n=n)
 
 
+def test_cells_of_a_product_of_one_bit() -> None:
+    assert "A multiply of one bit adds nothing, and has 6 cells." in PAGE.read_text("utf-8")
+    assert catalog_program("nor_multiply", Widths(1, 1)).n_rows == 6
+
+
 def test_steps_of_a_sum() -> None:
     formula = rows()["nor_sum"][0]
     assert catalog_program("nor_sum", Widths(8)).n_steps == value(formula, n=10, K=4)

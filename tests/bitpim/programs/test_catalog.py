@@ -46,6 +46,16 @@ def test_fixed_point_is_shown_with_a_shift_to_the_right() -> None:
     assert len(program.field("code")) == 24 + 1 - 12 + 1
 
 
+@pytest.mark.parametrize("name", CATALOG)
+def test_every_program_has_all_rows_of_its_array(name: str) -> None:
+    """It lies on rows 300 and above, where a cache of 256 rows has none."""
+    rows = RowAllocator(1024)
+    rows.take("others", 300)
+    program = CATALOG[name](rows, Widths(n_rows=1024))
+    assert min(field.start for field in program.fields) == 300
+    assert program.n_steps == catalog_program(name, Widths()).n_steps
+
+
 def test_unknown_names_and_full_arrays_are_one_line() -> None:
     with pytest.raises(ProgramError, match="did you mean multiply"):
         catalog_program("multiplly", Widths())

@@ -279,6 +279,23 @@ def test_steps_of_several_lines_are_whole() -> None:
     assert np.array_equal(run_text(program, rows)[4], ~(rows[0] | rows[1] | rows[2] | rows[3]))
 
 
+def test_lines_of_a_step_keep_apart_what_they_read_and_write() -> None:
+    x, to = Field("x", 0, 3), Field("to", 3, 2)
+    trial = Assembler("trial", 5, family=MAGIC)
+    trial.reads(x)
+    trial.writes(to)
+    trial.step(magic.ALSO_INIT1, to=to[0])
+    with pytest.raises(ProgramError, match=r"step 0 .* written once in a step, got to\[0\] twice"):
+        trial.step(magic.INIT1, to=to[0])
+    trial.step(magic.INIT1, to=to[1])
+    trial.step(magic.NOR_OPEN, to[0])
+    with pytest.raises(ProgramError, match=r"step 1 .* apart from the inputs, got to\[0\] as both"):
+        trial.step(magic.NOR_WIDE, x[0], x[1], to=to[0])
+    trial.step(magic.NOR_WIDE, x[0], x[1], to=to[1])
+    trial.step(magic.NOT, x[2], to=to[0])  # in a step of its own
+    assert trial.build().n_steps == 3
+
+
 def test_a_gate_wants_its_cell_set_unless_its_old_content_is_wanted() -> None:
     x, to = Field("x", 0, 2), Field("to", 2, 1)
     trial = Assembler("trial", 3, family=MAGIC)

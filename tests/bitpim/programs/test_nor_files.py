@@ -14,7 +14,7 @@ from bitpim.programs.nor_files import MAX_BYTES, NorFile, nor_program, read_nor_
 from bitpim_kernels.magic import MAGIC
 from tests.mutants.nor_files import outputs_of
 from tests.naive.nor_files import naive_outputs
-from tests.nor_texts import ADDER, FORMS, XOR, adder
+from tests.nor_texts import ADDER, AND_NOT, FORMS, XOR, adder
 
 A, B, C = 0b10101010, 0b11001100, 0b11110000  # of all eight combinations
 SUM, CARRY = A ^ B ^ C, A & B | A & C | B & C
@@ -111,11 +111,20 @@ def test_old_content_is_anded_where_it_is_asked_for() -> None:
     error = refused(
         text, "f, line 24: writes M5, .* holds the result of step 8; an INIT is missing"
     )
-    assert "ask for programs without INIT" in error
+    assert error.endswith("an INIT is missing: set it, or allow that by --without-init")
     file = read(text, without_init=True)
     found = outputs_of(file)
     assert found == naive_outputs(text)
     assert found["carry"] != CARRY
+
+
+def test_a_program_may_start_with_a_gate_and_set_cells_later() -> None:
+    """No INIT is free there: the one it has is a cycle that sets cells again."""
+    file = read(AND_NOT, without_init=True)
+    assert (file.n_cycles, file.n_init_steps, file.starts_with_init) == (3, 1, False)
+    assert read(adder()).starts_with_init
+    with pytest.raises(ProgramError, match=r"`Reuse cycles` needs to be .*, 1, got 0"):
+        read(AND_NOT.replace("Reuse cycles: 1", "Reuse cycles: 0"), without_init=True)
 
 
 def test_what_stands_below_the_announced_last_step_is_left_out_and_said_to_be() -> None:
@@ -348,7 +357,8 @@ JSON_FAULTS = [
         adder("json").replace('"T2"', '"T1"', 1),
         "line 1: need JSON: need different keys in an object, got 'T1' twice",
     ),
-    (adder("json")[:-3], "line 1: need JSON: "),
+    (adder("json")[:-3], r"line 25: need JSON: Expecting ',' delimiter, column \d+"),
+    (adder("json") + "\nx", "line 27: need JSON: Extra data, column 1"),
     ("{" * 100_000, "line 1: need JSON: "),
     ('{"a":' * 100_000, "line 1: need JSON: need values nested at most 32 deep"),
     ('{"Row size": ' + "9" * 1_000_000 + "}", "line 1: need JSON: "),

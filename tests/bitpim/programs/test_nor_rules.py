@@ -68,6 +68,11 @@ def test_a_legal_program_leaves_nothing_to_say() -> None:
         ((also_set(2), nor(0, 1, 2)), 1, "need ALSO_INIT1 or INIT1 after ALSO_INIT1, got NOR"),
         ((set1(2), (magic.NOR_OPEN, 0, NO_ROW, NO_ROW)), 1, "after NOR_OPEN, got the end"),
         ((set1(2), nor(0, 2, 2)), 1, "need an output apart from the inputs"),
+        (
+            (set1(2), (magic.NOR_OPEN, 2, NO_ROW, NO_ROW), (magic.NOR_WIDE, 0, 1, 2)),
+            2,
+            "need an output apart from the inputs, got M2 as both",
+        ),
         ((set1(8),), 0, "need a row in 0..7, got 8"),
     ],
 )

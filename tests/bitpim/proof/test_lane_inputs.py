@@ -77,7 +77,9 @@ def test_files_of_three_forms_hold_the_same(tmp_path: Path) -> None:
     rows = "\r\n".join(f" {y} , {x}" for x, y in zip(X, Y, strict=True))
     (tmp_path / "a.csv").write_bytes(f"y, x\r\n{rows}".encode())
     (tmp_path / "a.txt").write_text("\n  y = 11_001\n\nx=01101\n")
-    for name in ("a.npz", "a.csv", "a.txt"):
+    for name in ("a.csv", "a.txt"):  # as some editors write text
+        (tmp_path / f"bom {name}").write_bytes(b"\xef\xbb\xbf" + (tmp_path / name).read_bytes())
+    for name in ("a.npz", "a.csv", "a.txt", "bom a.csv", "bom a.txt"):
         inputs = inputs_from_file(str(tmp_path / name), ["x", "y"])
         assert inputs.n_lanes == 5 and inputs.said == f"of {tmp_path / name}"
         assert all_bits(inputs) == [X, Y], name
@@ -87,7 +89,7 @@ def test_files_of_three_forms_hold_the_same(tmp_path: Path) -> None:
     ("content", "said"),
     [
         (b"", "need the names of the 2 inputs by commas"),
-        (b"x = 01\ny = 011", r"need a bit for each .* of y, got \(3,\), and \(2,\) of x"),
+        (b"x = 01\ny = 011", "need as many lanes of y as of x, 2, got 3"),
         (b"x = 01", "need input y, got none of that name"),
         (b"x = 01\nx = 01", "line 2: need `name = 0110` of each input once, got 'x = 01'"),
         (b"x = 01\nz = 01", "line 2: need `name = 0110` of each input once, got 'z = 01'"),
@@ -121,8 +123,16 @@ def test_arrays_have_to_be_bits_of_every_input() -> None:
         ({"x": bits, "y": bits, "z": bits}, "f: need inputs of the program, got 'z'"),
         ({"x": bits, "y": bits * 2}, "f: need 0 and 1 of y, got other numbers"),
         ({"x": bits, "y": bits * 0.5}, "f: need 0 and 1 of y"),
-        ({"x": bits[None], "y": bits[None]}, r"f: need a bit for each .* of x, got \(1, 5\)"),
-        ({"x": bits[:0], "y": bits[:0]}, "f: need a bit for each of 1 lane or more of x"),
+        (
+            {"x": bits[None], "y": bits[None]},
+            r"f: need a list of bits of x, .*, got the shape \(1, 5\)",
+        ),
+        ({"x": bits, "y": bits[None]}, r"f: need a list of bits of y, .*, got the shape \(1, 5\)"),
+        ({"x": bits, "y": bits[:0]}, "f: need as many lanes of y as of x, 5, got 0"),
+        (
+            {"x": bits[:0], "y": bits[:0]},
+            r"f: need a list of bits of x, one a lane, got the shape \(0,\)",
+        ),
     ):
         with pytest.raises(BitpimError, match=said):
             given_inputs(values, ["x", "y"], "f")

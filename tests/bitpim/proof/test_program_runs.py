@@ -103,6 +103,26 @@ def test_the_first_wrong_lane_may_be_of_any_block() -> None:
     assert [(w.name, w.n_lanes, w.lane, w.got) for w in found.wrong] == [("sum", 5, 295, 1)]
 
 
+@pytest.mark.usefixtures("small_blocks")
+def test_wrong_outputs_are_listed_in_their_order_whichever_is_wrong_first() -> None:
+    only = "sum = where(a & b & c, 0, a ^ b ^ c); carry = (a + b + c) // 2; no_carry = carry"
+    bits = {name: np.array([0] * 290 + [1] * 10) for name in "abc"}
+    given = given_inputs(bits, list("abc"), "g")
+    found = check_program(read(adder()), "f", read_reference(only), given)
+    assert [(w.name, w.n_lanes, w.lane) for w in found.wrong] == [
+        ("sum", 10, 290),
+        ("no_carry", 300, 0),
+    ]
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_function_without_answer_names_the_lane_of_all_of_them() -> None:
+    function = read_reference(f"{WORDS} * (1 // (2 - a - b))")
+    bits = {name: np.array([0] * 290 + [1] * 10) for name in "abc"}
+    with pytest.raises(ProgramError, match="got zero in lane 290;"):
+        check_program(read(adder()), "f", function, given_inputs(bits, list("abc"), "g"))
+
+
 @pytest.mark.parametrize(
     ("against", "said"),
     [

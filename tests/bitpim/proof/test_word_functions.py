@@ -142,8 +142,8 @@ def test_lines_names_and_comments() -> None:
     ("text", "said"),
     [
         ("", "f: need an assignment such as `sum = a . b`, got none"),
-        ("a", "f, line 1: need one `name = expression`"),
-        ("\n\na = b = c", "f, line 3: need one `name = expression`"),
+        ("a", "f, line 1: need one `name = expression`, got 'a'"),
+        ("\n\na = b = c", "f, line 3: need one `name = expression`, got 'a = b = c'"),
         ("a == b", "f, line 1: need one `name = expression`"),
         ("a = ", "f, line 1: need an expression, got ''"),
         ("a = (b", "f, line 1: need as many . as ., got 1 open"),
@@ -203,13 +203,20 @@ def test_what_is_no_function_is_refused(text: str, said: str) -> None:
         ("where(X > 3, X % Y, 0)", "f, line 1: .* not zero, got zero in lane 4"),
         ("~(X + Y)", "f, line 1: need bits or a word behind ~"),
         ("~3", "f, line 1: need bits or a word behind ~"),
-        ("X << (X - Y)", "f, line 1: need a shift by 0..4096"),
+        ("X << (X - Y)", "f, line 1: need a shift by 0..4096, got -1 in lane 16"),
+        ("X << 4000", "f, line 1: need a value that fits 4 bits, got a number of 4001 bits in"),
+        ("X << (Y << 4000)", "f, line 1: need a shift by 0..4096, got a number of 4001 bits in"),
         ("X << 4090 << 4090", "f, line 1: need numbers of at most 4096 bits"),
     ],
 )
 def test_what_has_no_answer_names_line_and_lane(text: str, said: str) -> None:
     with pytest.raises(ProgramError, match=f"^{said}"):
         word(text, 4)
+
+
+def test_one_bit_is_one() -> None:
+    with pytest.raises(ProgramError, match="need a value that fits 1 bit, got 2 in lane 2;"):
+        word("X", 1)
 
 
 def test_lanes_are_counted_from_the_first_of_the_block() -> None:
