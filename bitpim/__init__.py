@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     )
     from bitpim.lookup.cam import Cam
     from bitpim.lookup.cells import CellFaults
+    from bitpim.lookup.nor_array import NorArray
     from bitpim.lookup.words import CamWords
     from bitpim.sample import sample_path
     from bitpim.version import __version__
@@ -78,6 +79,7 @@ _HOMES = {
     ),
     "bitpim.lookup.cam": ("Cam",),
     "bitpim.lookup.cells": ("CellFaults",),
+    "bitpim.lookup.nor_array": ("NorArray",),
     "bitpim.lookup.words": ("CamWords",),
     "bitpim.sample": ("sample_path",),
     "bitpim.version": ("__version__",),
@@ -95,6 +97,7 @@ __all__ = [
     "LayoutError",
     "MappingError",
     "MismatchError",
+    "NorArray",
     "ProgramError",
     "ResultError",
     "TraceDataError",
