@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from bitpim.lookup.nor_array import NorArray
+from bitpim import NorArray
 from bitpim.programs.assembler import Assembler
 from bitpim.programs.catalog import Widths, catalog_program
 from bitpim.programs.program import Field, Program

@@ -10,9 +10,10 @@ from typing import Final
 from bitpim.errors import AccumulatorError, ConfigError
 
 __all__ = [
+    "CAM_EVENTS",
     "CROSSBAR_EVENTS",
     "EVENTS",
-    "LOOKUP_EVENTS",
+    "NOR_EVENTS",
     "SRAM_EVENTS",
     "Counts",
     "define_events",
@@ -53,11 +54,15 @@ CROSSBAR_EVENTS: Final[Mapping[str, str]] = {
 }
 """What crossbars and their converters count."""
 
-LOOKUP_EVENTS: Final[Mapping[str, str]] = {
+NOR_EVENTS: Final[Mapping[str, str]] = {
     "nor_step": "one step of one array of stateful logic, in all its lanes: a gate or an INIT",
     "nor_gate": "a step that is a gate: NOT, or NOR of two cells or more",
     "nor_init": "a step that sets cells, however many",
     "nor_init_cell": "one cell of a lane that such a step sets",
+}
+"""What logic inside memory counts."""
+
+CAM_EVENTS: Final[Mapping[str, str]] = {
     "cam_search": "one query put to one CAM",
     "cam_stage": "one stage of a search: the bits that are compared at a time",
     "cam_row": "one row precharged for one stage of a search",
@@ -65,9 +70,9 @@ LOOKUP_EVENTS: Final[Mapping[str, str]] = {
     "cam_discharge": "one match line that falls in one stage: its row differs from the query there",
     "cam_toggle": "one column whose search lines change from a query to the next",
 }
-"""What memories that are searched, and logic inside memory, count."""
+"""What memories that are searched count."""
 
-_EVENTS: dict[str, str] = {**SRAM_EVENTS, **CROSSBAR_EVENTS, **LOOKUP_EVENTS}
+_EVENTS: dict[str, str] = {**SRAM_EVENTS, **CROSSBAR_EVENTS, **NOR_EVENTS, **CAM_EVENTS}
 
 EVENTS: Final[Mapping[str, str]] = MappingProxyType(_EVENTS)
 """Every event an array may count, and what one of it is."""

@@ -10,7 +10,7 @@ import typer
 
 from bitpim.cli.options import Json, Overwrite, need_other_file, refuse_taken
 from bitpim.cli.progress import counted, say_when_compiling
-from bitpim.report.text import Cell, as_json, columns, printable, with_commas
+from bitpim.report.text import Cell, as_json, columns, printable, some, with_commas
 
 if TYPE_CHECKING:
     from bitpim.programs.nor_files import NorFile
@@ -185,13 +185,12 @@ def _heading(program: "NorFile") -> list[tuple[str, str]]:
     """Name what a program is and takes."""
     later = f", {with_commas(program.n_cycles - 1)} after the first initialisation"
     cycles = with_commas(program.n_cycles) + later * program.starts_with_init
-    set_cells = f"{with_commas(program.n_init_cells)} cells"
     return [
         ("program", f"{program.name}, {program.form}"),
-        ("ports", f"{len(program.inputs)} inputs, {len(program.outputs)} outputs"),
+        ("ports", f"{some(len(program.inputs), 'input')}, {some(len(program.outputs), 'output')}"),
         ("cycles", cycles),
         ("gates", with_commas(program.n_gates)),
-        ("INIT", f"{with_commas(program.n_init_steps)} steps, {set_cells}"),
+        ("INIT", f"{some(program.n_init_steps, 'step')}, {some(program.n_init_cells, 'cell')}"),
         ("cells", f"{with_commas(program.n_cells)} used of {with_commas(program.row_size)}"),
     ]
 

@@ -215,13 +215,13 @@ def _faults(
 
 
 def _price_table(name: str | None) -> "PriceTable | None":
-    from bitpim.counts import LOOKUP_EVENTS
+    from bitpim.counts import CAM_EVENTS
     from bitpim.machine.registry import any_prices
 
     if name in (None, "none"):
         return None
     table = any_prices(str(name))
-    table.require(event for event in LOOKUP_EVENTS if event.startswith("cam_"))
+    table.require(CAM_EVENTS)
     return table
 
 

@@ -152,7 +152,8 @@ class Program:
         lines = [f"program {self.name}: {self.n_steps} steps"]
         for field in self.fields:
             top = f"..{field.stop - 1}" if field.width > 1 else ""
-            lines.append(f"  rows {field.start}{top}: {field.name}, {field.width} bits")
+            bits = f"{field.width} bit{'s' * (field.width != 1)}"
+            lines.append(f"  rows {field.start}{top}: {field.name}, {bits}")
         lines += [f"  entry: {condition}" for condition in self.entry]
         lines.append("step  opcode              computes")
         lines += [self._line(line, step) for line, step in enumerate(self.step_of)]

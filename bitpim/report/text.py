@@ -18,6 +18,7 @@ __all__ = [
     "columns",
     "printable",
     "share",
+    "some",
     "terminal_width",
     "with_commas",
 ]
@@ -154,6 +155,11 @@ def cell_text(value: Cell) -> str:
 def with_commas(n: int) -> str:
     """Write an integer with a comma after each three digits."""
     return f"{n:,}"
+
+
+def some(n: int, noun: str) -> str:
+    """Return how many there are of something: ``1 row``, ``1,024 rows``."""
+    return f"{with_commas(n)} {noun}{'s' * (n != 1)}"
 
 
 def share(part: int, whole: int) -> str:

@@ -179,7 +179,7 @@ def test_a_program_without_init_has_no_first_initialisation(bitpim: Run, tmp_pat
     path = tmp_path / "and_not.txt"
     path.write_text(AND_NOT)
     code, out, err = bitpim("program", "check", path, "--without-init")
-    assert (code, err) == (0, "") and "\ncycles   3\ngates    2\nINIT     1 steps" in out
+    assert (code, err) == (0, "") and "\ncycles   3\ngates    2\nINIT     1 step" in out
 
 
 def test_check_says_that_all_outputs_are_equal(bitpim: Run, file: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from bitpim.config import setting_rows
 from bitpim.cost.model import CYCLES
 from bitpim.cost.tables import list_price_tables, load_prices, parse_prices
-from bitpim.counts import LOOKUP_EVENTS, SRAM_EVENTS
+from bitpim.counts import CAM_EVENTS, SRAM_EVENTS
 from bitpim.errors import ConfigError
 from bitpim.machine.registry import list_presets, load_preset
 
@@ -66,7 +66,7 @@ def test_tables_are_of_the_cache_of_crossbars_or_of_cams() -> None:
 def test_cam_tables_price_a_search_by_its_rows(name: str) -> None:
     """64 rows in a stage cost what the source says of them, and nothing is counted twice."""
     table = load_prices(name)
-    assert set(table.events) == {event for event in LOOKUP_EVENTS if event.startswith("cam_")}
+    assert set(table.events) == set(CAM_EVENTS)
     assert 64 * pj(name, "cam_row") == pytest.approx(CAM_TABLES[name], rel=1e-12)
     assert [price.event for price in table.prices if price.energy_pj] == ["cam_row"]
     parts = 0.001 + 0.065 + 0.291 + 0.142 + 0.231

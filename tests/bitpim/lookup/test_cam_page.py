@@ -4,7 +4,7 @@ import doctest
 import re
 from pathlib import Path
 
-from bitpim.counts import LOOKUP_EVENTS
+from bitpim.counts import CAM_EVENTS
 from bitpim.lookup import answers
 from bitpim.lookup.searches import OPTIONS, SEARCHES
 
@@ -39,6 +39,6 @@ def test_the_page_has_every_option() -> None:
 
 
 def test_every_event_is_explained_and_has_a_word() -> None:
-    events = [event for event in LOOKUP_EVENTS if event.startswith("cam_")]
+    events = list(CAM_EVENTS)
     assert len(events) == 6 and all(len(cells(event)) == 3 for event in events)
     assert list(answers.EVENT_WORDS) == events

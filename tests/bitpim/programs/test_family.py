@@ -180,10 +180,10 @@ def test_a_program_of_nors_is_assembled_listed_counted_and_run() -> None:
     assert program.counts == Counts(cycles=8, nor_step=8, nor_gate=4, nor_init=4, nor_init_cell=4)
     assert program.listing() == [
         "program xnor: 8 steps",
-        "  rows 0: x, 1 bits",
-        "  rows 1: y, 1 bits",
+        "  rows 0: x, 1 bit",
+        "  rows 1: y, 1 bit",
         "  rows 2..4: n, 3 bits",
-        "  rows 5: to, 1 bits",
+        "  rows 5: to, 1 bit",
         "step  opcode              computes",
         "   0  INIT1               n[0] = 1",
         "   1  INIT1               n[1] = 1",
