@@ -19,6 +19,10 @@ ROOMS = {
         ("test_plan", "test_layout", "../machine/test_worked_counts", "test_dense_matrix",
          "test_pattern_matrix", "../machine/test_calibrated_ranges"),
     ),
+    "bitpim/lookup": (
+        "tests/bitpim/lookup",
+        ("test_cam", "test_cam_naive", "test_cam_errors", "../cli/test_search"),
+    ),
     "bitpim/machine": (
         "tests/bitpim/machine",
         ("test_worked_counts", "test_crossbar_machine", "test_presets", "test_calibrated_ranges"),
@@ -42,6 +46,10 @@ ELSEWHERE = {
     f"{KERNELS}/family.py": ("test_bitline", "test_straight_line"),
     f"{KERNELS}/ir.py": ("test_vector", "test_list_tile", "test_layout", "test_bitline"),
     f"{KERNELS}/jit.py": ("test_kernel_cache", "test_straight_line"),
+    f"{KERNELS}/magic.py": ("test_nor", "../bitpim/programs/test_family"),
+    f"{KERNELS}/match_heap.py": ("test_match",),
+    f"{KERNELS}/match_threes.py": ("test_match",),
+    f"{KERNELS}/match_tile.py": ("test_match",),
     f"{KERNELS}/opcodes.py": ("test_bitline", "test_family"),
     f"{KERNELS}/ou_tile.py": ("test_crossbar",),
     f"{KERNELS}/vector.py": ("test_layout", "test_integer", "test_crossbar"),
@@ -72,12 +80,26 @@ ELSEWHERE = {
         "../machine/test_crossbar_machine", "../machine/test_presets", "../machine/test_registry",
     ),
     "bitpim/crossbar/indices.py": ("test_compressed_layout", "test_pattern_blocks"),
+    "bitpim/lookup/answers.py": ("test_cam",),
+    "bitpim/lookup/answer_files.py": ("../cli/test_search",),
+    "bitpim/lookup/lines.py": ("test_cam_naive", "test_cam"),
+    "bitpim/lookup/matching.py": ("test_cam_naive", "test_cam"),
+    "bitpim/lookup/search_run.py": ("test_cam_naive", "test_cam"),
+    "bitpim/lookup/searches.py": ("test_cam_errors", "test_cam_page", "test_cam"),
+    "bitpim/lookup/winners.py": ("test_cam_naive", "test_nearest_modes", "test_cam"),
+    "bitpim/lookup/words.py": ("test_cam", "test_cam_errors", "test_word_files"),
+    "bitpim/lookup/word_arrays.py": ("test_word_files",),
+    "bitpim/lookup/word_text.py": ("test_word_files",),
     "bitpim/machine/cache_machine.py": ("test_neural_cache", "test_accumulator_ends"),
     "bitpim/machine/registry.py": ("test_presets", "../../additions/test_bad_packages"),
     "bitpim/machine/machine.py": ("test_neural_cache", "../test_run"),
     "bitpim/digital/requantize.py": ("test_modes",),
     "bitpim/digital/additions.py": ("test_layers",),
     "bitpim/digital/weighted.py": ("test_layers",),
+    "bitpim/programs/nor_draft.py": ("test_nor_files",),
+    "bitpim/programs/nor_names.py": ("test_nor_files",),
+    "bitpim/programs/nor_text.py": ("test_nor_files",),
+    "bitpim/programs/nor_sums.py": ("test_nor_arithmetic",),
     "bitpim/programs/program.py": ("test_assembler", "test_family"),
 }
 # fmt: on
@@ -85,7 +107,8 @@ ADC_MODELS = "bitpim/crossbar/adc/models/"
 
 # What these emit for the compiler is seen by compiled kernels only.
 EMITTING = tuple(
-    f"{KERNELS}/{name}.py" for name in ("chunk", "ir", "list_tile", "ou_tile", "vector")
+    f"{KERNELS}/{name}.py"
+    for name in ("chunk", "ir", "list_tile", "match_tile", "ou_tile", "vector")
 )
 
 # What these do is seen where kernels are compiled, never where they are plain.
