@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -141,7 +142,7 @@ def test_numbers_of_64_bits(form: Form) -> None:
 
 def test_all_kernels_in_python(in_python: Callable[..., None]) -> None:
     in_python(nearest)
-    assert not hasattr(nearest.nearest_abs, "py_func")
+    assert isinstance(nearest.nearest_abs, FunctionType)
     check(JITTED, [TOP, 1 << 63, 0, 0, 7, TOP >> 1], [0, 3, 4, 1 << 62, 3 << 62, TOP], 64)
     check(JITTED, [5, 9, 14, 9, 1], list(range(16)), 4)
 

@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
 import bitpim
 from bitpim.counts import Counts
-from bitpim.errors import ConfigError, OutOfMemoryError
+from bitpim.errors import ConfigError, LayoutError, OutOfMemoryError
 from bitpim.lookup import lines, search_run, winners
+from bitpim.lookup.answer_files import write_answers
 from bitpim.lookup.answers import Answers
 from bitpim.lookup.cam import Cam
 from bitpim.lookup.cells import CellFaults
@@ -307,3 +309,21 @@ def test_rows_of_a_query_without_lists_are_those_reported() -> None:
 
 def test_the_face_has_it() -> None:
     assert (bitpim.Cam, bitpim.CamWords, bitpim.CellFaults) == (Cam, CamWords, CellFaults)
+
+
+def test_answers_in_a_few_lines_tell_of_rows_that_answer() -> None:
+    """Row 0 at 1 bit, row 1 at none, and a query that no row is near."""
+    cam = Cam(CamWords.from_text(["0000", "0011", "1111"]))
+    found = cam.search(CamWords.from_text(["0001", "0011", "0101"]), "threshold", limit=1)
+    assert found.rows.tolist() == [[0], [1], [-1]]
+    assert "\nmatched     2 of 3, 3 rows in all\ndistances   0 to 1, mean 0.500\n" in str(found)
+
+
+def test_files_of_answers_are_guarded_and_not_written_over(tmp_path: Path) -> None:
+    found = Cam(FOUR).search(FOUR, "best")
+    for name in ("a.h5", "a.npz", "a.csv"):
+        write_answers(found, tmp_path / name)
+        with pytest.raises(LayoutError, match="exists; --overwrite"):
+            write_answers(found, tmp_path / name)
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["rows"].fletcher32 and file["rows"].shuffle
