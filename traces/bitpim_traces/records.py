@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
+from bitpim_traces.codebook import Codebook, ProductTable
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.modes import REQUANTIZE_MODES, Mode, mode_named
 
@@ -128,6 +129,9 @@ class Quantization:
     channel along `axis`. `bits` is 1 to 16, of accumulators that nobody reads up to 64; signed
     codes are two's complement. `binary` ones are -1 and 1 alone, of 2 bits and signed: files have
     them in one bit.
+
+    With a `codebook` it is not affine: code c stands for `codebook.values[c]`, 0 .. n_codes - 1 are
+    all the codes there are, `scale` is that of values, and `zero_point` the code of 0.
     """
 
     bits: int
@@ -136,6 +140,13 @@ class Quantization:
     zero_point: npt.NDArray[np.int64]
     axis: int | None = None  # None: per tensor
     binary: bool = False
+    codebook: Codebook | None = None
+
+    @classmethod
+    def of_codebook(cls, codebook: Codebook) -> Self:
+        """Make that of a codebook."""
+        scale, zero = np.array([codebook.scale]), np.array([codebook.zero_code], np.int64)
+        return cls(codebook.bits, False, scale, zero, codebook=codebook)
 
     @property
     def code_min(self) -> int:
@@ -144,7 +155,9 @@ class Quantization:
 
     @property
     def code_max(self) -> int:
-        """Largest code of this width."""
+        """Largest code of this width, or of the codebook."""
+        if self.codebook is not None:
+            return self.codebook.n_codes - 1
         return (1 << (self.bits - 1)) - 1 if self.signed else (1 << self.bits) - 1
 
     def limited(self, tensor: TensorRecord, where: str) -> TensorRecord:
@@ -152,6 +165,8 @@ class Quantization:
         if tensor.dtype.kind not in "iu" or not 1 <= self.bits <= 16:
             return tensor  # the rules refuse it
         what = f"{'signed' if self.signed else 'unsigned'} {self.bits}-bit codes"
+        if self.codebook is not None:
+            what = "codes of the codebook"
         return replace(tensor, limits=Limits(where, what, self.code_min, self.code_max))
 
 
@@ -237,7 +252,9 @@ class LayerRecord:
     after the zero point was added: the code range of `output`, narrowed by relu, relu6 or clamp.
     `table` (a function): output code by (input code - code_min), or one such row a channel.
     `params` and `tensors` are what the record of its operator lists beside these.
-    `pad_code` is the code a padded input position holds (zero point; code_min for max pooling).
+    `product_table` is what a layer of codebooks adds up; it has no `requantize` then, but where its
+    output is affine. `pad_code` is the code a padded input position holds (zero point; code_min for
+    max pooling).
     """
 
     index: int
@@ -251,11 +268,12 @@ class LayerRecord:
     activation: str = "none"
     clamp: tuple[int, int] = (0, 0)
     requantize: Requantize | None = None
+    product_table: ProductTable | None = None
     accumulator_bits: int = 32
     pad_code: int = 0
     weight: TensorRecord | None = None  # codes, OIHW or OI
     weight_quantization: Quantization | None = None
-    bias: TensorRecord | None = None  # int32 or int64 codes at scale input * weight
+    bias: TensorRecord | None = None  # int32 or int64 codes at scale input * weight, or of products
     weight_float: TensorRecord | None = None
     bias_float: TensorRecord | None = None
     table: TensorRecord | None = None
