@@ -19,7 +19,7 @@ from numba.core import cgutils
 from bitpim_kernels.ir import I64, Lanes, address, constant, instead_of
 from bitpim_kernels.jit import kernel
 
-__all__ = ["BEYOND", "TOGETHER", "add_last", "save_carries", "sum_tree"]
+__all__ = ["BEYOND", "TOGETHER", "add_last", "save_carries", "sum_trees"]
 
 BEYOND = 8
 """Words that a list has beyond its last, which a level may read and overwrite."""
@@ -46,17 +46,18 @@ def _full_adder(x: Any, y: Any, z: Any, nor: Any = _nor) -> tuple[Any, Any]:
     return total, nor(both, neither)
 
 
-def save_carries(words: Words, n: int, out: Words) -> None:
+def save_carries(words: Words, line: int, n: int, out: Words) -> None:
     """Write two words for each three: sums, then carries one place higher, then what is left over.
 
-    Word i is added to words ``i + n // 3`` and ``i + 2 * (n // 3)``; ``n - n // 3`` are written.
-    Both lists have BEYOND words more, and lie apart.
+    Of the n words of a line, word i is added to words ``i + n // 3`` and ``i + 2 * (n // 3)``;
+    ``n - n // 3`` are written to the same line of `out`. Lines have BEYOND words more.
     """
     third = n // 3
-    total, carry = _full_adder(words[:third], words[third : 2 * third], words[2 * third : 3 * third])
-    out[:third] = total
-    out[third : 2 * third] = carry << _ONE
-    out[2 * third : n - third] = words[3 * third : n]
+    source, target = words[line], out[line]
+    total, carry = _full_adder(*source[: 3 * third].reshape(3, third))
+    target[:third] = total
+    target[third : 2 * third] = carry << _ONE
+    target[2 * third : n - third] = source[3 * third : n]
 
 
 def add_last(last: Words, start: int, n_bits: int, out: Words) -> None:
@@ -82,34 +83,56 @@ def add_last(last: Words, start: int, n_bits: int, out: Words) -> None:
 
 
 @kernel()
-def sum_tree(words: Words, n: int, n_ones: int, spare: Words, last: Words, lane: int) -> int:
-    """Add words level by level until two are left, and `n_ones` ones; return the levels.
+def sum_trees(
+    words: Words, n_words: Ints, n_ones: Ints, spare: Words, last: Words, levels: Ints
+) -> None:
+    """Add the words of each line, level by level until two are left, and some ones.
 
     A carry word has nothing in its lowest place, so a one goes there, first come, first served; one
     that finds no carry word is left to the carry in of the last addition. The caller sees to it
-    that there are at most ``max(0, n - 2) + 1``.
+    that no line has more than ``max(0, n - 2) + 1``.
+
+    Lines take turns, level by level, so that none waits for what it has just written.
 
     Shapes
     ------
-    words, spare: (at least n + BEYOND,) both are overwritten
-    last: (3, lanes) of which this lane is written: two words, 0 where there are fewer; the carry in
+    words, spare: (lines, most words + BEYOND) both are overwritten
+    n_words, n_ones, levels: (lines,) of which the first two are overwritten, the last is written
+    last: (3, lines) is written: two words, 0 where there are fewer, and the carry in
     """
-    n_levels = 0
+    n_lines = words.shape[0]
+    for line in range(n_lines):
+        levels[line] = 0
+        _leave(words, line, n_words[line], n_ones[line], last)
     source, target = words, spare
-    while n > 2:
-        third = n // 3
-        save_carries(source, n, target)
-        placed = min(n_ones, third)
-        for i in range(third, third + placed):
-            target[i] |= _ONE
-        n_ones -= placed
-        n -= third
+    n_busy, level = n_lines, 0
+    while n_busy:
+        n_busy = 0
+        level += 1
+        for line in range(n_lines):
+            n = n_words[line]
+            if n <= 2:
+                continue
+            save_carries(source, line, n, target)
+            third = n // 3
+            placed = min(n_ones[line], third)
+            for i in range(third, third + placed):
+                target[line, i] |= _ONE
+            n_ones[line] -= placed
+            n_words[line] = n - third
+            levels[line] = level
+            n_busy += n - third > 2
+            if n - third == 2:
+                _leave(target, line, 2, n_ones[line], last)
         source, target = target, source
-        n_levels += 1
-    last[0, lane] = source[0] if n > 0 else np.uint64(0)
-    last[1, lane] = source[1] if n > 1 else np.uint64(0)
-    last[2, lane] = np.uint64(n_ones)
-    return n_levels
+
+
+@kernel()
+def _leave(words: Words, line: int, n: int, n_ones: int, last: Words) -> None:
+    """Leave a line's first two words, or as many as there are, to the last addition."""
+    last[0, line] = words[line, 0] if n > 0 else np.uint64(0)
+    last[1, line] = words[line, 1] if n > 1 else np.uint64(0)
+    last[2, line] = np.uint64(n_ones)
 
 
 _LONG = types.int64
@@ -125,14 +148,14 @@ def _emit_nor(b: Any) -> Any:
 
 
 @instead_of(save_carries)
-def _save_carries(words: Any, n: Any, out: Any) -> Any:
+def _save_carries(words: Any, line: Any, n: Any, out: Any) -> Any:
     """From the last register to the first: what a register has too much is overwritten later."""
 
     def emit(context: Any, b: Any, *args: Any) -> None:
         lanes = _words(b, _REGISTER)
-        n_words = args[1]
-        third = b.udiv(n_words, constant(3))
-        source, target = address(context, b, words, args[0], 0), address(context, b, out, args[2], 0)
+        third = b.udiv(args[2], constant(3))
+        source = address(context, b, words, args[0], args[1], 0)
+        target = address(context, b, out, args[3], args[1], 0)
         second = b.shl(third, constant(1))
         sources = [source, b.gep(source, [third]), b.gep(source, [second])]
         carries = b.gep(target, [third])
@@ -148,7 +171,7 @@ def _save_carries(words: Any, n: Any, out: Any) -> Any:
         rest = lanes.load(b.gep(source, [b.add(second, third)]))
         lanes.store(rest, b.gep(target, [second]))
 
-    return types.void(words, _LONG, out), emit
+    return types.void(words, _LONG, _LONG, out), emit
 
 
 @instead_of(add_last)

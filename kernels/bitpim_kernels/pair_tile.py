@@ -60,7 +60,7 @@ def count_taps(
     tile: (n_taps, LANES)
     taps: flat
     lit: (LANES,) 255 where a lane holds a position, else 0
-    rows, counts: (at least at + n, LANES) the codes, and how often they are met
+    rows, counts: (at least at + n, LANES) codes, and how often they are met
     """
     found = tile[taps[start : start + n]]
     rows[at : at + n] = found
@@ -71,19 +71,25 @@ def count_taps(
 
 
 def count_codes(
-    tile: Codes, taps: Taps, start: int, n: int, lit: Bytes, rows: Codes, counts: Bytes, n_codes: int
+    tile: Codes,
+    taps: Taps,
+    start: int,
+    n: int,
+    lit: Bytes,
+    rows: Codes,
+    counts: Bytes,
+    at: int,
+    n_codes: int,
 ) -> None:
     """Write how often each code 0 .. n_codes - 1 is met among n taps, LONGEST at most.
 
-    Shapes
-    ------
-    tile, taps, lit: as in `count_taps`
-    rows: (at least n, LANES) scratch
-    counts: (at least n_codes, LANES)
+    There are n codes at most. Row ``at + code`` of `rows` and `counts` is that of the code.
+    Shapes are as in `count_taps`.
     """
-    rows[:n] = tile[taps[start : start + n]]
+    found = tile[taps[start : start + n]]
     for code in range(n_codes):
-        counts[code] = (rows[:n] == code).sum(axis=0).astype(np.uint8) & lit
+        rows[at + code] = code
+        counts[at + code] = (found == code).sum(axis=0).astype(np.uint8) & lit
 
 
 def add_digits(
@@ -111,13 +117,17 @@ def add_digits(
         sums[LARGEST] = max(sums[LARGEST], row.max())
 
 
-def cut_planes(counts: Bytes, row: int, n_planes: int, planes: Words) -> np.uint64:
+def cut_planes(
+    counts: Bytes, row: int, n_planes: int, planes: Words, largest: Bytes
+) -> np.uint64:
     """Write the bits of a row of counts, a word each; return in which lanes the count is not 0.
 
     Shapes
     ------
     planes: (at least n_planes,) lane l at bit l
+    largest: (LANES,) grows to the counts
     """
+    largest[:] = np.maximum(largest, counts[row])
     bits = counts[row][:, None] >> np.arange(8) & 1
     words = np.packbits(bits, axis=0, bitorder="little").T.copy().view(np.uint64)[:, 0]
     planes[:n_planes] = words[:n_planes]
@@ -164,59 +174,58 @@ class _Rows:
         self.bytes.store(b.and_(b.sub(self.bytes.all(0), verdicts), lit), place)
 
 
-def _kinds(tile: Any, taps: Any, lit: Any, rows: Any, counts: Any) -> tuple[Any, ...]:
-    return tile, taps, _LONG, _LONG, lit, rows, counts, _LONG
+def _found(context: Any, b: Any, kinds: tuple[Any, ...], args: tuple[Any, ...]) -> _Rows:
+    """Emit the rows of a group, gathered where they are to lie."""
+    tile, taps, lit, rows = (kinds[k] for k in (0, 1, 4, 5))
+    found = _Rows(
+        b,
+        tile.dtype.bitwidth,
+        address(context, b, rows, args[5], args[7], 0),
+        args[3],
+        address(context, b, lit, args[4], 0),
+    )
+    found.gather(
+        address(context, b, tile, args[0], 0, 0), address(context, b, taps, args[1], args[2])
+    )
+    return found
 
 
 @instead_of(count_taps)
 def _count_taps(
     tile: Any, taps: Any, start: Any, n: Any, lit: Any, rows: Any, counts: Any, at: Any
 ) -> Any:
+    kinds = (tile, taps, _LONG, _LONG, lit, rows, counts, _LONG)
+
     def emit(context: Any, b: Any, *args: Any) -> None:
-        n_taps = args[3]
-        found = _Rows(
-            b,
-            tile.dtype.bitwidth,
-            address(context, b, rows, args[5], args[7], 0),
-            n_taps,
-            address(context, b, lit, args[4], 0),
-        )
-        found.gather(
-            address(context, b, tile, args[0], 0, 0), address(context, b, taps, args[1], args[2])
-        )
+        found = _found(context, b, kinds, args)
         out = address(context, b, counts, args[6], args[7], 0)
         octets = found.bytes
-        with _each(b, constant(0), n_taps) as (i, _):
+        with _each(b, constant(0), args[3]) as (i, _):
             code = found.codes.load(_row(b, found.rows, i))
             before = found.verdicts(constant(0), i, code)
             is_first = b.sext(b.icmp_signed("==", before, octets.all(0)), octets.vector)
-            met = found.verdicts(i, n_taps, code)
+            met = found.verdicts(i, args[3], code)
             found.write(met, b.and_(found.lit, is_first), _row(b, out, i))
 
-    return types.void(*_kinds(tile, taps, lit, rows, counts)), emit
+    return types.void(*kinds), emit
 
 
 @instead_of(count_codes)
 def _count_codes(
-    tile: Any, taps: Any, start: Any, n: Any, lit: Any, rows: Any, counts: Any, n_codes: Any
+    tile: Any, taps: Any, start: Any, n: Any, lit: Any, rows: Any, counts: Any, at: Any, n_codes: Any
 ) -> Any:
+    kinds = (tile, taps, _LONG, _LONG, lit, rows, counts, _LONG, _LONG)
+
     def emit(context: Any, b: Any, *args: Any) -> None:
-        found = _Rows(
-            b,
-            tile.dtype.bitwidth,
-            address(context, b, rows, args[5], 0, 0),
-            args[3],
-            address(context, b, lit, args[4], 0),
-        )
-        found.gather(
-            address(context, b, tile, args[0], 0, 0), address(context, b, taps, args[1], args[2])
-        )
-        out = address(context, b, counts, args[6], 0, 0)
-        with _each(b, constant(0), args[7]) as (code, _):
+        found = _found(context, b, kinds, args)
+        out = address(context, b, counts, args[6], args[7], 0)
+        with _each(b, constant(0), args[8]) as (code, _):
             met = found.verdicts(constant(0), args[3], found.codes.splat(code))
             found.write(met, found.lit, _row(b, out, code))
+        with _each(b, constant(0), args[8]) as (code, _):
+            found.codes.store(found.codes.splat(code), _row(b, found.rows, code))
 
-    return types.void(*_kinds(tile, taps, lit, rows, counts)), emit
+    return types.void(*kinds), emit
 
 
 @instead_of(add_digits)
@@ -245,9 +254,7 @@ def _add_digits(counts: Any, n: Any, signed: Any, digits: Any, sums: Any) -> Any
                     add(total, _popcount(b, lit))
                     met = b.icmp_unsigned("!=", n_met, lanes.all(0))
                     b.store(b.sub(b.load(reads), b.sext(met, lanes.vector)), reads)
-                    most = b.load(largest)
-                    more = b.icmp_unsigned(">", n_met, most)
-                    b.store(b.select(more, n_met, most), largest)
+                    b.store(_larger(b, n_met, b.load(largest)), largest)
         wide = Lanes(b, LANES, 32)
         place = address(context, b, digits, args[3], 0)
         wide.add_to(place, b.zext(b.load(total), wide.vector))
@@ -262,18 +269,24 @@ def _add_digits(counts: Any, n: Any, signed: Any, digits: Any, sums: Any) -> Any
 
 
 @instead_of(cut_planes)
-def _cut_planes(counts: Any, row: Any, n_planes: Any, planes: Any) -> Any:
+def _cut_planes(counts: Any, row: Any, n_planes: Any, planes: Any, largest: Any) -> Any:
     def emit(context: Any, b: Any, *args: Any) -> Any:
         lanes = Lanes(b, LANES, 8)
         n_met = lanes.load(address(context, b, counts, args[0], args[1], 0))
         out = address(context, b, planes, args[3], 0)
+        place = address(context, b, largest, args[4], 0)
+        lanes.store(_larger(b, n_met, lanes.load(place)), place)
         for k in range(8):
             with b.if_then(b.icmp_signed(">", args[2], constant(k))):
                 top = b.shl(n_met, lanes.all(7 - k))
                 b.store(_word(b, b.icmp_signed("<", top, lanes.all(0))), b.gep(out, [constant(k)]))
         return _word(b, b.icmp_signed("!=", n_met, lanes.all(0)))
 
-    return types.uint64(counts, _LONG, _LONG, planes), emit
+    return types.uint64(counts, _LONG, _LONG, planes, largest), emit
+
+
+def _larger(b: Any, x: Any, y: Any) -> Any:
+    return b.select(b.icmp_unsigned(">", x, y), x, y)
 
 
 def _word(b: Any, verdicts: Any) -> Any:

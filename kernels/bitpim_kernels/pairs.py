@@ -91,16 +91,18 @@ class Rules(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """The codes of some windows, and what is counted of them.
+    """The codes of some windows, and rows of counts: of a tap's code, or of a code.
 
     Shapes
     ------
     codes: (n_taps, LANES)
     lit: (LANES,) 255 where a lane holds a window
-    rows: (LONGEST, LANES) codes of a group, tap by tap
-    all_codes: (LONGEST, LANES) every code, in each lane
+    rows: (LONGEST, LANES) the code that is counted
     counts: (LONGEST, LANES)
+    weights: (LONGEST,) the weight code of a row
+    n_planes: (LONGEST,) bits of the largest count that a row may have
     planes: (9,) bits of a row of counts
+    largest: (LANES,) the largest count met so far
     counters: (input codes,) 0 between two groups
     met: (n_taps + 1,) codes that counters have met
     """
@@ -108,43 +110,50 @@ class Tile(NamedTuple):
     codes: Codes
     lit: Bytes
     rows: Codes
-    all_codes: Codes
     counts: Bytes
+    weights: Ints
+    n_planes: Ints
     planes: Words
+    largest: Bytes
     counters: Ints
     met: Ints
 
 
 class Lists(NamedTuple):
-    """The operands of each lane's sum, lane after lane.
+    """The operands of each lane's sum, and of its tree.
 
     Shapes
     ------
-    words: flat; for each lane n_taps + 1 + BEYOND or more
-    starts, ends: (LANES,) where each lane's are
+    lines: (LANES, n_taps + 1 + BEYOND or more) operands
+    words: the same, flat
+    starts, ends: (LANES,) where each lane's are in `words`
+    n_words: (LANES,) how many they are
     n_negative: (LANES,) how many are inverted, so that each lacks a one
+    levels: (LANES,)
     """
 
+    lines: Words
     words: Words
     starts: Places
     ends: Places
+    n_words: Ints
     n_negative: Ints
+    levels: Ints
 
 
 @kernel()
 def empty_tile(codes: Codes, n_codes: int) -> Tile:
     """Return place for windows of these, whose codes are less than `n_codes`."""
     n_taps = codes.shape[1]
-    all_codes = np.zeros((LONGEST, LANES), codes.dtype)
-    for code in range(min(n_codes, LONGEST)):
-        all_codes[code] = code
     return Tile(
         np.zeros((n_taps, LANES), codes.dtype),
         np.zeros(LANES, np.uint8),
         np.zeros((LONGEST, LANES), codes.dtype),
-        all_codes,
         np.zeros((LONGEST, LANES), np.uint8),
+        np.zeros(LONGEST, np.int64),
+        np.zeros(LONGEST, np.int64),
         np.zeros(9, np.uint64),
+        np.zeros(LANES, np.uint8),
         np.zeros(n_codes, np.int64),
         np.zeros(n_taps + 1, np.int64),
     )
@@ -155,9 +164,16 @@ def empty_lists(n_taps: int) -> Lists:
     """Return place for the operands of sums of so many taps: no more than taps, and a bias."""
     n_lines = (n_taps + 1 + BEYOND + 7) // 8
     n_lines += 1 - n_lines % 2  # an odd number of cache lines, so that lists share no set
-    starts = np.arange(0, LANES * 8 * n_lines, 8 * n_lines).astype(np.uint32)
-    n_negative = np.zeros(LANES, np.int64)
-    return Lists(np.zeros(LANES * 8 * n_lines, np.uint64), starts, starts.copy(), n_negative)
+    words = np.zeros(LANES * 8 * n_lines, np.uint64)
+    return Lists(
+        words.reshape(LANES, 8 * n_lines),
+        words,
+        np.arange(0, words.shape[0], 8 * n_lines).astype(np.uint32),
+        np.zeros(LANES, np.uint32),
+        np.zeros(LANES, np.int64),
+        np.zeros(LANES, np.int64),
+        np.zeros(LANES, np.int64),
+    )
 
 
 @kernel()
@@ -173,11 +189,49 @@ def lay_tile(codes: Codes, start: int, tile: Tile) -> int:
 
 
 @kernel()
+def _count_groups(groups: Groups, group: int, last: int, longest: int, tile: Tile) -> tuple[int, int]:
+    """Count the pairs of groups from one on, as many as rows are there for.
+
+    Returns the first group that is not counted, and the rows. The taps counted are LONGEST at most.
+    """
+    n_codes = groups.products.shape[1]
+    n_rows, n_taps = 0, 0
+    while group < last:
+        start = groups.starts[group]
+        n = groups.starts[group + 1] - start
+        if n > longest or n_taps + n > LONGEST:
+            break
+        n_new = min(n, n_codes)
+        if n_codes < n:
+            count_codes(
+                tile.codes, groups.taps, start, n, tile.lit, tile.rows, tile.counts, n_rows, n_codes
+            )
+        else:
+            count_taps(tile.codes, groups.taps, start, n, tile.lit, tile.rows, tile.counts, n_rows)
+        n_planes = _width(n)
+        for row in range(n_rows, n_rows + n_new):
+            tile.weights[row], tile.n_planes[row] = groups.weights[group], n_planes
+        n_rows += n_new
+        n_taps += n
+        group += 1
+    return group, n_rows
+
+
+@kernel()
+def _width(n: int) -> int:
+    """Return the bits of a number."""
+    n_bits = 0
+    while n >> n_bits:
+        n_bits += 1
+    return n_bits
+
+
+@kernel()
 def list_operands(groups: Groups, f: int, rules: Rules, tile: Tile, lists: Lists, sums: Ints) -> None:
     """List the operands of a filter in all lanes, and add to READS, SATURATED and LARGEST.
 
     Each digit of each count yields the product, shifted to the digit's place; a digit of -1 the
-    inverted word, which lacks a one.
+    inverted word, which lacks a one. LARGEST is of counters; that of rows is in `tile`.
     """
     has_bias = groups.biases.shape[0] > 0
     for lane in range(LANES):
@@ -186,73 +240,48 @@ def list_operands(groups: Groups, f: int, rules: Rules, tile: Tile, lists: Lists
         if has_bias and tile.lit[lane]:
             lists.words[lists.starts[lane]] = groups.biases[f]
             lists.ends[lane] += np.uint32(1)
-    for group in range(groups.firsts[f], groups.firsts[f + 1]):
-        start, n = groups.starts[group], groups.starts[group + 1] - groups.starts[group]
+    group, last = groups.firsts[f], groups.firsts[f + 1]
+    while group < last:
+        start, end = groups.starts[group], groups.starts[group + 1]
+        if end - start <= rules.longest:
+            group, n_rows = _count_groups(groups, group, last, rules.longest, tile)
+            _list_rows(n_rows, groups.products, rules, tile, lists, sums)
+            continue
         products = groups.products[groups.weights[group]]
-        n_codes = products.shape[0]
-        if n > rules.longest:
-            for lane in range(LANES):
-                if tile.lit[lane]:
-                    taps = groups.taps[start : start + n]
-                    _list_counters(taps, products, rules, tile, lane, lists, sums)
-        elif n_codes < n:
-            count_codes(tile.codes, groups.taps, start, n, tile.lit, tile.rows, tile.counts, n_codes)
-            _list_tile(tile.all_codes, n_codes, n, products, rules, tile, lists, sums)
-        else:
-            count_taps(tile.codes, groups.taps, start, n, tile.lit, tile.rows, tile.counts, 0)
-            _list_tile(tile.rows, n, n, products, rules, tile, lists, sums)
+        for lane in range(LANES):
+            if tile.lit[lane]:
+                _list_counters(groups.taps[start:end], products, rules, tile, lane, lists, sums)
+        group += 1
+    for lane in range(LANES):
+        lists.n_words[lane] = np.int64(lists.ends[lane]) - np.int64(lists.starts[lane])
 
 
 @kernel()
-def _list_tile(
-    codes: Codes,
-    n_rows: int,
-    most: int,
-    products: Words,
-    rules: Rules,
-    tile: Tile,
-    lists: Lists,
-    sums: Ints,
+def _list_rows(
+    n_rows: int, products: Words, rules: Rules, tile: Tile, lists: Lists, sums: Ints
 ) -> None:
-    """List the operands of rows of counts, none above `most`, 64 lanes' bits to a word."""
-    n_planes = 0
-    while most >> n_planes:
-        n_planes += 1
-    planes = tile.planes
-    planes[n_planes] = _ZERO
-    n_reads, largest, n_saturated = 0, 0, 0
+    """List the operands of rows of counts, 64 lanes' bits to a word."""
+    planes, codes = tile.planes, tile.rows
+    n_reads, n_saturated = 0, 0
     for row in range(n_rows):
-        n_reads += popcount(cut_planes(tile.counts, row, n_planes, planes))
-        largest = max(largest, _largest(planes, n_planes))
+        n_planes, weight = tile.n_planes[row], tile.weights[row]
+        planes[n_planes] = _ZERO
+        n_reads += popcount(cut_planes(tile.counts, row, n_planes, planes, tile.largest))
         if rules.counter_bits < n_planes:
             n_saturated += _saturate(planes, n_planes, rules.counter_bits)
         carry_word = _ZERO
         for k in range(n_planes):
             if not rules.signed:
-                _append(planes[k], codes, row, products, k, lists)
+                _append(planes[k], codes, row, products, weight, k, lists)
                 continue
             low_word, high_word = planes[k], planes[k + 1]
             lit_word = low_word ^ carry_word
             carry_word = (low_word & high_word) | (carry_word & (low_word | high_word))
-            _append(lit_word & ~high_word, codes, row, products, k, lists)
-            _append_inverted(lit_word & high_word, codes, row, products, k, lists)
-        _append(carry_word, codes, row, products, n_planes, lists)
+            _append(lit_word & ~high_word, codes, row, products, weight, k, lists)
+            _append_inverted(lit_word & high_word, codes, row, products, weight, k, lists)
+        _append(carry_word, codes, row, products, weight, n_planes, lists)
     sums[READS] += n_reads
-    sums[LARGEST] = max(sums[LARGEST], largest)
     sums[SATURATED] += n_saturated
-
-
-@kernel()
-def _largest(planes: Words, n_planes: int) -> int:
-    """Return the largest number of any lane."""
-    largest = 0
-    among_word = _ALL_ONES
-    for k in range(n_planes - 1, -1, -1):
-        lit_word = planes[k] & among_word
-        if lit_word:
-            largest |= 1 << k
-            among_word = lit_word
-    return largest
 
 
 @kernel()
@@ -269,7 +298,13 @@ def _saturate(planes: Words, n_planes: int, n_bits: int) -> int:
 
 @kernel()
 def _append(
-    lanes_word: np.uint64, codes: Codes, row: int, products: Words, place: int, lists: Lists
+    lanes_word: np.uint64,
+    codes: Codes,
+    row: int,
+    products: Words,
+    weight: int,
+    place: int,
+    lists: Lists,
 ) -> None:
     """Append an operand in each lane that a word names: the product of its code, shifted."""
     words, ends, shift = lists.words, lists.ends, np.uint64(place)
@@ -277,14 +312,20 @@ def _append(
         below_word = lanes_word - _ONE
         lane = popcount(below_word & ~lanes_word)
         end = ends[lane]
-        words[end] = products[codes[row, lane]] << shift
+        words[end] = products[weight, codes[row, lane]] << shift
         ends[lane] = end + np.uint32(1)
         lanes_word &= below_word
 
 
 @kernel()
 def _append_inverted(
-    lanes_word: np.uint64, codes: Codes, row: int, products: Words, place: int, lists: Lists
+    lanes_word: np.uint64,
+    codes: Codes,
+    row: int,
+    products: Words,
+    weight: int,
+    place: int,
+    lists: Lists,
 ) -> None:
     """Append the inverted word in each lane that a word names."""
     words, ends, shift = lists.words, lists.ends, np.uint64(place)
@@ -292,7 +333,7 @@ def _append_inverted(
         below_word = lanes_word - _ONE
         lane = popcount(below_word & ~lanes_word)
         end = ends[lane]
-        words[end] = ~(products[codes[row, lane]] << shift)
+        words[end] = ~(products[weight, codes[row, lane]] << shift)
         ends[lane] = end + np.uint32(1)
         lists.n_negative[lane] += 1
         lanes_word &= below_word
@@ -342,33 +383,22 @@ def _count(taps: Taps, tile: Tile, lane: int) -> int:
 def count_digits(groups: Groups, f: int, rules: Rules, tile: Tile, digits: Digits, sums: Ints) -> None:
     """Count the digits of a filter's counts in all lanes; add READS, NEGATIVES and LARGEST.
 
-    Short groups are counted one below the other, so that digits are added for several at once.
-
     Shapes
     ------
     digits: (LANES,)
     """
     digits[:] = 0
-    n_rows = 0
-    for group in range(groups.firsts[f], groups.firsts[f + 1]):
-        start, n = groups.starts[group], groups.starts[group + 1] - groups.starts[group]
-        n_codes = groups.products.shape[1]
-        if n > rules.longest:
-            for lane in range(LANES):
-                if tile.lit[lane]:
-                    taps = groups.taps[start : start + n]
-                    digits[lane] += _count_counters(taps, rules, tile, lane, sums)
-            continue
-        if n_rows + n > LONGEST or n_codes < n:
+    group, last = groups.firsts[f], groups.firsts[f + 1]
+    while group < last:
+        start, end = groups.starts[group], groups.starts[group + 1]
+        if end - start <= rules.longest:
+            group, n_rows = _count_groups(groups, group, last, rules.longest, tile)
             add_digits(tile.counts, n_rows, rules.signed, digits, sums)
-            n_rows = 0
-        if n_codes < n:
-            count_codes(tile.codes, groups.taps, start, n, tile.lit, tile.rows, tile.counts, n_codes)
-            add_digits(tile.counts, n_codes, rules.signed, digits, sums)
-        else:
-            count_taps(tile.codes, groups.taps, start, n, tile.lit, tile.rows, tile.counts, n_rows)
-            n_rows += n
-    add_digits(tile.counts, n_rows, rules.signed, digits, sums)
+            continue
+        for lane in range(LANES):
+            if tile.lit[lane]:
+                digits[lane] += _count_counters(groups.taps[start:end], rules, tile, lane, sums)
+        group += 1
 
 
 @kernel()
