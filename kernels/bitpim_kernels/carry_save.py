@@ -17,9 +17,8 @@ from numba import types
 from numba.core import cgutils
 
 from bitpim_kernels.ir import I64, Lanes, address, constant, instead_of
-from bitpim_kernels.jit import kernel
 
-__all__ = ["BEYOND", "TOGETHER", "add_last", "save_carries", "sum_trees"]
+__all__ = ["BEYOND", "TOGETHER", "add_last", "sum_tree"]
 
 BEYOND = 8
 """Words that a list has beyond its last, which a level may read and overwrite."""
@@ -46,18 +45,40 @@ def _full_adder(x: Any, y: Any, z: Any, nor: Any = _nor) -> tuple[Any, Any]:
     return total, nor(both, neither)
 
 
-def save_carries(words: Words, line: int, n: int, out: Words) -> None:
-    """Write two words for each three: sums, then carries one place higher, then what is left over.
+def sum_tree(words: Words, line: int, n: int, n_ones: int, spare: Words, last: Words) -> int:
+    """Add n words of a line, level by level until two are left, and some ones; return the levels.
 
-    Of the n words of a line, word i is added to words ``i + n // 3`` and ``i + 2 * (n // 3)``;
-    ``n - n // 3`` are written to the same line of `out`. Lines have BEYOND words more.
+    Of every level's words, word i is added to words ``i + n // 3`` and ``i + 2 * (n // 3)``: sums
+    come first, then carries one place higher, then what is left over. A carry word has nothing in
+    its lowest place, so a one goes there, first come, first served; one that finds no carry word is
+    left to the carry in of the last addition.
+
+    The caller sees to it that there are ``max(0, n - 2) + 1`` ones at most.
+
+    Shapes
+    ------
+    words: (lines, n + BEYOND or more) the line is overwritten
+    spare: (n + BEYOND or more,) is overwritten
+    last: (3, lines) of which the line is written: two words, 0 where there are fewer; the carry in
     """
-    third = n // 3
-    source, target = words[line], out[line]
-    total, carry = _full_adder(*source[: 3 * third].reshape(3, third))
-    target[:third] = total
-    target[third : 2 * third] = carry << _ONE
-    target[2 * third : n - third] = source[3 * third : n]
+    source, target = words[line], spare
+    n_levels = 0
+    while n > 2:
+        third = n // 3
+        total, carry = _full_adder(*source[: 3 * third].reshape(3, third))
+        placed = min(n_ones, third)
+        target[:third] = total
+        target[third : 2 * third] = carry << _ONE
+        target[third : third + placed] |= _ONE
+        target[2 * third : n - third] = source[3 * third : n]
+        source, target = target, source
+        n_ones -= placed
+        n -= third
+        n_levels += 1
+    last[:, line] = 0
+    last[:n, line] = source[:n]
+    last[2, line] = n_ones
+    return n_levels
 
 
 def add_last(last: Words, start: int, n_bits: int, out: Words) -> None:
@@ -82,59 +103,6 @@ def add_last(last: Words, start: int, n_bits: int, out: Words) -> None:
         carries = moved
 
 
-@kernel()
-def sum_trees(
-    words: Words, n_words: Ints, n_ones: Ints, spare: Words, last: Words, levels: Ints
-) -> None:
-    """Add the words of each line, level by level until two are left, and some ones.
-
-    A carry word has nothing in its lowest place, so a one goes there, first come, first served; one
-    that finds no carry word is left to the carry in of the last addition. The caller sees to it
-    that no line has more than ``max(0, n - 2) + 1``.
-
-    Lines take turns, level by level, so that none waits for what it has just written.
-
-    Shapes
-    ------
-    words, spare: (lines, most words + BEYOND) both are overwritten
-    n_words, n_ones, levels: (lines,) of which the first two are overwritten, the last is written
-    last: (3, lines) is written: two words, 0 where there are fewer, and the carry in
-    """
-    n_lines = words.shape[0]
-    for line in range(n_lines):
-        levels[line] = 0
-        _leave(words, line, n_words[line], n_ones[line], last)
-    source, target = words, spare
-    n_busy, level = n_lines, 0
-    while n_busy:
-        n_busy = 0
-        level += 1
-        for line in range(n_lines):
-            n = n_words[line]
-            if n <= 2:
-                continue
-            save_carries(source, line, n, target)
-            third = n // 3
-            placed = min(n_ones[line], third)
-            for i in range(third, third + placed):
-                target[line, i] |= _ONE
-            n_ones[line] -= placed
-            n_words[line] = n - third
-            levels[line] = level
-            n_busy += n - third > 2
-            if n - third == 2:
-                _leave(target, line, 2, n_ones[line], last)
-        source, target = target, source
-
-
-@kernel()
-def _leave(words: Words, line: int, n: int, n_ones: int, last: Words) -> None:
-    """Leave a line's first two words, or as many as there are, to the last addition."""
-    last[0, line] = words[line, 0] if n > 0 else np.uint64(0)
-    last[1, line] = words[line, 1] if n > 1 else np.uint64(0)
-    last[2, line] = np.uint64(n_ones)
-
-
 _LONG = types.int64
 _REGISTER = 4
 
@@ -147,31 +115,60 @@ def _emit_nor(b: Any) -> Any:
     return lambda x, y: b.not_(b.or_(x, y))
 
 
-@instead_of(save_carries)
-def _save_carries(words: Any, line: Any, n: Any, out: Any) -> Any:
-    """From the last register to the first: what a register has too much is overwritten later."""
-
-    def emit(context: Any, b: Any, *args: Any) -> None:
-        lanes = _words(b, _REGISTER)
-        third = b.udiv(args[2], constant(3))
+@instead_of(sum_tree)
+def _sum_tree(words: Any, line: Any, n: Any, n_ones: Any, spare: Any, last: Any) -> Any:
+    def emit(context: Any, b: Any, *args: Any) -> Any:
         source = address(context, b, words, args[0], args[1], 0)
-        target = address(context, b, out, args[3], args[1], 0)
-        second = b.shl(third, constant(1))
-        sources = [source, b.gep(source, [third]), b.gep(source, [second])]
-        carries = b.gep(target, [third])
-        n_registers = b.udiv(b.add(third, constant(_REGISTER - 1)), constant(_REGISTER))
-        with cgutils.for_range(b, n_registers) as loop:
-            left = b.sub(b.sub(n_registers, constant(1)), loop.index)
-            i = b.mul(left, constant(_REGISTER))
-            total, carry = _full_adder(
-                *(lanes.load(b.gep(place, [i])) for place in sources), nor=_emit_nor(b)
-            )
-            lanes.store(total, b.gep(target, [i]))
-            lanes.store(b.shl(carry, lanes.all(1)), b.gep(carries, [i]))
-        rest = lanes.load(b.gep(source, [b.add(second, third)]))
-        lanes.store(rest, b.gep(target, [second]))
+        target = address(context, b, spare, args[4], 0)
+        state = [source, target, args[2], args[3], constant(0)]
+        variables = [cgutils.alloca_once_value(b, value) for value in state]
+        head, body, end = (b.append_basic_block(name) for name in ("head", "body", "end"))
+        b.branch(head)
+        b.position_at_end(head)
+        b.cbranch(b.icmp_signed(">", b.load(variables[2]), constant(2)), body, end)
+        b.position_at_end(body)
+        found = _emit_level(b, *(b.load(variable) for variable in variables))
+        for variable, value in zip(variables, found, strict=True):
+            b.store(value, variable)
+        b.branch(head)
+        b.position_at_end(end)
+        source, _, left, ones, n_levels = (b.load(variable) for variable in variables)
+        for i in range(2):
+            word = b.load(b.gep(source, [constant(i)]))
+            there = b.icmp_signed(">", left, constant(i))
+            place = address(context, b, last, args[5], i, args[1])
+            b.store(b.select(there, word, constant(0)), place)
+        b.store(ones, address(context, b, last, args[5], 2, args[1]))
+        return n_levels
 
-    return types.void(words, _LONG, _LONG, out), emit
+    return _LONG(words, _LONG, _LONG, _LONG, spare, last), emit
+
+
+def _emit_level(b: Any, source: Any, target: Any, n: Any, n_ones: Any, n_levels: Any) -> list[Any]:
+    """Emit a level, and what the next one begins with.
+
+    It goes from the last register to the first: what one has too much is overwritten later.
+    """
+    lanes = _words(b, _REGISTER)
+    third = b.udiv(n, constant(3))
+    second = b.shl(third, constant(1))
+    carries = b.gep(target, [third])
+    step = constant(-_REGISTER)
+    begin = b.and_(b.sub(third, constant(1)), constant(-_REGISTER))
+    with cgutils.for_range_slice(b, begin, constant(-1), step, I64, inc=False) as (i, _):
+        total, carry = _full_adder(
+            *(lanes.load(b.gep(source, [b.add(i, start)])) for start in (constant(0), third, second)),
+            nor=_emit_nor(b),
+        )
+        lanes.store(total, b.gep(target, [i]))
+        lanes.store(b.shl(carry, lanes.all(1)), b.gep(carries, [i]))
+    rest = lanes.load(b.gep(source, [b.add(second, third)]))
+    lanes.store(rest, b.gep(target, [second]))
+    placed = b.select(b.icmp_signed("<", n_ones, third), n_ones, third)
+    with cgutils.for_range(b, placed) as loop:
+        place = b.gep(carries, [loop.index])
+        b.store(b.or_(b.load(place), constant(1)), place)
+    return [target, source, b.sub(n, third), b.sub(n_ones, placed), b.add(n_levels, constant(1))]
 
 
 @instead_of(add_last)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitpim_kernels.carry_save import TOGETHER, add_last, sum_trees
+from bitpim_kernels.carry_save import TOGETHER, add_last, sum_tree
 from bitpim_kernels.jit import kernel
 from bitpim_kernels.pair_tile import ADDERS, LANES, LARGEST, NEGATIVES, OPERANDS
 from bitpim_kernels.pairs import (
@@ -23,8 +23,6 @@ from bitpim_kernels.pairs import (
 )
 
 __all__ = ["count_windows", "sum_windows"]
-
-_IN_TURN = 4  # trees side by side: their words stay in the nearest cache
 
 Codes = npt.NDArray[Any]  # uint8 or uint16
 Ints = npt.NDArray[np.int64]
@@ -48,7 +46,7 @@ def sum_windows(
     """
     tile = empty_tile(codes, groups.products.shape[1])
     lists = empty_lists(codes.shape[1])
-    spare = np.zeros((_IN_TURN, lists.starts[1]), np.uint64)
+    spare = np.zeros(lists.starts[1], np.uint64)
     last, totals = np.zeros((3, LANES), np.uint64), np.zeros(LANES, np.uint64)
     unused = np.uint64(64 - rules.n_bits)
     for start in range(0, codes.shape[0], LANES):
@@ -56,12 +54,14 @@ def sum_windows(
         for f in range(groups.firsts.shape[0] - 1):
             list_operands(groups, f, rules, tile, lists, sums)
             _count_lists(lists, n, sums)
-            for lane in range(0, n, _IN_TURN):
-                _add_trees(lists, lane, spare, last)
+            for lane in range(n):
+                n_levels = sum_tree(
+                    lists.lines, lane, lists.n_words[lane], lists.n_negative[lane], spare, last
+                )
+                levels[start + lane, f] = n_levels
             for lane in range(0, n, TOGETHER):
                 add_last(last, lane, rules.n_bits, totals)
             for lane in range(n):
-                levels[start + lane, f] = lists.levels[lane]
                 out[start + lane, f] = np.int64(totals[lane] << unused) >> np.int64(unused)
     for lane in range(LANES):
         sums[LARGEST] = max(sums[LARGEST], np.int64(tile.largest[lane]))
@@ -75,20 +75,6 @@ def _count_lists(lists: Lists, n: int, sums: Ints) -> None:
         sums[OPERANDS] += n_operands
         sums[ADDERS] += max(0, n_operands - 2)
         sums[NEGATIVES] += lists.n_negative[lane]
-
-
-@kernel()
-def _add_trees(lists: Lists, lane: int, spare: Words, last: Words) -> None:
-    """Add the operands of _IN_TURN lanes until two are left."""
-    here = slice(lane, lane + _IN_TURN)
-    sum_trees(
-        lists.lines[here],
-        lists.n_words[here],
-        lists.n_negative[here],
-        spare,
-        last[:, here],
-        lists.levels[here],
-    )
 
 
 @kernel()

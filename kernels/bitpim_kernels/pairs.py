@@ -120,7 +120,7 @@ class Tile(NamedTuple):
 
 
 class Lists(NamedTuple):
-    """The operands of each lane's sum, and of its tree.
+    """The operands of each lane's sum.
 
     Shapes
     ------
@@ -129,7 +129,6 @@ class Lists(NamedTuple):
     starts, ends: (LANES,) where each lane's are in `words`
     n_words: (LANES,) how many they are
     n_negative: (LANES,) how many are inverted, so that each lacks a one
-    levels: (LANES,)
     """
 
     lines: Words
@@ -138,7 +137,6 @@ class Lists(NamedTuple):
     ends: Places
     n_words: Ints
     n_negative: Ints
-    levels: Ints
 
 
 @kernel()
@@ -170,7 +168,6 @@ def empty_lists(n_taps: int) -> Lists:
         words,
         np.arange(0, words.shape[0], 8 * n_lines).astype(np.uint32),
         np.zeros(LANES, np.uint32),
-        np.zeros(LANES, np.int64),
         np.zeros(LANES, np.int64),
         np.zeros(LANES, np.int64),
     )
