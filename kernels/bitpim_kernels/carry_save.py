@@ -18,7 +18,7 @@ from numba.core import cgutils
 
 from bitpim_kernels.ir import I64, Lanes, address, constant, instead_of
 
-__all__ = ["BEYOND", "TOGETHER", "add_last", "sum_tree"]
+__all__ = ["BEYOND", "TOGETHER", "add_last", "sum_trees"]
 
 BEYOND = 8
 """Words that a list has beyond its last, which a level may read and overwrite."""
@@ -45,40 +45,43 @@ def _full_adder(x: Any, y: Any, z: Any, nor: Any = _nor) -> tuple[Any, Any]:
     return total, nor(both, neither)
 
 
-def sum_tree(words: Words, line: int, n: int, n_ones: int, spare: Words, last: Words) -> int:
-    """Add n words of a line, level by level until two are left, and some ones; return the levels.
+def sum_trees(
+    words: Words, n: int, n_words: Ints, n_ones: Ints, spare: Words, last: Words, levels: Ints
+) -> None:
+    """Add the words of each of n lines, level by level until two are left, and some ones.
 
     Of every level's words, word i is added to words ``i + n // 3`` and ``i + 2 * (n // 3)``: sums
     come first, then carries one place higher, then what is left over. A carry word has nothing in
     its lowest place, so a one goes there, first come, first served; one that finds no carry word is
     left to the carry in of the last addition.
 
-    The caller sees to it that there are ``max(0, n - 2) + 1`` ones at most.
+    The caller sees to it that of n words there are ``max(0, n - 2) + 1`` ones at most.
 
     Shapes
     ------
-    words: (lines, n + BEYOND or more) the line is overwritten
-    spare: (n + BEYOND or more,) is overwritten
-    last: (3, lines) of which the line is written: two words, 0 where there are fewer; the carry in
+    words: (lines, most words + BEYOND or more) is overwritten
+    n_words, n_ones: (lines,)
+    spare: (most words + BEYOND or more,) is overwritten
+    last: (3, lines) is written: two words, 0 where there are fewer, and the carry in
+    levels: (lines,) is written
     """
-    source, target = words[line], spare
-    n_levels = 0
-    while n > 2:
-        third = n // 3
-        total, carry = _full_adder(*source[: 3 * third].reshape(3, third))
-        placed = min(n_ones, third)
-        target[:third] = total
-        target[third : 2 * third] = carry << _ONE
-        target[third : third + placed] |= _ONE
-        target[2 * third : n - third] = source[3 * third : n]
-        source, target = target, source
-        n_ones -= placed
-        n -= third
-        n_levels += 1
-    last[:, line] = 0
-    last[:n, line] = source[:n]
-    last[2, line] = n_ones
-    return n_levels
+    for line in range(n):
+        source, target = words[line], spare
+        left, ones, n_levels = int(n_words[line]), int(n_ones[line]), 0
+        while left > 2:
+            third = left // 3
+            total, carry = _full_adder(*source[: 3 * third].reshape(3, third))
+            placed = min(ones, third)
+            target[:third] = total
+            target[third : 2 * third] = carry << _ONE
+            target[third : third + placed] |= _ONE
+            target[2 * third : left - third] = source[3 * third : left]
+            source, target = target, source
+            left, ones, n_levels = left - third, ones - placed, n_levels + 1
+        last[:, line] = 0
+        last[:left, line] = source[:left]
+        last[2, line] = ones
+        levels[line] = n_levels
 
 
 def add_last(last: Words, start: int, n_bits: int, out: Words) -> None:
@@ -115,33 +118,50 @@ def _emit_nor(b: Any) -> Any:
     return lambda x, y: b.not_(b.or_(x, y))
 
 
-@instead_of(sum_tree)
-def _sum_tree(words: Any, line: Any, n: Any, n_ones: Any, spare: Any, last: Any) -> Any:
-    def emit(context: Any, b: Any, *args: Any) -> Any:
-        source = address(context, b, words, args[0], args[1], 0)
-        target = address(context, b, spare, args[4], 0)
-        state = [source, target, args[2], args[3], constant(0)]
-        variables = [cgutils.alloca_once_value(b, value) for value in state]
-        head, body, end = (b.append_basic_block(name) for name in ("head", "body", "end"))
-        b.branch(head)
-        b.position_at_end(head)
-        b.cbranch(b.icmp_signed(">", b.load(variables[2]), constant(2)), body, end)
-        b.position_at_end(body)
-        found = _emit_level(b, *(b.load(variable) for variable in variables))
-        for variable, value in zip(variables, found, strict=True):
-            b.store(value, variable)
-        b.branch(head)
-        b.position_at_end(end)
-        source, _, left, ones, n_levels = (b.load(variable) for variable in variables)
-        for i in range(2):
-            word = b.load(b.gep(source, [constant(i)]))
-            there = b.icmp_signed(">", left, constant(i))
-            place = address(context, b, last, args[5], i, args[1])
-            b.store(b.select(there, word, constant(0)), place)
-        b.store(ones, address(context, b, last, args[5], 2, args[1]))
-        return n_levels
+@instead_of(sum_trees)
+def _sum_trees(
+    words: Any, n: Any, n_words: Any, n_ones: Any, spare: Any, last: Any, levels: Any
+) -> Any:
+    def emit(context: Any, b: Any, *args: Any) -> None:
+        with cgutils.for_range(b, args[1]) as loop:
+            line = loop.index
+            found = _emit_tree(
+                b,
+                address(context, b, words, args[0], line, 0),
+                address(context, b, spare, args[4], 0),
+                b.load(address(context, b, n_words, args[2], line)),
+                b.load(address(context, b, n_ones, args[3], line)),
+            )
+            for row, word in enumerate(found[:3]):
+                b.store(word, address(context, b, last, args[5], row, line))
+            b.store(found[3], address(context, b, levels, args[6], line))
 
-    return _LONG(words, _LONG, _LONG, _LONG, spare, last), emit
+    return types.void(words, _LONG, n_words, n_ones, spare, last, levels), emit
+
+
+def _emit_tree(b: Any, *begin: Any) -> tuple[Any, Any, Any, Any]:
+    """Emit a tree from its lists, words and ones on; return two words, ones left, and levels."""
+    variables = [cgutils.alloca_once_value(b, value) for value in (*begin, constant(0))]
+    head, body, end = (b.append_basic_block(name) for name in ("head", "body", "end"))
+    b.branch(head)
+    b.position_at_end(head)
+    b.cbranch(b.icmp_signed(">", b.load(variables[2]), constant(2)), body, end)
+    b.position_at_end(body)
+    found = _emit_level(b, *(b.load(variable) for variable in variables))
+    for variable, value in zip(variables, found, strict=True):
+        b.store(value, variable)
+    b.branch(head)
+    b.position_at_end(end)
+    source, _, left, ones, n_levels = (b.load(variable) for variable in variables)
+    first, second = (
+        b.select(
+            b.icmp_signed(">", left, constant(i)),
+            b.load(b.gep(source, [constant(i)])),
+            constant(0),
+        )
+        for i in range(2)
+    )
+    return first, second, ones, n_levels
 
 
 def _emit_level(b: Any, source: Any, target: Any, n: Any, n_ones: Any, n_levels: Any) -> list[Any]:

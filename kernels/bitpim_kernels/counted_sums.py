@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitpim_kernels.carry_save import TOGETHER, add_last, sum_tree
+from bitpim_kernels.carry_save import TOGETHER, add_last, sum_trees
 from bitpim_kernels.jit import kernel
 from bitpim_kernels.pair_tile import ADDERS, LANES, LARGEST, NEGATIVES, OPERANDS
 from bitpim_kernels.pairs import (
@@ -48,20 +48,18 @@ def sum_windows(
     lists = empty_lists(codes.shape[1])
     spare = np.zeros(lists.starts[1], np.uint64)
     last, totals = np.zeros((3, LANES), np.uint64), np.zeros(LANES, np.uint64)
+    n_levels = np.zeros(LANES, np.int64)
     unused = np.uint64(64 - rules.n_bits)
     for start in range(0, codes.shape[0], LANES):
         n = lay_tile(codes, start, tile)
         for f in range(groups.firsts.shape[0] - 1):
             list_operands(groups, f, rules, tile, lists, sums)
             _count_lists(lists, n, sums)
-            for lane in range(n):
-                n_levels = sum_tree(
-                    lists.lines, lane, lists.n_words[lane], lists.n_negative[lane], spare, last
-                )
-                levels[start + lane, f] = n_levels
+            sum_trees(lists.lines, n, lists.n_words, lists.n_negative, spare, last, n_levels)
             for lane in range(0, n, TOGETHER):
                 add_last(last, lane, rules.n_bits, totals)
             for lane in range(n):
+                levels[start + lane, f] = n_levels[lane]
                 out[start + lane, f] = np.int64(totals[lane] << unused) >> np.int64(unused)
     for lane in range(LANES):
         sums[LARGEST] = max(sums[LARGEST], np.int64(tile.largest[lane]))

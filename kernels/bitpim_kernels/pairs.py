@@ -22,9 +22,11 @@ from bitpim_kernels.pair_tile import (
     READS,
     SATURATED,
     add_digits,
+    add_new_digits,
     count_codes,
     count_taps,
     cut_planes,
+    number_taps,
 )
 from bitpim_kernels.vector import popcount
 
@@ -101,7 +103,7 @@ class Tile(NamedTuple):
     counts: (LONGEST, LANES)
     weights: (LONGEST,) the weight code of a row
     n_planes: (LONGEST,) bits of the largest count that a row may have
-    planes: (9,) bits of a row of counts
+    planes: (LONGEST, 9) bits of the counts
     largest: (LANES,) the largest count met so far
     counters: (input codes,) 0 between two groups
     met: (n_taps + 1,) codes that counters have met
@@ -150,7 +152,7 @@ def empty_tile(codes: Codes, n_codes: int) -> Tile:
         np.zeros((LONGEST, LANES), np.uint8),
         np.zeros(LONGEST, np.int64),
         np.zeros(LONGEST, np.int64),
-        np.zeros(9, np.uint64),
+        np.zeros((LONGEST, 9), np.uint64),
         np.zeros(LANES, np.uint8),
         np.zeros(n_codes, np.int64),
         np.zeros(n_taps + 1, np.int64),
@@ -186,32 +188,40 @@ def lay_tile(codes: Codes, start: int, tile: Tile) -> int:
 
 
 @kernel()
-def _count_groups(groups: Groups, group: int, last: int, longest: int, tile: Tile) -> tuple[int, int]:
-    """Count the pairs of groups from one on, as many as rows are there for.
-
-    Returns the first group that is not counted, and the rows. The taps counted are LONGEST at most.
-    """
-    n_codes = groups.products.shape[1]
-    n_rows, n_taps = 0, 0
+def _groups_together(groups: Groups, group: int, last: int, longest: int) -> int:
+    """Return the end of the groups that are counted with one, whose taps are LONGEST at most."""
+    begin = groups.starts[group]
     while group < last:
-        start = groups.starts[group]
-        n = groups.starts[group + 1] - start
-        if n > longest or n_taps + n > LONGEST:
+        end = groups.starts[group + 1]
+        if end - groups.starts[group] > longest or end - begin > LONGEST:
             break
-        n_new = min(n, n_codes)
-        if n_codes < n:
-            count_codes(
-                tile.codes, groups.taps, start, n, tile.lit, tile.rows, tile.counts, n_rows, n_codes
-            )
-        else:
-            count_taps(tile.codes, groups.taps, start, n, tile.lit, tile.rows, tile.counts, n_rows)
-        n_planes = _width(n)
-        for row in range(n_rows, n_rows + n_new):
-            tile.weights[row], tile.n_planes[row] = groups.weights[group], n_planes
-        n_rows += n_new
-        n_taps += n
         group += 1
-    return group, n_rows
+    return group
+
+
+@kernel()
+def _count_together(groups: Groups, group: int, stop: int, tile: Tile) -> int:
+    """Count the pairs of some groups for all lanes, of one group code by code; return the rows."""
+    n_codes = groups.products.shape[1]
+    begin = groups.starts[group]
+    n_rows = groups.starts[stop] - begin
+    if n_codes < n_rows and group + 1 == stop:
+        count_codes(
+            tile.codes, groups.taps, groups.starts, group, tile.lit, tile.rows, tile.counts, n_codes
+        )
+        n_planes = _width(n_rows)
+        for row in range(n_codes):
+            tile.weights[row], tile.n_planes[row] = groups.weights[group], n_planes
+        return n_codes
+    count_taps(
+        tile.codes, groups.taps, groups.starts, group, stop, tile.lit, tile.rows, tile.counts
+    )
+    for g in range(group, stop):
+        start, end = groups.starts[g], groups.starts[g + 1]
+        n_planes = _width(end - start)
+        for row in range(start - begin, end - begin):
+            tile.weights[row], tile.n_planes[row] = groups.weights[g], n_planes
+    return n_rows
 
 
 @kernel()
@@ -241,8 +251,11 @@ def list_operands(groups: Groups, f: int, rules: Rules, tile: Tile, lists: Lists
     while group < last:
         start, end = groups.starts[group], groups.starts[group + 1]
         if end - start <= rules.longest:
-            group, n_rows = _count_groups(groups, group, last, rules.longest, tile)
+            limit = min(rules.longest, groups.products.shape[1])
+            stop = max(group + 1, _groups_together(groups, group, last, limit))
+            n_rows = _count_together(groups, group, stop, tile)
             _list_rows(n_rows, groups.products, rules, tile, lists, sums)
+            group = stop
             continue
         products = groups.products[groups.weights[group]]
         for lane in range(LANES):
@@ -259,37 +272,35 @@ def _list_rows(
 ) -> None:
     """List the operands of rows of counts, 64 lanes' bits to a word."""
     planes, codes = tile.planes, tile.rows
-    n_reads, n_saturated = 0, 0
+    sums[READS] += cut_planes(tile.counts, n_rows, planes, tile.largest)
+    n_saturated = 0
     for row in range(n_rows):
         n_planes, weight = tile.n_planes[row], tile.weights[row]
-        planes[n_planes] = _ZERO
-        n_reads += popcount(cut_planes(tile.counts, row, n_planes, planes, tile.largest))
         if rules.counter_bits < n_planes:
-            n_saturated += _saturate(planes, n_planes, rules.counter_bits)
+            n_saturated += _saturate(planes, row, n_planes, rules.counter_bits)
         carry_word = _ZERO
         for k in range(n_planes):
             if not rules.signed:
-                _append(planes[k], codes, row, products, weight, k, lists)
+                _append(planes[row, k], codes, row, products, weight, k, lists)
                 continue
-            low_word, high_word = planes[k], planes[k + 1]
+            low_word, high_word = planes[row, k], planes[row, k + 1]
             lit_word = low_word ^ carry_word
             carry_word = (low_word & high_word) | (carry_word & (low_word | high_word))
             _append(lit_word & ~high_word, codes, row, products, weight, k, lists)
             _append_inverted(lit_word & high_word, codes, row, products, weight, k, lists)
         _append(carry_word, codes, row, products, weight, n_planes, lists)
-    sums[READS] += n_reads
     sums[SATURATED] += n_saturated
 
 
 @kernel()
-def _saturate(planes: Words, n_planes: int, n_bits: int) -> int:
+def _saturate(planes: Words, row: int, n_planes: int, n_bits: int) -> int:
     """Make numbers of more than `n_bits` the largest that has so many; return how many were."""
     over_word = _ZERO
     for k in range(n_bits, n_planes):
-        over_word |= planes[k]
-        planes[k] = _ZERO
+        over_word |= planes[row, k]
+        planes[row, k] = _ZERO
     for k in range(n_bits):
-        planes[k] |= over_word
+        planes[row, k] |= over_word
     return popcount(over_word)
 
 
@@ -385,17 +396,28 @@ def count_digits(groups: Groups, f: int, rules: Rules, tile: Tile, digits: Digit
     digits: (LANES,)
     """
     digits[:] = 0
+    n_codes = groups.products.shape[1]
     group, last = groups.firsts[f], groups.firsts[f + 1]
     while group < last:
         start, end = groups.starts[group], groups.starts[group + 1]
-        if end - start <= rules.longest:
-            group, n_rows = _count_groups(groups, group, last, rules.longest, tile)
+        if end - start > rules.longest:
+            for lane in range(LANES):
+                if tile.lit[lane]:
+                    taps = groups.taps[start:end]
+                    digits[lane] += _count_counters(taps, rules, tile, lane, sums)
+            group += 1
+        elif n_codes < end - start:
+            n_rows = _count_together(groups, group, group + 1, tile)
             add_digits(tile.counts, n_rows, rules.signed, digits, sums)
-            continue
-        for lane in range(LANES):
-            if tile.lit[lane]:
-                digits[lane] += _count_counters(groups.taps[start:end], rules, tile, lane, sums)
-        group += 1
+            group += 1
+        else:
+            stop = _groups_together(groups, group, last, min(rules.longest, n_codes))
+            number_taps(
+                tile.codes, groups.taps, groups.starts, group, stop, tile.rows, tile.counts
+            )
+            n_rows = groups.starts[stop] - start
+            add_new_digits(tile.counts, n_rows, rules.signed, tile.lit, digits, sums)
+            group = stop
 
 
 @kernel()
