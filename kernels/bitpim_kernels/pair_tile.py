@@ -25,6 +25,7 @@ __all__ = [
     "NEGATIVES",
     "N_SUMS",
     "OPERANDS",
+    "PLANES",
     "READS",
     "SATURATED",
     "add_digits",
@@ -34,6 +35,9 @@ __all__ = [
     "cut_planes",
     "number_taps",
 ]
+
+PLANES = 9
+"""Words of a row of counts: the bits of a byte, and a word that is 0."""
 
 READS, OPERANDS, ADDERS, NEGATIVES, SATURATED, LARGEST, N_SUMS = range(7)
 """Where an array of sums holds each event."""
@@ -173,18 +177,19 @@ def add_new_digits(
         sums[LARGEST] = max(sums[LARGEST], now.max())
 
 
-def cut_planes(counts: Bytes, n: int, planes: Words, largest: Bytes) -> int:
-    """Write the bits of rows of counts, a word each; return how many counts are not 0.
+def cut_planes(counts: Bytes, n: int, n_planes: int, planes: Words, largest: Bytes) -> int:
+    """Write the bits of rows of counts, a word each, and a word 0; return how many are not 0.
 
     Shapes
     ------
-    planes: (LONGEST, 9) of which the last is 0; lane l at bit l
+    planes: (LONGEST, PLANES) of which n_planes + 1 are written; lane l at bit l
     largest: (LANES,) grows to the counts
     """
-    planes[:n] = 0
     for row in range(n):
-        bits = counts[row][:, None] >> np.arange(8) & 1
-        planes[row, :8] = np.packbits(bits, axis=0, bitorder="little").T.copy().view(np.uint64)[:, 0]
+        bits = counts[row][:, None] >> np.arange(n_planes) & 1
+        words = np.packbits(bits, axis=0, bitorder="little").T.copy().view(np.uint64)
+        planes[row, :n_planes] = words[:, 0]
+        planes[row, n_planes] = 0
         largest[:] = np.maximum(largest, counts[row])
     return np.count_nonzero(counts[:n])
 
@@ -426,29 +431,30 @@ def _add_new_digits(counts: Any, n: Any, signed: Any, lit: Any, digits: Any, sum
 
 
 @instead_of(cut_planes)
-def _cut_planes(counts: Any, n: Any, planes: Any, largest: Any) -> Any:
+def _cut_planes(counts: Any, n: Any, n_planes: Any, planes: Any, largest: Any) -> Any:
     def emit(context: Any, b: Any, *args: Any) -> Any:
         lanes = Lanes(b, LANES, 8)
         base = address(context, b, counts, args[0], 0, 0)
-        out = address(context, b, planes, args[2], 0, 0)
+        out = address(context, b, planes, args[3], 0, 0)
         most, n_met = lanes.variable(), cgutils.alloca_once_value(b, constant(0))
-        place = address(context, b, largest, args[3], 0)
+        place = address(context, b, largest, args[4], 0)
         b.store(lanes.load(place), most)
         with _each(b, constant(0), args[1]) as (i, _):
             row = lanes.load(_row(b, base, i))
             b.store(_larger(b, row, b.load(most)), most)
             is_met = _word(b, b.icmp_unsigned("!=", row, lanes.all(0)))
             b.store(b.add(b.load(n_met), b.ctpop(is_met)), n_met)
-            words = b.gep(out, [b.mul(i, constant(9))])
-            for k in range(8):
-                top = b.shl(row, lanes.all(7 - k))
-                lit = _word(b, b.icmp_signed("<", top, lanes.all(0)))
-                b.store(lit, b.gep(words, [constant(k)]))
-            b.store(constant(0), b.gep(words, [constant(8)]))
+            words = b.gep(out, [b.mul(i, constant(PLANES))])
+            b.store(constant(0), b.gep(words, [args[2]]))
+            for k in range(PLANES - 1):
+                with b.if_then(b.icmp_signed(">", args[2], constant(k))):
+                    top = b.shl(row, lanes.all(PLANES - 2 - k))
+                    lit = _word(b, b.icmp_signed("<", top, lanes.all(0)))
+                    b.store(lit, b.gep(words, [constant(k)]))
         lanes.store(b.load(most), place)
         return b.load(n_met)
 
-    return _LONG(counts, _LONG, planes, largest), emit
+    return _LONG(counts, _LONG, _LONG, planes, largest), emit
 
 
 def _larger(b: Any, x: Any, y: Any) -> Any:

@@ -19,6 +19,7 @@ from bitpim_kernels.pair_tile import (
     LARGEST,
     LONGEST,
     NEGATIVES,
+    PLANES,
     READS,
     SATURATED,
     add_digits,
@@ -102,8 +103,7 @@ class Tile(NamedTuple):
     rows: (LONGEST, LANES) the code that is counted
     counts: (LONGEST, LANES)
     weights: (LONGEST,) the weight code of a row
-    n_planes: (LONGEST,) bits of the largest count that a row may have
-    planes: (LONGEST, 9) bits of the counts
+    planes: (LONGEST, PLANES) bits of the counts
     largest: (LANES,) the largest count met so far
     counters: (input codes,) 0 between two groups
     met: (n_taps + 1,) codes that counters have met
@@ -114,7 +114,6 @@ class Tile(NamedTuple):
     rows: Codes
     counts: Bytes
     weights: Ints
-    n_planes: Ints
     planes: Words
     largest: Bytes
     counters: Ints
@@ -151,8 +150,7 @@ def empty_tile(codes: Codes, n_codes: int) -> Tile:
         np.zeros((LONGEST, LANES), codes.dtype),
         np.zeros((LONGEST, LANES), np.uint8),
         np.zeros(LONGEST, np.int64),
-        np.zeros(LONGEST, np.int64),
-        np.zeros((LONGEST, 9), np.uint64),
+        np.zeros((LONGEST, PLANES), np.uint64),
         np.zeros(LANES, np.uint8),
         np.zeros(n_codes, np.int64),
         np.zeros(n_taps + 1, np.int64),
@@ -209,19 +207,24 @@ def _count_together(groups: Groups, group: int, stop: int, tile: Tile) -> int:
         count_codes(
             tile.codes, groups.taps, groups.starts, group, tile.lit, tile.rows, tile.counts, n_codes
         )
-        n_planes = _width(n_rows)
-        for row in range(n_codes):
-            tile.weights[row], tile.n_planes[row] = groups.weights[group], n_planes
+        tile.weights[:n_codes] = groups.weights[group]
         return n_codes
     count_taps(
         tile.codes, groups.taps, groups.starts, group, stop, tile.lit, tile.rows, tile.counts
     )
     for g in range(group, stop):
-        start, end = groups.starts[g], groups.starts[g + 1]
-        n_planes = _width(end - start)
-        for row in range(start - begin, end - begin):
-            tile.weights[row], tile.n_planes[row] = groups.weights[g], n_planes
+        for row in range(groups.starts[g] - begin, groups.starts[g + 1] - begin):
+            tile.weights[row] = groups.weights[g]
     return n_rows
+
+
+@kernel()
+def _most_taps(groups: Groups, group: int, stop: int) -> int:
+    """Return the taps of the longest of some groups."""
+    most = 0
+    for g in range(group, stop):
+        most = max(most, groups.starts[g + 1] - groups.starts[g])
+    return most
 
 
 @kernel()
@@ -254,7 +257,8 @@ def list_operands(groups: Groups, f: int, rules: Rules, tile: Tile, lists: Lists
             limit = min(rules.longest, groups.products.shape[1])
             stop = max(group + 1, _groups_together(groups, group, last, limit))
             n_rows = _count_together(groups, group, stop, tile)
-            _list_rows(n_rows, groups.products, rules, tile, lists, sums)
+            n_planes = _width(_most_taps(groups, group, stop))
+            _list_rows(n_rows, n_planes, groups.products, rules, tile, lists, sums)
             group = stop
             continue
         products = groups.products[groups.weights[group]]
@@ -268,14 +272,20 @@ def list_operands(groups: Groups, f: int, rules: Rules, tile: Tile, lists: Lists
 
 @kernel()
 def _list_rows(
-    n_rows: int, products: Words, rules: Rules, tile: Tile, lists: Lists, sums: Ints
+    n_rows: int,
+    n_planes: int,
+    products: Words,
+    rules: Rules,
+    tile: Tile,
+    lists: Lists,
+    sums: Ints,
 ) -> None:
-    """List the operands of rows of counts, 64 lanes' bits to a word."""
+    """List the operands of rows of counts of so many bits, 64 lanes' bits to a word."""
     planes, codes = tile.planes, tile.rows
-    sums[READS] += cut_planes(tile.counts, n_rows, planes, tile.largest)
+    sums[READS] += cut_planes(tile.counts, n_rows, n_planes, planes, tile.largest)
     n_saturated = 0
     for row in range(n_rows):
-        n_planes, weight = tile.n_planes[row], tile.weights[row]
+        weight = tile.weights[row]
         if rules.counter_bits < n_planes:
             n_saturated += _saturate(planes, row, n_planes, rules.counter_bits)
         carry_word = _ZERO
