@@ -15,6 +15,7 @@ from bitpim.counts import Counts
 from bitpim.crossbar.layer_setup import WEIGHTED, LayerSetup
 from bitpim.crossbar.layout import MatrixMapping
 from bitpim.crossbar.pieces import ReadCounts
+from bitpim.digital.codes import need_affine
 from bitpim.digital.layers import need_digital
 from bitpim.digital.requantize import need_kind
 from bitpim.errors import ConfigError
@@ -198,6 +199,7 @@ def plan_network(trace: Trace, setups: Sequence[LayerSetup]) -> CrossbarPlan:
     MappingError
         A layer does not fit the crossbars, or has codes wider than the numbers of its coding.
     """
+    need_affine(trace)
     pairs = list(zip(trace.layers, setups, strict=True))
     on_crossbars = [pair for pair in pairs if pair[0].weight is not None and not pair[1].is_digital]
     for layer, setup in on_crossbars:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from bitpim.digital.accumulated import prepare_bilinear, prepare_multiply
 from bitpim.digital.additions import prepare_add
 from bitpim.digital.bounds import outside
+from bitpim.digital.codes import need_affine_layer
 from bitpim.digital.moves import MOVES, Rule, channels_first, channels_last
 from bitpim.digital.requantize import layer_fault, mode_of, need_kind, steps_of, table_of_codes
 from bitpim.digital.weighted import prepare_weighted
@@ -83,7 +84,7 @@ def prepare_layer(layer: LayerRecord, input_quantizations: Sequence[Quantization
     Raises
     ------
     MappingError
-        No digital side has its kind.
+        No digital side has its kind, or it has to compute with codes of a codebook.
     TraceDataError
         Its numbers contradict each other.
     """
@@ -93,6 +94,8 @@ def prepare_layer(layer: LayerRecord, input_quantizations: Sequence[Quantization
         need, got = max(1, len(layer.inputs)), len(input_quantizations)
         raise layer_fault(layer, f"need quantizations of {need} inputs, got {got}")
     quantizations = tuple(input_quantizations)
+    if layer.product_table is not None or layer.requantize is not None:
+        need_affine_layer(layer, quantizations)
     return PreparedLayer(layer, quantizations, *prepare(layer, quantizations))
 
 

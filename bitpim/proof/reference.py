@@ -18,12 +18,21 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from bitpim.errors import AccumulatorError, TraceDataError
+from bitpim.errors import AccumulatorError
+from bitpim.proof import looked_up
 from bitpim.proof.moves import MOVES
 from bitpim.proof.requantize import divide_half_away, need_bits, requantize, round_half_even
+from bitpim.proof.windows import (
+    exact_matmul,
+    fault,
+    geometry_of,
+    need_pad_code,
+    taps,
+    where_of,
+    window_counts,
+)
 from bitpim_traces.records import (
     NETWORK_INPUT,
-    Geometry,
     LayerRecord,
     Quantization,
     Requantize,
@@ -100,12 +109,13 @@ def run_layer(
     AccumulatorError
         A sum that really occurs does not fit the accumulator that has to hold it.
     """
-    rule = _RULES.get(layer.kind)
+    rules = _RULES if layer.product_table is None else looked_up.RULES
+    rule = rules.get(layer.kind)
     if rule is None:
-        raise _fault(layer, f"need a kind of {', '.join(_RULES)}, got {layer.kind!r}")
+        raise fault(layer, f"need a kind of {', '.join(rules)}, got {layer.kind!r}")
     for shape, codes in zip(layer.input_shapes, inputs, strict=True):
         if codes.shape[1:] != shape:
-            raise _fault(layer, f"need input codes of shape {shape}, got {codes.shape[1:]}")
+            raise fault(layer, f"need input codes of shape {shape}, got {codes.shape[1:]}")
     n_samples = inputs[0].shape[0]
     out = np.empty((n_samples, *layer.output_shape), dtype=code_dtype(layer.output))
     shapes = (*layer.input_shapes, layer.output_shape)
@@ -115,7 +125,7 @@ def run_layer(
         block = [codes[start : start + step].astype(np.int64) for codes in inputs]
         result = rule(layer, block, input_quantizations)
         if result.shape[1:] != layer.output_shape:
-            raise _fault(layer, f"need output shape {layer.output_shape}, got {result.shape[1:]}")
+            raise fault(layer, f"need output shape {layer.output_shape}, got {result.shape[1:]}")
         out[start : start + step] = result
     return out
 
@@ -124,20 +134,20 @@ def run_layer(
 
 
 def _conv2d(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
-    geometry, zero = _geometry(layer), _zero_point(quants[0])
-    _need_pad_code(layer, zero)
+    geometry, zero = geometry_of(layer), _zero_point(quants[0])
+    need_pad_code(layer, zero)
     centred = inputs[0] - zero
     weight = _weight(layer)
     n, groups = centred.shape[0], geometry.groups
     n_out, per_group = weight.shape[:2]
     if weight.shape[2:] != geometry.kernel or per_group * groups != centred.shape[1]:
-        raise _fault(layer, f"weight {weight.shape} does not fit {geometry}")
+        raise fault(layer, f"weight {weight.shape} does not fit {geometry}")
     height, width = geometry.output_size(*centred.shape[2:])
     _need_products(layer, centred, weight)
     acc = np.zeros((n, groups, n_out // groups, height * width), dtype=np.int64)
-    for (r, s), seen in _taps(geometry, centred, fill=0):
+    for (r, s), seen in taps(geometry, centred, fill=0):
         tap = weight[:, :, r, s].reshape(groups, n_out // groups, per_group)
-        acc += _exact_matmul(tap, seen.reshape(n, groups, per_group, height * width))
+        acc += exact_matmul(tap, seen.reshape(n, groups, per_group, height * width))
     acc = acc.reshape(n, n_out, height, width)
     return _finish_channels(layer, acc)
 
@@ -145,14 +155,14 @@ def _conv2d(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantizati
 def _linear(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
     centred = inputs[0] - _zero_point(quants[0])
     if layer.weight is None:
-        raise _fault(layer, "need a weight, got none")
+        raise fault(layer, "need a weight, got none")
     n_out, n_in = layer.weight.shape
     acc = np.empty((centred.shape[0], n_out), dtype=np.int64)
     step = max(1, BLOCK_ELEMENTS // max(1, n_in))
     for start in range(0, n_out, step):
         rows = _weight(layer, start, min(start + step, n_out))
         _need_products(layer, centred, rows)
-        acc[:, start : start + step] = _exact_matmul(centred, rows.T)
+        acc[:, start : start + step] = exact_matmul(centred, rows.T)
     return _finish_channels(layer, acc)
 
 
@@ -161,47 +171,47 @@ def _finish_channels(layer: LayerRecord, acc: Int64) -> Int64:
     n_out, per_channel = acc.shape[1], (-1,) + (1,) * (acc.ndim - 2)
     if layer.bias is not None:
         if layer.bias.shape != (n_out,):
-            raise _fault(layer, f"need a bias of shape {(n_out,)}, got {layer.bias.shape}")
+            raise fault(layer, f"need a bias of shape {(n_out,)}, got {layer.bias.shape}")
         bias = layer.bias.read().astype(np.int64)
         for o in range(n_out):  # before the addition, which could wrap
-            need_bits(acc[:, o], layer.accumulator_bits, _where(layer), int(bias[o]))
+            need_bits(acc[:, o], layer.accumulator_bits, where_of(layer), int(bias[o]))
         acc = acc + bias.reshape(per_channel)
     else:
-        need_bits(acc, layer.accumulator_bits, _where(layer))
+        need_bits(acc, layer.accumulator_bits, where_of(layer))
     entries = {name: v.reshape(per_channel) for name, v in _entries(layer, n_out).items()}
     return _scaled(layer, acc, entries)
 
 
 def _max_pool2d(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
-    geometry, lowest = _geometry(layer), quants[0].code_min
-    _need_pad_code(layer, lowest)
+    geometry, lowest = geometry_of(layer), quants[0].code_min
+    need_pad_code(layer, lowest)
     out: Int64 | None = None
-    for _, seen in _taps(geometry, inputs[0], fill=lowest):
+    for _, seen in taps(geometry, inputs[0], fill=lowest):
         out = seen.copy() if out is None else np.maximum(out, seen)
     assert out is not None  # a window has at least one element
     return out
 
 
 def _avg_pool2d(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
-    geometry, zero = _geometry(layer), _zero_point(quants[0])
+    geometry, zero = geometry_of(layer), _zero_point(quants[0])
     rule = _requantize_of(layer)
     centred = inputs[0] - zero
-    acc = sum((seen for _, seen in _taps(geometry, centred, fill=0)), start=_NOTHING)
-    count = _window_counts(geometry, *centred.shape[2:])
+    acc = sum((seen for _, seen in taps(geometry, centred, fill=0)), start=_NOTHING)
+    count = window_counts(geometry, *centred.shape[2:])
     if count.size and count.min() < 1:
-        raise _fault(layer, "need windows that see at least one element, got one that sees none")
+        raise fault(layer, "need windows that see at least one element, got one that sees none")
     if rule.mode == "fixed_point_half_away":  # TFLite divides the sum of raw codes
         acc += zero * count
-        need_bits(acc, layer.accumulator_bits, _where(layer))
+        need_bits(acc, layer.accumulator_bits, where_of(layer))
         return np.clip(divide_half_away(acc, count), *layer.clamp)
-    need_bits(acc, layer.accumulator_bits, _where(layer))
+    need_bits(acc, layer.accumulator_bits, where_of(layer))
     n_window = geometry.kernel[0] * geometry.kernel[1]
     entries = {name: v[count - 1] for name, v in _entries(layer, n_window).items()}
     return _scaled(layer, acc, entries)
 
 
 def _add(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
-    rule, where, entries = _requantize_of(layer), _where(layer), _entries(layer, len(inputs))
+    rule, where, entries = _requantize_of(layer), where_of(layer), _entries(layer, len(inputs))
     if rule.mode == "float_scale_half_even":
         total = _add_float(entries["scale"], inputs, quants, _zero_point(layer.output))
         return np.clip(total, *layer.clamp)
@@ -253,10 +263,10 @@ def _activation(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quanti
     if layer.activation in ("relu", "relu6", "clamp"):
         return _rescale(layer, inputs[0], quants[0], 0, 1)
     if layer.table is None:
-        raise _fault(layer, f"need a table for {layer.activation}, got none")
+        raise fault(layer, f"need a table for {layer.activation}, got none")
     n_codes, n_channels = quants[0].code_max - quants[0].code_min + 1, layer.output_shape[0]
     if layer.table.shape not in ((n_codes,), (n_channels, n_codes)):
-        raise _fault(layer, f"need a table of {n_codes} codes, got shape {layer.table.shape}")
+        raise fault(layer, f"need a table of {n_codes} codes, got shape {layer.table.shape}")
     rows = np.atleast_2d(layer.table.read().astype(np.int64))
     places = inputs[0] - quants[0].code_min
     channel = np.arange(n_channels if len(rows) > 1 else 1)
@@ -295,7 +305,7 @@ def _place(i: int, n_in: int, n_out: int, corners: bool) -> Fraction:
 
 def _constant(layer: LayerRecord, inputs: list[Int64], quants: Sequence[Quantization]) -> Int64:
     if "values" not in layer.tensors:
-        raise _fault(layer, "need values, got none")
+        raise fault(layer, "need values, got none")
     values = layer.tensors["values"].read().astype(np.int64)
     return np.repeat(values[None], inputs[0].shape[0], axis=0)
 
@@ -318,50 +328,6 @@ _RULES = {
 # --- small parts
 
 
-def _exact_matmul(a: Int64, b: Int64) -> Int64:
-    """Multiply integer matrices exactly."""
-    product: Int64
-    bound = a.shape[-1] * int(np.abs(a).max(initial=0)) * int(np.abs(b).max(initial=0))
-    if bound < 1 << 53:  # no partial sum exceeds the bound, so float64 never rounds
-        product = (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
-    else:
-        product = a @ b
-    return product
-
-
-def _taps(geometry: Geometry, image: Int64, fill: int) -> Iterator[tuple[tuple[int, int], Int64]]:
-    """Yield, for each element (r, s) of the window, what all window positions see there."""
-    n, channels, height, width = image.shape
-    top, _, left, _ = geometry.padding
-    (step_y, step_x), (apart_y, apart_x) = geometry.stride, geometry.dilation
-    rows, cols = geometry.output_size(height, width)
-    # The last window may end before the image does, or (ceil_mode) beyond the padding.
-    tall = max(top + height, (rows - 1) * step_y + apart_y * (geometry.kernel[0] - 1) + 1)
-    wide = max(left + width, (cols - 1) * step_x + apart_x * (geometry.kernel[1] - 1) + 1)
-    padded = np.full((n, channels, tall, wide), fill, dtype=np.int64)
-    padded[:, :, top : top + height, left : left + width] = image
-    for r in range(geometry.kernel[0]):
-        for s in range(geometry.kernel[1]):
-            y, x = r * apart_y, s * apart_x
-            below, right = y + rows * step_y, x + cols * step_x
-            yield (r, s), padded[:, :, y:below:step_y, x:right:step_x]
-
-
-def _window_counts(geometry: Geometry, height: int, width: int) -> Int64:
-    """Yield how many elements each pooling window divides by, (rows, columns)."""
-    top, bottom, left, right = geometry.padding
-    counts = []
-    for axis, (size, before, after) in enumerate(((height, top, bottom), (width, left, right))):
-        starts = np.arange(geometry.output_size(height, width)[axis]) * geometry.stride[axis]
-        seen = starts[:, None] + np.arange(geometry.kernel[axis]) * geometry.dilation[axis]
-        low, high = before, before + size
-        if geometry.count_include_pad:
-            low, high = 0, before + size + after
-        counts.append(((seen >= low) & (seen < high)).sum(axis=1, dtype=np.int64))
-    product: Int64 = counts[0][:, None] * counts[1]
-    return product
-
-
 def _rescale(
     layer: LayerRecord, codes: Int64, quant: Quantization, entry: int, n_entries: int
 ) -> Int64:
@@ -375,7 +341,7 @@ def _rescale(
 def _scaled(layer: LayerRecord, acc: Int64, entries: dict[str, npt.NDArray[Any]]) -> Int64:
     """Requantize by entries that broadcast against the accumulator, add zero point, clamp."""
     mode = _requantize_of(layer).mode
-    return _clamp(layer, requantize(acc, mode, where=_where(layer), **entries))
+    return _clamp(layer, requantize(acc, mode, where=where_of(layer), **entries))
 
 
 def _clamp(layer: LayerRecord, scaled: Int64) -> Int64:
@@ -385,7 +351,7 @@ def _clamp(layer: LayerRecord, scaled: Int64) -> Int64:
 def _weight(layer: LayerRecord, start: int = 0, stop: int | None = None) -> Int64:
     """Read weight codes of output channels start:stop, less their zero point."""
     if layer.weight is None or layer.weight_quantization is None:
-        raise _fault(layer, "need a weight and its quantization, got none")
+        raise fault(layer, "need a weight and its quantization, got none")
     codes = layer.weight.read(start, stop).astype(np.int64)
     zero = layer.weight_quantization.zero_point
     zero = zero if zero.size == 1 else zero[start:stop]
@@ -405,27 +371,15 @@ def _entries(layer: LayerRecord, n: int) -> dict[str, npt.NDArray[Any]]:
         values = getattr(rule, name)
         if values is None or values.size not in (1, n):
             got = "none" if values is None else values.size
-            raise _fault(layer, f"need 1 or {n} entries of requantize {name}, got {got}")
+            raise fault(layer, f"need 1 or {n} entries of requantize {name}, got {got}")
         out[name] = np.broadcast_to(values.reshape(-1), (n,))
     return out
 
 
 def _requantize_of(layer: LayerRecord) -> Requantize:
     if layer.requantize is None:
-        raise _fault(layer, "need a requantize step, got none")
+        raise fault(layer, "need a requantize step, got none")
     return layer.requantize
-
-
-def _geometry(layer: LayerRecord) -> Geometry:
-    if layer.geometry is None:
-        raise _fault(layer, "need a geometry, got none")
-    return layer.geometry
-
-
-def _need_pad_code(layer: LayerRecord, need: int) -> None:
-    geometry = _geometry(layer)
-    if (any(geometry.padding) or geometry.ceil_mode) and layer.pad_code != need:
-        raise _fault(layer, f"need pad_code {need}, got {layer.pad_code}")
 
 
 def _need_products(layer: LayerRecord, centred: Int64, weight: Int64) -> None:
@@ -433,14 +387,6 @@ def _need_products(layer: LayerRecord, centred: Int64, weight: Int64) -> None:
     largest = int(np.abs(centred).max(initial=0)) * int(np.abs(weight).max(initial=0))
     if largest * weight[0].size >= 1 << 62:
         raise AccumulatorError(
-            f"{_where(layer)}: need products below 2**62 in sum, got {weight[0].size} of {largest}"
-            " at most; use narrower codes or smaller filters"
+            f"{where_of(layer)}: need products below 2**62 in sum, got {weight[0].size} of "
+            f"{largest} at most; use narrower codes or smaller filters"
         )
-
-
-def _where(layer: LayerRecord) -> str:
-    return f"layer {layer.index} {layer.name!r} ({layer.kind})"
-
-
-def _fault(layer: LayerRecord, text: str) -> TraceDataError:
-    return TraceDataError(f"{_where(layer)}: {text}; mend the trace")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitpim_traces.numbers.affine import real_values
 from bitpim_traces.records import LayerRecord, Quantization, Trace
 
 __all__ = [
@@ -102,10 +103,7 @@ def _real(quantization: Quantization, codes: Codes) -> npt.NDArray[np.float64]:
 
     Machines lay outputs out as they like; in C order the sums over them are the same bits.
     """
-    spread = (-1, *[1] * (codes.ndim - 1)) if quantization.axis is not None else (1,) * codes.ndim
-    scale = quantization.scale.reshape(spread)
-    zero = quantization.zero_point.reshape(spread)
-    return (codes.astype(np.float64, order="C") - zero) * scale
+    return real_values(codes.astype(np.int64, order="C"), quantization)
 
 
 def summarize(layer: LayerRecord, rows: Rows) -> LayerFigures:

@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 from bitpim.config import override, own_label, remedies_by_layer, settings_by_layer
+from bitpim.digital.codes import need_affine
 from bitpim.digital.requantize import need_kind
 from bitpim.errors import ConfigError, MappingError, ProgramError
 from bitpim.sram.conv_mapping import plan_conv
@@ -31,6 +32,7 @@ def plan_network(trace: Trace, settings: CacheSettings, rule: ConvRule) -> Cache
     ConfigError
         Settings by layer fit no layer, do not go together, or change nothing.
     """
+    need_affine(trace)
     layers = []
     by_layer = settings_by_layer(settings, trace.layers, _WEIGHTED)
     for layer, its in zip(trace.layers, by_layer, strict=True):

@@ -12,10 +12,13 @@ import numpy.typing as npt
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.records import TensorRecord
 
-__all__ = ["BINARY", "CODED", "in_file", "in_memory"]
+__all__ = ["BINARY", "CODEBOOK", "CODED", "in_file", "in_memory"]
 
 BINARY = 2
 """What the attribute `signed` says of them."""
+
+CODEBOOK = 3
+"""What it says of codes of a codebook: a reader that knew none has to refuse them."""
 
 CODED = {"weight": "weight_quantization", "table": "output", "values": "output"}
 """Tensors of a layer that hold codes, and the quantization of each."""

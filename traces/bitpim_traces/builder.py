@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim_traces import builder_checks as checks
+from bitpim_traces import builder_tables as tables
 from bitpim_traces.builder_core import BuilderCore, Mode, mode_name, where_of
 from bitpim_traces.builder_parts import (
     NO_ACTIVATION,
@@ -24,6 +25,7 @@ from bitpim_traces.builder_parts import (
     quantization_of,
     shape_only,
 )
+from bitpim_traces.codebook import ProductTable
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.file_bounds import MAX_BITS
 from bitpim_traces.functions import is_function
@@ -49,6 +51,7 @@ from bitpim_traces.operators import OPERATORS
 from bitpim_traces.records import (
     NETWORK_INPUT,
     Geometry,
+    LayerRecord,
     Params,
     Quantization,
     Requantize,
@@ -91,10 +94,11 @@ class TraceBuilder(BuilderCore):
         *,
         activation: Activation = NO_ACTIVATION,
         requantize: Mode = None,
+        table: ProductTable | None = None,
     ) -> int:
         """Append a convolution; depthwise is groups = channels."""
         sketch = FloatLayer(name, "conv2d", (source,), geometry, shape_only(weight))
-        return self._dot(sketch, weight, output, activation, requantize)
+        return self._dot(sketch, weight, output, activation, requantize, table)
 
     def linear(
         self,
@@ -105,10 +109,11 @@ class TraceBuilder(BuilderCore):
         *,
         activation: Activation = NO_ACTIVATION,
         requantize: Mode = None,
+        table: ProductTable | None = None,
     ) -> int:
         """Append a linear layer over (C,) inputs."""
         sketch = FloatLayer(name, "linear", (source,), weight=shape_only(weight))
-        return self._dot(sketch, weight, output, activation, requantize)
+        return self._dot(sketch, weight, output, activation, requantize, table)
 
     def _dot(
         self,
@@ -117,16 +122,47 @@ class TraceBuilder(BuilderCore):
         output: Quantization,
         activation: Activation,
         requantize: Mode,
+        table: ProductTable | None,
     ) -> int:
-        record = self._sketch(sketch, output, activation)
+        record = self._sketch(sketch, output, activation, table)
         where, source = where_of(record), self.quantization(record.inputs[0])
         checks.need_weight(where, weight.codes, weight.quantization)
         bias = checks.checked_bias(
             where, weight.bias, weight.codes.shape[0], wide=self.accumulator_bits > 32
         )
-        real_bias_scale = float(source.scale[0]) * weight.quantization.scale
+        axes = "OIHW" if record.kind == "conv2d" else "OI"
+        codes = np.ascontiguousarray(weight.codes, dtype=code_dtype(weight.quantization))
+        record = replace(
+            record,
+            weight=TensorRecord.of(codes, axes=axes, role="weight"),
+            weight_quantization=weight.quantization,
+            bias=None if bias is None else TensorRecord.of(bias, axes="O", role="bias"),
+            weight_float=float_weight(weight, codes, axes),
+        )
+        if tables.need_one_sort(where, [source], weight.quantization) or table is not None:
+            record = self._looked_up(record, table, requantize)
+            assert record.product_table is not None
+            scale = tables.product_scale(record.product_table)
+        else:
+            scale = float(source.scale[0]) * weight.quantization.scale
+            record = self._scaled_dot(record, weight, bias, requantize)
         if weight.bias_scale is not None:
-            checks.need_bias_scale(where, weight.bias_scale, real_bias_scale)
+            checks.need_bias_scale(where, weight.bias_scale, scale)
+        bias_float = weight.bias_float
+        if bias is not None and bias_float is None:
+            bias_float = (bias * scale).astype(np.float32)
+        return self._append(replace(record, bias_float=float_tensor(bias_float, "O", "bias_float")))
+
+    def _scaled_dot(
+        self,
+        record: LayerRecord,
+        weight: WeightCodes,
+        bias: npt.NDArray[np.integer] | None,
+        requantize: Mode,
+    ) -> LayerRecord:
+        """Give a dot product of affine codes its requantize step."""
+        where, source = where_of(record), self.quantization(record.inputs[0])
+        output = record.output
         bounds = dot_bounds(weight.codes, weight.quantization, source, bias)
         need_fit(where, bounds, self.accumulator_bits)
         step = self._step(
@@ -149,23 +185,15 @@ class TraceBuilder(BuilderCore):
                 f"{where}: need a mode with shifts for output codes of {output.bits} bits, got"
                 f" {step.mode}; give requantize half_up_shift with multiplier 1 and shift 0"
             )
-        bias_float = weight.bias_float
-        if bias is not None and bias_float is None:
-            bias_float = (bias * real_bias_scale).astype(np.float32)
-        axes = "OIHW" if record.kind == "conv2d" else "OI"
-        codes = np.ascontiguousarray(weight.codes, dtype=code_dtype(weight.quantization))
-        return self._append(
-            replace(
-                record,
-                requantize=step,
-                pad_code=int(source.zero_point[0]),
-                weight=TensorRecord.of(codes, axes=axes, role="weight"),
-                weight_quantization=weight.quantization,
-                bias=None if bias is None else TensorRecord.of(bias, axes="O", role="bias"),
-                weight_float=float_weight(weight, codes, axes),
-                bias_float=float_tensor(bias_float, "O", "bias_float"),
-            )
-        )
+        return replace(record, requantize=step, pad_code=int(source.zero_point[0]))
+
+    def _looked_up(
+        self, record: LayerRecord, table: ProductTable | None, requantize: Mode
+    ) -> LayerRecord:
+        """Give a layer its product table; an affine output without a step is its raw sums."""
+        step = requantize if isinstance(requantize, Requantize) else None
+        sources = [self.quantization(i) for i in record.inputs]
+        return tables.with_product_table(where_of(record), record, sources, table, step)
 
     # --- layers that keep the quantization of their input
 
@@ -212,12 +240,15 @@ class TraceBuilder(BuilderCore):
         output: Quantization | None = None,
         activation: Activation = NO_ACTIVATION,
         requantize: Mode = None,
+        table: ProductTable | None = None,
     ) -> int:
         """Append an average pooling; without `output` the quantization of the input is kept."""
         before = self.quantization(source)
         output = before if output is None else output
         sketch = FloatLayer(name, "avg_pool2d", (source,), geometry)
-        record = self._sketch(sketch, output, activation)
+        record = self._sketch(sketch, output, activation, table)
+        if tables.need_one_sort(where_of(record), [before]) or table is not None:
+            return self._append(self._looked_up(record, table, requantize))
         where, n_elements = where_of(record), geometry.kernel[0] * geometry.kernel[1]
         step = self._step(
             where,
@@ -252,10 +283,13 @@ class TraceBuilder(BuilderCore):
         *,
         activation: Activation = NO_ACTIVATION,
         requantize: Mode = None,
+        table: ProductTable | None = None,
     ) -> int:
         """Append an element-wise sum of inputs of any scales."""
-        record = self._sketch(FloatLayer(name, "add", tuple(sources)), output, activation)
+        record = self._sketch(FloatLayer(name, "add", tuple(sources)), output, activation, table)
         where, inputs = where_of(record), [self.quantization(i) for i in sources]
+        if tables.need_one_sort(where, inputs) or table is not None:
+            return self._append(self._looked_up(record, table, requantize))
         step = self._step(
             where,
             requantize,
@@ -290,16 +324,18 @@ class TraceBuilder(BuilderCore):
         output: Quantization | None = None,
         activation: Activation = NO_ACTIVATION,
         requantize: Mode = None,
+        table: ProductTable | None = None,
     ) -> int:
         """Append a concatenation; without `output` the first input's quantization is kept."""
         inputs = [self.quantization(i) for i in sources]
         output = output or (inputs[0] if inputs else self.input_quantization)
         sketch = FloatLayer(name, "concat", tuple(sources), params=Params(concat_axis=axis))
-        record = self._sketch(sketch, output, activation)
-        if all(same_quantization(q, output) for q in inputs) and not isinstance(
-            requantize, Requantize
-        ):
+        record = self._sketch(sketch, output, activation, table)
+        given = isinstance(requantize, Requantize) or table is not None
+        if all(same_quantization(q, output) for q in inputs) and not given:
             return self._append(record)
+        if tables.need_one_sort(where_of(record), inputs) or table is not None:
+            return self._append(self._looked_up(record, table, requantize))
         step = self._step(
             where_of(record),
             requantize,
@@ -337,6 +373,8 @@ class TraceBuilder(BuilderCore):
             need = ", ".join(kinds)
             raise TraceDataError(f"layer {sketch.name}: need one of {need}, got {sketch.kind!r}")
         record = self._sketch(sketch, output, activation)
+        for source in record.inputs:
+            checks.need_affine(where_of(record), self.quantization(source))
         accumulated = OPERATORS[sketch.kind].accumulated
         assert accumulated is not None
         where, inputs = where_of(record), [self.quantization(i) for i in record.inputs]
@@ -394,11 +432,10 @@ class TraceBuilder(BuilderCore):
         if table is None:
             table = activation_table(where, sketch, before, output)
         checks.need_codes(f"{where}: table", table, output)
-        shapes = ((1 << before.bits,), (record.output_shape[0], 1 << before.bits))
-        if table.shape not in shapes:
+        n_codes = before.code_max - before.code_min + 1
+        if table.shape not in ((n_codes,), (record.output_shape[0], n_codes)):
             raise TraceDataError(
-                f"{where}: need a table of {1 << before.bits} codes, or one a channel, got"
-                f" {table.shape}"
+                f"{where}: need a table of {n_codes} codes, or one a channel, got {table.shape}"
             )
         stored = TensorRecord.of(
             table.astype(code_dtype(output)), axes="CK"[-table.ndim :], role="table"

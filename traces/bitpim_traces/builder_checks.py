@@ -1,7 +1,7 @@
 """What a builder checks before it takes numbers from elsewhere; every fault is a TraceDataError."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,8 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim_traces.builder_parts import References
+from bitpim_traces.codebook_rules import check_codebook
 from bitpim_traces.errors import TraceDataError
+from bitpim_traces.faults import shown
 from bitpim_traces.file_bounds import MAX_BITS
+from bitpim_traces.numbers.affine import encode
 from bitpim_traces.numbers.multiplier import PRODUCT_BITS
 from bitpim_traces.records import (
     REQUANTIZE_MODES,
@@ -25,6 +28,7 @@ __all__ = [
     "checked_bias",
     "checked_labels",
     "code_clamp",
+    "need_affine",
     "need_bias_scale",
     "need_codes",
     "need_mode",
@@ -33,6 +37,7 @@ __all__ = [
     "need_quantization",
     "need_step",
     "need_weight",
+    "raising",
     "with_reference",
 ]
 
@@ -40,6 +45,16 @@ Int64 = npt.NDArray[np.int64]
 
 _BIAS_SCALE_TOLERANCE = 1e-5
 """Writers store the float32 product of float32 scales: relative error about 1e-7."""
+
+
+def raising(where: str) -> Callable[[str, str, object], None]:
+    """Return what raises a TraceDataError with a member, what it needs, and what was got."""
+
+    def say(member: str, need: str, got: object) -> None:
+        text = got if isinstance(got, str) else shown(got)
+        raise TraceDataError(f"{where}: {member}: need {need}, got {text}")
+
+    return say
 
 
 def need_mode(where: str, mode: str) -> None:
@@ -50,8 +65,17 @@ def need_mode(where: str, mode: str) -> None:
         )
 
 
+def need_affine(where: str, q: Quantization) -> None:
+    """Check that codes are not those of a codebook."""
+    if q.codebook is not None:
+        raise TraceDataError(f"{where}: need inputs of affine codes, got one with a codebook")
+
+
 def need_quantization(where: str, q: Quantization, most_bits: int = MAX_BITS) -> None:
-    """Check width, scales and zero points of a quantization."""
+    """Check width, scales and zero points of a quantization, or its codebook."""
+    if q.codebook is not None:
+        check_codebook(q, "codebook", raising(where))
+        return
     if not 1 <= q.bits <= most_bits:
         raise TraceDataError(f"{where}: need 1 to {most_bits} bits, got {q.bits}")
     if q.bits > MAX_BITS and not q.signed:
@@ -197,6 +221,10 @@ def need_product_fit(where: str, bounds: tuple[Int64, Int64], step: Requantize) 
 
 def code_clamp(real: tuple[float, float], output: Quantization) -> tuple[int, int]:
     """Yield the lowest and highest output code of a real range."""
+    if output.codebook is not None:
+        ends_of = np.nan_to_num(np.array(real), posinf=1e300, neginf=-1e300)
+        low, high = encode(ends_of, output).tolist()
+        return low, high
     scale, zero = float(output.scale[0]), int(output.zero_point[0])
     ends = []
     for value, unbounded in zip(real, (output.code_min, output.code_max), strict=True):

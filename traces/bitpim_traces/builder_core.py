@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from bitpim_traces import builder_checks as checks
 from bitpim_traces.builder_parts import Activation, References
+from bitpim_traces.codebook import ProductTable
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.file_bounds import MAX_BITS
 from bitpim_traces.network import FloatLayer, infer_shape
@@ -111,15 +112,23 @@ class BuilderCore:
         return self.layers[index].output
 
     def _sketch(
-        self, sketch: FloatLayer, output: Quantization, activation: Activation
+        self,
+        sketch: FloatLayer,
+        output: Quantization,
+        activation: Activation,
+        table: ProductTable | None = None,
     ) -> LayerRecord:
-        """Check a layer's shape and quantization; yield its record without numbers."""
+        """Check a layer's shape and quantization; yield its record without numbers.
+
+        One whose product table has points may have any activation.
+        """
         index = len(self.layers)
         where = f"layer {index} {sketch.name!r} ({sketch.kind})"
         if not sketch.name or any(layer.name == sketch.name for layer in self.layers):
             raise TraceDataError(f"{where}: need a name that no other layer has")
         operator = OPERATORS.get(sketch.kind)
-        if activation.kind not in CLIPS and not (operator and operator.tables):
+        by_points = table is not None and table.points is not None
+        if activation.kind not in CLIPS and not (by_points or (operator and operator.tables)):
             raise TraceDataError(f"{where}: {activation.kind} is a layer of its own; use lookup")
         for i in sketch.inputs:
             width = self.quantization(i).bits  # the index is known
@@ -131,7 +140,9 @@ class BuilderCore:
         most_bits = self.accumulator_bits if operator and operator.has_weight else MAX_BITS
         checks.need_quantization(f"{where}: output", output, max(most_bits, MAX_BITS))
         checks.need_per_tensor(f"{where}: output", output)
-        sketch = replace(sketch, activation=activation.kind, clamp=activation.clamp)
+        clamped = replace(sketch, activation=activation.kind, clamp=activation.clamp)
+        plain = activation.kind in CLIPS or not by_points
+        sketch = clamped if plain else replace(sketch, activation="none")
         input_shapes = tuple(self.shape(i) for i in sketch.inputs)
         return LayerRecord(
             index=index,

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from bitpim_traces.functions import function_named
 from bitpim_traces.network import FloatLayer
-from bitpim_traces.numbers.affine import decode, encode
+from bitpim_traces.numbers.affine import decode, encode, real_values
 from bitpim_traces.records import Quantization, TensorRecord
 
 __all__ = [
@@ -96,12 +96,11 @@ def activation_table(
     """
     function, constants = function_named(where, layer.activation), layer.tensors.get("constants")
     codes = np.arange(source.code_min, source.code_max + 1, dtype=np.int64)
-    real = float(source.scale[0]) * (codes - int(source.zero_point[0]))
+    real = real_values(codes, source)
     n_rows = constants.shape[0] if constants is not None and constants.ndim == 2 else 1
     rows = np.broadcast_to(real, (n_rows, codes.size))  # rows as channels of one sample
     values = function.of(rows[None], constants)[0]
-    scale, zero = float(output.scale[0]), int(output.zero_point[0])
-    ends = (scale * (output.code_min - zero), scale * (output.code_max - zero))
+    ends = real_values(np.array([output.code_min, output.code_max]), output)
     held = encode(np.nan_to_num(values, nan=0.0, neginf=ends[0], posinf=ends[1]), output)
     return held if constants is not None and constants.ndim == 2 else held[0]
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitpim_traces.binary_codes import BINARY, CODED, in_memory
+from bitpim_traces.binary_codes import BINARY, CODEBOOK, CODED, in_memory
+from bitpim_traces.codebook import Codebook, ProductTable
 from bitpim_traces.faults import Report, shown
 from bitpim_traces.file_bounds import MAX_LAYERS
 from bitpim_traces.operators import OPERATORS
@@ -29,6 +30,7 @@ from bitpim_traces.schema import (
     LAYER_FIELDS,
     LAYER_OF,
     LAYERS,
+    PRODUCT_TABLE,
     QUANTIZATION,
     REQUANTIZE,
     ROOT,
@@ -103,11 +105,13 @@ class _Decoder(SchemaReader):
         kind = entry.attributes.get("kind") if isinstance(entry, GroupEntry) else None
         found = self.group(LAYER_OF.get(kind, LAYER) if isinstance(kind, str) else LAYER, path)
         output = self.quantization(child(path, "output"))
-        weight_quantization = requantize = None
+        weight_quantization = requantize = product_table = None
         if child(path, "weight_quantization") in self.tree:
             weight_quantization = self.quantization(child(path, "weight_quantization"))
         if child(path, "requantize") in self.tree:
             requantize = self.requantize(child(path, "requantize"))
+        if child(path, "product_table") in self.tree:
+            product_table = self.product_table(child(path, "product_table"))
         extra = self.extras(child(path, "extra"))
         if found is not None:
             by_group = {"weight_quantization": weight_quantization, "output": output}
@@ -140,6 +144,7 @@ class _Decoder(SchemaReader):
             activation=found["activation"],
             clamp=found["clamp"],
             requantize=requantize,
+            product_table=product_table,
             accumulator_bits=found["accumulator_bits"],
             pad_code=found["pad_code"],
             weight=found.get("weight"),
@@ -192,15 +197,41 @@ class _Decoder(SchemaReader):
         if found is None:
             return None
         axis = None if found["axis"] == -1 else found["axis"]
-        if found["signed"] not in (0, 1, BINARY):
-            self.fault(f"{path}@signed", "0, 1 or 2", shown(found["signed"]))
+        if found["signed"] not in (0, 1, BINARY, CODEBOOK):
+            self.fault(f"{path}@signed", "0, 1, 2 or 3", shown(found["signed"]))
             return None
         binary = found["signed"] == BINARY
         if binary and found["bits"] != 1:
             self.fault(f"{path}@bits", "1 for codes of -1 and 1", shown(found["bits"]))
             return None
-        bits, signed = (2, True) if binary else (found["bits"], bool(found["signed"]))
-        return Quantization(bits, signed, found["scale"], found["zero_point"], axis, binary)
+        codebook = self.codebook(found, path)
+        if (codebook is not None) != (found["signed"] == CODEBOOK):
+            need = "values where signed is 3, and only there"
+            self.fault(child(path, "values"), need, shown(found["signed"]))
+            return None
+        signed = bool(found["signed"]) and codebook is None
+        bits, signed = (2, True) if binary else (found["bits"], signed)
+        return Quantization(
+            bits, signed, found["scale"], found["zero_point"], axis, binary, codebook
+        )
+
+    def codebook(self, found: Mapping[str, Any], path: str) -> Codebook | None:
+        if "values" not in found:
+            if "levels" in found:
+                self.fault(child(path, "levels"), "values that they are above", "nothing")
+            return None
+        form = self.tree[child(path, "values")]
+        value_bits, fraction_bits = (form.attributes[n] for n in ("value_bits", "fraction_bits"))
+        assert isinstance(value_bits, int)
+        assert isinstance(fraction_bits, int)
+        return Codebook(found["values"], fraction_bits, value_bits, found.get("levels"))
+
+    def product_table(self, path: str) -> ProductTable | None:
+        found = self.group(PRODUCT_TABLE, path)
+        if found is None:
+            return None
+        form = (found["fraction_bits"], found["bits"])
+        return ProductTable(found["products"], *form, found.get("points"))
 
     def requantize(self, path: str) -> Requantize | None:
         found = self.group(REQUANTIZE, path)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitpim_traces.binary_codes import BINARY, CODED, in_file
+from bitpim_traces.binary_codes import BINARY, CODEBOOK, CODED, in_file
+from bitpim_traces.codebook import Codebook, ProductTable
 from bitpim_traces.operators import OPERATORS
 from bitpim_traces.records import LayerRecord, Quantization, Requantize, TensorRecord, Trace
 from bitpim_traces.schema import (
@@ -15,6 +16,7 @@ from bitpim_traces.schema import (
     FORMAT_VERSION,
     LAYER_FIELDS,
     LAYER_OF,
+    PRODUCT_TABLE,
     QUANTIZATION,
     REQUANTIZE,
     ROOT,
@@ -102,6 +104,8 @@ def _layer(tree: Tree, layer: LayerRecord) -> None:
         _quantization(tree, child(path, "weight_quantization"), layer.weight_quantization)
     if layer.requantize is not None:
         _requantize(tree, child(path, "requantize"), layer.requantize)
+    if layer.product_table is not None:
+        _product_table(tree, child(path, "product_table"), layer.product_table)
     if layer.extra:
         tree[child(path, "extra")] = GroupEntry({})
         for name, tensor in layer.extra.items():
@@ -115,9 +119,30 @@ def _quantization(tree: Tree, path: str, quantization: Quantization) -> None:
     width, signed = int(quantization.bits), int(quantization.signed)
     if quantization.binary:
         width, signed = 1, BINARY
+    if quantization.codebook is not None:
+        signed = CODEBOOK
     tree[path] = GroupEntry({"bits": width, "signed": signed, "axis": axis})
     _put(tree, _dataset(QUANTIZATION, "scale"), path, _array(quantization.scale, "Q"))
     _put(tree, _dataset(QUANTIZATION, "zero_point"), path, _array(quantization.zero_point, "Q"))
+    if quantization.codebook is not None:
+        _codebook(tree, path, quantization.codebook)
+
+
+def _codebook(tree: Tree, path: str, codebook: Codebook) -> None:
+    form: dict[str, Value] = {
+        "value_bits": int(codebook.value_bits),
+        "fraction_bits": int(codebook.fraction_bits),
+    }
+    _put(tree, _dataset(QUANTIZATION, "values"), path, _array(codebook.values, "K"), form)
+    if codebook.levels is not None:
+        _put(tree, _dataset(QUANTIZATION, "levels"), path, _array(codebook.levels, "LK"))
+
+
+def _product_table(tree: Tree, path: str, table: ProductTable) -> None:
+    tree[path] = GroupEntry({"fraction_bits": int(table.fraction_bits), "bits": int(table.bits)})
+    _put(tree, _dataset(PRODUCT_TABLE, "products"), path, _array(table.products, "RU"))
+    if table.points is not None:
+        _put(tree, _dataset(PRODUCT_TABLE, "points"), path, _array(table.points, "PX"))
 
 
 def _coded(
@@ -150,10 +175,20 @@ def _array(values: npt.NDArray[Any], axes: str) -> TensorRecord:
     return TensorRecord.of(values, axes=axes, role="")
 
 
-def _put(tree: Tree, spec: Dataset, path: str, tensor: TensorRecord | None) -> None:
-    """Add a dataset of the schema, which knows its unit and role."""
+def _put(
+    tree: Tree,
+    spec: Dataset,
+    path: str,
+    tensor: TensorRecord | None,
+    more: Mapping[str, Value] | None = None,
+) -> None:
+    """Add a dataset of the schema, which knows its unit and role; `more` are attributes."""
     if tensor is not None:
-        tree[child(path, spec.name)] = _entry(tensor, tensor.axes, spec.units, spec.name)
+        entry = _entry(tensor, tensor.axes, spec.units, spec.name)
+        attributes = {**entry.attributes, **(more or {})}
+        tree[child(path, spec.name)] = DatasetEntry(
+            attributes, entry.dtype, entry.shape, entry.load
+        )
 
 
 def _dataset(group: Group, name: str) -> Dataset:

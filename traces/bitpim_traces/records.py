@@ -5,7 +5,7 @@ numbers were decided before the file was written: a machine reads codes, it neve
 Large tensors are `TensorRecord`: they know shape and dtype, and are read when asked.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -343,6 +343,19 @@ class Trace:
     def n_samples(self) -> int:
         """Number of samples."""
         return self.samples.codes.shape[0]
+
+    @property
+    def codebooks(self) -> Iterator[tuple[str, Codebook]]:
+        """The codebooks of the network, each with what it is of; of one with affine codes none."""
+        if self.samples.quantization.codebook is not None:
+            yield "samples", self.samples.quantization.codebook
+        for layer in self.layers:
+            where = f"layer {layer.index} {layer.name!r}"
+            weight = layer.weight_quantization
+            if weight is not None and weight.codebook is not None:
+                yield f"{where} weight", weight.codebook
+            if layer.output.codebook is not None:
+                yield where, layer.output.codebook
 
     def close(self) -> None:
         """Let go of the file; large tensors can no longer be read, from copies neither."""

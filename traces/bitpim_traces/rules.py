@@ -8,13 +8,21 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from bitpim_traces.codebook_rules import check_codebook, check_product_table, codebooks_fault
 from bitpim_traces.faults import Fault, Report, shown
 from bitpim_traces.file_bounds import MAX_AXIS, MAX_BITS, MAX_RANK, MAX_VALUES
 from bitpim_traces.functions import is_function
 from bitpim_traces.modes import MODES
 from bitpim_traces.numbers.affine import code_dtype, same_quantization
 from bitpim_traces.operators import OPERATORS, Operator, Unfit
-from bitpim_traces.records import NETWORK_INPUT, LayerRecord, Quantization, Requantize, Trace
+from bitpim_traces.records import (
+    CLIPS,
+    NETWORK_INPUT,
+    LayerRecord,
+    Quantization,
+    Requantize,
+    Trace,
+)
 
 __all__ = ["check_derived", "check_rules"]
 
@@ -101,7 +109,13 @@ class _Rules:
         if all(q is not None for q in inputs):
             known = [q for q in inputs if q is not None]
             _check_padding_code(layer, known[0], say)
+            fault = codebooks_fault(layer, known)
+            if fault is not None:
+                say(*fault)
+                return
             _check_quantizations(layer, known, say)
+            if layer.product_table is not None:
+                check_product_table(layer, known, say)
         if layer.requantize is not None:
             _check_requantize(layer, layer.requantize, say)
 
@@ -162,6 +176,9 @@ def _check_quantization(
     most_bits: int = MAX_BITS,
 ) -> None:
     """Check widths, scales and zero points; `n_channels` None: per tensor only."""
+    if quantization.codebook is not None:
+        check_codebook(quantization, member, say)
+        return
     if not 1 <= quantization.bits <= most_bits:
         say(f"{member}@bits", f"1 to {most_bits}", quantization.bits)
         return
@@ -206,9 +223,8 @@ def _check_members(layer: LayerRecord, say: Say) -> None:
         say("weight_quantization", need, layer.kind)
     tabled = operator.is_table(layer.activation)
     has = layer.requantize is not None
-    if (operator.requantize == "must" and not has) or (
-        has and (operator.requantize == "none" or tabled)
-    ):
+    must_have = operator.requantize == "must" and layer.product_table is None
+    if (must_have and not has) or (has and (operator.requantize == "none" or tabled)):
         must, may = (_those("requantize", word) for word in ("must", "may"))
         say("requantize", f"a group for {must}; perhaps for {may}", layer.kind)
     if tabled != (layer.table is not None):
@@ -216,13 +232,19 @@ def _check_members(layer: LayerRecord, say: Say) -> None:
     allowed = ", ".join(operator.activations)
     if tabled and not is_function(layer.activation):
         say("@activation", f"one of {allowed}, or a function's small name", layer.activation)
-    elif not tabled and layer.activation not in operator.activations:
+    elif _has_points(layer) and not (is_function(layer.activation) or layer.activation in CLIPS):
+        say("@activation", "a function's small name where there are points", layer.activation)
+    elif not (tabled or _has_points(layer)) and layer.activation not in operator.activations:
         say("@activation", f"one of {allowed} for {layer.kind}", layer.activation)
     known = {dataset.name for dataset in operator.datasets}
     for name in set(layer.tensors) - known:
         say(name, f"only what {layer.kind} has", "another dataset")
     if not tabled and "constants" in layer.tensors:
         say("constants", "none where there is no function", layer.activation)
+
+
+def _has_points(layer: LayerRecord) -> bool:
+    return layer.product_table is not None and layer.product_table.points is not None
 
 
 def _those(name: str, value: object = True) -> str:
@@ -311,7 +333,8 @@ def _check_quantizations(layer: LayerRecord, inputs: Sequence[Quantization], say
     """Check kinds whose output codes mean what the input codes mean; and tables."""
     step, operator = layer.requantize, OPERATORS[layer.kind]
     if step is None:
-        bare = operator.requantize == "may" and layer.table is None
+        numbers = layer.table is not None or layer.product_table is not None
+        bare = operator.requantize == "may" and not numbers
     else:
         bare = _is_plain_mean(operator, step)
     same = operator.keeps_codes or bare
@@ -319,7 +342,7 @@ def _check_quantizations(layer: LayerRecord, inputs: Sequence[Quantization], say
         say("output", "the quantization of every input", "another")
     dtype = code_dtype(layer.output).name
     if layer.table is not None:
-        entries = 1 << inputs[0].bits if 1 <= inputs[0].bits <= 16 else 0
+        entries = inputs[0].code_max - inputs[0].code_min + 1 if 1 <= inputs[0].bits <= 16 else 0
         shapes = ((entries,), (layer.output_shape[0], entries))
         if layer.table.shape not in shapes or layer.table.dtype.name != dtype:
             got = f"{layer.table.shape} of {layer.table.dtype.name}"

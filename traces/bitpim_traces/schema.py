@@ -21,6 +21,7 @@ __all__ = [
     "LAYERS",
     "LAYER_FIELDS",
     "LAYER_OF",
+    "PRODUCT_TABLE",
     "QUANTIZATION",
     "REQUANTIZE",
     "ROOT",
@@ -28,7 +29,7 @@ __all__ = [
 ]
 
 FORMAT_NAME = "bitpim.trace"
-FORMAT_VERSION = (1, 1)
+FORMAT_VERSION = (1, 2)
 FOOTER_MAGIC = b"bpTrace\x1a"
 """Opens the last 48 bytes of a sealed file; then its length (uint64) and the SHA-256 before it."""
 
@@ -51,7 +52,7 @@ ROOT = Group(
     ),
     (
         Dataset(
-            "provenance", ("text",), ("K",), "1", "one JSON object, UTF-8 (section 3.7)", eager=True
+            "provenance", ("text",), ("K",), "1", "one JSON object, UTF-8 (section 3.8)", eager=True
         ),
     ),
     groups=("layers", "samples"),
@@ -87,7 +88,7 @@ LAYER = Group(
         ),
     ),
     groups=("output",),
-    optional_groups=("weight_quantization", "requantize", "extra"),
+    optional_groups=("weight_quantization", "requantize", "product_table", "extra"),
 )
 
 LAYER_OF = {
@@ -108,13 +109,57 @@ QUANTIZATION = Group(
     (
         Attribute("bits", "int", f"width of a code, 1 to {MAX_BITS}; raw accumulators: up to 64"),
         Attribute(
-            "signed", "int", "0: no; 1: two's complement; 2: codes 0 and 1 stand for -1 and 1"
+            "signed",
+            "int",
+            "0: no; 1: two's complement; 2: codes 0 and 1 stand for -1 and 1; 3: a codebook",
         ),
         Attribute("axis", "int", "axis of the scales, or -1 for one scale per tensor"),
     ),
     (
         Dataset("scale", ("float64",), ("Q",), "real", "real per code step; > 0", eager=True),
         Dataset("zero_point", ("int64",), ("Q",), "code", "code of real 0", eager=True),
+        Dataset(
+            "values",
+            ("int64",),
+            ("K",),
+            "1",
+            "of a codebook: value of each code, rising, 0 among them",
+            required=False,
+            eager=True,
+            attributes=(
+                Attribute("value_bits", "int", "width of signed values, 2 to 32"),
+                Attribute("fraction_bits", "int", "those of them behind the point, -64 to 64"),
+            ),
+        ),
+        Dataset(
+            "levels",
+            ("int64",),
+            ("LK",),
+            "1",
+            "of a codebook that is a tree: the value above each code, at depth 1, 2, ...",
+            required=False,
+            eager=True,
+        ),
+    ),
+)
+
+PRODUCT_TABLE = Group(
+    "/layers/NNNN/product_table",
+    (
+        Attribute("fraction_bits", "int", "binary places of products and sums, -128 to 128"),
+        Attribute("bits", "int", "width of signed products, 2 to 62"),
+    ),
+    (
+        Dataset("products", ("int64",), ("RU",), "1", "row by input code (5.7)", eager=True),
+        Dataset(
+            "points",
+            ("int64",),
+            ("PX",),
+            "1",
+            "an activation by table: sum, and value of the output",
+            required=False,
+            eager=True,
+        ),
     ),
 )
 
@@ -145,4 +190,4 @@ SAMPLES = Group(
     groups=("quantization",),
 )
 
-GROUPS = (ROOT, LAYERS, LAYER, QUANTIZATION, REQUANTIZE, SAMPLES)
+GROUPS = (ROOT, LAYERS, LAYER, QUANTIZATION, REQUANTIZE, PRODUCT_TABLE, SAMPLES)

@@ -1,6 +1,6 @@
 """Older versions read as today: each step turns a tree of one version into the next.
 
-Version 1.1 made nothing required that 1.0 had not: its step changes nothing.
+Versions 1.1 and 1.2 made nothing required that there was not before: their steps change nothing.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,10 @@ def _unchanged(tree: Tree) -> Tree:
     return tree
 
 
-STEPS: dict[tuple[int, int], Callable[[Tree], Tree]] = {(1, 0): _unchanged}
+STEPS: dict[tuple[int, int], Callable[[Tree], Tree]] = {
+    (1, 0): _unchanged,
+    (1, 1): _unchanged,
+}
 """From a version to the next minor version."""
 
 

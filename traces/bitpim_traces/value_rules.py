@@ -1,11 +1,12 @@
 """Rules that need the values: checksums, code ranges, sums that could leave their integers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from bitpim_traces.codebook import ProductTable
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.faults import Fault, Report
 from bitpim_traces.masks import check_mask_values
@@ -23,7 +24,7 @@ from bitpim_traces.records import (
 )
 from bitpim_traces.tree import DatasetEntry, Tree, blocks, sha256_of
 
-__all__ = ["check_checksums", "check_values"]
+__all__ = ["check_checksums", "check_values", "looked_up_span"]
 
 Span = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 """Lowest and highest value of a sum, one entry a channel (or one in all).
@@ -111,6 +112,9 @@ def _check_sums(trace: Trace, layer: LayerRecord, path: str, report: Report) -> 
     """Bound every sum by the codes that can reach it; no sample is needed to see an overflow."""
     requantize = layer.requantize
     ranges = [_code_range(trace, i) for i in layer.inputs]
+    if layer.product_table is not None:
+        _check_looked_up(trace, layer, layer.product_table, path, report)
+        return
     if requantize is None:
         return
     span: Span | None = None
@@ -135,6 +139,59 @@ def _check_sums(trace: Trace, layer: LayerRecord, path: str, report: Report) -> 
     else:  # single codes: one entry an input
         ends = np.array(ranges, np.int64)
         _check_products(requantize, (ends[:, 0], ends[:, 1]), path, report)
+
+
+def _check_looked_up(
+    trace: Trace, layer: LayerRecord, table: ProductTable, path: str, report: Report
+) -> None:
+    """Bound the sums of products by the codes that can reach them."""
+    ends = [trace.layers[i].clamp if i != NETWORK_INPUT else None for i in layer.inputs]
+    span = looked_up_span(layer, table, ends)
+    low, high = int(span[0].min()), int(span[1].max())
+    limit = 1 << (layer.accumulator_bits - 1)
+    if low < -limit or high >= limit:
+        need = f"sums within signed {layer.accumulator_bits} bits"
+        report(Fault(path, need, f"{low}..{high} possible", "data"))
+    elif layer.requantize is not None:
+        _check_products(layer.requantize, span, path, report)
+    elif layer.output.codebook is not None and table.points is None:
+        up = max(layer.output.codebook.fraction_bits - table.fraction_bits, 0)
+        down = max(table.fraction_bits - layer.output.codebook.fraction_bits, 0)
+        least, most = (int(v) for v in layer.output.codebook.values[[0, -1]])
+        if max(-low << up, high << up, -least << down, most << down) >= 1 << 61:
+            need = "sums and values within 62 bits at one fraction"
+            report(Fault(path, need, f"sums {low}..{high} possible", "data"))
+
+
+def looked_up_span(
+    layer: LayerRecord, table: ProductTable, ends: Sequence[tuple[int, int] | None]
+) -> Span:
+    """Bound the sums of each output channel, or each number of elements, or in all."""
+
+    def reach(row_ends: tuple[int, int] | None) -> Span:
+        first, last = row_ends or (0, table.products.shape[1] - 1)
+        part = table.products[:, first : last + 1]
+        return np.minimum(part.min(axis=1), 0), np.maximum(part.max(axis=1), 0)
+
+    low, high = reach(ends[0])
+    if layer.weight is not None:
+        n_out = layer.weight.shape[0]
+        below, above = np.zeros(n_out, object), np.zeros(n_out, object)
+        for start, part in _parts(layer.weight):
+            rows = part.reshape(part.shape[0], -1)
+            below[start : start + len(rows)] = low[rows].astype(object).sum(axis=1)
+            above[start : start + len(rows)] = high[rows].astype(object).sum(axis=1)
+        bias = 0 if layer.bias is None else layer.bias.read().astype(object)
+        return below + np.minimum(bias, 0), above + np.maximum(bias, 0)
+    if OPERATORS[layer.kind].sums == "window":
+        n_elements = np.arange(1, len(low) + 1).astype(object)
+        return low * n_elements, high * n_elements
+    reaches = [reach(end) for end in ends]
+    lows = np.array([int(r[0][i]) for i, r in enumerate(reaches)], object)
+    highs = np.array([int(r[1][i]) for i, r in enumerate(reaches)], object)
+    if OPERATORS[layer.kind].sums == "terms":
+        return lows.sum(keepdims=True), highs.sum(keepdims=True)
+    return lows, highs
 
 
 def _code_range(trace: Trace, index: int) -> tuple[int, int]:

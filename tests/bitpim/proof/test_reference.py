@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitpim.errors import AccumulatorError, TraceDataError
-from bitpim.proof import reference
+from bitpim.proof import reference, windows
 from bitpim.proof.reference import code_dtype, iter_network, requantize, run_layer, run_network
 from bitpim_traces.records import (
     Geometry,
@@ -363,7 +363,7 @@ def test_sums_beyond_float64_are_exact() -> None:
     assert 600_000 * 65535**2 < 2**53  # so float64 is allowed here
     assert run_layer(layer, [codes], [quant]).tolist() == [[65535 * 65534 >> 17]]
     wide = np.array([[2**30 + 1]] * 5).T, np.array([[2**30 + 1]] * 5)
-    assert reference._exact_matmul(*wide).tolist() == [[5 * (2**30 + 1) ** 2]]  # and here not
+    assert windows.exact_matmul(*wide).tolist() == [[5 * (2**30 + 1) ** 2]]  # and here not
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""Scale, zero point and codes of activations and weights: real = scale * (code - zero_point).
+"""Real numbers as codes, and back: by scale and zero point, or by a codebook.
+
+Affine codes stand for real = scale * (code - zero_point), those of a codebook for its values.
 
 Every scale is a float32 value (held in float64), rounded up so that the observed range stays
 representable; real 0 always has a code of its own. Codes are rounded half to even and saturate.
@@ -9,6 +11,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from bitpim_traces.codebook import Codebook
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.records import Quantization
 
@@ -21,6 +24,7 @@ __all__ = [
     "decode",
     "encode",
     "encode_weight",
+    "real_values",
     "same_quantization",
     "up_to_float32",
 ]
@@ -142,13 +146,16 @@ def encode_weight(
 def encode(values: Floats, quantization: Quantization) -> npt.NDArray[np.integer]:
     """Turn real values into codes: round half to even, then saturate.
 
-    Per-channel quantizations run along their `axis`. `values` has at least one axis.
+    Codes of a codebook are those of its nearest value, the lower of two. Per-channel quantizations
+    run along their `axis`. `values` has at least one axis.
 
     Raises
     ------
     TraceDataError
         A value is NaN.
     """
+    if quantization.codebook is not None:
+        return _nearest_codes(values, quantization, quantization.codebook)
     scale, zero = _along_axis(quantization, values.ndim)
     scale = np.broadcast_to(scale, (values.shape[0], *scale.shape[1:]))
     zero = np.broadcast_to(zero, scale.shape)
@@ -167,8 +174,19 @@ def encode(values: Floats, quantization: Quantization) -> npt.NDArray[np.integer
 
 def decode(codes: npt.NDArray[np.integer], quantization: Quantization) -> npt.NDArray[np.float32]:
     """Turn codes into the real values they stand for, in float32."""
+    return real_values(codes, quantization).astype(np.float32)
+
+
+def real_values(
+    codes: npt.NDArray[np.integer], quantization: Quantization
+) -> npt.NDArray[np.float64]:
+    """Turn codes into the real values they stand for, in float64."""
+    if quantization.codebook is not None:
+        values = quantization.codebook.values * quantization.codebook.scale
+        found: npt.NDArray[np.float64] = values[codes]
+        return found
     scale, zero = _along_axis(quantization, codes.ndim)
-    real: npt.NDArray[np.float32] = ((codes - zero) * scale).astype(np.float32)
+    real: npt.NDArray[np.float64] = (codes - zero) * scale
     return real
 
 
@@ -180,12 +198,32 @@ def code_dtype(quantization: Quantization) -> np.dtype[np.integer]:
 
 def same_quantization(one: Quantization, other: Quantization) -> bool:
     """Say whether two quantizations give every code the same meaning."""
+    if one.codebook is not None:
+        return one.codebook.same_as(other.codebook)
+    if other.codebook is not None:
+        return False
     return (
         (one.bits, one.signed, one.axis, one.binary)
         == (other.bits, other.signed, other.axis, other.binary)
         and np.array_equal(one.scale, other.scale)
         and np.array_equal(one.zero_point, other.zero_point)
     )
+
+
+def _nearest_codes(
+    values: Floats, quantization: Quantization, codebook: Codebook
+) -> npt.NDArray[np.integer]:
+    """Return the code of the nearest value of a codebook, the lower of two."""
+    real = codebook.values * codebook.scale
+    last_lower = (real[:-1] + real[1:]) / 2  # exact: values have at most 32 bits
+    result = np.empty(values.shape, dtype=code_dtype(quantization))
+    step = max(1, _BLOCK_VALUES * values.shape[0] // max(1, values.size))
+    for start in range(0, values.shape[0], step):
+        part = slice(start, start + step)
+        if np.isnan(values[part]).any():
+            raise TraceDataError("encode: need real values, got NaN")
+        result[part] = np.searchsorted(last_lower, values[part].astype(np.float64), side="left")
+    return result
 
 
 def up_to_float32(value: float) -> float:

@@ -25,4 +25,5 @@ OPERATOR = Operator(
     requantize="must",
     sums="terms",
     fuses=True,
+    product_rows="inputs",
 )

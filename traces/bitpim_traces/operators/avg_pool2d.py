@@ -34,4 +34,5 @@ OPERATOR = Operator(
     requantize="must",
     sums="window",
     pads_with="zero point",
+    product_rows="elements",
 )

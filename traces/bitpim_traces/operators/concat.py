@@ -39,4 +39,5 @@ OPERATOR = Operator(
     params=(Attribute("concat_axis", "int", "axis of the shape without samples"),),
     activations=FUSED,
     requantize="may",
+    product_rows="inputs",
 )

@@ -45,4 +45,5 @@ OPERATOR = Operator(
     sums="products",
     pads_with="zero point",
     fuses=True,
+    product_rows="weight codes",
 )

@@ -34,4 +34,5 @@ OPERATOR = Operator(
     requantize="must",
     sums="products",
     fuses=True,
+    product_rows="weight codes",
 )

@@ -151,6 +151,8 @@ class Operator:
     keeps_codes : its output codes mean what those of its inputs mean, and are never clamped
     pads_with : the input's code that padded positions hold, where it pads
     fuses : an activation that alone reads it becomes its own
+    product_rows : what a row of a product table is, of layers whose inputs have codebooks; none if
+        they cannot have such inputs
     readers : by the names of PyTorch's operators, what makes a draft of a call to one; such a
         reader knows the call (`exporter.calls`), and nothing of PyTorch
     """
@@ -176,6 +178,7 @@ class Operator:
     keeps_codes: bool = False
     pads_with: Literal["zero point", "lowest code"] | None = None
     fuses: bool = False
+    product_rows: Literal["weight codes", "elements", "inputs"] | None = None
     readers: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
 
     @property
