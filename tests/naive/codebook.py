@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from math import ceil, floor
 
-__all__ = ["half_away", "nearest_code", "tree"]
+__all__ = ["half_away", "leaf_nodes", "nearest_code", "tree"]
 
 
 def half_away(value: Fraction) -> int:
@@ -28,6 +28,11 @@ def tree(stream: Sequence[int], depth: int) -> tuple[list[int], list[list[int]]]
     paths = _leaves(distinct, stream, depth)
     by_leaf = [[_value(node, stream) for node in path] for path in paths]
     return [path[-1] for path in by_leaf], [[p[d] for p in by_leaf] for d in range(depth - 1)]
+
+
+def leaf_nodes(stream: Sequence[int], depth: int) -> list[list[int]]:
+    """Yield the distinct values of every leaf."""
+    return [path[-1] for path in _leaves(sorted({*stream, 0}), stream, depth)]
 
 
 def _leaves(node: list[int], stream: Sequence[int], depth: int) -> list[list[list[int]]]:

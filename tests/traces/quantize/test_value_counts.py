@@ -28,10 +28,10 @@ def count(values: npt.NDArray[Any], n_pieces: int = 1, bits: int = 16) -> ValueC
     return counts
 
 
-def plainly(values: list[float], bits: int) -> tuple[int, dict[int, int]]:
+def plainly(values: list[float], bits: int, most: int = 60) -> tuple[int, dict[int, int]]:
     """Count values at the finest format of so many bits that holds the largest."""
     largest = max(abs(Fraction(v)) for v in values)
-    fraction_bits = bits - 1 if not largest else 60
+    fraction_bits = min(most, 60 if largest else bits - 1)
     while largest * Fraction(2) ** fraction_bits >= 1 << (bits - 1):
         fraction_bits -= 1
     scale = Fraction(2) ** fraction_bits
@@ -56,7 +56,7 @@ def test_counts_are_those_of_values_one_by_one(
 ) -> None:
     stream = np.random.default_rng(seed).permutation(np.array(values, dtype))
     counts = count(stream, n_pieces, bits)
-    found, n = counts.counted()
+    found, n, _ = counts.counted()
     fraction_bits, expected = plainly(stream.tolist(), bits)
     assert counts.fraction_bits == fraction_bits
     assert dict(zip(found.tolist(), n.tolist(), strict=True)) == expected
@@ -64,19 +64,30 @@ def test_counts_are_those_of_values_one_by_one(
     assert counts.range == (min(0.0, *stream.tolist()), max(0.0, *stream.tolist()))
 
 
+@given(values=st.lists(FLOATS, min_size=1, max_size=30), fewer=st.integers(0, 9))
+@settings(max_examples=60, deadline=None)
+def test_fewer_fraction_bits_round_once(values: list[float], fewer: int) -> None:
+    stream = np.array(values, np.float32)
+    counts = count(stream)
+    most = counts.fraction_bits - fewer
+    found, n, fraction_bits = counts.counted(most)
+    expected = plainly(stream.tolist(), 16, most)
+    assert (fraction_bits, dict(zip(found.tolist(), n.tolist(), strict=True))) == expected
+
+
 def test_blocks_of_values_are_counted_together() -> None:
     values = np.random.default_rng(0).standard_normal((3, 200_000)).astype(np.float32)
     counts = count(values, 2)
     scale = 2.0**counts.fraction_bits
     expected = Counter(np.floor(values.astype(float) * scale + 0.5).ravel().astype(int).tolist())
-    found, n = counts.counted()
+    found, n, _ = counts.counted()
     assert dict(zip(found.tolist(), n.tolist(), strict=True)) == expected
 
 
 def test_nothing_counted_is_no_value() -> None:
     counts = ValueCounts("here")
     counts.update(np.zeros((0, 3), np.float32))
-    values, n = counts.counted()
+    values, n, _ = counts.counted()
     assert (values.size, n.size, counts.fraction_bits) == (0, 0, 15)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim_traces.codebook import Codebook
+from bitpim_traces.quantize.value_counts import Counted
 
 __all__ = ["MAX_DEPTH", "MIN_DEPTH", "tree_codebook"]
 
@@ -22,9 +23,7 @@ MIN_DEPTH, MAX_DEPTH = 1, 8
 _MOST_ROUNDS = 50
 
 
-def tree_codebook(
-    values: Ints, counts: Ints, *, depth: int, fraction_bits: int, value_bits: int
-) -> Codebook:
+def tree_codebook(counted: Counted, *, depth: int, value_bits: int) -> Codebook:
     """Cluster counted values to the codebook of a tree with at most 2**depth leaves.
 
     Each node is split in two by 2-means: the seeds are its quartiles, or its ends where these are
@@ -32,13 +31,8 @@ def tree_codebook(
     of its own, but 0 where 0 is among them, counted or not. A node of one value is not split, so
     there may be fewer codes. They are never fewer than two: where there is nothing but 0, 1 is the
     other.
-
-    Shapes
-    ------
-    values : (n,) distinct and rising, of `value_bits` bits
-    counts : (n,) above 0
     """
-    nodes = _Nodes.of(values, counts)
+    nodes = _Nodes.of(counted.values, counted.counts)
     edges = np.array([0, len(nodes.values)])
     rows = []
     for _ in range(depth):
@@ -46,8 +40,7 @@ def tree_codebook(
         rows.append((edges, nodes.means(edges)))
     starts, leaves = rows[-1][0][:-1], rows[-1][1]
     levels = [means[np.searchsorted(cuts, starts, side="right") - 1] for cuts, means in rows[:-1]]
-    shape = (depth - 1, len(leaves))
-    return Codebook(leaves, fraction_bits, value_bits, np.array(levels, np.int64).reshape(shape))
+    return Codebook(leaves, counted.fraction_bits, value_bits, np.array(levels) if levels else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,20 +43,20 @@ def coarser(codebook: Codebook, size: int, where: str = "codebook") -> tuple[Cod
     TraceDataError
         The codebook has no level so fine, or no levels.
     """
-    depth = depth_of(size, where)
-    levels = codebook.levels
-    if levels is None:
+    depth, levels = depth_of(size, where), codebook.levels
+    if levels is None and codebook.n_codes > 2:
         raise TraceDataError(
-            f"{where}: need the levels of a tree, got none; cluster the float network to {size}"
+            f"{where}: need the levels of a tree, got none; make codebooks of the float network with"
+            " `bitpim trace codebooks`"
         )
-    if depth == len(levels) + 1:
+    n_levels = 0 if levels is None else len(levels)
+    if depth > n_levels + 1:
+        raise TraceDataError(
+            f"{where}: need a size of at most {2 << n_levels}, which its tree has, got {size}; make"
+            " codebooks of more with `bitpim trace codebooks`"
+        )
+    if levels is None or depth == n_levels + 1:
         return codebook, np.arange(codebook.n_codes)
-    if depth > len(levels):
-        raise TraceDataError(
-            f"{where}: need a size of at most {2 << len(levels)}, which its tree has, got {size};"
-            " cluster the float network to more"
-        )
     values, first, codes = np.unique(levels[depth - 1], return_index=True, return_inverse=True)
-    made = Codebook(values, codebook.fraction_bits, codebook.value_bits, levels[: depth - 1, first])
-    return made, codes.astype(np.int64)
-
+    above = levels[: depth - 1, first] if depth > 1 else None
+    return Codebook(values, codebook.fraction_bits, codebook.value_bits, above), codes

@@ -1,13 +1,14 @@
 """How often fixed-point values occur in a stream of real ones, in bounded memory."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from bitpim_traces.errors import TraceDataError
 
-__all__ = ["MAX_FRACTION_BITS", "MIN_FRACTION_BITS", "ValueCounts"]
+__all__ = ["MAX_FRACTION_BITS", "MIN_FRACTION_BITS", "Counted", "ValueCounts"]
 
 Ints = npt.NDArray[np.int64]
 
@@ -16,6 +17,14 @@ MIN_FRACTION_BITS, MAX_FRACTION_BITS = -60, 60
 
 _BLOCK_VALUES = 1 << 18
 """Values counted at once: what stays in a core's cache."""
+
+
+class Counted(NamedTuple):
+    """Distinct fixed-point values, rising, how often each occurred, and their fraction bits."""
+
+    values: Ints
+    counts: Ints
+    fraction_bits: int
 
 
 class ValueCounts:
@@ -72,15 +81,18 @@ class ValueCounts:
             bins += self._half
             self._counts += np.bincount(bins.astype(np.intp), minlength=2 * self._half)
 
-    def counted(self) -> tuple[Ints, Ints]:
-        """Yield the distinct values, rising, and how often each occurred.
+    def counted(self, most_fraction_bits: int | None = None) -> Counted:
+        """Yield what was counted, in a coarser format where it has more fraction bits than told.
 
-        One that would round up beyond the format takes its largest value.
+        A value that would round up beyond the format takes its largest value.
         """
+        fraction_bits = self.fraction_bits
+        if most_fraction_bits is not None:
+            fraction_bits = min(fraction_bits, most_fraction_bits)
         if self._fraction_bits is None:
-            return np.zeros(min(1, self._n_zeros), np.int64), np.full(
-                min(1, self._n_zeros), self._n_zeros
-            )
+            once = np.full(min(1, self._n_zeros), self._n_zeros)
+            return Counted(np.zeros_like(once), once, fraction_bits)
+        self._coarsen(fraction_bits)
         half = self._half // 2
         steps = np.zeros(2 * half + 1, np.int64)  # of -half .. half
         steps[:-1] += self._counts[0::2]
@@ -88,10 +100,10 @@ class ValueCounts:
         steps[-2] += steps[-1]
         steps[-1] = 0
         there = np.flatnonzero(steps)
-        return there - half, steps[there]
+        return Counted(there - half, steps[there], fraction_bits)
 
     def _widen(self, largest: float) -> None:
-        """Merge bins in pairs until `largest` fits."""
+        """Make room for values up to `largest`."""
         if largest == 0:
             return
         need = self.value_bits - 1 - math.frexp(largest)[1]
@@ -105,6 +117,11 @@ class ValueCounts:
             self._fraction_bits = need
             self._counts = np.zeros(2 * self._half, np.int64)
             self._counts[self._half] = self._n_zeros
+        self._coarsen(need)
+
+    def _coarsen(self, need: int) -> None:
+        """Merge bins in pairs until there are so few fraction bits."""
+        assert self._fraction_bits is not None
         while self._fraction_bits > need:
             merged = self._counts.reshape(-1, 2).sum(axis=1)
             self._counts = np.zeros(2 * self._half, np.int64)
