@@ -22,10 +22,9 @@ def random_codebook(
 ) -> Codebook:
     """Make a codebook of n values, 0 among them; with `low` 0 none is negative."""
     limit = 1 << (value_bits - 1)
-    pool = rng.choice(np.arange(1 + low * limit, limit), size=n, replace=False)
-    values = np.unique(np.append(pool[1:], 0)) if n > 1 else pool
+    values = np.zeros(1, np.int64)
     while len(values) < n:
-        values = np.unique(np.append(values, rng.integers(1, limit)))
+        values = np.unique(np.append(values, rng.integers(1 + low * limit, limit)))
     return Codebook(values.astype(np.int64), int(rng.integers(0, 14)), value_bits)
 
 
