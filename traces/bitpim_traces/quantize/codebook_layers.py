@@ -107,7 +107,7 @@ def _append_sums(
         "table": table,
     }
     if weight is not None:
-        codes = _weight_codes(layer, weight, table)
+        codes = _weight_codes(f"layer {len(builder.layers)} {layer.name!r}", layer, weight, table)
         if layer.kind == "conv2d" and layer.geometry is not None:
             builder.conv2d(layer.name, layer.inputs[0], codes, output, layer.geometry, **more)
         else:
@@ -140,12 +140,14 @@ def _weight_codebook(
     return tree_codebook(counts.counted(), depth=depth, value_bits=settings.value_bits)
 
 
-def _weight_codes(layer: FloatLayer, weight: Codebook, table: ProductTable) -> WeightCodes:
+def _weight_codes(
+    where: str, layer: FloatLayer, weight: Codebook, table: ProductTable
+) -> WeightCodes:
     assert layer.weight is not None
     quantization, bias = Quantization.of_codebook(weight), None
     if layer.bias is not None:
         if not np.isfinite(layer.bias).all():
-            raise TraceDataError(f"layer {layer.name!r} bias: need finite values")
+            raise TraceDataError(f"{where} bias: need finite values, got NaN or infinity")
         bias = np.rint(np.ldexp(layer.bias.astype(np.float64), table.fraction_bits))
         bias = np.clip(bias, -(2.0**62), 2.0**62).astype(np.int64)  # beyond what any sum may be
     return WeightCodes(

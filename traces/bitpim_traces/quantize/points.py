@@ -48,8 +48,9 @@ def activation_points(
         fixed = np.append(fixed, fixed + 1)
     limit = 1 << (output.value_bits - 1)
     real: Reals = np.ldexp(fixed.astype(np.float64), -fraction_bits)
-    values = np.nan_to_num(compute(real), nan=0.0) * ldexp(1.0, output.fraction_bits)
-    held = np.rint(np.clip(values, -limit, limit - 1)).astype(np.int64)
+    with np.errstate(over="ignore"):
+        values = compute(real) * ldexp(1.0, output.fraction_bits)
+    held = np.rint(np.clip(np.nan_to_num(values, nan=0.0), -limit, limit - 1)).astype(np.int64)
     return np.stack([fixed, held], axis=1)
 
 
