@@ -136,7 +136,8 @@ class CountedSums:
         _need_room(codes, table, biases, sum_bits)
         self._groups = _grouped(codes, table, biases)
         width = _WIDE if counter_bits is None else counter_bits
-        self._rules = Rules(digits == "signed", width, sum_bits, LONGEST)
+        longest = LONGEST if table.shape[1] <= 256 else 0
+        self._rules = Rules(digits == "signed", width, sum_bits, longest)
 
     @property
     def group_lengths(self) -> Indices:
@@ -204,15 +205,19 @@ class CountedSums:
         return self._events(codes.shape[0], work)
 
     def _checked(self, codes: Codes) -> Codes:
+        """Return codes as bytes, (n_positions, n_taps, bytes of a code)."""
         fits = codes.ndim == 2 and codes.shape[1] == self.n_taps and codes.flags.c_contiguous
         if not fits or codes.dtype not in (np.uint8, np.uint16):
             raise LayoutError(
                 f"CountedSums: codes: need uint8 or uint16 (n_positions, {self.n_taps}) in C "
                 f"order, got {codes.dtype} {codes.shape}"
             )
-        _need_within("input code", codes, self._groups.products.shape[1])
+        n_codes = self._groups.products.shape[1]
+        _need_within("input code", codes, n_codes)
+        whole = codes.astype("u1" if n_codes <= 256 else "<u2", copy=False)
         # a copy, since Numba compiles once more for an array that may not be written
-        return codes if codes.flags.writeable else codes.copy()
+        whole = whole if whole.flags.writeable else whole.copy()
+        return whole.view(np.uint8).reshape(*codes.shape, whole.itemsize)
 
     def _events(
         self, n_positions: int, work: Callable[[slice, Levels, Indices], None]
@@ -277,7 +282,8 @@ def _need_number(what: str, value: object, low: int, high: int) -> None:
 def _need_room(codes: Indices, table: Indices, biases: Indices, sum_bits: int) -> None:
     """Prove that no filter's sum leaves `sum_bits`, whatever the inputs."""
     peaks = np.array(
-        [max(high, -low) for low, high in zip(table.min(1).tolist(), table.max(1).tolist())], object
+        [max(high, -low) for low, high in zip(table.min(1).tolist(), table.max(1).tolist(), strict=True)],
+        object,
     )
     for f, taps in enumerate(codes):
         times = np.bincount(taps, minlength=len(peaks)).astype(object)

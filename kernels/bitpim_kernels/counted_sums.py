@@ -3,8 +3,6 @@
 Kernels are serial and release the GIL: callers share windows out over threads.
 """
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -24,7 +22,7 @@ from bitpim_kernels.pairs import (
 
 __all__ = ["count_windows", "sum_windows"]
 
-Codes = npt.NDArray[Any]  # uint8 or uint16
+Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 Levels = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.uint64]
@@ -32,7 +30,7 @@ Words = npt.NDArray[np.uint64]
 
 @kernel()
 def sum_windows(
-    codes: Codes, groups: Groups, rules: Rules, out: Ints, levels: Levels, sums: Ints
+    codes: Bytes, groups: Groups, rules: Rules, out: Ints, levels: Levels, sums: Ints
 ) -> None:
     """Write every filter's sum at every window, and the levels of its tree; add to the events.
 
@@ -40,11 +38,11 @@ def sum_windows(
 
     Shapes
     ------
-    codes: (n_windows, n_taps) less than the input codes of `groups`
+    codes: (n_windows, n_taps, bytes of a code) less than the input codes of `groups`
     out, levels: (n_windows, n_filters)
     sums: (N_SUMS,)
     """
-    tile = empty_tile(codes, groups.products.shape[1])
+    tile = empty_tile(codes.shape[1], groups.products.shape[1])
     lists = empty_lists(codes.shape[1])
     spare = np.zeros(lists.starts[1], np.uint64)
     last, totals = np.zeros((3, LANES), np.uint64), np.zeros(LANES, np.uint64)
@@ -77,7 +75,7 @@ def _count_lists(lists: Lists, n: int, sums: Ints) -> None:
 
 @kernel()
 def count_windows(
-    codes: Codes, groups: Groups, rules: Rules, levels_of: Levels, levels: Levels, sums: Ints
+    codes: Bytes, groups: Groups, rules: Rules, levels_of: Levels, levels: Levels, sums: Ints
 ) -> None:
     """Write the levels of every tree, and add to the events, all as `sum_windows` does.
 
@@ -89,7 +87,7 @@ def count_windows(
     levels_of: (n_taps + 2,) levels of a tree of so many operands
     """
     n_biases = 1 if groups.biases.shape[0] > 0 else 0
-    tile = empty_tile(codes, groups.products.shape[1])
+    tile = empty_tile(codes.shape[1], groups.products.shape[1])
     digits = np.zeros(LANES, np.int32)
     for start in range(0, codes.shape[0], LANES):
         n = lay_tile(codes, start, tile)

@@ -7,7 +7,7 @@ in each lane. Both give the same counts.
 Source: weighted accumulation of RAPIDNN: sum_i P[w_i, u_i] = sum_wu N[w, u] P[w, u].
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +43,6 @@ __all__ = [
     "list_operands",
 ]
 
-Codes = npt.NDArray[Any]  # uint8 or uint16
 Bytes = npt.NDArray[np.uint8]
 Digits = npt.NDArray[np.int32]
 Ints = npt.NDArray[np.int64]
@@ -84,7 +83,8 @@ class Rules(NamedTuple):
     signed : digits are -1, 0 and 1, no two neighbours both other than 0; else 0 and 1
     counter_bits : width of a counter, which stops at its largest number
     n_bits : width of a sum
-    longest : the longest group that is counted for all lanes at once, LONGEST at most
+    longest : the longest group that is counted for all lanes at once, LONGEST at most; 0 where
+        there are more than 256 input codes
     """
 
     signed: bool
@@ -98,7 +98,8 @@ class Tile(NamedTuple):
 
     Shapes
     ------
-    codes: (n_taps, LANES)
+    codes: (n_taps, LANES) the low bytes
+    high: (n_taps, LANES) the high bytes, or (0, LANES) where codes have none
     lit: (LANES,) 255 where a lane holds a window
     rows: (LONGEST, LANES) the code that is counted
     counts: (LONGEST, LANES)
@@ -109,9 +110,10 @@ class Tile(NamedTuple):
     met: (n_taps + 1,) codes that counters have met
     """
 
-    codes: Codes
+    codes: Bytes
+    high: Bytes
     lit: Bytes
-    rows: Codes
+    rows: Bytes
     counts: Bytes
     weights: Ints
     planes: Words
@@ -141,13 +143,14 @@ class Lists(NamedTuple):
 
 
 @kernel()
-def empty_tile(codes: Codes, n_codes: int) -> Tile:
-    """Return place for windows of these, whose codes are less than `n_codes`."""
-    n_taps = codes.shape[1]
+def empty_tile(n_taps: int, n_codes: int) -> Tile:
+    """Return place for windows of so many taps, whose codes are less than `n_codes`."""
+    n_wide = n_taps if n_codes > 256 else 0
     return Tile(
-        np.zeros((n_taps, LANES), codes.dtype),
+        np.zeros((n_taps, LANES), np.uint8),
+        np.zeros((n_wide, LANES), np.uint8),
         np.zeros(LANES, np.uint8),
-        np.zeros((LONGEST, LANES), codes.dtype),
+        np.zeros((LONGEST, LANES), np.uint8),
         np.zeros((LONGEST, LANES), np.uint8),
         np.zeros(LONGEST, np.int64),
         np.zeros((LONGEST, PLANES), np.uint64),
@@ -174,14 +177,22 @@ def empty_lists(n_taps: int) -> Lists:
 
 
 @kernel()
-def lay_tile(codes: Codes, start: int, tile: Tile) -> int:
-    """Lay windows from `start` on, one a lane; return how many. Other lanes keep their codes."""
+def lay_tile(codes: Bytes, start: int, tile: Tile) -> int:
+    """Lay windows from `start` on, one a lane; return how many. Other lanes keep their codes.
+
+    Shapes
+    ------
+    codes: (n_windows, n_taps, bytes of a code) the lowest byte first; 1 or 2
+    """
     n = min(LANES, codes.shape[0] - start)
     for lane in range(LANES):
         tile.lit[lane] = 255 if lane < n else 0
     for tap in range(codes.shape[1]):
         for lane in range(n):
-            tile.codes[tap, lane] = codes[start + lane, tap]
+            tile.codes[tap, lane] = codes[start + lane, tap, 0]
+    for tap in range(tile.high.shape[0]):
+        for lane in range(n):
+            tile.high[tap, lane] = codes[start + lane, tap, 1]
     return n
 
 
@@ -317,7 +328,7 @@ def _saturate(planes: Words, row: int, n_planes: int, n_bits: int) -> int:
 @kernel()
 def _append(
     lanes_word: np.uint64,
-    codes: Codes,
+    codes: Bytes,
     row: int,
     products: Words,
     weight: int,
@@ -338,7 +349,7 @@ def _append(
 @kernel()
 def _append_inverted(
     lanes_word: np.uint64,
-    codes: Codes,
+    codes: Bytes,
     row: int,
     products: Words,
     weight: int,
@@ -390,7 +401,9 @@ def _count(taps: Taps, tile: Tile, lane: int) -> int:
     """Count the codes at some taps of a lane; return how many codes were met."""
     n_met = 0
     for tap in taps:
-        code = tile.codes[tap, lane]
+        code = np.int64(tile.codes[tap, lane])
+        if tile.high.shape[0] > 0:
+            code |= np.int64(tile.high[tap, lane]) << 8
         tile.met[n_met] = code
         n_met += tile.counters[code] == 0
         tile.counters[code] += 1

@@ -54,7 +54,7 @@ def test_windows_equal_neurons_added_gate_by_gate(rules: Rules, n: int, kernels:
     out, levels = np.full((n, 3), 9), np.full((n, 3), 9, np.uint8)
     sums = np.zeros(N_SUMS, np.int64)
     groups = groups_of(weights, products, biases)
-    kernels.sum_windows(codes, groups, rules, out, levels, sums)
+    kernels.sum_windows(codes[:, :, None], groups, rules, out, levels, sums)
     found: list[list[Neuron]] = [
         [
             neuron(w, u, products.tolist(), b, signed=rules.signed, width=13)
@@ -76,7 +76,7 @@ def test_windows_equal_neurons_added_gate_by_gate(rules: Rules, n: int, kernels:
 
     levels_of = np.array([csa_levels(k) for k in range(14)], np.uint8)
     counted, again = np.full((n, 3), 9, np.uint8), np.zeros(N_SUMS, np.int64)
-    kernels.count_windows(codes, groups, rules, levels_of, counted, again)
+    kernels.count_windows(codes[:, :, None], groups, rules, levels_of, counted, again)
     assert counted.tolist() == levels.tolist() and again.tolist() == sums.tolist()
 
 
@@ -87,5 +87,5 @@ def test_a_sum_wraps_at_its_width(kernels: Any) -> None:
     codes, sums = np.zeros((1, 2), np.uint8), np.zeros(N_SUMS, np.int64)
     for n_bits, expected in ((8, -56), (9, 200), (64, 200)):
         rules = Rules(False, 62, n_bits, LONGEST)
-        kernels.sum_windows(codes, groups, rules, out, levels, sums)
+        kernels.sum_windows(codes[:, :, None], groups, rules, out, levels, sums)
         assert out[0, 0] == expected
