@@ -31,7 +31,7 @@ from bitpim_kernels.pair_tile import (
     READS,
     SATURATED,
 )
-from bitpim_kernels.pairs import Groups, Rules
+from bitpim_kernels.pairs import Groups, Rules, Tile, empty_lists, empty_tile
 
 __all__ = ["DIGITS", "CountedSums", "Events"]
 
@@ -171,7 +171,10 @@ class CountedSums:
             )
 
         def work(here: slice, levels: Levels, sums: Indices) -> None:
-            sum_windows(codes[here], self._groups, self._rules, out[here], levels, sums)
+            tile, lists = self._empty_tile(), empty_lists(self.n_taps)
+            sum_windows(
+                codes[here], self._groups, self._rules, tile, lists, out[here], levels, sums
+            )
 
         return self._events(codes.shape[0], work)
 
@@ -200,9 +203,15 @@ class CountedSums:
         levels_of = _levels_of(self.n_taps + 2)
 
         def work(here: slice, levels: Levels, sums: Indices) -> None:
-            count_windows(codes[here], self._groups, self._rules, levels_of, levels, sums)
+            tile, digits = self._empty_tile(), np.zeros(LANES, np.int32)
+            count_windows(
+                codes[here], self._groups, self._rules, tile, levels_of, digits, levels, sums
+            )
 
         return self._events(codes.shape[0], work)
+
+    def _empty_tile(self) -> Tile:
+        return empty_tile(self.n_taps, self._groups.products.shape[1])
 
     def _checked(self, codes: Codes) -> Codes:
         """Return codes as bytes, (n_positions, n_taps, bytes of a code)."""

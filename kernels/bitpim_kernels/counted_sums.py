@@ -13,9 +13,8 @@ from bitpim_kernels.pairs import (
     Groups,
     Lists,
     Rules,
+    Tile,
     count_digits,
-    empty_lists,
-    empty_tile,
     lay_tile,
     list_operands,
 )
@@ -23,18 +22,25 @@ from bitpim_kernels.pairs import (
 __all__ = ["count_windows", "sum_windows"]
 
 Bytes = npt.NDArray[np.uint8]
+Digits = npt.NDArray[np.int32]
 Ints = npt.NDArray[np.int64]
 Levels = npt.NDArray[np.uint8]
-Words = npt.NDArray[np.uint64]
 
 
 @kernel()
 def sum_windows(
-    codes: Bytes, groups: Groups, rules: Rules, out: Ints, levels: Levels, sums: Ints
+    codes: Bytes,
+    groups: Groups,
+    rules: Rules,
+    tile: Tile,
+    lists: Lists,
+    out: Ints,
+    levels: Levels,
+    sums: Ints,
 ) -> None:
     """Write every filter's sum at every window, and the levels of its tree; add to the events.
 
-    The caller proves that sums fit `rules.n_bits`.
+    The caller proves that sums fit `rules.n_bits`. `tile` and `lists` are scratch, made for these.
 
     Shapes
     ------
@@ -42,23 +48,26 @@ def sum_windows(
     out, levels: (n_windows, n_filters)
     sums: (N_SUMS,)
     """
-    tile = empty_tile(codes.shape[1], groups.products.shape[1])
-    lists = empty_lists(codes.shape[1])
-    spare = np.zeros(lists.starts[1], np.uint64)
-    last, totals = np.zeros((3, LANES), np.uint64), np.zeros(LANES, np.uint64)
-    n_levels = np.zeros(LANES, np.int64)
     unused = np.uint64(64 - rules.n_bits)
     for start in range(0, codes.shape[0], LANES):
         n = lay_tile(codes, start, tile)
         for f in range(groups.firsts.shape[0] - 1):
             list_operands(groups, f, rules, tile, lists, sums)
             _count_lists(lists, n, sums)
-            sum_trees(lists.lines, n, lists.n_words, lists.n_negative, spare, last, n_levels)
+            sum_trees(
+                lists.lines,
+                n,
+                lists.n_words,
+                lists.n_negative,
+                lists.spare,
+                lists.last,
+                lists.n_levels,
+            )
             for lane in range(0, n, TOGETHER):
-                add_last(last, lane, rules.n_bits, totals)
+                add_last(lists.last, lane, rules.n_bits, lists.totals)
             for lane in range(n):
-                levels[start + lane, f] = n_levels[lane]
-                out[start + lane, f] = np.int64(totals[lane] << unused) >> np.int64(unused)
+                levels[start + lane, f] = lists.n_levels[lane]
+                out[start + lane, f] = np.int64(lists.totals[lane] << unused) >> np.int64(unused)
     for lane in range(LANES):
         sums[LARGEST] = max(sums[LARGEST], np.int64(tile.largest[lane]))
 
@@ -75,7 +84,14 @@ def _count_lists(lists: Lists, n: int, sums: Ints) -> None:
 
 @kernel()
 def count_windows(
-    codes: Bytes, groups: Groups, rules: Rules, levels_of: Levels, levels: Levels, sums: Ints
+    codes: Bytes,
+    groups: Groups,
+    rules: Rules,
+    tile: Tile,
+    levels_of: Levels,
+    digits: Digits,
+    levels: Levels,
+    sums: Ints,
 ) -> None:
     """Write the levels of every tree, and add to the events, all as `sum_windows` does.
 
@@ -84,11 +100,10 @@ def count_windows(
     Shapes
     ------
     codes, levels, sums: as in `sum_windows`
+    digits: (LANES,) scratch
     levels_of: (n_taps + 2,) levels of a tree of so many operands
     """
     n_biases = 1 if groups.biases.shape[0] > 0 else 0
-    tile = empty_tile(codes.shape[1], groups.products.shape[1])
-    digits = np.zeros(LANES, np.int32)
     for start in range(0, codes.shape[0], LANES):
         n = lay_tile(codes, start, tile)
         for f in range(groups.firsts.shape[0] - 1):

@@ -123,7 +123,7 @@ class Tile(NamedTuple):
 
 
 class Lists(NamedTuple):
-    """The operands of each lane's sum.
+    """The operands of each lane's sum, and what its tree needs.
 
     Shapes
     ------
@@ -132,6 +132,10 @@ class Lists(NamedTuple):
     starts, ends: (LANES,) where each lane's are in `words`
     n_words: (LANES,) how many they are
     n_negative: (LANES,) how many are inverted, so that each lacks a one
+    spare: (as many as a line,) scratch of a tree
+    last: (3, LANES) two words and a carry in, which a tree leaves
+    totals: (LANES,)
+    n_levels: (LANES,) levels of a tree
     """
 
     lines: Words
@@ -140,9 +144,12 @@ class Lists(NamedTuple):
     ends: Places
     n_words: Ints
     n_negative: Ints
+    spare: Words
+    last: Words
+    totals: Words
+    n_levels: Ints
 
 
-@kernel()
 def empty_tile(n_taps: int, n_codes: int) -> Tile:
     """Return place for windows of so many taps, whose codes are less than `n_codes`."""
     n_wide = n_taps if n_codes > 256 else 0
@@ -160,7 +167,6 @@ def empty_tile(n_taps: int, n_codes: int) -> Tile:
     )
 
 
-@kernel()
 def empty_lists(n_taps: int) -> Lists:
     """Return place for the operands of sums of so many taps: no more than taps, and a bias."""
     n_lines = (n_taps + 1 + BEYOND + 7) // 8
@@ -172,6 +178,10 @@ def empty_lists(n_taps: int) -> Lists:
         np.arange(0, words.shape[0], 8 * n_lines).astype(np.uint32),
         np.zeros(LANES, np.uint32),
         np.zeros(LANES, np.int64),
+        np.zeros(LANES, np.int64),
+        np.zeros(8 * n_lines, np.uint64),
+        np.zeros((3, LANES), np.uint64),
+        np.zeros(LANES, np.uint64),
         np.zeros(LANES, np.int64),
     )
 
