@@ -203,7 +203,7 @@ class CountedSums:
         levels_of = _levels_of(self.n_taps + 2)
 
         def work(here: slice, levels: Levels, sums: Indices) -> None:
-            tile, digits = self._empty_tile(), np.zeros(LANES, np.int32)
+            tile, digits = self._empty_tile(), np.zeros((self.n_filters, LANES), np.int32)
             count_windows(
                 codes[here], self._groups, self._rules, tile, levels_of, digits, levels, sums
             )

@@ -100,16 +100,20 @@ def count_windows(
     Shapes
     ------
     codes, levels, sums: as in `sum_windows`
-    digits: (LANES,) scratch
+    digits: (n_filters, LANES) scratch
     levels_of: (n_taps + 2,) levels of a tree of so many operands
     """
+    n_filters = groups.firsts.shape[0] - 1
     n_biases = 1 if groups.biases.shape[0] > 0 else 0
+    n_operands, n_adders = 0, 0
     for start in range(0, codes.shape[0], LANES):
         n = lay_tile(codes, start, tile)
-        for f in range(groups.firsts.shape[0] - 1):
-            count_digits(groups, f, rules, tile, digits, sums)
+        count_digits(groups, rules, tile, digits, sums)
+        for f in range(n_filters):
             for lane in range(n):
-                n_operands = digits[lane] + n_biases
-                levels[start + lane, f] = levels_of[n_operands]
-                sums[OPERANDS] += n_operands
-                sums[ADDERS] += max(0, n_operands - 2)
+                found = np.int64(digits[f, lane]) + n_biases
+                levels[start + lane, f] = levels_of[found]
+                n_operands += found
+                n_adders += max(0, found - 2)
+    sums[OPERANDS] += n_operands
+    sums[ADDERS] += n_adders

@@ -207,12 +207,12 @@ def lay_tile(codes: Bytes, start: int, tile: Tile) -> int:
 
 
 @kernel()
-def _groups_together(groups: Groups, group: int, last: int, longest: int) -> int:
+def _groups_together(starts: Ints, group: int, last: int, longest: int) -> int:
     """Return the end of the groups that are counted with one, whose taps are LONGEST at most."""
-    begin = groups.starts[group]
+    begin = starts[group]
     while group < last:
-        end = groups.starts[group + 1]
-        if end - groups.starts[group] > longest or end - begin > LONGEST:
+        end = starts[group + 1]
+        if end - starts[group] > longest or end - begin > LONGEST:
             break
         group += 1
     return group
@@ -240,11 +240,11 @@ def _count_together(groups: Groups, group: int, stop: int, tile: Tile) -> int:
 
 
 @kernel()
-def _most_taps(groups: Groups, group: int, stop: int) -> int:
+def _most_taps(starts: Ints, group: int, stop: int) -> int:
     """Return the taps of the longest of some groups."""
     most = 0
     for g in range(group, stop):
-        most = max(most, groups.starts[g + 1] - groups.starts[g])
+        most = max(most, starts[g + 1] - starts[g])
     return most
 
 
@@ -276,9 +276,9 @@ def list_operands(groups: Groups, f: int, rules: Rules, tile: Tile, lists: Lists
         start, end = groups.starts[group], groups.starts[group + 1]
         if end - start <= rules.longest:
             limit = min(rules.longest, groups.products.shape[1])
-            stop = max(group + 1, _groups_together(groups, group, last, limit))
+            stop = max(group + 1, _groups_together(groups.starts, group, last, limit))
             n_rows = _count_together(groups, group, stop, tile)
-            n_planes = _width(_most_taps(groups, group, stop))
+            n_planes = _width(_most_taps(groups.starts, group, stop))
             _list_rows(n_rows, n_planes, groups.products, rules, tile, lists, sums)
             group = stop
             continue
@@ -421,36 +421,36 @@ def _count(taps: Taps, tile: Tile, lane: int) -> int:
 
 
 @kernel()
-def count_digits(groups: Groups, f: int, rules: Rules, tile: Tile, digits: Digits, sums: Ints) -> None:
-    """Count the digits of a filter's counts in all lanes; add READS, NEGATIVES and LARGEST.
+def count_digits(groups: Groups, rules: Rules, tile: Tile, digits: Digits, sums: Ints) -> None:
+    """Count the digits of every filter's counts in all lanes; add READS, NEGATIVES and LARGEST.
 
     Shapes
     ------
-    digits: (LANES,)
+    digits: (n_filters, LANES)
     """
-    digits[:] = 0
-    n_codes = groups.products.shape[1]
-    group, last = groups.firsts[f], groups.firsts[f + 1]
-    while group < last:
-        start, end = groups.starts[group], groups.starts[group + 1]
-        if end - start > rules.longest:
-            for lane in range(LANES):
-                if tile.lit[lane]:
-                    taps = groups.taps[start:end]
-                    digits[lane] += _count_counters(taps, rules, tile, lane, sums)
-            group += 1
-        elif n_codes < end - start:
-            n_rows = _count_together(groups, group, group + 1, tile)
-            add_digits(tile.counts, n_rows, rules.signed, digits, sums)
-            group += 1
-        else:
-            stop = _groups_together(groups, group, last, min(rules.longest, n_codes))
-            number_taps(
-                tile.codes, groups.taps, groups.starts, group, stop, tile.rows, tile.counts
-            )
-            n_rows = groups.starts[stop] - start
-            add_new_digits(tile.counts, n_rows, rules.signed, tile.lit, digits, sums)
-            group = stop
+    n_codes, starts = groups.products.shape[1], groups.starts
+    for f in range(digits.shape[0]):
+        found = digits[f]
+        found[:] = 0
+        group, last = groups.firsts[f], groups.firsts[f + 1]
+        while group < last:
+            n = starts[group + 1] - starts[group]
+            if n > rules.longest:
+                taps = groups.taps[starts[group] : starts[group + 1]]
+                for lane in range(LANES):
+                    if tile.lit[lane]:
+                        found[lane] += _count_counters(taps, rules, tile, lane, sums)
+                group += 1
+            elif n_codes < n:
+                n_rows = _count_together(groups, group, group + 1, tile)
+                add_digits(tile.counts, n_rows, rules.signed, found, sums)
+                group += 1
+            else:
+                stop = _groups_together(starts, group, last, min(rules.longest, n_codes))
+                number_taps(tile.codes, groups.taps, starts, group, stop, tile.rows, tile.counts)
+                n_rows = starts[stop] - starts[group]
+                add_new_digits(tile.counts, n_rows, rules.signed, tile.lit, found, sums)
+                group = stop
 
 
 @kernel()

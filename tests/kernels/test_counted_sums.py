@@ -81,7 +81,7 @@ def test_windows_equal_neurons_added_gate_by_gate(rules: Rules, n: int, kernels:
 
     levels_of = np.array([csa_levels(k) for k in range(14)], np.uint8)
     counted, again = np.full((n, 3), 9, np.uint8), np.zeros(N_SUMS, np.int64)
-    digits = np.full(LANES, 99, np.int32)
+    digits = np.full((3, LANES), 99, np.int32)
     kernels.count_windows(
         codes[:, :, None], groups, rules, scratch(12, 4)[0], levels_of, digits, counted, again
     )

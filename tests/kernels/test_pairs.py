@@ -112,10 +112,10 @@ def test_without_biases(kernels: Any) -> None:
 def test_digits_are_counted(longest: int, signed: bool, n_negative: int, kernels: Any) -> None:
     tile = kernels.empty_tile(9, 3)
     kernels.lay_tile(CODES[:, :, None], 0, tile)
-    digits, sums = np.full(LANES, 9, np.int32), np.zeros(N_SUMS, np.int64)
-    kernels.count_digits(GROUPS, 1, Rules(signed, 62, 64, longest), tile, digits, sums)
-    assert digits.tolist() == [4, 6] + [0] * (LANES - 2)
-    assert (sums[READS], sums[LARGEST], sums[NEGATIVES]) == (8, 5, n_negative)
+    digits, sums = np.full((2, LANES), 9, np.int32), np.zeros(N_SUMS, np.int64)
+    kernels.count_digits(GROUPS, Rules(signed, 62, 64, longest), tile, digits, sums)
+    assert digits.tolist() == [lane + [0] * (LANES - 2) for lane in ([4, 4], [4, 6])]
+    assert (sums[READS], sums[LARGEST], sums[NEGATIVES]) == (8 + 6, 5, n_negative + signed)
 
 
 def test_windows_are_laid_side_by_side(kernels: Any) -> None:
