@@ -103,9 +103,9 @@ class CountedSums:
 
     def __init__(
         self,
-        weights: npt.NDArray[Any],
-        products: npt.NDArray[Any],
-        bias: npt.NDArray[Any] | None,
+        weights: npt.ArrayLike,
+        products: npt.ArrayLike,
+        bias: npt.ArrayLike | None,
         *,
         digits: str = "binary",
         counter_bits: int | None = None,
@@ -126,9 +126,7 @@ class CountedSums:
                 f"CountedSums: bias: need one a filter, {self.n_filters}, got {biases.shape[0]}"
             )
         if digits not in DIGITS:
-            raise ConfigError(
-                f"CountedSums: digits: need {' or '.join(DIGITS)}, got {digits!r}"
-            )
+            raise ConfigError(f"CountedSums: digits: need {' or '.join(DIGITS)}, got {digits!r}")
         _need_number("sum_bits", sum_bits, 2, 64)
         if counter_bits is not None:
             _need_number("counter_bits", counter_bits, 1, _WIDE)
@@ -228,9 +226,7 @@ class CountedSums:
         whole = whole if whole.flags.writeable else whole.copy()
         return whole.view(np.uint8).reshape(*codes.shape, whole.itemsize)
 
-    def _events(
-        self, n_positions: int, work: Callable[[slice, Levels, Indices], None]
-    ) -> Events:
+    def _events(self, n_positions: int, work: Callable[[slice, Levels, Indices], None]) -> Events:
         """Share whole tiles of positions out over threads, and join what they count."""
         levels = np.zeros((n_positions, self.n_filters), np.uint8)
         shares = []
@@ -255,7 +251,7 @@ class CountedSums:
         )
 
 
-def _integers(what: str, given: npt.NDArray[Any], n_axes: int) -> Indices:
+def _integers(what: str, given: npt.ArrayLike, n_axes: int) -> Indices:
     """Return integers as int64."""
     array = np.asarray(given)
     if array.ndim != n_axes or array.size == 0 or array.dtype.kind not in "iu":
@@ -291,7 +287,10 @@ def _need_number(what: str, value: object, low: int, high: int) -> None:
 def _need_room(codes: Indices, table: Indices, biases: Indices, sum_bits: int) -> None:
     """Prove that no filter's sum leaves `sum_bits`, whatever the inputs."""
     peaks = np.array(
-        [max(high, -low) for low, high in zip(table.min(1).tolist(), table.max(1).tolist(), strict=True)],
+        [
+            max(high, -low)
+            for low, high in zip(table.min(1).tolist(), table.max(1).tolist(), strict=True)
+        ],
         object,
     )
     for f, taps in enumerate(codes):

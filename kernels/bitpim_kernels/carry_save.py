@@ -177,7 +177,10 @@ def _emit_level(b: Any, source: Any, target: Any, n: Any, n_ones: Any, n_levels:
     begin = b.and_(b.sub(third, constant(1)), constant(-_REGISTER))
     with cgutils.for_range_slice(b, begin, constant(-1), step, I64, inc=False) as (i, _):
         total, carry = _full_adder(
-            *(lanes.load(b.gep(source, [b.add(i, start)])) for start in (constant(0), third, second)),
+            *(
+                lanes.load(b.gep(source, [b.add(i, start)]))
+                for start in (constant(0), third, second)
+            ),
             nor=_emit_nor(b),
         )
         lanes.store(total, b.gep(target, [i]))

@@ -3,6 +3,8 @@
 Kernels are serial and release the GIL: callers share windows out over threads.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -21,6 +23,7 @@ from bitpim_kernels.pairs import (
 
 __all__ = ["count_windows", "sum_windows"]
 
+Integer = Any  # int or np.int64
 Bytes = npt.NDArray[np.uint8]
 Digits = npt.NDArray[np.int32]
 Ints = npt.NDArray[np.int64]
@@ -105,7 +108,8 @@ def count_windows(
     """
     n_filters = groups.firsts.shape[0] - 1
     n_biases = 1 if groups.biases.shape[0] > 0 else 0
-    n_operands, n_adders = 0, 0
+    n_operands: Integer = 0
+    n_adders: Integer = 0
     for start in range(0, codes.shape[0], LANES):
         n = lay_tile(codes, start, tile)
         count_digits(groups, rules, tile, digits, sums)

@@ -66,8 +66,8 @@ def count_taps(
 ) -> None:
     """Write how often the code of each tap is met in its group: at its first, and 0 elsewhere.
 
-    Groups ``first : stop`` have LONGEST taps at most in all; row i of `rows` and `counts` is that of
-    the i-th of these taps.
+    Groups ``first : stop`` have LONGEST taps at most in all; row i of `rows` and `counts` is that
+    of the i-th of these taps.
 
     Shapes
     ------
@@ -190,7 +190,7 @@ def cut_planes(counts: Bytes, n: int, n_planes: int, planes: Words, largest: Byt
         planes[row, :n_planes] = words[:, 0]
         planes[row, n_planes] = 0
         largest[:] = np.maximum(largest, counts[row])
-    return np.count_nonzero(counts[:n])
+    return int(np.count_nonzero(counts[:n]))
 
 
 _LONG = types.int64
@@ -243,7 +243,10 @@ class _Rows:
                 place = b.add(b.mul(start, constant(LANES)), constant(lane))
                 half = _Half(self, place, n, None if lit is None else b.gep(lit, [constant(lane)]))
                 whole = b.and_(n, constant(-_BLOCK))
-                with cgutils.for_range_slice(b, constant(0), whole, constant(_BLOCK), I64) as (i, _):
+                with cgutils.for_range_slice(b, constant(0), whole, constant(_BLOCK), I64) as (
+                    i,
+                    _,
+                ):
                     half.block(i, _BLOCK)
                 left = b.and_(n, constant(_BLOCK - 1))
                 for k in range(1, _BLOCK):

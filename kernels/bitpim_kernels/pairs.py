@@ -7,7 +7,7 @@ in each lane. Both give the same counts.
 Source: weighted accumulation of RAPIDNN: sum_i P[w_i, u_i] = sum_wu N[w, u] P[w, u].
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,7 @@ __all__ = [
     "list_operands",
 ]
 
+Integer = Any  # int or np.int64
 Bytes = npt.NDArray[np.uint8]
 Digits = npt.NDArray[np.int32]
 Ints = npt.NDArray[np.int64]
@@ -187,7 +188,7 @@ def empty_lists(n_taps: int) -> Lists:
 
 
 @kernel()
-def lay_tile(codes: Bytes, start: int, tile: Tile) -> int:
+def lay_tile(codes: Bytes, start: int, tile: Tile) -> Integer:
     """Lay windows from `start` on, one a lane; return how many. Other lanes keep their codes.
 
     Shapes
@@ -207,7 +208,7 @@ def lay_tile(codes: Bytes, start: int, tile: Tile) -> int:
 
 
 @kernel()
-def _groups_together(starts: Ints, group: int, last: int, longest: int) -> int:
+def _groups_together(starts: Ints, group: int, last: int, longest: int) -> Integer:
     """Return the end of the groups that are counted with one, whose taps are LONGEST at most."""
     begin = starts[group]
     while group < last:
@@ -219,7 +220,7 @@ def _groups_together(starts: Ints, group: int, last: int, longest: int) -> int:
 
 
 @kernel()
-def _count_together(groups: Groups, group: int, stop: int, tile: Tile) -> int:
+def _count_together(groups: Groups, group: int, stop: int, tile: Tile) -> Integer:
     """Count the pairs of some groups for all lanes, of one group code by code; return the rows."""
     n_codes = groups.products.shape[1]
     begin = groups.starts[group]
@@ -240,7 +241,7 @@ def _count_together(groups: Groups, group: int, stop: int, tile: Tile) -> int:
 
 
 @kernel()
-def _most_taps(starts: Ints, group: int, stop: int) -> int:
+def _most_taps(starts: Ints, group: int, stop: int) -> Integer:
     """Return the taps of the longest of some groups."""
     most = 0
     for g in range(group, stop):
@@ -258,7 +259,9 @@ def _width(n: int) -> int:
 
 
 @kernel()
-def list_operands(groups: Groups, f: int, rules: Rules, tile: Tile, lists: Lists, sums: Ints) -> None:
+def list_operands(
+    groups: Groups, f: int, rules: Rules, tile: Tile, lists: Lists, sums: Ints
+) -> None:
     """List the operands of a filter in all lanes, and add to READS, SATURATED and LARGEST.
 
     Each digit of each count yields the product, shifted to the digit's place; a digit of -1 the
@@ -324,7 +327,7 @@ def _list_rows(
 
 
 @kernel()
-def _saturate(planes: Words, row: int, n_planes: int, n_bits: int) -> int:
+def _saturate(planes: Words, row: int, n_planes: int, n_bits: int) -> Integer:
     """Make numbers of more than `n_bits` the largest that has so many; return how many were."""
     over_word = _ZERO
     for k in range(n_bits, n_planes):
@@ -407,7 +410,7 @@ def _list_counters(
 
 
 @kernel()
-def _count(taps: Taps, tile: Tile, lane: int) -> int:
+def _count(taps: Taps, tile: Tile, lane: int) -> Integer:
     """Count the codes at some taps of a lane; return how many codes were met."""
     n_met = 0
     for tap in taps:
@@ -454,9 +457,9 @@ def count_digits(groups: Groups, rules: Rules, tile: Tile, digits: Digits, sums:
 
 
 @kernel()
-def _count_counters(taps: Taps, rules: Rules, tile: Tile, lane: int, sums: Ints) -> int:
+def _count_counters(taps: Taps, rules: Rules, tile: Tile, lane: int, sums: Ints) -> Integer:
     """Return the digits of a group's counts in one lane, a counter for each code."""
-    n_digits = 0
+    n_digits: Integer = 0
     for i in range(_count(taps, tile, lane)):
         n_met = tile.counters[tile.met[i]]
         tile.counters[tile.met[i]] = 0

@@ -95,7 +95,5 @@ def test_a_sum_wraps_at_its_width(kernels: Any) -> None:
     codes, sums = np.zeros((1, 2), np.uint8), np.zeros(N_SUMS, np.int64)
     for n_bits, expected in ((8, -56), (9, 200), (64, 200)):
         rules = Rules(False, 62, n_bits, LONGEST)
-        kernels.sum_windows(
-            codes[:, :, None], groups, rules, *scratch(2, 1), out, levels, sums
-        )
+        kernels.sum_windows(codes[:, :, None], groups, rules, *scratch(2, 1), out, levels, sums)
         assert out[0, 0] == expected

@@ -85,7 +85,12 @@ def drawn(
     weights = rng.integers(0, w, (filters, taps))
     codes = np.where(rng.random((n, taps)) < 0.5, 0, rng.integers(0, u, (n, taps)))
     dtype = np.uint8 if u <= 256 else np.uint16
-    return weights, rng.integers(-top, top + 1, (w, u)), rng.integers(-9, 9, filters), codes.astype(dtype)
+    return (
+        weights,
+        rng.integers(-top, top + 1, (w, u)),
+        rng.integers(-9, 9, filters),
+        codes.astype(dtype),
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -215,8 +220,8 @@ def test_a_sum_that_may_not_fit_is_refused(bias: Array | None) -> None:
     bound = 19 if bias is None else 21
     with pytest.raises(
         AccumulatorError,
-        match=rf"filter 1: need sums of 6 bits, up to {bound} and down to -{bound}, got sum_bits 5; "
-        r"take sum_bits 6$",
+        match=rf"filter 1: need sums of 6 bits, up to {bound} and down to -{bound}, "
+        r"got sum_bits 5; take sum_bits 6$",
     ):
         CountedSums(weights, PLAIN, bias, sum_bits=5)
     CountedSums(weights, PLAIN, bias, sum_bits=6)
@@ -261,7 +266,7 @@ def test_counts_of_counters_that_saturate_are_refused() -> None:
     ],
 )
 def test_what_makes_no_sums(change: dict[str, Any], error: type[Exception], text: str) -> None:
-    given_now = {"weights": [[0, 1]], "products": PLAIN, "bias": [4]} | change
+    given_now: dict[str, Any] = {"weights": [[0, 1]], "products": PLAIN, "bias": [4]} | change
     with pytest.raises(error, match=text):
         CountedSums(**given_now)
 
@@ -280,7 +285,7 @@ def test_what_makes_no_sums(change: dict[str, Any], error: type[Exception], text
 def test_codes_that_are_refused(codes: Array, error: type[Exception]) -> None:
     sums = CountedSums([[0, 1]], PLAIN, None)
     for ask in (lambda: run(sums, codes), lambda: sums.count(codes)):
-        with pytest.raises(error, match="CountedSums: .*code"):
+        with pytest.raises(error, match=r"CountedSums: .*code"):
             ask()
 
 
