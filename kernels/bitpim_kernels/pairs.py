@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bitpim_kernels.carry_save import BEYOND
+from bitpim_kernels.carry_save import BEYOND, IN_TURN
 from bitpim_kernels.jit import kernel
 from bitpim_kernels.pair_tile import (
     LANES,
@@ -133,7 +133,7 @@ class Lists(NamedTuple):
     starts, ends: (LANES,) where each lane's are in `words`
     n_words: (LANES,) how many they are
     n_negative: (LANES,) how many are inverted, so that each lacks a one
-    spare: (as many as a line,) scratch of a tree
+    spare: (IN_TURN, as many as a line) scratch of trees
     last: (3, LANES) two words and a carry in, which a tree leaves
     totals: (LANES,)
     n_levels: (LANES,) levels of a tree
@@ -180,7 +180,7 @@ def empty_lists(n_taps: int) -> Lists:
         np.zeros(LANES, np.uint32),
         np.zeros(LANES, np.int64),
         np.zeros(LANES, np.int64),
-        np.zeros(8 * n_lines, np.uint64),
+        np.zeros((IN_TURN, 8 * n_lines), np.uint64),
         np.zeros((3, LANES), np.uint64),
         np.zeros(LANES, np.uint64),
         np.zeros(LANES, np.int64),
