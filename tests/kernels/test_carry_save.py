@@ -53,7 +53,7 @@ def test_a_word_left_over_comes_last(form: Form) -> None:
 
 
 def test_five_words_are_added_a_third_apart(form: Form) -> None:
-    # 5 // 3 = 1: words 0, 1, 2; then 4 words 1 ^ 2 ^ 4 = 7, no carry, 8, 16; then 7 ^ 0 ^ 8 = 15, 16
+    # 1 + 2 + 4 is 7, no carry; then 7, 0 and 8 are 15, no carry; then 15, 0 and 16 are 31
     assert two_words(form, [[1, 2, 4, 8, 16]], [0]) == ([[31, 0, 0]], [3])
 
 
@@ -73,7 +73,9 @@ def test_trees_keep_their_sum(n_lines: int, form: Form) -> None:
             (sum(values) + n) % TOP for values, n in zip(lines, ones, strict=True)
         ]
         assert levels == [csa_levels(n) for n in sizes]
-        assert [left[2] for left in found] == [int(n > max(0, m - 2)) for n, m in zip(ones, sizes)]
+        assert [left[2] for left in found] == [
+            int(n > max(0, m - 2)) for n, m in zip(ones, sizes, strict=True)
+        ]
 
 
 @pytest.mark.parametrize("n_bits", [2, 3, 17, 64])
