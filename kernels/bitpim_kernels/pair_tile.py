@@ -23,6 +23,7 @@ __all__ = [
     "LARGEST",
     "LONGEST",
     "NEGATIVES",
+    "NUMBERED",
     "N_SUMS",
     "OPERANDS",
     "PLANES",
@@ -45,8 +46,11 @@ READS, OPERANDS, ADDERS, NEGATIVES, SATURATED, LARGEST, N_SUMS = range(7)
 LANES = 64
 """Positions of a tile: two registers of 256 bits, and one word of verdicts."""
 
-LONGEST = 170
-"""Taps that are counted together at most: a count of 170 and its half still fit a byte."""
+LONGEST = 255
+"""Taps of a group that is counted at once at most: a count fits a byte."""
+
+NUMBERED = 170
+"""Taps whose digits are added as they come at most: a number and its half fit a byte."""
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -162,11 +166,11 @@ def add_new_digits(
 ) -> None:
     """Add the digits that rows of `number_taps` add to those of the times before.
 
-    They are LONGEST at most. All else is as in `add_digits`.
+    They are NUMBERED at most. All else is as in `add_digits`.
     """
     for row in counts[:n]:
-        now = np.where(lit, row, 0)
-        before = np.where(lit, row - 1, 0)
+        now = np.where(lit, row, 0).astype(np.int64)
+        before = np.where(lit, now - 1, 0)
         for sign, n_met in ((1, now), (-1, before)):
             half = n_met >> 1
             ones = (n_met + half) ^ half if signed else n_met
@@ -374,22 +378,25 @@ class _Digits:
             for branch, is_signed in zip(branches, (True, False), strict=True):
                 with branch, _each(b, constant(0), self.n) as (i, _):
                     n_met = lanes.load(_row(b, self.base, i))
-                    self._count(n_met, is_signed, 1)
+                    self._count(n_met, is_signed, new, b.add)
                     if new:
-                        self._count(b.sub(n_met, lanes.all(1)), is_signed, -1)
+                        self._count(b.sub(n_met, lanes.all(1)), is_signed, new, b.sub)
                         is_read = b.icmp_unsigned("==", n_met, lanes.all(1))
                     else:
                         is_read = b.icmp_unsigned("!=", n_met, lanes.all(0))
                     b.store(b.sub(b.load(self.reads), b.sext(is_read, lanes.vector)), self.reads)
                     b.store(_larger(b, n_met, b.load(self.largest)), self.largest)
 
-    def _count(self, n_met: Any, is_signed: bool, sign: int) -> None:
+    def _count(self, n_met: Any, is_signed: bool, new: bool, add: Any) -> None:
         b = self.b
         ones = n_met
-        add = b.add if sign > 0 else b.sub
         if is_signed:
             half = b.lshr(n_met, self.lanes.all(1))
-            ones = b.xor(b.add(n_met, half), half)
+            more = b.add(n_met, half)
+            ones = b.xor(more, half)
+            if not new:
+                ninth = b.sext(b.icmp_unsigned("<", more, half), self.lanes.vector)  # -1 if it is 1
+                b.store(b.sub(b.load(self.total), ninth), self.total)
             negative = _popcount(b, b.and_(ones, half))
             b.store(add(b.load(self.negative), negative), self.negative)
         b.store(add(b.load(self.total), _popcount(b, ones)), self.total)

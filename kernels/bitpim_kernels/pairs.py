@@ -19,6 +19,7 @@ from bitpim_kernels.pair_tile import (
     LARGEST,
     LONGEST,
     NEGATIVES,
+    NUMBERED,
     PLANES,
     READS,
     SATURATED,
@@ -209,11 +210,11 @@ def lay_tile(codes: Bytes, start: int, tile: Tile) -> Integer:
 
 @kernel()
 def _groups_together(starts: Ints, group: int, last: int, longest: int) -> Integer:
-    """Return the end of the groups that are counted with one, whose taps are LONGEST at most."""
+    """Return the end of the groups that are counted with one: of some taps, or one group alone."""
     begin = starts[group]
     while group < last:
         end = starts[group + 1]
-        if end - starts[group] > longest or end - begin > LONGEST:
+        if end - starts[group] > longest or (end - begin > NUMBERED and starts[group] > begin):
             break
         group += 1
     return group
@@ -431,7 +432,7 @@ def count_digits(groups: Groups, rules: Rules, tile: Tile, digits: Digits, sums:
     ------
     digits: (n_filters, LANES)
     """
-    n_codes, starts = groups.products.shape[1], groups.starts
+    limit, starts = min(groups.products.shape[1], NUMBERED), groups.starts
     for f in range(digits.shape[0]):
         found = digits[f]
         found[:] = 0
@@ -444,12 +445,12 @@ def count_digits(groups: Groups, rules: Rules, tile: Tile, digits: Digits, sums:
                     if tile.lit[lane]:
                         found[lane] += _count_counters(taps, rules, tile, lane, sums)
                 group += 1
-            elif n_codes < n:
+            elif n > limit:
                 n_rows = _count_together(groups, group, group + 1, tile)
                 add_digits(tile.counts, n_rows, rules.signed, found, sums)
                 group += 1
             else:
-                stop = _groups_together(starts, group, last, min(rules.longest, n_codes))
+                stop = _groups_together(starts, group, last, min(rules.longest, limit))
                 number_taps(tile.codes, groups.taps, starts, group, stop, tile.rows, tile.counts)
                 n_rows = starts[stop] - starts[group]
                 add_new_digits(tile.counts, n_rows, rules.signed, tile.lit, found, sums)

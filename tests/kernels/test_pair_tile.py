@@ -12,6 +12,7 @@ from bitpim_kernels.pair_tile import (
     LONGEST,
     N_SUMS,
     NEGATIVES,
+    NUMBERED,
     PLANES,
     READS,
     add_digits,
@@ -89,7 +90,7 @@ class Case:
 
 GROUPS = [
     [1, 1], [2, 2], [1, 3], [1, 4], [2, 5], [1, 6, 7, 8], [3, 9], [1, 1, 1, 2, 3, 4, 5, 13],
-    [1, LONGEST],
+    [1, NUMBERED], [1, LONGEST],
 ]  # fmt: skip
 
 
@@ -142,7 +143,7 @@ def digits_of(n: int, signed: bool) -> list[int]:
 
 
 @pytest.mark.parametrize("signed", [False, True])
-@pytest.mark.parametrize("first", [0, 60, 107])
+@pytest.mark.parametrize("first", [0, 60, 107, 150, 192])
 def test_digits_of_every_count(first: int, signed: bool, form: Form) -> None:
     """Every count up to the longest group: one a lane, and a count of 3 below some of them."""
     row = np.arange(first, first + LANES).astype(np.uint8)
