@@ -149,7 +149,11 @@ class _Planner:
             bits += len(layer.product_table.points) * encoding.values.width  # type: ignore[union-attr]
         self._need_rows(points, values)
         found |= {"points": points, "values": values, "table_bits": bits}
-        return found | (self._counted(table) if layer.weight is not None else self._added(table))
+        found |= self._counted(table) if layer.weight is not None else self._added(table)
+        most = found["most"]
+        assert isinstance(most, Activity)
+        searched = [0 if s is None else self.neurons * s.rows * s.stages for s in (points, values)]
+        return found | {"most": most._replace(points=searched[0], values=searched[1])}
 
     def _counted(self, table_bits: int) -> dict[str, object]:
         """Plan a layer whose pairs are counted."""
