@@ -87,7 +87,7 @@ class WeightedPlan:
 
     @property
     def weight_writes(self) -> int:
-        """Cells that are written before the first sample: those that hold weights, in all copies."""
+        """Cells written before the first sample: those that hold weights, in all copies."""
         return self.n_copies * sum(part.used_cells for part in self.maps)
 
     @property

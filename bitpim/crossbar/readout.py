@@ -12,6 +12,7 @@ from pydantic import Field
 
 from bitpim.config import Part
 from bitpim.crossbar.adc import Adc
+from bitpim.crossbar.adc.models.clip import Clip
 from bitpim.crossbar.array import CrossbarGeometry
 
 __all__ = ["CounterSettings", "ReadoutPart"]
@@ -70,7 +71,7 @@ class CounterSettings(ReadoutPart):
 
     def adc(self) -> Adc:
         """Return what a counter makes of a sum: the sum itself, up to the top."""
-        return Adc("clip", self.counter_bits)
+        return Adc(Clip.name, self.counter_bits)
 
     def told(self) -> str:
         """Return how wide the counters are."""

@@ -91,7 +91,7 @@ def read_by_copies(
         return sums, counts
     by_position = x.reshape(n_samples, n_positions, x.shape[1])
     parts = []
-    for copy in range(n_copies):
+    for copy in range(min(n_copies, n_positions)):
         mine = by_position[:, copy::n_copies]
         found, counts = matrix.read(mine.reshape(-1, x.shape[1]), n_samples, fidelity)
         parts.append((mine.shape[1], found, counts))
