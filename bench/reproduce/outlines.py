@@ -24,7 +24,14 @@ from bitpim_traces.records import (
 )
 from bitpim_traces.synthetic import weightless_network
 
-__all__ = ["conv_shapes", "outline", "pattern_masks", "perceptron", "ramp_pruning", "random_weights"]
+__all__ = [
+    "conv_shapes",
+    "outline",
+    "pattern_masks",
+    "perceptron",
+    "ramp_pruning",
+    "random_weights",
+]
 
 Codes = npt.NDArray[np.int8]
 Shape = tuple[int, ...]

@@ -47,6 +47,9 @@ _CHIPS = {"isaac": ("chip.tiles",), "pipelayer": ("chip.morphable_arrays", "chip
 """Settings that grow with the number of chips."""
 
 _MOST_CHIPS = 32
+SHOWN = "vgg16"
+"""Network whose operations a joule stand beside the published figure."""
+
 QUOTED_DENSITY, QUOTED_EFFICIENCY = 1485.0, 142.9
 """GOPS/s/mm2 and GOPS/s/W that PipeLayer's paper is quoted with."""
 
@@ -201,8 +204,11 @@ def pipelayer_peak() -> Mapping[str, float]:
     }
 
 
-def pipelayer_quotes(vgg16: MachineUse | None = None) -> list[Quote]:
-    """Set what PipeLayer's paper is quoted with beside what our settings give."""
+def pipelayer_quotes(use: MachineUse | None = None) -> list[Quote]:
+    """Set what PipeLayer's paper is quoted with beside what our settings give.
+
+    `use` is that of PipeLayer for a network, whose operations a joule are a third form.
+    """
     peak = pipelayer_peak()
     rows = [
         Quote(
@@ -220,12 +226,12 @@ def pipelayer_quotes(vgg16: MachineUse | None = None) -> list[Quote]:
             f" {peak['GOPS/W, a spike a cell']:.1f}, and the quoted figure lies between",
         ),
     ]
-    if vgg16 is not None:
+    if use is not None:
         rows.append(
             Quote(
-                f"PipeLayer GOPS/s/W on {vgg16.network}",
+                f"PipeLayer GOPS/s/W on {use.network}",
                 QUOTED_EFFICIENCY,
-                vgg16.gops_per_w,
+                use.gops_per_w,
                 "derived: codes written between layers at 3.91 nJ a cell outweigh all reads; that"
                 " this is what the paper counts is not known",
             )
@@ -258,11 +264,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.reproduce.pipelines")
     parser.add_argument("--json", action="store_true", help="write JSON instead of text")
     chosen = parser.parse_args(arguments)
-    uses = [
-        machine_use(trace, machine) for trace in networks().values() for machine in MACHINES
-    ]
-    vgg16 = next(use for use in uses if (use.network, use.machine) == ("vgg16", "pipelayer"))
-    quotes = pipelayer_quotes(vgg16)
+    uses = [machine_use(trace, machine) for trace in networks().values() for machine in MACHINES]
+    shown = next(use for use in uses if (use.network, use.machine) == (SHOWN, "pipelayer"))
+    quotes = pipelayer_quotes(shown)
     if chosen.json:
         found = {
             "uses": [

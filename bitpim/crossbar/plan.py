@@ -109,6 +109,8 @@ class WeightedPlan:
     def unskipped(self, n_samples: int) -> ReadCounts:
         """Return the reads of inputs that skip nothing; all copies read at once."""
         whole = self._unskipped(n_samples, self.n_positions * self.n_slices)
+        if self.n_copies == 1:
+            return whole
         busiest = most_positions(self.n_positions, self.n_copies)
         return ReadCounts(whole.events, self._unskipped(n_samples, busiest * self.n_slices).cycles)
 

@@ -25,6 +25,7 @@ __all__ = ["CrossbarMachine", "PreparedCrossbars"]
 
 PlanCheck = Callable[[Trace, CrossbarPlan], None]
 Room = Callable[[CrossbarPlan], int]
+_ANY = 1 << 62
 
 
 class CrossbarMachine:
@@ -36,7 +37,7 @@ class CrossbarMachine:
     layout : how weights lie; its arguments bear the names of the table `mapping` of the settings
     check_plan : raises where a network that is laid out does not fit the machine
     room : returns the crossbars that the weights of a network may lie on, which copies may fill;
-        needed where settings have a schedule
+        as many as they like if None
     accounts : how plans and legend speak
 
     Raises
@@ -79,8 +80,8 @@ class CrossbarMachine:
         """Lay a network out, each layer by its setup; raises as `plan`."""
         plan, schedule = plan_network(trace, setups, self._accounts), schedule_of(self.settings)
         if schedule is not None:
-            assert self._room is not None
-            plan = scheduled(plan, setups, schedule, self._room(plan))
+            room = _ANY if self._room is None else self._room(plan)
+            plan = scheduled(plan, setups, schedule, room)
         if self._check_plan is not None:
             self._check_plan(trace, plan)
         return plan

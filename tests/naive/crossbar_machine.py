@@ -187,7 +187,7 @@ class _Weighted:
         if self.spiking:
             top = 2**self.converter.counter_bits - 1
             self.slices = plain.pieces(bits, 1, source.signed)
-            self.convert = lambda count: min(count, top)
+            self.convert: Any = lambda count: min(count, top)
         else:
             self.slices = plain.pieces(bits, self.converter.dac_bits, source.signed)
             self.convert = self.converted(scale)

@@ -179,7 +179,7 @@ def test_a_result_of_a_pipeline_is_verified_and_compared(tmp_path: Path) -> None
     trace = two_layers()
     alone = bitpim.replay(trace, worked(), fidelity="integer")
     piped = bitpim.replay(trace, worked(PIPELINE), fidelity="integer")
-    assert bitpim.verify(trace, piped).is_equal
+    assert bitpim.verify(trace, piped).equal
     (cycles,) = [row for row in bitpim.compare(alone, piped).table() if row["name"] == "cycles"]
     assert (cycles["first"], cycles["second"]) == (480, 416)
     one = bitpim.replay(trace, worked(PIPELINE), fidelity="integer", samples=":1")
