@@ -15,7 +15,7 @@ from bitpim.errors import BitpimError, ConfigError, MappingError
 from bitpim.machine.registry import load_preset, make_machine
 from bitpim.report.result_file import open_result
 from bitpim.run import replay
-from bitpim_traces.records import Geometry, Trace
+from bitpim_traces.records import Geometry, TensorRecord, Trace
 from tests.bitpim.machine.crossbar_runs import (
     NETWORK,
     Case,
@@ -270,3 +270,28 @@ def test_a_layer_left_digital_has_no_copies() -> None:
     plan = worked(BALANCED, PIPELINE, digital).plan(two_layers())
     assert [row["copies"] for row in plan.table()] == [16, 0]
     assert plan.interval_cycles == 8
+
+
+def test_a_copy_takes_the_cycles_of_the_reads_that_its_positions_make() -> None:
+    """One row; codes 255, 255, 1 and 0: 8, 8, 1 and no reads of 1 where empty planes are skipped.
+
+    Copy 0 of 2 reads positions 0 and 2, copy 1 positions 1 and 3: 9 and 8 cycles. Of 3 copies, 0
+    reads positions 0 and 3, of 4 each one.
+    """
+    trace = one_layer(1, (1, 2, 2), 1, Geometry((1, 1)))
+    codes = np.array([[[[255, 255], [1, 0]]]], np.uint8)
+    held = TensorRecord.of(codes, axes="NCHW", role="samples")
+    trace = replace(trace, samples=replace(trace.samples, codes=held, labels=None))
+    for n_copies, cycles in ((1, 17), (2, 9), (3, 8), (4, 8)):
+        own = (GIVEN, f"schedule.copies={n_copies}", "mapping.zero_skip=bit_plane")
+        (counts,) = check_lossless(worked(*own), trace)
+        assert counts["read"]["cycles"] == cycles
+        assert (counts["read"]["ou_activation"], counts["read"]["ou_skipped"]) == (17, 15)
+
+
+def test_copies_leave_room_for_codes() -> None:
+    """Two outputs of an array each, one of them on a morphable one: 4 of 5 are left for weights."""
+    room = ("chip.morphable_arrays=5", "chip.memory_arrays=1", BALANCED, WIDE)
+    plan = machine("pipelayer", *room).plan(two_layers())
+    assert plan.n_memory_arrays == 2
+    assert [layer.n_copies for layer in plan.layers] == [3, 1]
