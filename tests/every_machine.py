@@ -34,9 +34,8 @@ def lossless_presets() -> tuple[tuple[str, str], ...]:
     """Name machine and preset of all that are registered, lose nothing and run affine codes."""
     pairs = ((name, preset) for name in machine_names() for preset in list_presets(name))
     made = ((pair, _made(*pair)) for pair in pairs)
-    return tuple(
-        p for p, machine in made if machine.losses() is None and not takes_codebooks(machine)
-    )
+    return tuple(p for p, m in made if m.losses() is None and not takes_codebooks(m))
+
 
 
 def remedies(error: BitpimError) -> list[str]:
