@@ -26,6 +26,7 @@ from bitpim.cli import (
     report,
     search,
     trace,
+    trace_codebooks,
     trace_make,
     verify,
 )
@@ -53,6 +54,8 @@ app = typer.Typer(
 
 trace.app.command()(trace_make.synth)
 trace.app.command()(trace_make.quantize)
+trace.app.command()(trace_codebooks.codebooks)
+trace.app.command()(trace_codebooks.level)
 
 app.command(help=demo.HELP)(demo.demo)
 app.command()(export.export)

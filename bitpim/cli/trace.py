@@ -83,6 +83,7 @@ def _described(trace: "Trace") -> dict[str, Any]:
             "codes": _codes(samples.quantization),
             "scale": float(samples.quantization.scale[0]),
             "zero_point": int(samples.quantization.zero_point[0]),
+            "codebook": _codebook(samples.quantization),
             "labels": samples.labels is not None,
             "dataset": samples.dataset,
             "n_float_labelled": n_labelled,
@@ -109,6 +110,9 @@ def _layer(layer: "LayerRecord") -> dict[str, Any]:
         if layer.weight_quantization is None
         else _codes(layer.weight_quantization),
         "output_codes": _codes(layer.output),
+        "weight_codebook": _codebook(layer.weight_quantization),
+        "output_codebook": _codebook(layer.output),
+        "product_table": _product_table(layer),
         "accumulator_bits": layer.accumulator_bits,
         "requantize": None if layer.requantize is None else layer.requantize.mode,
         "n_weights": 0 if weight is None else math.prod(weight.shape),
@@ -126,10 +130,39 @@ def _n_macs(layer: "LayerRecord") -> int:
 
 
 def _codes(quantization: "Quantization") -> str:
-    """Name a quantization in short: `u8`, `s4 per channel`."""
+    """Name a quantization in short: `u8`, `s4 per channel`, `64 of Q3.13`."""
+    if quantization.codebook is not None:
+        return f"{quantization.codebook.n_codes} of {quantization.codebook.q_format}"
     channels = "" if quantization.axis is None else " per channel"
     sort = f"{'s' if quantization.signed else 'u'}{quantization.bits}"
     return f"{'±1' if quantization.binary else sort}{channels}"
+
+
+def _codebook(quantization: "Quantization | None") -> dict[str, Any] | None:
+    """Describe a codebook, if there is one."""
+    codebook = None if quantization is None else quantization.codebook
+    if codebook is None:
+        return None
+    return {
+        "n_codes": codebook.n_codes,
+        "q_format": codebook.q_format,
+        "value_bits": codebook.value_bits,
+        "fraction_bits": codebook.fraction_bits,
+        "n_levels": 0 if codebook.levels is None else len(codebook.levels),
+    }
+
+
+def _product_table(layer: "LayerRecord") -> dict[str, Any] | None:
+    """Describe the products of a layer, if it has any."""
+    table = layer.product_table
+    if table is None:
+        return None
+    return {
+        "shape": list(table.products.shape),
+        "bits": table.bits,
+        "fraction_bits": table.fraction_bits,
+        "n_points": 0 if table.points is None else len(table.points),
+    }
 
 
 def _print_described(content: dict[str, Any]) -> None:
@@ -176,9 +209,20 @@ def _row(layer: dict[str, Any]) -> tuple[str | int, ...]:
         _shape(layer["weight_shape"] or []),
         codes,
         str(layer["accumulator_bits"]) if layer["weight_codes"] else "",
-        layer["requantize"] or "",
+        _step_text(layer),
         f"{layer['n_macs']:,}" if layer["n_macs"] else "",
     )
+
+
+def _step_text(layer: dict[str, Any]) -> str:
+    """Name what makes codes of sums: a requantize mode, a table of products, its points."""
+    table = layer["product_table"]
+    if table is None:
+        return layer["requantize"] or ""
+    points = f", {table['n_points']} points" if table["n_points"] else ""
+    raw = "" if layer["output_codebook"] else ", raw"
+    whole, fraction = table["bits"] - table["fraction_bits"], table["fraction_bits"]
+    return f"table {_shape(table['shape'])} of Q{whole}.{fraction}{points}{raw}"
 
 
 def _shape(shape: list[int]) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bitpim_traces.quantize import Settings
     from bitpim_traces.records import Trace
 
-__all__ = ["quantize", "settings_of", "synth", "write_and_say"]
+__all__ = ["Output", "parse", "parse_bool", "quantize", "settings_of", "synth", "write_and_say"]
 
 Output = Annotated[Path, typer.Option("-o", "--output", help="Trace file to write.")]
 WeightBits = Annotated[int, typer.Option(help="Width of weight codes, 1 to 16.")]
@@ -155,9 +155,9 @@ def settings_of(
                     f"need weight_bits or activation_bits before @{layer}, got {key!r}",
                     param_hint="--set",
                 )
-            overrides.setdefault(layer, {})[key] = _parse(key, text, int)
+            overrides.setdefault(layer, {})[key] = parse(key, text, int)
         else:
-            values[key] = _parse(key, text, _type_of(key))
+            values[key] = parse(key, text, _type_of(key))
     try:
         return Settings(
             **{
@@ -185,11 +185,12 @@ def _type_of(key: str) -> Callable[[str], Any]:
         )
     default = defaults[key]
     if isinstance(default, bool):
-        return _parse_bool
+        return parse_bool
     return int if default is None else type(default)
 
 
-def _parse(key: str, text: str, read: Callable[[str], Any]) -> Any:
+def parse(key: str, text: str, read: Callable[[str], Any]) -> Any:
+    """Read the value of a key; a wrong one is an error of the command line."""
     try:
         return read(text)
     except ValueError as error:
@@ -201,7 +202,8 @@ def _parse(key: str, text: str, read: Callable[[str], Any]) -> Any:
         ) from error
 
 
-def _parse_bool(text: str) -> bool:
+def parse_bool(text: str) -> bool:
+    """Read true or false; ValueError else."""
     if text.lower() not in ("true", "false"):
         raise ValueError(text)
     return text.lower() == "true"

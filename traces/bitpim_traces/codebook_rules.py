@@ -10,7 +10,7 @@ from bitpim_traces.numbers.product_tables import products_of, shares_of, terms_o
 from bitpim_traces.operators import OPERATORS
 from bitpim_traces.records import LayerRecord, Quantization
 
-__all__ = ["check_codebook", "check_product_table", "codebooks_fault"]
+__all__ = ["check_codebook", "check_product_table", "codebooks_fault", "made_again"]
 
 Say = Callable[[str, str, object], None]
 

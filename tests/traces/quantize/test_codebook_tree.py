@@ -1,5 +1,7 @@
 """Codebooks by clustering: equal to the tree written out, and what every tree must keep."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -51,7 +53,7 @@ def test_values_rise_and_0_is_one_at_every_level(stream: list[int], depth: int) 
     assert made.values[made.zero_code] == 0
     rows = rows_of(made)
     assert len(rows) == depth
-    for above, below in zip(rows[:-1], rows[1:], strict=True):
+    for above, below in pairwise(rows):
         assert above == sorted(above)
         assert above[made.zero_code] == 0
         # one ancestor: what is one value at a depth is one value above
@@ -62,9 +64,7 @@ def test_values_rise_and_0_is_one_at_every_level(stream: list[int], depth: int) 
 
 @given(stream=STREAMS, depth=st.integers(1, 6), times=st.integers(2, 1 << 30))
 @settings(max_examples=60, deadline=None)
-def test_how_often_all_occurred_does_not_matter(
-    stream: list[int], depth: int, times: int
-) -> None:
+def test_how_often_all_occurred_does_not_matter(stream: list[int], depth: int, times: int) -> None:
     assert rows_of(of(stream, depth)) == rows_of(of(stream, depth, times))
 
 

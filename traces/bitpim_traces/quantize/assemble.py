@@ -18,6 +18,7 @@ from bitpim_traces.numbers.affine import (
     choose_quantization,
     decode,
     encode,
+    real_values,
 )
 from bitpim_traces.operators import OPERATORS
 from bitpim_traces.provenance import make_provenance
@@ -26,6 +27,7 @@ from bitpim_traces.quantize.observers import calibrate
 from bitpim_traces.quantize.pattern import PatternPruning, masked_network, prune_network
 from bitpim_traces.quantize.settings import Settings
 from bitpim_traces.records import (
+    CLIPS,
     NETWORK_INPUT,
     LayerRecord,
     Samples,
@@ -34,7 +36,7 @@ from bitpim_traces.records import (
     axes_of,
 )
 
-__all__ = ["quantize_network", "requantize_trace", "to_float_network"]
+__all__ = ["quantize_network", "requantize_trace", "to_float_network", "with_answers"]
 
 _CALIBRATION_SAMPLES = 256
 """Samples of a trace that are enough to observe ranges again."""
@@ -164,10 +166,20 @@ def requantize_trace(
     )
     if n_references:
         kept = trace.layers[-1].output_float if pruning is None else None
-        answers = _answers(network, real, kept)
-        layers = (*made.layers[:-1], replace(made.layers[-1], output_float=answers))
-        made = replace(made, layers=layers)
+        made = with_answers(made, network, real, kept)
     return with_masks(made, masks)
+
+
+def with_answers(
+    trace: Trace,
+    network: FloatNetwork,
+    real: npt.NDArray[np.floating],
+    kept: TensorRecord | None = None,
+) -> Trace:
+    """Give a trace the float network's outputs for all samples, of which some may be kept."""
+    answers = _answers(network, real, kept)
+    layers = (*trace.layers[:-1], replace(trace.layers[-1], output_float=answers))
+    return replace(trace, layers=layers)
 
 
 def _answers(
@@ -185,14 +197,24 @@ def _answers(
 
 
 def to_float_network(trace: Trace) -> FloatNetwork:
-    """Take the float network out of a trace.
+    """Take the float network out of a trace; functions by points become layers of their own.
 
     Raises
     ------
     TraceDataError
         A conv2d, linear or constant carries no float numbers.
     """
-    layers = [_to_float_layer(record) for record in trace.layers]
+    layers: list[FloatLayer] = []
+    new_index = {NETWORK_INPUT: NETWORK_INPUT}
+    for record in trace.layers:
+        layer = _to_float_layer(record)
+        layer = replace(layer, inputs=tuple(new_index[i] for i in layer.inputs))
+        if record.kind != "activation" and record.activation not in CLIPS:
+            layers.append(replace(layer, activation="none"))
+            name, source = f"{record.name}.{record.activation}", (len(layers) - 1,)
+            layer = FloatLayer(name, "activation", source, activation=record.activation)
+        new_index[record.index] = len(layers)
+        layers.append(layer)
     return FloatNetwork(trace.name, tuple(layers), trace.shape_of(NETWORK_INPUT))
 
 
@@ -211,11 +233,10 @@ def _to_float_layer(record: LayerRecord) -> FloatLayer:
             )
     clamp = None
     if record.activation == "clamp":
-        scale, zero = float(record.output.scale[0]), int(record.output.zero_point[0])
-        ends = (record.output.code_min, record.output.code_max)
+        low, high = real_values(np.array(record.clamp), record.output).tolist()
         clamp = (
-            -np.inf if record.clamp[0] == ends[0] else scale * (record.clamp[0] - zero),
-            np.inf if record.clamp[1] == ends[1] else scale * (record.clamp[1] - zero),
+            -np.inf if record.clamp[0] == record.output.code_min else low,
+            np.inf if record.clamp[1] == record.output.code_max else high,
         )
     return FloatLayer(
         record.name,

@@ -60,8 +60,8 @@ class _Nodes:
             values, counts = np.insert(values, zero, 0), np.insert(counts, zero, 0)
         if len(values) == 1:
             values, counts = np.array([0, 1]), np.array([counts[0], 1])
-        sums = (np.cumsum(part) for part in (counts, counts * values))
-        return cls(values, *(np.concatenate([[0], part]) for part in sums), zero)
+        sums = np.cumsum(np.append(0, counts * values))
+        return cls(values, np.cumsum(np.append(0, counts)), sums, zero)
 
     def split(self, edges: Ints) -> Ints:
         """Split every node between two edges, and yield the edges of the children."""
@@ -96,9 +96,7 @@ class _Nodes:
             one, n_one = self._total(first, cut)
             other, n_other = self._total(cut, stop)
             before = cut
-            cut = self._first_above(
-                one * n_other + other * n_one, 2 * n_one * n_other, first, stop
-            )
+            cut = self._first_above(one * n_other + other * n_one, 2 * n_one * n_other, first, stop)
             if cut == before:
                 break
         return cut

@@ -46,8 +46,8 @@ def coarser(codebook: Codebook, size: int, where: str = "codebook") -> tuple[Cod
     depth, levels = depth_of(size, where), codebook.levels
     if levels is None and codebook.n_codes > 2:
         raise TraceDataError(
-            f"{where}: need the levels of a tree, got none; make codebooks of the float network with"
-            " `bitpim trace codebooks`"
+            f"{where}: need the levels of a tree, got none; make codebooks of the float network"
+            " with `bitpim trace codebooks`"
         )
     n_levels = 0 if levels is None else len(levels)
     if depth > n_levels + 1:

@@ -1,0 +1,102 @@
+"""Sums of products whose pairs are counted: what one array of RAPIDNN adds for each neuron.
+
+Kernels are serial and release the GIL: callers share windows out over threads.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitpim_kernels.carry_save import TOGETHER, add_last, sum_trees
+from bitpim_kernels.jit import kernel
+from bitpim_kernels.pair_tile import ADDERS, LANES, LARGEST, NEGATIVES, OPERANDS
+from bitpim_kernels.pairs import (
+    Groups,
+    Lists,
+    Rules,
+    count_digits,
+    empty_lists,
+    empty_tile,
+    lay_tile,
+    list_operands,
+)
+
+__all__ = ["count_windows", "sum_windows"]
+
+Codes = npt.NDArray[Any]  # uint8 or uint16
+Ints = npt.NDArray[np.int64]
+Levels = npt.NDArray[np.uint8]
+Words = npt.NDArray[np.uint64]
+
+
+@kernel()
+def sum_windows(
+    codes: Codes, groups: Groups, rules: Rules, out: Ints, levels: Levels, sums: Ints
+) -> None:
+    """Write every filter's sum at every window, and the levels of its tree; add to the events.
+
+    The caller proves that sums fit `rules.n_bits`.
+
+    Shapes
+    ------
+    codes: (n_windows, n_taps) less than the input codes of `groups`
+    out, levels: (n_windows, n_filters)
+    sums: (N_SUMS,)
+    """
+    tile = empty_tile(codes, groups.products.shape[1])
+    lists = empty_lists(codes.shape[1])
+    spare = np.zeros(lists.starts[1], np.uint64)
+    last, totals = np.zeros((3, LANES), np.uint64), np.zeros(LANES, np.uint64)
+    n_levels = np.zeros(LANES, np.int64)
+    unused = np.uint64(64 - rules.n_bits)
+    for start in range(0, codes.shape[0], LANES):
+        n = lay_tile(codes, start, tile)
+        for f in range(groups.firsts.shape[0] - 1):
+            list_operands(groups, f, rules, tile, lists, sums)
+            _count_lists(lists, n, sums)
+            sum_trees(lists.lines, n, lists.n_words, lists.n_negative, spare, last, n_levels)
+            for lane in range(0, n, TOGETHER):
+                add_last(last, lane, rules.n_bits, totals)
+            for lane in range(n):
+                levels[start + lane, f] = n_levels[lane]
+                out[start + lane, f] = np.int64(totals[lane] << unused) >> np.int64(unused)
+    for lane in range(LANES):
+        sums[LARGEST] = max(sums[LARGEST], np.int64(tile.largest[lane]))
+
+
+@kernel()
+def _count_lists(lists: Lists, n: int, sums: Ints) -> None:
+    """Add the operands of some lanes, their steps and those that are inverted."""
+    for lane in range(n):
+        n_operands = lists.n_words[lane]
+        sums[OPERANDS] += n_operands
+        sums[ADDERS] += max(0, n_operands - 2)
+        sums[NEGATIVES] += lists.n_negative[lane]
+
+
+@kernel()
+def count_windows(
+    codes: Codes, groups: Groups, rules: Rules, levels_of: Levels, levels: Levels, sums: Ints
+) -> None:
+    """Write the levels of every tree, and add to the events, all as `sum_windows` does.
+
+    Counters are wide enough for every group.
+
+    Shapes
+    ------
+    codes, levels, sums: as in `sum_windows`
+    levels_of: (n_taps + 2,) levels of a tree of so many operands
+    """
+    n_biases = 1 if groups.biases.shape[0] > 0 else 0
+    tile = empty_tile(codes, groups.products.shape[1])
+    digits = np.zeros(LANES, np.int32)
+    for start in range(0, codes.shape[0], LANES):
+        n = lay_tile(codes, start, tile)
+        for f in range(groups.firsts.shape[0] - 1):
+            count_digits(groups, f, rules, tile, digits, sums)
+            for lane in range(n):
+                n_operands = digits[lane] + n_biases
+                levels[start + lane, f] = levels_of[n_operands]
+                sums[OPERANDS] += n_operands
+                sums[ADDERS] += max(0, n_operands - 2)

@@ -1,0 +1,446 @@
+"""Pairs of a weight code and an input code at the taps of a window, counted and cut into digits.
+
+Windows are taken LANES at a time, their codes laid as a tile. Taps of one weight code are a group;
+groups of at most `Rules.longest` taps are counted for all lanes at once, longer ones code by code
+in each lane. Both give the same counts.
+
+Source: weighted accumulation of RAPIDNN: sum_i P[w_i, u_i] = sum_wu N[w, u] P[w, u].
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from bitpim_kernels.carry_save import BEYOND
+from bitpim_kernels.jit import kernel
+from bitpim_kernels.pair_tile import (
+    LANES,
+    LARGEST,
+    LONGEST,
+    NEGATIVES,
+    PLANES,
+    READS,
+    SATURATED,
+    add_digits,
+    add_new_digits,
+    count_codes,
+    count_taps,
+    cut_planes,
+    number_taps,
+)
+from bitpim_kernels.vector import popcount
+
+__all__ = [
+    "Groups",
+    "Lists",
+    "Rules",
+    "Tile",
+    "count_digits",
+    "empty_lists",
+    "empty_tile",
+    "lay_tile",
+    "list_operands",
+]
+
+Codes = npt.NDArray[Any]  # uint8 or uint16
+Bytes = npt.NDArray[np.uint8]
+Digits = npt.NDArray[np.int32]
+Ints = npt.NDArray[np.int64]
+Places = npt.NDArray[np.uint32]
+Taps = npt.NDArray[np.int32]
+Words = npt.NDArray[np.uint64]
+
+_ZERO, _ONE = np.uint64(0), np.uint64(1)
+_ALL_ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+class Groups(NamedTuple):
+    """The taps of each filter, those that share a weight code side by side.
+
+    Shapes
+    ------
+    taps: (n_filters * n_taps,)
+    firsts: (n_filters + 1,) each filter's first group
+    starts: (n_groups + 1,) where each group starts in `taps`
+    weights: (n_groups,) its weight code
+    products: (weight codes, input codes)
+    biases: (n_filters,), or (0,) for none
+    """
+
+    taps: Taps
+    firsts: Ints
+    starts: Ints
+    weights: Ints
+    products: Words
+    biases: Words
+
+
+class Rules(NamedTuple):
+    """How counts become operands.
+
+    Attributes
+    ----------
+    signed : digits are -1, 0 and 1, no two neighbours both other than 0; else 0 and 1
+    counter_bits : width of a counter, which stops at its largest number
+    n_bits : width of a sum
+    longest : the longest group that is counted for all lanes at once, LONGEST at most
+    """
+
+    signed: bool
+    counter_bits: int
+    n_bits: int
+    longest: int
+
+
+class Tile(NamedTuple):
+    """The codes of some windows, and rows of counts: of a tap's code, or of a code.
+
+    Shapes
+    ------
+    codes: (n_taps, LANES)
+    lit: (LANES,) 255 where a lane holds a window
+    rows: (LONGEST, LANES) the code that is counted
+    counts: (LONGEST, LANES)
+    weights: (LONGEST,) the weight code of a row
+    planes: (LONGEST, PLANES) bits of the counts
+    largest: (LANES,) the largest count met so far
+    counters: (input codes,) 0 between two groups
+    met: (n_taps + 1,) codes that counters have met
+    """
+
+    codes: Codes
+    lit: Bytes
+    rows: Codes
+    counts: Bytes
+    weights: Ints
+    planes: Words
+    largest: Bytes
+    counters: Ints
+    met: Ints
+
+
+class Lists(NamedTuple):
+    """The operands of each lane's sum.
+
+    Shapes
+    ------
+    lines: (LANES, n_taps + 1 + BEYOND or more) operands
+    words: the same, flat
+    starts, ends: (LANES,) where each lane's are in `words`
+    n_words: (LANES,) how many they are
+    n_negative: (LANES,) how many are inverted, so that each lacks a one
+    """
+
+    lines: Words
+    words: Words
+    starts: Places
+    ends: Places
+    n_words: Ints
+    n_negative: Ints
+
+
+@kernel()
+def empty_tile(codes: Codes, n_codes: int) -> Tile:
+    """Return place for windows of these, whose codes are less than `n_codes`."""
+    n_taps = codes.shape[1]
+    return Tile(
+        np.zeros((n_taps, LANES), codes.dtype),
+        np.zeros(LANES, np.uint8),
+        np.zeros((LONGEST, LANES), codes.dtype),
+        np.zeros((LONGEST, LANES), np.uint8),
+        np.zeros(LONGEST, np.int64),
+        np.zeros((LONGEST, PLANES), np.uint64),
+        np.zeros(LANES, np.uint8),
+        np.zeros(n_codes, np.int64),
+        np.zeros(n_taps + 1, np.int64),
+    )
+
+
+@kernel()
+def empty_lists(n_taps: int) -> Lists:
+    """Return place for the operands of sums of so many taps: no more than taps, and a bias."""
+    n_lines = (n_taps + 1 + BEYOND + 7) // 8
+    n_lines += 1 - n_lines % 2  # an odd number of cache lines, so that lists share no set
+    words = np.zeros(LANES * 8 * n_lines, np.uint64)
+    return Lists(
+        words.reshape(LANES, 8 * n_lines),
+        words,
+        np.arange(0, words.shape[0], 8 * n_lines).astype(np.uint32),
+        np.zeros(LANES, np.uint32),
+        np.zeros(LANES, np.int64),
+        np.zeros(LANES, np.int64),
+    )
+
+
+@kernel()
+def lay_tile(codes: Codes, start: int, tile: Tile) -> int:
+    """Lay windows from `start` on, one a lane; return how many. Other lanes keep their codes."""
+    n = min(LANES, codes.shape[0] - start)
+    for lane in range(LANES):
+        tile.lit[lane] = 255 if lane < n else 0
+    for tap in range(codes.shape[1]):
+        for lane in range(n):
+            tile.codes[tap, lane] = codes[start + lane, tap]
+    return n
+
+
+@kernel()
+def _groups_together(groups: Groups, group: int, last: int, longest: int) -> int:
+    """Return the end of the groups that are counted with one, whose taps are LONGEST at most."""
+    begin = groups.starts[group]
+    while group < last:
+        end = groups.starts[group + 1]
+        if end - groups.starts[group] > longest or end - begin > LONGEST:
+            break
+        group += 1
+    return group
+
+
+@kernel()
+def _count_together(groups: Groups, group: int, stop: int, tile: Tile) -> int:
+    """Count the pairs of some groups for all lanes, of one group code by code; return the rows."""
+    n_codes = groups.products.shape[1]
+    begin = groups.starts[group]
+    n_rows = groups.starts[stop] - begin
+    if n_codes < n_rows and group + 1 == stop:
+        count_codes(
+            tile.codes, groups.taps, groups.starts, group, tile.lit, tile.rows, tile.counts, n_codes
+        )
+        tile.weights[:n_codes] = groups.weights[group]
+        return n_codes
+    count_taps(
+        tile.codes, groups.taps, groups.starts, group, stop, tile.lit, tile.rows, tile.counts
+    )
+    for g in range(group, stop):
+        for row in range(groups.starts[g] - begin, groups.starts[g + 1] - begin):
+            tile.weights[row] = groups.weights[g]
+    return n_rows
+
+
+@kernel()
+def _most_taps(groups: Groups, group: int, stop: int) -> int:
+    """Return the taps of the longest of some groups."""
+    most = 0
+    for g in range(group, stop):
+        most = max(most, groups.starts[g + 1] - groups.starts[g])
+    return most
+
+
+@kernel()
+def _width(n: int) -> int:
+    """Return the bits of a number."""
+    n_bits = 0
+    while n >> n_bits:
+        n_bits += 1
+    return n_bits
+
+
+@kernel()
+def list_operands(groups: Groups, f: int, rules: Rules, tile: Tile, lists: Lists, sums: Ints) -> None:
+    """List the operands of a filter in all lanes, and add to READS, SATURATED and LARGEST.
+
+    Each digit of each count yields the product, shifted to the digit's place; a digit of -1 the
+    inverted word, which lacks a one. LARGEST is of counters; that of rows is in `tile`.
+    """
+    has_bias = groups.biases.shape[0] > 0
+    for lane in range(LANES):
+        lists.ends[lane] = lists.starts[lane]
+        lists.n_negative[lane] = 0
+        if has_bias and tile.lit[lane]:
+            lists.words[lists.starts[lane]] = groups.biases[f]
+            lists.ends[lane] += np.uint32(1)
+    group, last = groups.firsts[f], groups.firsts[f + 1]
+    while group < last:
+        start, end = groups.starts[group], groups.starts[group + 1]
+        if end - start <= rules.longest:
+            limit = min(rules.longest, groups.products.shape[1])
+            stop = max(group + 1, _groups_together(groups, group, last, limit))
+            n_rows = _count_together(groups, group, stop, tile)
+            n_planes = _width(_most_taps(groups, group, stop))
+            _list_rows(n_rows, n_planes, groups.products, rules, tile, lists, sums)
+            group = stop
+            continue
+        products = groups.products[groups.weights[group]]
+        for lane in range(LANES):
+            if tile.lit[lane]:
+                _list_counters(groups.taps[start:end], products, rules, tile, lane, lists, sums)
+        group += 1
+    for lane in range(LANES):
+        lists.n_words[lane] = np.int64(lists.ends[lane]) - np.int64(lists.starts[lane])
+
+
+@kernel()
+def _list_rows(
+    n_rows: int,
+    n_planes: int,
+    products: Words,
+    rules: Rules,
+    tile: Tile,
+    lists: Lists,
+    sums: Ints,
+) -> None:
+    """List the operands of rows of counts of so many bits, 64 lanes' bits to a word."""
+    planes, codes = tile.planes, tile.rows
+    sums[READS] += cut_planes(tile.counts, n_rows, n_planes, planes, tile.largest)
+    n_saturated = 0
+    for row in range(n_rows):
+        weight = tile.weights[row]
+        if rules.counter_bits < n_planes:
+            n_saturated += _saturate(planes, row, n_planes, rules.counter_bits)
+        carry_word = _ZERO
+        for k in range(n_planes):
+            if not rules.signed:
+                _append(planes[row, k], codes, row, products, weight, k, lists)
+                continue
+            low_word, high_word = planes[row, k], planes[row, k + 1]
+            lit_word = low_word ^ carry_word
+            carry_word = (low_word & high_word) | (carry_word & (low_word | high_word))
+            _append(lit_word & ~high_word, codes, row, products, weight, k, lists)
+            _append_inverted(lit_word & high_word, codes, row, products, weight, k, lists)
+        _append(carry_word, codes, row, products, weight, n_planes, lists)
+    sums[SATURATED] += n_saturated
+
+
+@kernel()
+def _saturate(planes: Words, row: int, n_planes: int, n_bits: int) -> int:
+    """Make numbers of more than `n_bits` the largest that has so many; return how many were."""
+    over_word = _ZERO
+    for k in range(n_bits, n_planes):
+        over_word |= planes[row, k]
+        planes[row, k] = _ZERO
+    for k in range(n_bits):
+        planes[row, k] |= over_word
+    return popcount(over_word)
+
+
+@kernel()
+def _append(
+    lanes_word: np.uint64,
+    codes: Codes,
+    row: int,
+    products: Words,
+    weight: int,
+    place: int,
+    lists: Lists,
+) -> None:
+    """Append an operand in each lane that a word names: the product of its code, shifted."""
+    words, ends, shift = lists.words, lists.ends, np.uint64(place)
+    while lanes_word:
+        below_word = lanes_word - _ONE
+        lane = popcount(below_word & ~lanes_word)
+        end = ends[lane]
+        words[end] = products[weight, codes[row, lane]] << shift
+        ends[lane] = end + np.uint32(1)
+        lanes_word &= below_word
+
+
+@kernel()
+def _append_inverted(
+    lanes_word: np.uint64,
+    codes: Codes,
+    row: int,
+    products: Words,
+    weight: int,
+    place: int,
+    lists: Lists,
+) -> None:
+    """Append the inverted word in each lane that a word names."""
+    words, ends, shift = lists.words, lists.ends, np.uint64(place)
+    while lanes_word:
+        below_word = lanes_word - _ONE
+        lane = popcount(below_word & ~lanes_word)
+        end = ends[lane]
+        words[end] = ~(products[weight, codes[row, lane]] << shift)
+        ends[lane] = end + np.uint32(1)
+        lists.n_negative[lane] += 1
+        lanes_word &= below_word
+
+
+@kernel()
+def _list_counters(
+    taps: Taps, products: Words, rules: Rules, tile: Tile, lane: int, lists: Lists, sums: Ints
+) -> None:
+    """List the operands of a group in one lane, a counter for each code."""
+    for i in range(_count(taps, tile, lane)):
+        code = tile.met[i]
+        n_met = tile.counters[code]
+        tile.counters[code] = 0
+        sums[READS] += 1
+        sums[LARGEST] = max(sums[LARGEST], n_met)
+        if n_met >> min(rules.counter_bits, 62):
+            n_met = (1 << rules.counter_bits) - 1
+            sums[SATURATED] += 1
+        place = 0
+        while n_met:
+            if n_met & 1:
+                is_negative = rules.signed and n_met & 3 == 3
+                n_met += 1 if is_negative else -1
+                word = products[code] << np.uint64(place)
+                end = lists.ends[lane]
+                lists.words[end] = ~word if is_negative else word
+                lists.ends[lane] = end + np.uint32(1)
+                lists.n_negative[lane] += is_negative
+            n_met >>= 1
+            place += 1
+
+
+@kernel()
+def _count(taps: Taps, tile: Tile, lane: int) -> int:
+    """Count the codes at some taps of a lane; return how many codes were met."""
+    n_met = 0
+    for tap in taps:
+        code = tile.codes[tap, lane]
+        tile.met[n_met] = code
+        n_met += tile.counters[code] == 0
+        tile.counters[code] += 1
+    return n_met
+
+
+@kernel()
+def count_digits(groups: Groups, f: int, rules: Rules, tile: Tile, digits: Digits, sums: Ints) -> None:
+    """Count the digits of a filter's counts in all lanes; add READS, NEGATIVES and LARGEST.
+
+    Shapes
+    ------
+    digits: (LANES,)
+    """
+    digits[:] = 0
+    n_codes = groups.products.shape[1]
+    group, last = groups.firsts[f], groups.firsts[f + 1]
+    while group < last:
+        start, end = groups.starts[group], groups.starts[group + 1]
+        if end - start > rules.longest:
+            for lane in range(LANES):
+                if tile.lit[lane]:
+                    taps = groups.taps[start:end]
+                    digits[lane] += _count_counters(taps, rules, tile, lane, sums)
+            group += 1
+        elif n_codes < end - start:
+            n_rows = _count_together(groups, group, group + 1, tile)
+            add_digits(tile.counts, n_rows, rules.signed, digits, sums)
+            group += 1
+        else:
+            stop = _groups_together(groups, group, last, min(rules.longest, n_codes))
+            number_taps(
+                tile.codes, groups.taps, groups.starts, group, stop, tile.rows, tile.counts
+            )
+            n_rows = groups.starts[stop] - start
+            add_new_digits(tile.counts, n_rows, rules.signed, tile.lit, digits, sums)
+            group = stop
+
+
+@kernel()
+def _count_counters(taps: Taps, rules: Rules, tile: Tile, lane: int, sums: Ints) -> int:
+    """Return the digits of a group's counts in one lane, a counter for each code."""
+    n_digits = 0
+    for i in range(_count(taps, tile, lane)):
+        n_met = tile.counters[tile.met[i]]
+        tile.counters[tile.met[i]] = 0
+        sums[READS] += 1
+        sums[LARGEST] = max(sums[LARGEST], n_met)
+        half = n_met >> 1 if rules.signed else 0
+        lit = (n_met + half) ^ half
+        n_digits += popcount(np.uint64(lit))
+        sums[NEGATIVES] += popcount(np.uint64(lit & half))
+    return n_digits

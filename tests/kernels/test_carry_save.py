@@ -1,0 +1,105 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from bitpim.programs.nor_sums import csa_levels
+from bitpim_kernels.carry_save import BEYOND, TOGETHER, add_last, sum_trees
+from bitpim_kernels.jit import kernel
+from tests.naive.rapidnn import add, value, word
+
+Form = Callable[[Any], Callable[..., Any]]
+Array = npt.NDArray[Any]
+TOP = 1 << 64
+
+
+@kernel()
+def trees(
+    words: Array, n: int, n_words: Array, n_ones: Array, spare: Array, last: Array, levels: Array
+) -> None:
+    sum_trees(words, n, n_words, n_ones, spare, last, levels)
+
+
+@kernel()
+def add_all(last: Array, n_bits: int, out: Array) -> None:
+    for start in range(0, out.shape[0], TOGETHER):
+        add_last(last, start, n_bits, out)
+
+
+def two_words(form: Form, lines: list[list[int]], ones: list[int]) -> tuple[Any, list[int]]:
+    """The two words and the carry in that each line leaves, and its levels."""
+    most = max(map(len, lines))
+    words = np.full((len(lines), most + BEYOND), 0xABCDEF, np.uint64)
+    for line, values in enumerate(lines):
+        words[line, : len(values)] = values
+    n_words, n_ones = np.array([len(values) for values in lines]), np.array(ones)
+    spare = np.full(most + BEYOND, 0x123456, np.uint64)
+    last, levels = np.full((3, len(lines)), 7, np.uint64), np.full(len(lines), -1)
+    form(trees)(words, len(lines), n_words, n_ones, spare, last, levels)
+    assert n_words.tolist() == [len(values) for values in lines]
+    return last.T.tolist(), levels.tolist()
+
+
+def test_three_words_become_two(form: Form) -> None:
+    # 0011 + 0101 + 0110: sums 0000, carries 0111 one place higher
+    assert two_words(form, [[3, 5, 6], [3, 5, 6]], [0, 1]) == ([[0, 14, 0], [0, 15, 0]], [1, 1])
+
+
+def test_a_word_left_over_comes_last(form: Form) -> None:
+    # level 1 makes 0 and 14 of 3, 5, 6; level 2 adds 8: 0000 ^ 1110 ^ 1000 = 0110, carries 1000
+    assert two_words(form, [[3, 5, 6, 8]], [2]) == ([[7, 16 | 1, 0]], [2])
+
+
+def test_five_words_are_added_a_third_apart(form: Form) -> None:
+    # 5 // 3 = 1: words 0, 1, 2; then 4 words 1 ^ 2 ^ 4 = 7, no carry, 8, 16; then 7 ^ 0 ^ 8 = 15, 16
+    assert two_words(form, [[1, 2, 4, 8, 16]], [0]) == ([[31, 0, 0]], [3])
+
+
+def test_few_words_are_left_as_they_are(form: Form) -> None:
+    found = two_words(form, [[], [9], [9, 4], [9, 4]], [0, 0, 0, 1])
+    assert found == ([[0, 0, 0], [9, 0, 0], [9, 4, 0], [9, 4, 1]], [0, 0, 0, 0])
+
+
+@pytest.mark.parametrize("n_lines", [1, 64])
+def test_trees_keep_their_sum(n_lines: int, form: Form) -> None:
+    rng = np.random.default_rng(n_lines)
+    sizes = [3 * n_lines, *range(n_lines - 1)]
+    lines = [rng.integers(0, TOP, n, np.uint64).tolist() for n in sizes]
+    for ones in ([0] * n_lines, [max(0, n - 2) + 1 if n else 0 for n in sizes]):
+        found, levels = two_words(form, lines, ones)
+        assert [sum(left) % TOP for left in found] == [
+            (sum(values) + n) % TOP for values, n in zip(lines, ones, strict=True)
+        ]
+        assert levels == [csa_levels(n) for n in sizes]
+        assert [left[2] for left in found] == [int(n > max(0, m - 2)) for n, m in zip(ones, sizes)]
+
+
+@pytest.mark.parametrize("n_bits", [2, 3, 17, 64])
+def test_the_last_addition_ripples_to_the_last_bit(n_bits: int, form: Form) -> None:
+    rng = np.random.default_rng(n_bits)
+    last = rng.integers(0, TOP, (3, 2 * TOGETHER), np.uint64)
+    last[2] &= np.uint64(1)
+    last[:, 0] = TOP - 1, 0, 1
+    last[:, 1] = TOP - 1, 1, 0
+    last[:, 2] = 0, 0, 0
+    last[:, 3] = TOP // 2, TOP // 2, 1
+    last[:, 4] = 0x5555555555555555, 0xAAAAAAAAAAAAAAAB, 0
+    out = np.zeros(2 * TOGETHER, np.uint64)
+    form(add_all)(last, n_bits, out)
+    mask = (1 << n_bits) - 1
+    assert [int(total) & mask for total in out] == [
+        value([*add(word(int(a), n_bits), word(int(b), n_bits), int(c)), 0]) for a, b, c in last.T
+    ]
+
+
+def test_one_bit_of_carry_moves_in_one_round(form: Form) -> None:
+    """A ripple cut short shows that carries move a place at a time."""
+    last = np.zeros((3, TOGETHER), np.uint64)
+    last[:2, 0] = 0b1111, 1
+    out = np.zeros(TOGETHER, np.uint64)
+    form(add_all)(last, 2, out)
+    assert out[0] == 0b1100
+    form(add_all)(last, 5, out)
+    assert out.tolist() == [16] + [0] * (TOGETHER - 1)
