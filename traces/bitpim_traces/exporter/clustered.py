@@ -1,8 +1,8 @@
 """Weights of a float network as the shared values of codebooks, while they are trained.
 
 Which value each weight has is held; the gradient of a value is the sum of those of its weights. A
-float shadow of every weight is trained along, and says anew which weights share a value when they
-are clustered again. The value 0 stays 0.
+float shadow of every weight is trained along. When weights are clustered again, each gets the value
+nearest to its shadow. The value 0 stays 0.
 """
 
 from collections.abc import Sequence
@@ -52,25 +52,20 @@ class ClusteredLayer:
         if layer.bias is not None:
             self.bias = torch.from_numpy(layer.bias.astype(np.float32)).requires_grad_(True)
         self.weight = torch.empty_like(self.shadow).requires_grad_(True)
-        self.codes = torch.zeros(self.shadow.numel(), dtype=torch.int64)
-        self.values = torch.zeros(0)
-        self.zero_code = 0
-        self._cluster(given)
-
-    def _cluster(self, given: Floats) -> None:
-        codebook = weight_codebook(given, self.depth, self.value_bits, self.where)
-        quantization = Quantization.of_codebook(codebook)
-        codes = encode(given, quantization).astype(np.int64)
+        codebook = weight_codebook(given, depth, value_bits, self.where)
+        codes = encode(given, Quantization.of_codebook(codebook)).astype(np.int64)
         real = (codebook.values * codebook.scale).astype(np.float32)
-        n_values = 1 << self.depth  # as many whatever the tree has, so that an optimizer may go on
-        values = np.concatenate([real, np.full(n_values - real.size, real[-1], np.float32)])
-        self.codes = torch.from_numpy(codes.ravel())
+        self.codes, self.values = torch.from_numpy(codes.ravel()), torch.from_numpy(real)
         self.zero_code = codebook.zero_code
-        if self.values.numel():
-            self.values.copy_(torch.from_numpy(values))
-        else:
-            self.values = torch.from_numpy(values)
+        self._offsets = self.values - self._means()
         self.put_weights()
+
+    def _means(self) -> torch.Tensor:
+        """Yield the mean of the shadows of each value; the value where there are none."""
+        n_values = self.values.numel()
+        counts = torch.bincount(self.codes, minlength=n_values)
+        sums = torch.bincount(self.codes, weights=self.shadow.ravel().double(), minlength=n_values)
+        return torch.where(counts > 0, (sums / counts.clamp(min=1)).float(), self.values)
 
     def put_weights(self) -> None:
         """Give every weight the value it shares."""
@@ -80,7 +75,7 @@ class ClusteredLayer:
     def spread_gradients(self) -> None:
         """Give the values the sums of their weights' gradients, and the shadows the weights' own.
 
-        Value 0 has none.
+        Value 0 has none. Those of the shadows are scaled to a root mean square of 1.
         """
         gradient = self.weight.grad
         assert gradient is not None
@@ -88,19 +83,23 @@ class ClusteredLayer:
         sums = torch.bincount(self.codes, weights=gradient.ravel().double(), minlength=n_values)
         sums[self.zero_code] = 0
         self.values.grad = sums.float()
-        self.shadow.grad = gradient
+        rms = gradient.square().mean().sqrt()
+        self.shadow.grad = gradient / rms if rms > 0 else gradient
         self.weight.grad = None
 
     def cluster_again(self) -> None:
-        """Let the shadows follow what their values learned, and cluster them."""
-        n_values = self.values.numel()
-        shadow = self.shadow.ravel()
-        counts = torch.bincount(self.codes, minlength=n_values).clamp_(min=1)
-        means = torch.bincount(self.codes, weights=shadow.double(), minlength=n_values) / counts
-        moves = (self.values - means).float()
+        """Let the shadows follow their values, and give each weight the value nearest to its own.
+
+        A value's shadows, as a whole, lie as far from it as when they were clustered last.
+        """
+        moves = self.values - self._means() - self._offsets
         moves[self.zero_code] = 0  # it learned nothing
+        shadow = self.shadow.ravel()
         shadow += moves[self.codes]
-        self._cluster(self.shadow.numpy())
+        rising, order = self.values.sort(stable=True)
+        self.codes = order[torch.bucketize(shadow, (rising[1:] + rising[:-1]) / 2)]
+        self._offsets = self.values - self._means()
+        self.put_weights()
 
     def settled(self, layer: FloatLayer) -> FloatLayer:
         """Yield the layer with its weights at values that a codebook can hold."""

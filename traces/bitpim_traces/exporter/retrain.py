@@ -30,6 +30,8 @@ __all__ = ["Retrained", "Retraining", "coded_accuracy", "retrain"]
 Labels = npt.NDArray[np.integer] | None
 Codes = dict[int, Rounding]
 
+_MOMENTUM = 0.9
+
 
 @dataclass(frozen=True, slots=True)
 class Retraining:
@@ -153,8 +155,12 @@ def coded_accuracy(
     source, classes = labelled(samples, labels, "coded accuracy")
     given = source if calibration is None else source_of(calibration, source)
     settings = settings or CodebookSettings()
-    run = _Run(network, settings, Retraining(epochs=0), given, (source, classes), None)
-    return run.train(source, classes).accuracies[0]
+    for found in (source, given):
+        _need_shape(network, found)
+    _need_classes(network, int(classes.max()))
+    run = _Run(network, settings, Retraining(), given, (source, classes), None)
+    codes = _observed(run.plan.network, run.plan, run.calibration, settings)
+    return run.accuracy(network_of(run.plan.network, run.layers), codes)
 
 
 def _need_shape(network: FloatNetwork, source: Floats | Pixels) -> None:
@@ -199,33 +205,39 @@ class _Run:
         network = self.plan.network
         wanted = _accuracy(lambda x: _last(network, x), self.measured, batch_of(network))
         current, codes = self._settled()
-        best, accuracies = current, [self._accuracy(current, codes)]
+        best, accuracies = current, [self.accuracy(current, codes)]
         n_batches = batches_of(n_samples, self.retraining.batch)
-        optimizer = torch.optim.Adam(self._groups(), self.retraining.learning_rate)
+        optimizers = self._optimizers()
         rng, epoch = np.random.default_rng(self.retraining.seed), 0
         for epoch in range(1, epochs + 1):
             if max(accuracies) >= wanted - self.retraining.delta:
                 epoch -= 1
                 break
             batches = np.array_split(rng.permutation(n_samples), n_batches)
-            self._train_epoch(epoch - 1, source, classes, batches, codes, optimizer)
+            self._train_epoch(epoch - 1, source, classes, batches, codes, optimizers)
             current, codes = self._settled()
-            accuracies.append(self._accuracy(current, codes))
+            accuracies.append(self.accuracy(current, codes))
             if accuracies[-1] > max(accuracies[:-1]):
                 best = current
         at = accuracies.index(max(accuracies))
         made = replace(self.given, layers=_as_given(self.given, best, self.plan))
         return Retrained(made, wanted, tuple(accuracies), at, epoch * n_batches)
 
-    def _groups(self) -> list[dict[str, Any]]:
-        """Everything that is trained, each by the size of its layer's weights."""
-        found = []
+    def _optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
+        """Make what moves values and biases, and what moves shadows.
+
+        A shadow takes steps in proportion to its gradient: those with next to none stay.
+        """
+        rate = self.retraining.learning_rate
+        values, shadows = [], []
         for layer in self.layers:
             moved = [layer.values, *([] if layer.bias is None else [layer.bias])]
-            if self.retraining.reclusterings:
-                moved.append(layer.shadow)
-            found.append({"params": moved, "scale": layer.rms})
-        return found
+            values.append({"params": moved, "scale": layer.rms})
+            shadows.append({"params": [layer.shadow], "scale": layer.rms})
+        adam = torch.optim.Adam(values, rate)
+        if not self.retraining.reclusterings:
+            return (adam,)
+        return adam, torch.optim.SGD(shadows, rate, momentum=_MOMENTUM, dampening=_MOMENTUM)
 
     def _train_epoch(
         self,
@@ -234,7 +246,7 @@ class _Run:
         classes: torch.Tensor,
         batches: list[npt.NDArray[np.int64]],
         codes: Codes,
-        optimizer: torch.optim.Optimizer,
+        optimizers: tuple[torch.optim.Optimizer, ...],
     ) -> None:
         network, n_seen = self.plan.network, 0
         n_steps = self.retraining.epochs * len(batches)
@@ -248,9 +260,10 @@ class _Run:
                 for layer in self.layers:
                     layer.cluster_again()
             share = 0.5 * (1.0 + math.cos(math.pi * step / n_steps))
-            for group in optimizer.param_groups:
-                group["lr"] = self.retraining.learning_rate * share * group["scale"]
-            optimizer.zero_grad(set_to_none=True)
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = self.retraining.learning_rate * share * group["scale"]
+                optimizer.zero_grad(set_to_none=True)
             inputs = torch.from_numpy(_chosen(source, chosen).read(0, len(chosen)))
             logits = coded_forward(network, inputs, codes, weights, biases)
             loss = functional.cross_entropy(logits, classes[torch.from_numpy(chosen)])
@@ -262,7 +275,8 @@ class _Run:
             torch.autograd.backward(loss)
             for layer in self.layers:
                 layer.spread_gradients()
-            optimizer.step()
+            for optimizer in optimizers:
+                optimizer.step()
             for layer in self.layers:
                 layer.put_weights()
             n_seen += len(chosen)
@@ -276,7 +290,9 @@ class _Run:
         network = network_of(self.plan.network, self.layers)
         return network, _observed(network, self.plan, self.calibration, self.settings)
 
-    def _accuracy(self, network: FloatNetwork, codes: Codes) -> float:
+    def accuracy(self, network: FloatNetwork, codes: Codes) -> float:
+        """Measure a network whose activations are rounded.
+"""
         return _accuracy(
             lambda x: coded_forward(network, x, codes), self.measured, batch_of(network)
         )
