@@ -183,7 +183,7 @@ def test_a_sample_of_1_2_can_be_made_again_in_every_byte(name: str, tmp_path: Pa
 
 
 def with_kept_floats(made: Trace, kept: Trace) -> Trace:
-    """Take what sums of floats rounded otherwise, within their error, and versions, as they were."""
+    """Take float outputs, which round otherwise elsewhere, and versions as they were."""
     layers = []
     for layer, other in zip(made.layers, kept.layers, strict=True):
         assert layer.output_float is not None and other.output_float is not None
