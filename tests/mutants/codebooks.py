@@ -1,4 +1,4 @@
-"""Damaged and hostile files of networks with codebooks and product tables, seeded by the samples."""
+"""Damaged and hostile files of codebooks and product tables, seeded by the samples."""
 
 import random
 import string
