@@ -14,6 +14,7 @@ __all__ = [
     "CROSSBAR_EVENTS",
     "EVENTS",
     "NOR_EVENTS",
+    "RNA_EVENTS",
     "SRAM_EVENTS",
     "Counts",
     "define_events",
@@ -72,7 +73,28 @@ CAM_EVENTS: Final[Mapping[str, str]] = {
 }
 """What memories that are searched count."""
 
-_EVENTS: dict[str, str] = {**SRAM_EVENTS, **CROSSBAR_EVENTS, **NOR_EVENTS, **CAM_EVENTS}
+RNA_EVENTS: Final[Mapping[str, str]] = {
+    "counter_cycle": "one cycle in which the counters of one neuron count",
+    "counter_inc": "one pair of codes counted: one tap of one neuron",
+    "product_read": "one product read from the table of one neuron",
+    "operand_write": "one operand written to be added: a product, shifted to the place of a digit",
+    "csa_level": "one level of the tree of carry-save adders of one neuron",
+    "csa_adder": "one 3:2 carry-save adder of such a level, on all bits of a sum",
+    "nor_sum": "one sum of products finished: the last addition of one neuron",
+    "nor_cycle": "one cycle in which one neuron adds by stateful logic",
+    "nor_gate_cell": "one cell of an adder that a gate of stateful logic drives",
+    "code_bit": "one bit of a code sent to the neurons that read it",
+    "table_write_bit": "one bit written to fill the tables of a neuron",
+}
+"""What machines of lookup tables count, beside logic inside memory and searches."""
+
+_EVENTS: dict[str, str] = {
+    **SRAM_EVENTS,
+    **CROSSBAR_EVENTS,
+    **NOR_EVENTS,
+    **CAM_EVENTS,
+    **RNA_EVENTS,
+}
 
 EVENTS: Final[Mapping[str, str]] = MappingProxyType(_EVENTS)
 """Every event an array may count, and what one of it is."""

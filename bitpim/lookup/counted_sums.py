@@ -31,7 +31,7 @@ from bitpim_kernels.pair_tile import (
     READS,
     SATURATED,
 )
-from bitpim_kernels.pairs import Groups, Rules
+from bitpim_kernels.pairs import Groups, Rules, Tile, empty_lists, empty_tile
 
 __all__ = ["DIGITS", "CountedSums", "Events"]
 
@@ -103,9 +103,9 @@ class CountedSums:
 
     def __init__(
         self,
-        weights: npt.NDArray[Any],
-        products: npt.NDArray[Any],
-        bias: npt.NDArray[Any] | None,
+        weights: npt.ArrayLike,
+        products: npt.ArrayLike,
+        bias: npt.ArrayLike | None,
         *,
         digits: str = "binary",
         counter_bits: int | None = None,
@@ -126,9 +126,7 @@ class CountedSums:
                 f"CountedSums: bias: need one a filter, {self.n_filters}, got {biases.shape[0]}"
             )
         if digits not in DIGITS:
-            raise ConfigError(
-                f"CountedSums: digits: need {' or '.join(DIGITS)}, got {digits!r}"
-            )
+            raise ConfigError(f"CountedSums: digits: need {' or '.join(DIGITS)}, got {digits!r}")
         _need_number("sum_bits", sum_bits, 2, 64)
         if counter_bits is not None:
             _need_number("counter_bits", counter_bits, 1, _WIDE)
@@ -136,7 +134,8 @@ class CountedSums:
         _need_room(codes, table, biases, sum_bits)
         self._groups = _grouped(codes, table, biases)
         width = _WIDE if counter_bits is None else counter_bits
-        self._rules = Rules(digits == "signed", width, sum_bits, LONGEST)
+        longest = LONGEST if table.shape[1] <= 256 else 0
+        self._rules = Rules(digits == "signed", width, sum_bits, longest)
 
     @property
     def group_lengths(self) -> Indices:
@@ -170,7 +169,10 @@ class CountedSums:
             )
 
         def work(here: slice, levels: Levels, sums: Indices) -> None:
-            sum_windows(codes[here], self._groups, self._rules, out[here], levels, sums)
+            tile, lists = self._empty_tile(), empty_lists(self.n_taps)
+            sum_windows(
+                codes[here], self._groups, self._rules, tile, lists, out[here], levels, sums
+            )
 
         return self._events(codes.shape[0], work)
 
@@ -199,24 +201,32 @@ class CountedSums:
         levels_of = _levels_of(self.n_taps + 2)
 
         def work(here: slice, levels: Levels, sums: Indices) -> None:
-            count_windows(codes[here], self._groups, self._rules, levels_of, levels, sums)
+            tile, digits = self._empty_tile(), np.zeros((self.n_filters, LANES), np.int32)
+            count_windows(
+                codes[here], self._groups, self._rules, tile, levels_of, digits, levels, sums
+            )
 
         return self._events(codes.shape[0], work)
 
+    def _empty_tile(self) -> Tile:
+        return empty_tile(self.n_taps, self._groups.products.shape[1])
+
     def _checked(self, codes: Codes) -> Codes:
+        """Return codes as bytes, (n_positions, n_taps, bytes of a code)."""
         fits = codes.ndim == 2 and codes.shape[1] == self.n_taps and codes.flags.c_contiguous
         if not fits or codes.dtype not in (np.uint8, np.uint16):
             raise LayoutError(
                 f"CountedSums: codes: need uint8 or uint16 (n_positions, {self.n_taps}) in C "
                 f"order, got {codes.dtype} {codes.shape}"
             )
-        _need_within("input code", codes, self._groups.products.shape[1])
+        n_codes = self._groups.products.shape[1]
+        _need_within("input code", codes, n_codes)
+        whole = codes.astype("u1" if n_codes <= 256 else "<u2", copy=False)
         # a copy, since Numba compiles once more for an array that may not be written
-        return codes if codes.flags.writeable else codes.copy()
+        whole = whole if whole.flags.writeable else whole.copy()
+        return whole.view(np.uint8).reshape(*codes.shape, whole.itemsize)
 
-    def _events(
-        self, n_positions: int, work: Callable[[slice, Levels, Indices], None]
-    ) -> Events:
+    def _events(self, n_positions: int, work: Callable[[slice, Levels, Indices], None]) -> Events:
         """Share whole tiles of positions out over threads, and join what they count."""
         levels = np.zeros((n_positions, self.n_filters), np.uint8)
         shares = []
@@ -241,7 +251,7 @@ class CountedSums:
         )
 
 
-def _integers(what: str, given: npt.NDArray[Any], n_axes: int) -> Indices:
+def _integers(what: str, given: npt.ArrayLike, n_axes: int) -> Indices:
     """Return integers as int64."""
     array = np.asarray(given)
     if array.ndim != n_axes or array.size == 0 or array.dtype.kind not in "iu":
@@ -277,7 +287,11 @@ def _need_number(what: str, value: object, low: int, high: int) -> None:
 def _need_room(codes: Indices, table: Indices, biases: Indices, sum_bits: int) -> None:
     """Prove that no filter's sum leaves `sum_bits`, whatever the inputs."""
     peaks = np.array(
-        [max(high, -low) for low, high in zip(table.min(1).tolist(), table.max(1).tolist())], object
+        [
+            max(high, -low)
+            for low, high in zip(table.min(1).tolist(), table.max(1).tolist(), strict=True)
+        ],
+        object,
     )
     for f, taps in enumerate(codes):
         times = np.bincount(taps, minlength=len(peaks)).astype(object)

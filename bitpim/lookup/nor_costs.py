@@ -37,6 +37,8 @@ class CostMode:
     name, summary : what it is called, and what it counts
     source, confidence : where the count is from, and how sure that is
     add : cycles of a two-operand add of so many bits
+    level : cycles of one 3:2 carry-save level
+    gates : gates of a full adder, so cells that one bit of an adder drives
     other_add : the same by another reading of the source, None if there is but one
     """
 
@@ -46,6 +48,7 @@ class CostMode:
     confidence: str
     add: Callable[[int], int]
     level: Callable[[], int]
+    gates: int
     other_add: Callable[[int], int] | None = None
 
     def add_cycles(self, n_bits: int) -> int:
@@ -108,6 +111,7 @@ _MODES = (
         "found",
         add=lambda bits: _program("nor_add", bits).n_steps,
         level=lambda: _program("nor_carry_save", 1).n_steps,
+        gates=9,
     ),
     CostMode(
         "simpler",
@@ -116,6 +120,7 @@ _MODES = (
         "derived",
         add=lambda bits: _simpler("nor_add", bits, "sum"),
         level=lambda: _simpler("nor_carry_save", 1, "sum", "carries"),
+        gates=9,
     ),
     CostMode(
         "apim13",
@@ -124,6 +129,7 @@ _MODES = (
         "recalled",
         add=lambda bits: 13 * bits,
         level=lambda: 13,
+        gates=12,
     ),
     CostMode(
         "floatpim",
@@ -132,6 +138,7 @@ _MODES = (
         "assumed",
         add=lambda bits: 12 * bits + 1,
         level=lambda: 13,
+        gates=12,
         other_add=lambda bits: 13 * bits,
     ),
 )

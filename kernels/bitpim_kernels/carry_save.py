@@ -18,10 +18,13 @@ from numba.core import cgutils
 
 from bitpim_kernels.ir import I64, Lanes, address, constant, instead_of
 
-__all__ = ["BEYOND", "TOGETHER", "add_last", "sum_trees"]
+__all__ = ["BEYOND", "IN_TURN", "TOGETHER", "add_last", "sum_trees"]
 
 BEYOND = 8
 """Words that a list has beyond its last, which a level may read and overwrite."""
+
+IN_TURN = 4
+"""Trees that take turns, level by level, so that none waits for what it has just written."""
 
 TOGETHER = 16
 """Sums whose last additions are made together."""
@@ -59,14 +62,15 @@ def sum_trees(
 
     Shapes
     ------
-    words: (lines, most words + BEYOND or more) is overwritten
+    words: (lines, most words + BEYOND or more) is overwritten; lines are a multiple of IN_TURN,
+        and those from n on have no words, but may be written as the others are
     n_words, n_ones: (lines,)
-    spare: (most words + BEYOND or more,) is overwritten
+    spare: (IN_TURN, most words + BEYOND or more) is overwritten
     last: (3, lines) is written: two words, 0 where there are fewer, and the carry in
     levels: (lines,) is written
     """
     for line in range(n):
-        source, target = words[line], spare
+        source, target = words[line], spare[line % IN_TURN]
         left, ones, n_levels = int(n_words[line]), int(n_ones[line]), 0
         while left > 2:
             third = left // 3
@@ -123,51 +127,65 @@ def _sum_trees(
     words: Any, n: Any, n_words: Any, n_ones: Any, spare: Any, last: Any, levels: Any
 ) -> Any:
     def emit(context: Any, b: Any, *args: Any) -> None:
-        with cgutils.for_range(b, args[1]) as loop:
-            line = loop.index
-            found = _emit_tree(
-                b,
-                address(context, b, words, args[0], line, 0),
-                address(context, b, spare, args[4], 0),
-                b.load(address(context, b, n_words, args[2], line)),
-                b.load(address(context, b, n_ones, args[3], line)),
-            )
-            for row, word in enumerate(found[:3]):
-                b.store(word, address(context, b, last, args[5], row, line))
-            b.store(found[3], address(context, b, levels, args[6], line))
+        step = constant(IN_TURN)
+        with cgutils.for_range_slice(b, constant(0), args[1], step, I64) as (first, _):
+            lines = [b.add(first, constant(i)) for i in range(IN_TURN)]
+            begins = [
+                (
+                    address(context, b, words, args[0], line, 0),
+                    address(context, b, spare, args[4], i, 0),
+                    b.load(address(context, b, n_words, args[2], line)),
+                    b.load(address(context, b, n_ones, args[3], line)),
+                    constant(0),
+                )
+                for i, line in enumerate(lines)
+            ]
+            for line, found in zip(lines, _emit_trees(b, begins), strict=True):
+                for row, word in enumerate(found[:3]):
+                    b.store(word, address(context, b, last, args[5], row, line))
+                b.store(found[3], address(context, b, levels, args[6], line))
 
     return types.void(words, _LONG, n_words, n_ones, spare, last, levels), emit
 
 
-def _emit_tree(b: Any, *begin: Any) -> tuple[Any, Any, Any, Any]:
-    """Emit a tree from its lists, words and ones on; return two words, ones left, and levels."""
-    variables = [cgutils.alloca_once_value(b, value) for value in (*begin, constant(0))]
+def _emit_trees(b: Any, begins: list[tuple[Any, ...]]) -> list[tuple[Any, Any, Any, Any]]:
+    """Emit trees in turn, level by level; return of each two words, ones left, and levels."""
+    variables = [[cgutils.alloca_once_value(b, value) for value in begin] for begin in begins]
     head, body, end = (b.append_basic_block(name) for name in ("head", "body", "end"))
     b.branch(head)
     b.position_at_end(head)
-    b.cbranch(b.icmp_signed(">", b.load(variables[2]), constant(2)), body, end)
+    most = constant(0)
+    for _, _, n, _, _ in variables:
+        left = b.load(n)
+        most = b.select(b.icmp_signed(">", left, most), left, most)
+    b.cbranch(b.icmp_signed(">", most, constant(2)), body, end)
     b.position_at_end(body)
-    found = _emit_level(b, *(b.load(variable) for variable in variables))
-    for variable, value in zip(variables, found, strict=True):
-        b.store(value, variable)
+    for state in variables:
+        found = _emit_level(b, *(b.load(variable) for variable in state))
+        for variable, value in zip(state, found, strict=True):
+            b.store(value, variable)
     b.branch(head)
     b.position_at_end(end)
-    source, _, left, ones, n_levels = (b.load(variable) for variable in variables)
+    return [_emit_end(b, *(b.load(variable) for variable in state)) for state in variables]
+
+
+def _emit_end(
+    b: Any, source: Any, _: Any, n: Any, n_ones: Any, n_levels: Any
+) -> tuple[Any, Any, Any, Any]:
     first, second = (
         b.select(
-            b.icmp_signed(">", left, constant(i)),
-            b.load(b.gep(source, [constant(i)])),
-            constant(0),
+            b.icmp_signed(">", n, constant(i)), b.load(b.gep(source, [constant(i)])), constant(0)
         )
         for i in range(2)
     )
-    return first, second, ones, n_levels
+    return first, second, n_ones, n_levels
 
 
 def _emit_level(b: Any, source: Any, target: Any, n: Any, n_ones: Any, n_levels: Any) -> list[Any]:
     """Emit a level, and what the next one begins with.
 
-    It goes from the last register to the first: what one has too much is overwritten later.
+    It goes from the last register to the first: what one has too much is overwritten later. Two
+    words or fewer are copied.
     """
     lanes = _words(b, _REGISTER)
     third = b.udiv(n, constant(3))
@@ -176,10 +194,10 @@ def _emit_level(b: Any, source: Any, target: Any, n: Any, n_ones: Any, n_levels:
     step = constant(-_REGISTER)
     begin = b.and_(b.sub(third, constant(1)), constant(-_REGISTER))
     with cgutils.for_range_slice(b, begin, constant(-1), step, I64, inc=False) as (i, _):
-        total, carry = _full_adder(
-            *(lanes.load(b.gep(source, [b.add(i, start)])) for start in (constant(0), third, second)),
-            nor=_emit_nor(b),
+        x, y, z = (
+            lanes.load(b.gep(source, [place])) for place in (i, b.add(i, third), b.add(i, second))
         )
+        total, carry = _full_adder(x, y, z, _emit_nor(b))
         lanes.store(total, b.gep(target, [i]))
         lanes.store(b.shl(carry, lanes.all(1)), b.gep(carries, [i]))
     rest = lanes.load(b.gep(source, [b.add(second, third)]))
@@ -188,7 +206,8 @@ def _emit_level(b: Any, source: Any, target: Any, n: Any, n_ones: Any, n_levels:
     with cgutils.for_range(b, placed) as loop:
         place = b.gep(carries, [loop.index])
         b.store(b.or_(b.load(place), constant(1)), place)
-    return [target, source, b.sub(n, third), b.sub(n_ones, placed), b.add(n_levels, constant(1))]
+    is_level = b.zext(b.icmp_signed(">", n, constant(2)), I64)
+    return [target, source, b.sub(n, third), b.sub(n_ones, placed), b.add(n_levels, is_level)]
 
 
 @instead_of(add_last)

@@ -15,52 +15,62 @@ from bitpim_kernels.pairs import (
     Groups,
     Lists,
     Rules,
+    Tile,
     count_digits,
-    empty_lists,
-    empty_tile,
     lay_tile,
     list_operands,
 )
 
 __all__ = ["count_windows", "sum_windows"]
 
-Codes = npt.NDArray[Any]  # uint8 or uint16
+Integer = Any  # int or np.int64
+Bytes = npt.NDArray[np.uint8]
+Digits = npt.NDArray[np.int32]
 Ints = npt.NDArray[np.int64]
 Levels = npt.NDArray[np.uint8]
-Words = npt.NDArray[np.uint64]
 
 
 @kernel()
 def sum_windows(
-    codes: Codes, groups: Groups, rules: Rules, out: Ints, levels: Levels, sums: Ints
+    codes: Bytes,
+    groups: Groups,
+    rules: Rules,
+    tile: Tile,
+    lists: Lists,
+    out: Ints,
+    levels: Levels,
+    sums: Ints,
 ) -> None:
     """Write every filter's sum at every window, and the levels of its tree; add to the events.
 
-    The caller proves that sums fit `rules.n_bits`.
+    The caller proves that sums fit `rules.n_bits`. `tile` and `lists` are scratch, made for these.
 
     Shapes
     ------
-    codes: (n_windows, n_taps) less than the input codes of `groups`
+    codes: (n_windows, n_taps, bytes of a code) less than the input codes of `groups`
     out, levels: (n_windows, n_filters)
     sums: (N_SUMS,)
     """
-    tile = empty_tile(codes, groups.products.shape[1])
-    lists = empty_lists(codes.shape[1])
-    spare = np.zeros(lists.starts[1], np.uint64)
-    last, totals = np.zeros((3, LANES), np.uint64), np.zeros(LANES, np.uint64)
-    n_levels = np.zeros(LANES, np.int64)
     unused = np.uint64(64 - rules.n_bits)
     for start in range(0, codes.shape[0], LANES):
         n = lay_tile(codes, start, tile)
         for f in range(groups.firsts.shape[0] - 1):
             list_operands(groups, f, rules, tile, lists, sums)
             _count_lists(lists, n, sums)
-            sum_trees(lists.lines, n, lists.n_words, lists.n_negative, spare, last, n_levels)
+            sum_trees(
+                lists.lines,
+                n,
+                lists.n_words,
+                lists.n_negative,
+                lists.spare,
+                lists.last,
+                lists.n_levels,
+            )
             for lane in range(0, n, TOGETHER):
-                add_last(last, lane, rules.n_bits, totals)
+                add_last(lists.last, lane, rules.n_bits, lists.totals)
             for lane in range(n):
-                levels[start + lane, f] = n_levels[lane]
-                out[start + lane, f] = np.int64(totals[lane] << unused) >> np.int64(unused)
+                levels[start + lane, f] = lists.n_levels[lane]
+                out[start + lane, f] = np.int64(lists.totals[lane] << unused) >> np.int64(unused)
     for lane in range(LANES):
         sums[LARGEST] = max(sums[LARGEST], np.int64(tile.largest[lane]))
 
@@ -77,7 +87,14 @@ def _count_lists(lists: Lists, n: int, sums: Ints) -> None:
 
 @kernel()
 def count_windows(
-    codes: Codes, groups: Groups, rules: Rules, levels_of: Levels, levels: Levels, sums: Ints
+    codes: Bytes,
+    groups: Groups,
+    rules: Rules,
+    tile: Tile,
+    levels_of: Levels,
+    digits: Digits,
+    levels: Levels,
+    sums: Ints,
 ) -> None:
     """Write the levels of every tree, and add to the events, all as `sum_windows` does.
 
@@ -86,17 +103,21 @@ def count_windows(
     Shapes
     ------
     codes, levels, sums: as in `sum_windows`
+    digits: (n_filters, LANES) scratch
     levels_of: (n_taps + 2,) levels of a tree of so many operands
     """
+    n_filters = groups.firsts.shape[0] - 1
     n_biases = 1 if groups.biases.shape[0] > 0 else 0
-    tile = empty_tile(codes, groups.products.shape[1])
-    digits = np.zeros(LANES, np.int32)
+    n_operands: Integer = 0
+    n_adders: Integer = 0
     for start in range(0, codes.shape[0], LANES):
         n = lay_tile(codes, start, tile)
-        for f in range(groups.firsts.shape[0] - 1):
-            count_digits(groups, f, rules, tile, digits, sums)
+        count_digits(groups, rules, tile, digits, sums)
+        for f in range(n_filters):
             for lane in range(n):
-                n_operands = digits[lane] + n_biases
-                levels[start + lane, f] = levels_of[n_operands]
-                sums[OPERANDS] += n_operands
-                sums[ADDERS] += max(0, n_operands - 2)
+                found = np.int64(digits[f, lane]) + n_biases
+                levels[start + lane, f] = levels_of[found]
+                n_operands += found
+                n_adders += max(0, found - 2)
+    sums[OPERANDS] += n_operands
+    sums[ADDERS] += n_adders

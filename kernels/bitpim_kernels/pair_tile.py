@@ -49,26 +49,25 @@ LONGEST = 170
 """Taps that are counted together at most: a count of 170 and its half still fit a byte."""
 
 Bytes = npt.NDArray[np.uint8]
-Codes = npt.NDArray[Any]  # uint8 or uint16
 Ints = npt.NDArray[np.int64]
 Taps = npt.NDArray[np.int32]
 Words = npt.NDArray[np.uint64]
 
 
 def count_taps(
-    tile: Codes,
+    tile: Bytes,
     taps: Taps,
     starts: Ints,
     first: int,
     stop: int,
     lit: Bytes,
-    rows: Codes,
+    rows: Bytes,
     counts: Bytes,
 ) -> None:
     """Write how often the code of each tap is met in its group: at its first, and 0 elsewhere.
 
-    Groups ``first : stop`` have LONGEST taps at most in all; row i of `rows` and `counts` is that of
-    the i-th of these taps.
+    Groups ``first : stop`` have LONGEST taps at most in all; row i of `rows` and `counts` is that
+    of the i-th of these taps.
 
     Shapes
     ------
@@ -88,12 +87,12 @@ def count_taps(
 
 
 def number_taps(
-    tile: Codes,
+    tile: Bytes,
     taps: Taps,
     starts: Ints,
     first: int,
     stop: int,
-    rows: Codes,
+    rows: Bytes,
     counts: Bytes,
 ) -> None:
     """Write how often the code of each tap was met in its group so far, this time included.
@@ -108,12 +107,12 @@ def number_taps(
 
 
 def count_codes(
-    tile: Codes,
+    tile: Bytes,
     taps: Taps,
     starts: Ints,
     group: int,
     lit: Bytes,
-    rows: Codes,
+    rows: Bytes,
     counts: Bytes,
     n_codes: int,
 ) -> None:
@@ -191,7 +190,7 @@ def cut_planes(counts: Bytes, n: int, n_planes: int, planes: Words, largest: Byt
         planes[row, :n_planes] = words[:, 0]
         planes[row, n_planes] = 0
         largest[:] = np.maximum(largest, counts[row])
-    return np.count_nonzero(counts[:n])
+    return int(np.count_nonzero(counts[:n]))
 
 
 _LONG = types.int64
@@ -214,7 +213,7 @@ class _Rows:
     def __init__(self, context: Any, b: Any, kinds: Any, args: Any) -> None:
         """Take tile, taps, starts, first group, the end of groups, rows, counts."""
         tile, taps, starts, _, _, rows, counts = kinds
-        self.b, self.width = b, tile.dtype.bitwidth
+        self.b = b
         self.first, self.stop = args[3], args[4]
         self.starts = address(context, b, starts, args[2], 0)
         self.rows = address(context, b, rows, args[5], 0, 0)
@@ -222,7 +221,7 @@ class _Rows:
         base = address(context, b, tile, args[0], 0, 0)
         self.begin = self._start(self.first)
         places = address(context, b, taps, args[1], self.begin)
-        lanes = Lanes(b, LANES, self.width)
+        lanes = Lanes(b, LANES, 8)
         self.n = b.sub(self._start(self.stop), self.begin)
         with _each(b, constant(0), self.n) as (i, _):
             tap = b.sext(b.load(b.gep(places, [i])), I64)
@@ -244,7 +243,10 @@ class _Rows:
                 place = b.add(b.mul(start, constant(LANES)), constant(lane))
                 half = _Half(self, place, n, None if lit is None else b.gep(lit, [constant(lane)]))
                 whole = b.and_(n, constant(-_BLOCK))
-                with cgutils.for_range_slice(b, constant(0), whole, constant(_BLOCK), I64) as (i, _):
+                with cgutils.for_range_slice(b, constant(0), whole, constant(_BLOCK), I64) as (
+                    i,
+                    _,
+                ):
                     half.block(i, _BLOCK)
                 left = b.and_(n, constant(_BLOCK - 1))
                 for k in range(1, _BLOCK):
@@ -258,17 +260,17 @@ class _Half:
     def __init__(self, rows: _Rows, first: Any, n: Any, lit: Any) -> None:
         b = rows.b
         self.b, self.n = b, n
-        self.codes, self.bytes = Lanes(b, _REGISTER, rows.width), Lanes(b, _REGISTER, 8)
+        self.lanes = Lanes(b, _REGISTER, 8)
         self.rows, self.counts = b.gep(rows.rows, [first]), b.gep(rows.counts, [first])
-        self.lit = None if lit is None else self.bytes.load(lit)
+        self.lit = None if lit is None else self.lanes.load(lit)
 
     def block(self, start: Any, n: int) -> None:
         """Emit the counts of rows side by side, which stay in registers."""
         b = self.b
         mine = [self._code(b.add(start, constant(k))) for k in range(n)]
-        before, after = ([self.bytes.variable() for _ in range(n)] for _ in range(2))
+        before, after = ([self.lanes.variable() for _ in range(n)] for _ in range(2))
         for variable in before + after:
-            b.store(self.bytes.all(0), variable)
+            b.store(self.lanes.all(0), variable)
         self._compare(constant(0), start, mine, before)
         for k in range(n):
             for other in range(k):
@@ -280,12 +282,12 @@ class _Half:
         for k in range(n):
             n_before, n_after = b.load(before[k]), b.load(after[k])  # below 0
             if self.lit is None:
-                found = b.sub(self.bytes.all(1), n_before)
+                found = b.sub(self.lanes.all(1), n_before)
             else:
-                is_first = b.icmp_signed("==", n_before, self.bytes.all(0))
-                shown = b.and_(self.lit, b.sext(is_first, self.bytes.vector))
-                found = b.and_(b.sub(self.bytes.all(1), n_after), shown)
-            self.bytes.store(found, _row(b, self.counts, b.add(start, constant(k))))
+                is_first = b.icmp_signed("==", n_before, self.lanes.all(0))
+                shown = b.and_(self.lit, b.sext(is_first, self.lanes.vector))
+                found = b.and_(b.sub(self.lanes.all(1), n_after), shown)
+            self.lanes.store(found, _row(b, self.counts, b.add(start, constant(k))))
 
     def _compare(self, start: Any, stop: Any, mine: list[Any], totals: list[Any]) -> None:
         with _each(self.b, start, stop) as (j, _):
@@ -294,11 +296,11 @@ class _Half:
                 self._add(total, self._alike(code, other))
 
     def _code(self, i: Any) -> Any:
-        return self.codes.load(_row(self.b, self.rows, i))
+        return self.lanes.load(_row(self.b, self.rows, i))
 
     def _alike(self, x: Any, y: Any) -> Any:
         """Emit -1 where two codes are equal, else 0."""
-        return self.b.sext(self.b.icmp_signed("==", x, y), self.bytes.vector)
+        return self.b.sext(self.b.icmp_signed("==", x, y), self.lanes.vector)
 
     def _add(self, variable: Any, vector: Any) -> None:
         self.b.store(self.b.add(self.b.load(variable), vector), variable)
@@ -338,17 +340,17 @@ def _count_codes(
     def emit(context: Any, b: Any, *args: Any) -> None:
         following = b.add(args[3], constant(1))
         found = _Rows(context, b, kinds, (*args[:4], following, *args[5:7]))
-        codes, octets = Lanes(b, LANES, found.width), Lanes(b, LANES, 8)
-        valid = octets.load(address(context, b, lit, args[4], 0))
+        lanes = Lanes(b, LANES, 8)
+        valid = lanes.load(address(context, b, lit, args[4], 0))
         with _each(b, constant(0), args[7]) as (code, _):
-            mine, total = codes.splat(code), octets.variable()
-            b.store(octets.all(0), total)
+            mine, total = lanes.splat(code), lanes.variable()
+            b.store(lanes.all(0), total)
             with _each(b, constant(0), found.n) as (j, _):
-                alike = b.icmp_signed("==", codes.load(_row(b, found.rows, j)), mine)
-                b.store(b.sub(b.load(total), b.sext(alike, octets.vector)), total)
-            octets.store(b.and_(b.load(total), valid), _row(b, found.counts, code))
+                alike = b.icmp_signed("==", lanes.load(_row(b, found.rows, j)), mine)
+                b.store(b.sub(b.load(total), b.sext(alike, lanes.vector)), total)
+            lanes.store(b.and_(b.load(total), valid), _row(b, found.counts, code))
         with _each(b, constant(0), args[7]) as (code, _):
-            codes.store(codes.splat(code), _row(b, found.rows, code))
+            lanes.store(lanes.splat(code), _row(b, found.rows, code))
 
     return types.void(*kinds[:4], lit, *kinds[5:], _LONG), emit
 

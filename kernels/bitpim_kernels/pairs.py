@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bitpim_kernels.carry_save import BEYOND
+from bitpim_kernels.carry_save import BEYOND, IN_TURN
 from bitpim_kernels.jit import kernel
 from bitpim_kernels.pair_tile import (
     LANES,
@@ -43,7 +43,7 @@ __all__ = [
     "list_operands",
 ]
 
-Codes = npt.NDArray[Any]  # uint8 or uint16
+Integer = Any  # int or np.int64
 Bytes = npt.NDArray[np.uint8]
 Digits = npt.NDArray[np.int32]
 Ints = npt.NDArray[np.int64]
@@ -84,7 +84,8 @@ class Rules(NamedTuple):
     signed : digits are -1, 0 and 1, no two neighbours both other than 0; else 0 and 1
     counter_bits : width of a counter, which stops at its largest number
     n_bits : width of a sum
-    longest : the longest group that is counted for all lanes at once, LONGEST at most
+    longest : the longest group that is counted for all lanes at once, LONGEST at most; 0 where
+        there are more than 256 input codes
     """
 
     signed: bool
@@ -98,7 +99,8 @@ class Tile(NamedTuple):
 
     Shapes
     ------
-    codes: (n_taps, LANES)
+    codes: (n_taps, LANES) the low bytes
+    high: (n_taps, LANES) the high bytes, or (0, LANES) where codes have none
     lit: (LANES,) 255 where a lane holds a window
     rows: (LONGEST, LANES) the code that is counted
     counts: (LONGEST, LANES)
@@ -109,9 +111,10 @@ class Tile(NamedTuple):
     met: (n_taps + 1,) codes that counters have met
     """
 
-    codes: Codes
+    codes: Bytes
+    high: Bytes
     lit: Bytes
-    rows: Codes
+    rows: Bytes
     counts: Bytes
     weights: Ints
     planes: Words
@@ -121,7 +124,7 @@ class Tile(NamedTuple):
 
 
 class Lists(NamedTuple):
-    """The operands of each lane's sum.
+    """The operands of each lane's sum, and what its tree needs.
 
     Shapes
     ------
@@ -130,6 +133,10 @@ class Lists(NamedTuple):
     starts, ends: (LANES,) where each lane's are in `words`
     n_words: (LANES,) how many they are
     n_negative: (LANES,) how many are inverted, so that each lacks a one
+    spare: (IN_TURN, as many as a line) scratch of trees
+    last: (3, LANES) two words and a carry in, which a tree leaves
+    totals: (LANES,)
+    n_levels: (LANES,) levels of a tree
     """
 
     lines: Words
@@ -138,16 +145,20 @@ class Lists(NamedTuple):
     ends: Places
     n_words: Ints
     n_negative: Ints
+    spare: Words
+    last: Words
+    totals: Words
+    n_levels: Ints
 
 
-@kernel()
-def empty_tile(codes: Codes, n_codes: int) -> Tile:
-    """Return place for windows of these, whose codes are less than `n_codes`."""
-    n_taps = codes.shape[1]
+def empty_tile(n_taps: int, n_codes: int) -> Tile:
+    """Return place for windows of so many taps, whose codes are less than `n_codes`."""
+    n_wide = n_taps if n_codes > 256 else 0
     return Tile(
-        np.zeros((n_taps, LANES), codes.dtype),
+        np.zeros((n_taps, LANES), np.uint8),
+        np.zeros((n_wide, LANES), np.uint8),
         np.zeros(LANES, np.uint8),
-        np.zeros((LONGEST, LANES), codes.dtype),
+        np.zeros((LONGEST, LANES), np.uint8),
         np.zeros((LONGEST, LANES), np.uint8),
         np.zeros(LONGEST, np.int64),
         np.zeros((LONGEST, PLANES), np.uint64),
@@ -157,7 +168,6 @@ def empty_tile(codes: Codes, n_codes: int) -> Tile:
     )
 
 
-@kernel()
 def empty_lists(n_taps: int) -> Lists:
     """Return place for the operands of sums of so many taps: no more than taps, and a bias."""
     n_lines = (n_taps + 1 + BEYOND + 7) // 8
@@ -170,35 +180,47 @@ def empty_lists(n_taps: int) -> Lists:
         np.zeros(LANES, np.uint32),
         np.zeros(LANES, np.int64),
         np.zeros(LANES, np.int64),
+        np.zeros((IN_TURN, 8 * n_lines), np.uint64),
+        np.zeros((3, LANES), np.uint64),
+        np.zeros(LANES, np.uint64),
+        np.zeros(LANES, np.int64),
     )
 
 
 @kernel()
-def lay_tile(codes: Codes, start: int, tile: Tile) -> int:
-    """Lay windows from `start` on, one a lane; return how many. Other lanes keep their codes."""
+def lay_tile(codes: Bytes, start: int, tile: Tile) -> Integer:
+    """Lay windows from `start` on, one a lane; return how many. Other lanes keep their codes.
+
+    Shapes
+    ------
+    codes: (n_windows, n_taps, bytes of a code) the lowest byte first; 1 or 2
+    """
     n = min(LANES, codes.shape[0] - start)
     for lane in range(LANES):
         tile.lit[lane] = 255 if lane < n else 0
     for tap in range(codes.shape[1]):
         for lane in range(n):
-            tile.codes[tap, lane] = codes[start + lane, tap]
+            tile.codes[tap, lane] = codes[start + lane, tap, 0]
+    for tap in range(tile.high.shape[0]):
+        for lane in range(n):
+            tile.high[tap, lane] = codes[start + lane, tap, 1]
     return n
 
 
 @kernel()
-def _groups_together(groups: Groups, group: int, last: int, longest: int) -> int:
+def _groups_together(starts: Ints, group: int, last: int, longest: int) -> Integer:
     """Return the end of the groups that are counted with one, whose taps are LONGEST at most."""
-    begin = groups.starts[group]
+    begin = starts[group]
     while group < last:
-        end = groups.starts[group + 1]
-        if end - groups.starts[group] > longest or end - begin > LONGEST:
+        end = starts[group + 1]
+        if end - starts[group] > longest or end - begin > LONGEST:
             break
         group += 1
     return group
 
 
 @kernel()
-def _count_together(groups: Groups, group: int, stop: int, tile: Tile) -> int:
+def _count_together(groups: Groups, group: int, stop: int, tile: Tile) -> Integer:
     """Count the pairs of some groups for all lanes, of one group code by code; return the rows."""
     n_codes = groups.products.shape[1]
     begin = groups.starts[group]
@@ -219,11 +241,11 @@ def _count_together(groups: Groups, group: int, stop: int, tile: Tile) -> int:
 
 
 @kernel()
-def _most_taps(groups: Groups, group: int, stop: int) -> int:
+def _most_taps(starts: Ints, group: int, stop: int) -> Integer:
     """Return the taps of the longest of some groups."""
     most = 0
     for g in range(group, stop):
-        most = max(most, groups.starts[g + 1] - groups.starts[g])
+        most = max(most, starts[g + 1] - starts[g])
     return most
 
 
@@ -237,7 +259,9 @@ def _width(n: int) -> int:
 
 
 @kernel()
-def list_operands(groups: Groups, f: int, rules: Rules, tile: Tile, lists: Lists, sums: Ints) -> None:
+def list_operands(
+    groups: Groups, f: int, rules: Rules, tile: Tile, lists: Lists, sums: Ints
+) -> None:
     """List the operands of a filter in all lanes, and add to READS, SATURATED and LARGEST.
 
     Each digit of each count yields the product, shifted to the digit's place; a digit of -1 the
@@ -255,9 +279,9 @@ def list_operands(groups: Groups, f: int, rules: Rules, tile: Tile, lists: Lists
         start, end = groups.starts[group], groups.starts[group + 1]
         if end - start <= rules.longest:
             limit = min(rules.longest, groups.products.shape[1])
-            stop = max(group + 1, _groups_together(groups, group, last, limit))
+            stop = max(group + 1, _groups_together(groups.starts, group, last, limit))
             n_rows = _count_together(groups, group, stop, tile)
-            n_planes = _width(_most_taps(groups, group, stop))
+            n_planes = _width(_most_taps(groups.starts, group, stop))
             _list_rows(n_rows, n_planes, groups.products, rules, tile, lists, sums)
             group = stop
             continue
@@ -303,7 +327,7 @@ def _list_rows(
 
 
 @kernel()
-def _saturate(planes: Words, row: int, n_planes: int, n_bits: int) -> int:
+def _saturate(planes: Words, row: int, n_planes: int, n_bits: int) -> Integer:
     """Make numbers of more than `n_bits` the largest that has so many; return how many were."""
     over_word = _ZERO
     for k in range(n_bits, n_planes):
@@ -317,7 +341,7 @@ def _saturate(planes: Words, row: int, n_planes: int, n_bits: int) -> int:
 @kernel()
 def _append(
     lanes_word: np.uint64,
-    codes: Codes,
+    codes: Bytes,
     row: int,
     products: Words,
     weight: int,
@@ -338,7 +362,7 @@ def _append(
 @kernel()
 def _append_inverted(
     lanes_word: np.uint64,
-    codes: Codes,
+    codes: Bytes,
     row: int,
     products: Words,
     weight: int,
@@ -386,11 +410,13 @@ def _list_counters(
 
 
 @kernel()
-def _count(taps: Taps, tile: Tile, lane: int) -> int:
+def _count(taps: Taps, tile: Tile, lane: int) -> Integer:
     """Count the codes at some taps of a lane; return how many codes were met."""
     n_met = 0
     for tap in taps:
-        code = tile.codes[tap, lane]
+        code = np.int64(tile.codes[tap, lane])
+        if tile.high.shape[0] > 0:
+            code |= np.int64(tile.high[tap, lane]) << 8
         tile.met[n_met] = code
         n_met += tile.counters[code] == 0
         tile.counters[code] += 1
@@ -398,42 +424,42 @@ def _count(taps: Taps, tile: Tile, lane: int) -> int:
 
 
 @kernel()
-def count_digits(groups: Groups, f: int, rules: Rules, tile: Tile, digits: Digits, sums: Ints) -> None:
-    """Count the digits of a filter's counts in all lanes; add READS, NEGATIVES and LARGEST.
+def count_digits(groups: Groups, rules: Rules, tile: Tile, digits: Digits, sums: Ints) -> None:
+    """Count the digits of every filter's counts in all lanes; add READS, NEGATIVES and LARGEST.
 
     Shapes
     ------
-    digits: (LANES,)
+    digits: (n_filters, LANES)
     """
-    digits[:] = 0
-    n_codes = groups.products.shape[1]
-    group, last = groups.firsts[f], groups.firsts[f + 1]
-    while group < last:
-        start, end = groups.starts[group], groups.starts[group + 1]
-        if end - start > rules.longest:
-            for lane in range(LANES):
-                if tile.lit[lane]:
-                    taps = groups.taps[start:end]
-                    digits[lane] += _count_counters(taps, rules, tile, lane, sums)
-            group += 1
-        elif n_codes < end - start:
-            n_rows = _count_together(groups, group, group + 1, tile)
-            add_digits(tile.counts, n_rows, rules.signed, digits, sums)
-            group += 1
-        else:
-            stop = _groups_together(groups, group, last, min(rules.longest, n_codes))
-            number_taps(
-                tile.codes, groups.taps, groups.starts, group, stop, tile.rows, tile.counts
-            )
-            n_rows = groups.starts[stop] - start
-            add_new_digits(tile.counts, n_rows, rules.signed, tile.lit, digits, sums)
-            group = stop
+    n_codes, starts = groups.products.shape[1], groups.starts
+    for f in range(digits.shape[0]):
+        found = digits[f]
+        found[:] = 0
+        group, last = groups.firsts[f], groups.firsts[f + 1]
+        while group < last:
+            n = starts[group + 1] - starts[group]
+            if n > rules.longest:
+                taps = groups.taps[starts[group] : starts[group + 1]]
+                for lane in range(LANES):
+                    if tile.lit[lane]:
+                        found[lane] += _count_counters(taps, rules, tile, lane, sums)
+                group += 1
+            elif n_codes < n:
+                n_rows = _count_together(groups, group, group + 1, tile)
+                add_digits(tile.counts, n_rows, rules.signed, found, sums)
+                group += 1
+            else:
+                stop = _groups_together(starts, group, last, min(rules.longest, n_codes))
+                number_taps(tile.codes, groups.taps, starts, group, stop, tile.rows, tile.counts)
+                n_rows = starts[stop] - starts[group]
+                add_new_digits(tile.counts, n_rows, rules.signed, tile.lit, found, sums)
+                group = stop
 
 
 @kernel()
-def _count_counters(taps: Taps, rules: Rules, tile: Tile, lane: int, sums: Ints) -> int:
+def _count_counters(taps: Taps, rules: Rules, tile: Tile, lane: int, sums: Ints) -> Integer:
     """Return the digits of a group's counts in one lane, a counter for each code."""
-    n_digits = 0
+    n_digits: Integer = 0
     for i in range(_count(taps, tile, lane)):
         n_met = tile.counters[tile.met[i]]
         tile.counters[tile.met[i]] = 0

@@ -6,7 +6,7 @@ import numpy.typing as npt
 import pytest
 
 from bitpim.programs.nor_sums import csa_levels
-from bitpim_kernels.carry_save import BEYOND, TOGETHER, add_last, sum_trees
+from bitpim_kernels.carry_save import BEYOND, IN_TURN, TOGETHER, add_last, sum_trees
 from bitpim_kernels.jit import kernel
 from tests.naive.rapidnn import add, value, word
 
@@ -30,16 +30,18 @@ def add_all(last: Array, n_bits: int, out: Array) -> None:
 
 def two_words(form: Form, lines: list[list[int]], ones: list[int]) -> tuple[Any, list[int]]:
     """The two words and the carry in that each line leaves, and its levels."""
-    most = max(map(len, lines))
-    words = np.full((len(lines), most + BEYOND), 0xABCDEF, np.uint64)
+    most, n = max(map(len, lines)), len(lines)
+    n_lines = -(-n // IN_TURN) * IN_TURN
+    words = np.full((n_lines, most + BEYOND), 0xABCDEF, np.uint64)
     for line, values in enumerate(lines):
         words[line, : len(values)] = values
-    n_words, n_ones = np.array([len(values) for values in lines]), np.array(ones)
-    spare = np.full(most + BEYOND, 0x123456, np.uint64)
-    last, levels = np.full((3, len(lines)), 7, np.uint64), np.full(len(lines), -1)
-    form(trees)(words, len(lines), n_words, n_ones, spare, last, levels)
-    assert n_words.tolist() == [len(values) for values in lines]
-    return last.T.tolist(), levels.tolist()
+    n_words, n_ones = np.zeros(n_lines, np.int64), np.zeros(n_lines, np.int64)
+    n_words[:n], n_ones[:n] = [len(values) for values in lines], ones
+    spare = np.full((IN_TURN, most + BEYOND), 0x123456, np.uint64)
+    last, levels = np.full((3, n_lines), 7, np.uint64), np.full(n_lines, -1)
+    form(trees)(words, n, n_words, n_ones, spare, last, levels)
+    assert n_words[:n].tolist() == [len(values) for values in lines]
+    return last.T[:n].tolist(), levels[:n].tolist()
 
 
 def test_three_words_become_two(form: Form) -> None:
@@ -53,7 +55,7 @@ def test_a_word_left_over_comes_last(form: Form) -> None:
 
 
 def test_five_words_are_added_a_third_apart(form: Form) -> None:
-    # 5 // 3 = 1: words 0, 1, 2; then 4 words 1 ^ 2 ^ 4 = 7, no carry, 8, 16; then 7 ^ 0 ^ 8 = 15, 16
+    # 1 + 2 + 4 is 7, no carry; then 7, 0 and 8 are 15, no carry; then 15, 0 and 16 are 31
     assert two_words(form, [[1, 2, 4, 8, 16]], [0]) == ([[31, 0, 0]], [3])
 
 
@@ -73,7 +75,9 @@ def test_trees_keep_their_sum(n_lines: int, form: Form) -> None:
             (sum(values) + n) % TOP for values, n in zip(lines, ones, strict=True)
         ]
         assert levels == [csa_levels(n) for n in sizes]
-        assert [left[2] for left in found] == [int(n > max(0, m - 2)) for n, m in zip(ones, sizes)]
+        assert [left[2] for left in found] == [
+            int(n > max(0, m - 2)) for n, m in zip(ones, sizes, strict=True)
+        ]
 
 
 @pytest.mark.parametrize("n_bits", [2, 3, 17, 64])

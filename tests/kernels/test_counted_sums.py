@@ -9,6 +9,7 @@ from bitpim.programs.nor_sums import csa_levels
 from bitpim_kernels import counted_sums, pairs
 from bitpim_kernels.pair_tile import (
     ADDERS,
+    LANES,
     LARGEST,
     LONGEST,
     N_SUMS,
@@ -17,7 +18,7 @@ from bitpim_kernels.pair_tile import (
     READS,
     SATURATED,
 )
-from bitpim_kernels.pairs import Groups, Rules
+from bitpim_kernels.pairs import Groups, Lists, Rules, Tile, empty_lists, empty_tile
 from tests.naive.rapidnn import Neuron, neuron
 
 Array = npt.NDArray[Any]
@@ -37,6 +38,10 @@ def groups_of(weights: Array, products: Array, biases: Array) -> Groups:
     )
 
 
+def scratch(n_taps: int, n_codes: int) -> tuple[Tile, Lists]:
+    return empty_tile(n_taps, n_codes), empty_lists(n_taps)
+
+
 @pytest.fixture(params=["jit", "python"])
 def kernels(request: pytest.FixtureRequest, in_python: Callable[..., None]) -> Any:
     if request.param == "python":
@@ -54,7 +59,7 @@ def test_windows_equal_neurons_added_gate_by_gate(rules: Rules, n: int, kernels:
     out, levels = np.full((n, 3), 9), np.full((n, 3), 9, np.uint8)
     sums = np.zeros(N_SUMS, np.int64)
     groups = groups_of(weights, products, biases)
-    kernels.sum_windows(codes, groups, rules, out, levels, sums)
+    kernels.sum_windows(codes[:, :, None], groups, rules, *scratch(12, 4), out, levels, sums)
     found: list[list[Neuron]] = [
         [
             neuron(w, u, products.tolist(), b, signed=rules.signed, width=13)
@@ -76,7 +81,10 @@ def test_windows_equal_neurons_added_gate_by_gate(rules: Rules, n: int, kernels:
 
     levels_of = np.array([csa_levels(k) for k in range(14)], np.uint8)
     counted, again = np.full((n, 3), 9, np.uint8), np.zeros(N_SUMS, np.int64)
-    kernels.count_windows(codes, groups, rules, levels_of, counted, again)
+    digits = np.full((3, LANES), 99, np.int32)
+    kernels.count_windows(
+        codes[:, :, None], groups, rules, scratch(12, 4)[0], levels_of, digits, counted, again
+    )
     assert counted.tolist() == levels.tolist() and again.tolist() == sums.tolist()
 
 
@@ -87,5 +95,5 @@ def test_a_sum_wraps_at_its_width(kernels: Any) -> None:
     codes, sums = np.zeros((1, 2), np.uint8), np.zeros(N_SUMS, np.int64)
     for n_bits, expected in ((8, -56), (9, 200), (64, 200)):
         rules = Rules(False, 62, n_bits, LONGEST)
-        kernels.sum_windows(codes, groups, rules, out, levels, sums)
+        kernels.sum_windows(codes[:, :, None], groups, rules, *scratch(2, 1), out, levels, sums)
         assert out[0, 0] == expected

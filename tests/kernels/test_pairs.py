@@ -43,9 +43,9 @@ def listed(
     kernels: Any, rules: Rules, groups: Groups = GROUPS, codes: Any = CODES
 ) -> tuple[list[list[int]], Any, Any]:
     """The operands of filter 1 in each lane, sorted; the lists; the events."""
-    tile = kernels.empty_tile(codes, groups.products.shape[1])
+    tile = kernels.empty_tile(codes.shape[1], groups.products.shape[1])
     lists = kernels.empty_lists(codes.shape[1])
-    assert kernels.lay_tile(codes, 0, tile) == len(codes)
+    assert kernels.lay_tile(codes[:, :, None], 0, tile) == len(codes)
     sums = np.zeros(N_SUMS, np.int64)
     for _ in range(2):  # what was listed before leaves nothing behind
         sums[:] = 0
@@ -110,22 +110,29 @@ def test_without_biases(kernels: Any) -> None:
 @pytest.mark.parametrize("longest", [0, 4, LONGEST])
 @pytest.mark.parametrize(("signed", "n_negative"), [(False, 0), (True, 1)])
 def test_digits_are_counted(longest: int, signed: bool, n_negative: int, kernels: Any) -> None:
-    tile = kernels.empty_tile(CODES, 3)
-    kernels.lay_tile(CODES, 0, tile)
-    digits, sums = np.full(LANES, 9, np.int32), np.zeros(N_SUMS, np.int64)
-    kernels.count_digits(GROUPS, 1, Rules(signed, 62, 64, longest), tile, digits, sums)
-    assert digits.tolist() == [4, 6] + [0] * (LANES - 2)
-    assert (sums[READS], sums[LARGEST], sums[NEGATIVES]) == (8, 5, n_negative)
+    tile = kernels.empty_tile(9, 3)
+    kernels.lay_tile(CODES[:, :, None], 0, tile)
+    digits, sums = np.full((2, LANES), 9, np.int32), np.zeros(N_SUMS, np.int64)
+    kernels.count_digits(GROUPS, Rules(signed, 62, 64, longest), tile, digits, sums)
+    assert digits.tolist() == [lane + [0] * (LANES - 2) for lane in ([4, 4], [4, 6])]
+    assert (sums[READS], sums[LARGEST], sums[NEGATIVES]) == (8 + 6, 5, n_negative + signed)
 
 
 def test_windows_are_laid_side_by_side(kernels: Any) -> None:
     codes = np.arange(3 * 70).reshape(70, 3).astype(np.uint8)
-    tile = kernels.empty_tile(codes, 256)
-    assert kernels.lay_tile(codes, 0, tile) == LANES
+    tile = kernels.empty_tile(3, 256)
+    assert kernels.lay_tile(codes[:, :, None], 0, tile) == LANES
     assert tile.codes.tolist() == codes[:LANES].T.tolist() and tile.lit.tolist() == [255] * LANES
-    assert kernels.lay_tile(codes, LANES, tile) == 6
+    assert kernels.lay_tile(codes[:, :, None], LANES, tile) == 6
     assert tile.codes[:, :6].tolist() == codes[LANES:].T.tolist()
     assert tile.lit.tolist() == [255] * 6 + [0] * (LANES - 6)
+
+
+def test_wide_codes_are_laid_as_two_bytes(kernels: Any) -> None:
+    codes = np.array([[0x0102, 0xFF00, 7]], "<u2")
+    tile = kernels.empty_tile(3, 257)
+    assert kernels.lay_tile(codes.view(np.uint8).reshape(1, 3, 2), 0, tile) == 1
+    assert tile.codes[:, 0].tolist() == [2, 0, 7] and tile.high[:, 0].tolist() == [1, 255, 0]
 
 
 @pytest.mark.parametrize("n_taps", [1, 7, 8, 100])

@@ -52,6 +52,10 @@ ELSEWHERE = {
     f"{KERNELS}/match_tile.py": ("test_match",),
     f"{KERNELS}/opcodes.py": ("test_bitline", "test_family"),
     f"{KERNELS}/ou_tile.py": ("test_crossbar",),
+    f"{KERNELS}/carry_save.py": ("test_counted_sums",),
+    f"{KERNELS}/counted_sums.py": ("../bitpim/lookup/test_counted_sums",),
+    f"{KERNELS}/pair_tile.py": ("test_pairs", "test_counted_sums"),
+    f"{KERNELS}/pairs.py": ("test_counted_sums", "../bitpim/lookup/test_counted_sums"),
     f"{KERNELS}/vector.py": ("test_layout", "test_integer", "test_crossbar"),
     f"{KERNELS}/windows.py": ("../bitpim/digital/test_windows", "../bitpim/sram/test_dot_products"),
     f"{KERNELS}/layout.py": ("test_windows",),
@@ -108,7 +112,16 @@ ADC_MODELS = "bitpim/crossbar/adc/models/"
 # What these emit for the compiler is seen by compiled kernels only.
 EMITTING = tuple(
     f"{KERNELS}/{name}.py"
-    for name in ("chunk", "ir", "list_tile", "match_tile", "ou_tile", "vector")
+    for name in (
+        "carry_save",
+        "chunk",
+        "ir",
+        "list_tile",
+        "match_tile",
+        "ou_tile",
+        "pair_tile",
+        "vector",
+    )
 )
 
 # What these do is seen where kernels are compiled, never where they are plain.

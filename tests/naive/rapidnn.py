@@ -115,7 +115,7 @@ def neuron(
                 missing -= 1
             following += [total, carry]
         operands = following + operands[len(operands) - len(operands) % 3 :]
-    first, second = (operands + [word(0, width)])[:2]
+    first, second = [*operands, word(0, width)][:2]
     assert missing <= 1
     return Neuron(
         value(add(first, second, missing)),

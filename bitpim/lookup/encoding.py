@@ -1,0 +1,94 @@
+"""From sums to codes: an activation searched in a table of points, then the nearest codeword."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from bitpim.digital.requantize import layer_fault
+from bitpim.lookup.nearest_table import NearestTable, width_of
+from bitpim_traces.numbers.affine import code_dtype
+from bitpim_traces.records import LayerRecord
+
+__all__ = ["Encoded", "Encoding", "MatchRule"]
+
+Codes = npt.NDArray[Any]
+Ints = npt.NDArray[np.int64]
+
+
+class MatchRule(NamedTuple):
+    """How the nearest is found: mode, and bits that a stage compares."""
+
+    mode: str
+    stage_bits: int
+
+
+class Encoded(NamedTuple):
+    """Output codes, and rows compared by searches of points and of the codebook."""
+
+    codes: Codes
+    points_compared: int
+    values_compared: int
+
+
+class Encoding:
+    """What a layer makes of its sums, with the memories that are searched.
+
+    Sums are limited by a comparator where the activation clips. `points` and `values` are None
+    where there is no such search: without a table of points, or where the output is affine.
+
+    Raises
+    ------
+    AccumulatorError
+        A word would be wider than 64 bits.
+    """
+
+    def __init__(self, layer: LayerRecord, match: MatchRule, sum_bits: int) -> None:
+        table, codebook = layer.product_table, layer.output.codebook
+        assert table is not None
+        self.layer = layer
+        self.points: NearestTable | None = None
+        self.values: NearestTable | None = None
+        self._y: Ints | None = None
+        self._up = 0
+        if codebook is None:
+            return
+        down, width = max(table.fraction_bits - codebook.fraction_bits, 0), sum_bits
+        self._up = max(codebook.fraction_bits - table.fraction_bits, 0)
+        if table.points is not None:
+            x, y = (np.ascontiguousarray(column) for column in table.points.T)
+            self.points = NearestTable(x, max(sum_bits, width_of(x)), *match)
+            self._y, down, self._up, width = y, 0, 0, max(codebook.value_bits, width_of(y))
+        width = max(width + self._up, codebook.value_bits + down)
+        values = codebook.values << down if width <= 64 else codebook.values
+        self.values = NearestTable(values, width, *match)
+        low, high = layer.clamp
+        whole = (low, high) == (layer.output.code_min, layer.output.code_max)
+        self._limits = None if whole else (int(values[low]), int(values[high]))
+
+    def run(self, sums: Ints) -> Encoded:
+        """Return the codes of sums, (n_positions, n_outputs)."""
+        if self.values is None:
+            return Encoded(self._rescaled(sums), 0, 0)
+        y, points_compared = sums, 0
+        if self.points is not None:
+            assert self._y is not None
+            found = self.points.find(sums)
+            y, points_compared = self._y[found.rows], found.rows_compared
+        y = y << self._up if self._up else y
+        if self._limits is not None:
+            y = np.clip(y, *self._limits)
+        rows, values_compared = self.values.find(np.ascontiguousarray(y))
+        return Encoded(rows.astype(code_dtype(self.layer.output)), points_compared, values_compared)
+
+    def _rescaled(self, sums: Ints) -> Codes:
+        """Return affine codes of sums, by shifts; the last layer of a network has them."""
+        layer, step = self.layer, self.layer.requantize
+        if step is None or step.multiplier is None or step.shift is None:
+            raise layer_fault(layer, "need a requantize step with shifts for an affine output")
+        multiplier, shift = step.multiplier.astype(np.int64), step.shift.astype(np.int64)
+        half = np.where(shift > 0, np.int64(1) << np.maximum(shift - 1, 0), 0)
+        rounded = half if step.mode == "half_up_shift" else 0
+        scaled = ((sums * multiplier + rounded) >> shift) + int(layer.output.zero_point[0])
+        codes: Codes = np.clip(scaled, *layer.clamp).astype(code_dtype(layer.output))
+        return codes

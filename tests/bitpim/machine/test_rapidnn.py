@@ -1,0 +1,355 @@
+"""RAPIDNN: the referee at both fidelities, a naive machine where something is lost, refusals."""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bitpim.errors import AccumulatorError, ConfigError, MappingError
+from bitpim.lookup.nearest_table import NearestTable, width_of
+from bitpim.lookup.rna_plan import RnaPlan
+from bitpim.machine.machine import LayerRun
+from bitpim.machine.registry import make_machine
+from bitpim.proof.reference import run_network
+from bitpim_traces.builder import Activation, TraceBuilder, WeightCodes, quantization_of
+from bitpim_traces.codebook import Codebook
+from bitpim_traces.numbers.product_tables import products_of
+from bitpim_traces.records import Geometry, Quantization, Requantize, Trace
+from tests.codebook_traces import codebook_trace
+from tests.naive.rapidnn import neuron
+from tests.naive.rapidnn_machine import NaiveRapidnn
+from tests.strategies import small_trace
+
+SMALL: Any = {"most_codes": 64, "n_samples": 2}
+
+
+def machine(*assigned: str) -> Any:
+    return make_machine("rapidnn", None, assigned)
+
+
+def run(made: Any, trace: Trace, fidelity: str = "bit", jobs: int = 1) -> list[LayerRun]:
+    prepared = made.prepare(trace, fidelity=fidelity, jobs=jobs)
+    return list(prepared.run_batch(trace.samples.codes.read()))
+
+
+# --- exactness
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_codes_are_those_of_the_referee_at_both_fidelities(seed: int) -> None:
+    trace = codebook_trace(seed, n_layers=4, **SMALL)
+    need = run_network(trace, trace.samples.codes.read(), keep="all")
+    bit, integer = (run(machine(), trace, f, j) for f, j in (("bit", 1), ("integer", 2)))
+    for one, other in zip(bit, integer, strict=True):
+        np.testing.assert_array_equal(one.codes, need[one.index])
+        np.testing.assert_array_equal(other.codes, need[one.index])
+        assert one.counts == other.counts
+
+
+LOSSY = [
+    (),
+    ("adder.digits=signed",),
+    ("match.mode=wxor",),
+    ("match.mode=staged", "match.stage_bits=5"),
+    ("counters.overflow=saturate", "counters.bits=1"),
+    ("counters.overflow=saturate", "counters.bits=2", "adder.digits=signed"),
+    ("match.mode=wxor", "match.stage_bits=64", "adder.cost=floatpim", "adder.sum_bits=40"),
+]
+
+
+def _lossy_trace(seed: int, assigned: tuple[str, ...]) -> Trace:
+    """Make a network; where counters saturate, one of few codes, so that pairs are met often."""
+    few = "counters.overflow=saturate" in assigned
+    kinds: Any = {"kinds": ("conv2d",), "raw": True} if few else {}
+    return codebook_trace(
+        seed + 20, n_layers=2 if few else 3, most_codes=3 if few else 16, n_samples=2, **kinds
+    )
+
+
+@pytest.mark.parametrize("assigned", LOSSY)
+@pytest.mark.parametrize("seed", range(3))
+def test_codes_and_counts_are_those_of_a_naive_machine(
+    seed: int, assigned: tuple[str, ...]
+) -> None:
+    trace = _lossy_trace(seed, assigned)
+    made = machine(*assigned)
+    naive = NaiveRapidnn(made.settings, trace)
+    codes = trace.samples.codes.read()
+    by_sample = [naive.run(sample) for sample in codes]
+    for layer in run(made, trace):
+        for b, sample in enumerate(by_sample):
+            np.testing.assert_array_equal(layer.codes[b], sample[layer.index][0])
+        assert layer.counts == _added([sample[layer.index][1] for sample in by_sample])
+
+
+def _added(counts: list[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
+    total: dict[str, dict[str, int]] = {}
+    for phases in counts:
+        for phase, events in phases.items():
+            held = total.setdefault(phase, {})
+            for event, n in events.items():
+                held[event] = held.get(event, 0) + n
+    return total
+
+
+def test_settings_that_lose_something_change_codes() -> None:
+    """Else the tests above would compare nothing."""
+    for assigned in LOSSY[2:]:
+        differ = 0
+        for seed in range(3):
+            trace = _lossy_trace(seed, assigned)
+            pairs = zip(run(machine(*assigned), trace), run(machine(), trace), strict=True)
+            differ += sum(int((one.codes != other.codes).sum()) for one, other in pairs)
+        assert differ, assigned
+
+
+def test_codebooks_as_large_as_the_code_range_are_the_affine_network() -> None:
+    """Codes 0 .. 255 stand for the values of affine codes; the search shifts sums."""
+    rng = np.random.default_rng(5)
+    shift, bits = 6, 8
+    affine = TraceBuilder("affine", (3, 6, 5), quantization_of(1.0, 20, bits=bits))
+    w = rng.integers(-128, 128, (4, 3, 3, 3))
+    bias = rng.integers(-3000, 3000, 4)
+    one = np.ones(1, np.int32)
+    step = Requantize("half_up_shift", multiplier=one, shift=shift * one)
+    affine.conv2d(
+        "conv",
+        -1,
+        WeightCodes(w, quantization_of(1.0, bits=bits, signed=True), bias),
+        quantization_of(float(1 << shift), 7, bits=bits),
+        Geometry((3, 3), (1, 1), (1, 1, 1, 1)),
+        activation=Activation("relu"),
+        requantize=step,
+    )
+    codes = rng.integers(0, 256, (2, 3, 6, 5))
+    need = run_network(affine.build(codes), codes)[0]
+
+    def book(zero: int, up: int = 0) -> Codebook:
+        return Codebook((np.arange(256) - zero) << up, 0, 9 + up)
+
+    weights, inputs, outputs = book(128), book(20), book(7, shift + 1)
+    tables = TraceBuilder("tables", (3, 6, 5), Quantization.of_codebook(inputs))
+    table = products_of(weights, inputs, fraction_bits=1)  # doubled, and a half more: no ties
+    tables.conv2d(
+        "conv",
+        -1,
+        WeightCodes(w + 128, Quantization.of_codebook(weights), 2 * bias + 1),
+        Quantization.of_codebook(replace(outputs, fraction_bits=1)),
+        Geometry((3, 3), (1, 1), (1, 1, 1, 1)),
+        activation=Activation("relu"),
+        table=table,
+    )
+    trace = tables.build(codes)
+    for fidelity in ("bit", "integer"):
+        (layer,) = run(
+            machine("neurons.cam_rows=256", "neurons.crossbar_rows=4096"), trace, fidelity
+        )
+        np.testing.assert_array_equal(layer.codes, need)
+
+
+def test_no_samples() -> None:
+    trace = codebook_trace(3, n_layers=3, most_codes=64, n_samples=0)
+    for fidelity in ("bit", "integer"):
+        for layer in run(machine(), trace, fidelity):
+            assert layer.codes.shape == (0, *trace.layers[layer.index].output_shape)
+            assert not any(n for events in layer.counts.values() for n in events.values())
+
+
+# --- rounds, tables, plans
+
+
+def _wide() -> Trace:
+    """A linear layer of 70 neurons and 12 taps behind a small convolution."""
+    return codebook_trace(31, n_layers=2, kinds=("conv2d",), **SMALL)
+
+
+def test_neurons_that_outnumber_rnas_take_turns_and_fill_tables_again() -> None:
+    trace = _wide()
+    few = machine("chip.tiles=1", "chip.rnas_per_tile=7", "mapping.batch_size=2")
+    plan = few.plan(trace)
+    assert not plan.resident
+    assert few.prepare(trace).batch_multiple == 2
+    everything = {layer.index: layer for layer in run(machine(), trace)}
+    for layer, planned in zip(run(few, trace), plan.layers, strict=True):
+        np.testing.assert_array_equal(layer.codes, everything[layer.index].codes)
+        neurons = int(np.prod(trace.layers[layer.index].output_shape))
+        if not planned.rnas:
+            continue
+        assert (planned.rnas, planned.rounds) == (min(7, neurons), -(-neurons // min(7, neurons)))
+        whole = everything[layer.index].counts
+        assert layer.counts["load"]["table_write_bit"] == planned.rnas * planned.table_bits
+        assert layer.counts["load"]["cycles"] == -(-planned.table_bits // 1024)
+        for phase, events in layer.counts.items():
+            if phase in ("load", "input"):
+                continue
+            assert events.items() - {("cycles", events["cycles"])} == (
+                whole[phase].items() - {("cycles", whole[phase]["cycles"])}
+            )
+            fixed = {"count", "encode", "activate", "pool"}
+            if phase in fixed:  # as long in every round
+                assert events["cycles"] == planned.rounds * whole[phase]["cycles"]
+
+
+def test_a_round_is_as_slow_as_its_slowest_neuron() -> None:
+    trace = _wide()
+    made = machine("chip.tiles=1", "chip.rnas_per_tile=5")
+    naive = NaiveRapidnn(made.settings, trace)
+    layer = run(made, trace)[0]
+    record = trace.layers[0]
+    cycles = 0
+    for sample in trace.samples.codes.read():
+        neurons = naive._neurons(record, [sample], [trace.samples.quantization])
+        grid = np.array([_levels(record, *pair) for pair in neurons]).reshape(record.output_shape)
+        order = np.moveaxis(grid, 0, -1).reshape(-1)  # pixel by pixel, channels beside each other
+        for first in range(0, len(order), 5):
+            cycles += 13 * int(order[first : first + 5].max()) + 13 * 48
+    assert layer.counts["add"]["cycles"] == cycles
+
+
+def _levels(record: Any, rows: list[int], codes: list[int]) -> int:
+    bias = None if record.bias is None else 0
+    return neuron(rows, codes, record.product_table.products.tolist(), bias).levels
+
+
+def test_shared_rnas_save_rnas_and_cost_a_round() -> None:
+    trace = _wide()
+    plain, shared = (machine(*a).plan(trace) for a in ((), ("neurons.shared=0.3",)))
+    for one, other in zip(plain.layers, shared.layers, strict=True):
+        if one.rnas:
+            assert other.rnas == -(-7 * one.neurons // 10)
+            assert (one.rounds, other.rounds) == (1, -(-one.neurons // other.rnas))
+    assert max(layer.rounds for layer in shared.layers) == 2
+
+
+def test_the_plan_states_the_most_there_can_be() -> None:
+    trace = codebook_trace(33, n_layers=4, **SMALL)
+    made = machine()
+    plan: RnaPlan = made.plan(trace)
+    for layer in run(made, trace):
+        most = plan.counts(layer.index, 2)
+        assert most.keys() == layer.counts.keys()
+        for phase, events in layer.counts.items():
+            for event, n in events.items():
+                assert n <= most[phase][event], (phase, event)
+    assert plan.assumes == "whose pairs of codes all differ"
+    with pytest.raises(ConfigError, match="leave the plot out"):
+        plan.placements(0)
+
+
+def test_a_plan_of_pairs_that_all_differ_is_what_is_counted() -> None:
+    """One tap of each weight code: no pair can be met twice."""
+    book = Codebook(np.arange(-8, 8, dtype=np.int64), 2, 6)
+    coded = Quantization.of_codebook(book)
+    builder = TraceBuilder("apart", (16,), coded)
+    weight = WeightCodes(np.stack([np.arange(16), np.arange(16)[::-1]]), coded, np.array([3, -4]))
+    builder.linear("fc", -1, weight, coded)
+    trace = builder.build(np.random.default_rng(0).integers(0, 16, (3, 16)))
+    made = machine()
+    (layer,) = run(made, trace)
+    assert layer.counts == made.plan(trace).counts(0, 3)
+    row = made.plan(trace).table()[0]
+    # 16 x 16 products of 32 bits, 16 words of 48 bits
+    assert row["table_bytes"] == (256 * 32 + 16 * 48) // 8
+    assert layer.counts["add"]["cycles"] == 3 * (13 * 6 + 13 * 48)  # 17 operands: 6 levels
+    assert layer.counts["count"]["cycles"] == 3
+    assert layer.counts["encode"]["cycles"] == 3 * 6
+
+
+def test_settings_by_layer() -> None:
+    trace = codebook_trace(22, n_layers=3, most_codes=16, n_samples=2)
+    last = trace.layers[-1].name
+    made = machine(f"match.mode@{last}=wxor", f"adder.digits@{last}=signed")
+    assert "match.mode" in made.losses()
+    rows = made.plan(trace).table()
+    assert "match.mode=" in rows[-1]["own_settings"]
+    for one, other in zip(run(made, trace)[:-1], run(machine(), trace)[:-1], strict=True):
+        np.testing.assert_array_equal(one.codes, other.codes)
+
+
+# --- refusals
+
+
+def test_affine_codes_are_refused_with_the_command_that_makes_codebooks() -> None:
+    trace = small_trace(1)
+    with pytest.raises(MappingError, match=r"need a codebook.* affine .* `bitpim trace codebooks"):
+        machine().plan(trace)
+
+
+def test_counters_that_are_wide_may_not_saturate() -> None:
+    book = Codebook(np.array([0, 1], np.int64), 0, 2)
+    coded = Quantization.of_codebook(book)
+    builder = TraceBuilder("equal", (16,), coded)
+    builder.linear("fc", -1, WeightCodes(np.ones((1, 16), np.int64), coded), coded)
+    trace = builder.build(np.ones((1, 16), np.int64))
+    with pytest.raises(
+        AccumulatorError, match=r"need counters of 5 bits .* `--set counters.bits=5`"
+    ):
+        machine("counters.bits=4").plan(trace)
+    machine("counters.bits=5").plan(trace)
+    saturating = machine("counters.bits=4", "counters.overflow=saturate")
+    (layer,) = run(saturating, trace)
+    assert layer.counts["add"]["operand_write"] == 4  # 15 = 8 + 4 + 2 + 1
+    with pytest.raises(ConfigError, match=r"fidelity integer .* counters of 4 bits"):
+        saturating.prepare(trace, fidelity="integer")
+
+
+@pytest.mark.parametrize(
+    ("assigned", "error", "need"),
+    [
+        ("neurons.cam_rows=2", MappingError, r"`--set neurons.cam_rows=\d+`"),
+        ("neurons.crossbar_rows=1", MappingError, r"`--set neurons.crossbar_rows=\d+`"),
+        ("adder.sum_bits=6", AccumulatorError, r"`--set adder.sum_bits=\d+`"),
+    ],
+)
+def test_what_does_not_fit_says_what_would(
+    assigned: str, error: type[Exception], need: str
+) -> None:
+    trace = codebook_trace(34, n_layers=3, most_codes=64, kinds=("conv2d", "add"))
+    given = [assigned]
+    for _ in range(12):  # each refusal is of one layer, or one part
+        try:
+            machine(*given).plan(trace)
+        except error as fault:
+            found = re.search(need, str(fault))
+            assert found, str(fault)
+            given.append(found.group(0).removeprefix("`--set ").removesuffix("`"))
+        else:
+            break
+    assert len(given) > 1
+    assert run(machine(*given), trace)
+
+
+def test_integer_needs_nearest_values() -> None:
+    trace = codebook_trace(3, n_layers=1, **SMALL)
+    with pytest.raises(ConfigError, match=r"fidelity integer needs .* nearest match wxor"):
+        machine("match.mode=wxor").prepare(trace, fidelity="integer")
+    assert machine("match.mode=staged").losses() == "nearest match staged of 8 bits"
+    assert machine().losses() is None
+
+
+# --- the memory that is searched
+
+
+def test_the_classic_failure_of_bits() -> None:
+    """0111 is one from 1000; by its bits 0000 is nearer."""
+    values, query = np.array([0b0000, 0b1000]) - 8, np.array([0b0111]) - 8
+    rows = {
+        mode: int(NearestTable(values, 4, mode, 4).find(query).rows[0])
+        for mode in ("abs", "wxor", "staged")
+    }
+    assert rows == {"abs": 1, "wxor": 0, "staged": 1}
+    assert int(NearestTable(values, 4, "staged", 1).find(query).rows[0]) == 0
+
+
+def test_words_are_wide_enough() -> None:
+    assert [width_of(np.array([n])) for n in (0, 1, -1, 127, 128, -128, -129)] == [
+        1, 2, 1, 8, 9, 8, 9
+    ]  # fmt: skip
+    with pytest.raises(AccumulatorError, match="need words of 9 bits"):
+        NearestTable(np.array([0, 128]), 8, "abs", 8)
+    with pytest.raises(AccumulatorError, match="need words of 65 bits"):
+        NearestTable(np.array([0, 128]), 65, "abs", 8)
+    with pytest.raises(AccumulatorError, match="need queries of 8 bits, got one of 9"):
+        NearestTable(np.array([0, 1]), 8, "abs", 8).find(np.array([128]))
