@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Codebooks",
-    "Reclusterings",
+    "ReclusterEvery",
     "Retrain",
     "RetrainDelta",
     "RetrainEpochs",
@@ -51,9 +51,9 @@ RetrainRate = Annotated[
     float | None,
     typer.Option(min=0, help="First step of --retrain, as a share of a layer's weights; 0.002."),
 ]
-Reclusterings = Annotated[
+ReclusterEvery = Annotated[
     int | None,
-    typer.Option(min=0, help="How often an epoch of --retrain clusters again; 0 by default."),
+    typer.Option(min=0, help="Steps of --retrain after which weights are clustered again; never."),
 ]
 
 
@@ -104,7 +104,7 @@ _OPTIONS = {
     "epochs": "--retrain-epochs",
     "delta": "--retrain-delta",
     "learning_rate": "--retrain-rate",
-    "reclusterings": "--reclusterings",
+    "recluster_every": "--recluster-every",
 }
 
 

@@ -12,7 +12,7 @@ import typer
 
 from bitpim.cli.codebook_options import (
     Codebooks,
-    Reclusterings,
+    ReclusterEvery,
     Retrain,
     RetrainDelta,
     RetrainEpochs,
@@ -132,7 +132,7 @@ def export(
     retrain_epochs: RetrainEpochs = None,
     retrain_delta: RetrainDelta = None,
     retrain_rate: RetrainRate = None,
-    reclusterings: Reclusterings = None,
+    recluster_every: ReclusterEvery = None,
     accuracy: Accuracy = True,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -150,7 +150,7 @@ def export(
         "epochs": retrain_epochs,
         "delta": retrain_delta,
         "learning_rate": retrain_rate,
-        "reclusterings": reclusterings,
+        "recluster_every": recluster_every,
     }
     chosen = [f"reference_samples={reference_samples}", *(more or [])]
     tables = tables_of(codebooks, chosen, retrain, retraining, seed, affine)

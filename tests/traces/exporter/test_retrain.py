@@ -86,7 +86,7 @@ def test_the_network_that_comes_back_is_clustered_and_no_weight_moves(
     network: FloatNetwork,
 ) -> None:
     settings = replace(FEW, weight_codes=8, overrides={"10": LayerCodes(weight_codes=16)})
-    found = retrain(network, *TAUGHT, settings, Retraining(epochs=2, learning_rate=0.02, delta=0))
+    found = retrain(network, *TAUGHT, settings, Retraining(epochs=2, learning_rate=0.02, recluster_every=3))
     trace = traced(found.network, settings)
     sizes = []
     for layer, given, first in zip(trace.layers, found.network.layers, network.layers, strict=True):
@@ -137,9 +137,10 @@ def test_training_ends_when_the_error_is_small_enough(network: FloatNetwork) -> 
 
 
 def test_the_best_epoch_is_kept(network: FloatNetwork) -> None:
-    wild = Retraining(epochs=3, learning_rate=2.0)
-    found = retrain(network, *TAUGHT, FEW, wild, evaluation=TEST)
-    assert max(found.accuracies) > found.accuracies[-1]
+    wrong = (TAUGHT[0], (TAUGHT[1] + 1) % 4)  # to be learned all too well
+    found = retrain(network, *wrong, FEW, Retraining(epochs=2, learning_rate=0.1), evaluation=TEST)
+    assert found.accuracies[-1] < found.accuracies[found.epoch] == max(found.accuracies)
+    assert len(found.accuracies) == 3
     assert right_share(traced(found.network)) == max(found.accuracies)
 
 
@@ -353,7 +354,7 @@ def test_networks_without_weights_or_gradient_are_refused() -> None:
         ({"epochs": -1}, "need epochs of at least 0, got -1"),
         ({"batch": 1}, "need batch of at least 2, got 1"),
         ({"seed": -1}, "need seed of at least 0"),
-        ({"reclusterings": -1}, "need reclusterings of at least 0"),
+        ({"recluster_every": -1}, "need recluster_every of at least 0"),
         ({"learning_rate": float("nan")}, "need learning_rate from 0"),
         ({"delta": 1.0}, "need delta from 0 to below 1, got 1.0"),
     ],

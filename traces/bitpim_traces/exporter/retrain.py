@@ -168,7 +168,7 @@ class _Run:
             values.append({"params": moved, "scale": layer.rms})
             shadows.append({"params": [layer.shadow], "scale": layer.rms})
         adam = torch.optim.Adam(values, rate)
-        if not self.retraining.reclusterings:
+        if not self.retraining.recluster_every:
             return (adam,)
         return adam, torch.optim.SGD(shadows, rate, momentum=_MOMENTUM, dampening=_MOMENTUM)
 
@@ -183,16 +183,14 @@ class _Run:
     ) -> None:
         network, n_seen = self.plan.network, 0
         n_steps = self.retraining.epochs * len(batches)
-        n_again = self.retraining.reclusterings
-        again = {k * len(batches) // n_again for k in range(n_again)}
+        every = self.retraining.recluster_every
         weights = {layer.index: layer.weight for layer in self.layers}
         biases = {layer.index: layer.bias for layer in self.layers if layer.bias is not None}
         for place, chosen in enumerate(batches):
             step = epoch * len(batches) + place
-            if step and place in again:
+            if every and step and not step % every:
                 for layer in self.layers:
                     layer.cluster_again()
-                _, codes = self._settled()
             share = 0.5 * (1.0 + math.cos(math.pi * step / n_steps))
             for optimizer in optimizers:
                 for group in optimizer.param_groups:

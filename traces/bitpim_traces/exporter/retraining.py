@@ -25,9 +25,9 @@ class Retraining:
     learning_rate
         First step of Adam, as a share of the root mean square of a layer's weights; it falls along
         a half cosine to almost 0.
-    reclusterings
-        How often in an epoch the weights are clustered again, at even distances from its begin;
-        never before the first step. 0: which weights share a value stays as it was.
+    recluster_every
+        Steps after which weights are clustered again. 0: which weights share a value stays as it
+        was. Between two clusterings nothing corrects a shadow, so that many steps go too far.
     seed
         Decides the order of the samples.
 
@@ -41,11 +41,11 @@ class Retraining:
     delta: float = 0.0
     batch: int = 64
     learning_rate: float = 0.002
-    reclusterings: int = 1
+    recluster_every: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, low in (("epochs", 0), ("batch", 2), ("reclusterings", 0), ("seed", 0)):
+        for name, low in (("epochs", 0), ("batch", 2), ("recluster_every", 0), ("seed", 0)):
             if getattr(self, name) < low:
                 got = getattr(self, name)
                 raise TraceDataError(f"retraining: need {name} of at least {low}, got {got}")
