@@ -187,7 +187,8 @@ def export(
             )
             trace = replace(trace, provenance={**trace.provenance, **notes})
         else:
-            taught = tables.taught and _samples(tables.taught, mean, std, fold)
+            if tables.taught is not None:
+                taught = _samples(tables.taught, mean, std, fold)
             trace, said = export_tables(made, given, tables, taught, progress=progress, **options)
     write_and_say(trace, output, overwrite, json=json, notes=[*taken, *said], measure=accuracy)
 

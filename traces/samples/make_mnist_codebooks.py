@@ -31,21 +31,16 @@ def trace() -> Trace:
         "labels": old["labels"],
         "licence": old["licence"],
     }
-    layers = (
-        *made.layers[:-1],
-        replace(made.layers[-1], output_float=_first(made.layers[-1].output_float)),
-    )
-    samples = replace(
-        made.samples, codes=_first(made.samples.codes), labels=_first(made.samples.labels)
-    )
+    last, samples = made.layers[-1], made.samples
+    assert last.output_float is not None and samples.labels is not None
+    layers = (*made.layers[:-1], replace(last, output_float=_first(last.output_float)))
+    samples = replace(samples, codes=_first(samples.codes), labels=_first(samples.labels))
     provenance = {**made.provenance, "sources": sources, "seed": SETTINGS.seed}
     return replace(made, layers=layers, samples=samples, provenance=provenance)
 
 
-def _first(tensor: TensorRecord | None) -> TensorRecord | None:
+def _first(tensor: TensorRecord) -> TensorRecord:
     """Cut a tensor to the samples that are kept."""
-    if tensor is None:
-        return None
     values = tensor.read(0, N_SAMPLES)
     return TensorRecord.of(values, axes=tensor.axes, role=tensor.role, units=tensor.units)
 

@@ -86,7 +86,9 @@ def test_the_network_that_comes_back_is_clustered_and_no_weight_moves(
     network: FloatNetwork,
 ) -> None:
     settings = replace(FEW, weight_codes=8, overrides={"10": LayerCodes(weight_codes=16)})
-    found = retrain(network, *TAUGHT, settings, Retraining(epochs=2, learning_rate=0.02, recluster_every=3))
+    found = retrain(
+        network, *TAUGHT, settings, Retraining(epochs=2, learning_rate=0.02, recluster_every=3)
+    )
     trace = traced(found.network, settings)
     sizes = []
     for layer, given, first in zip(trace.layers, found.network.layers, network.layers, strict=True):
@@ -96,6 +98,7 @@ def test_the_network_that_comes_back_is_clustered_and_no_weight_moves(
         stored = decode(layer.weight.read(), layer.weight_quantization)
         np.testing.assert_array_equal(stored, given.weight)
         sizes.append(len(np.unique(given.weight)))
+        assert first.weight is not None and first.bias is not None and given.bias is not None
         assert not np.array_equal(given.weight, first.weight)
         assert not np.array_equal(given.bias, first.bias)
     assert sizes[:2] == [8, 8]
@@ -157,7 +160,7 @@ def clustered_layer(seed: int = 0, n: int = 40) -> ClusteredLayer:
 def test_the_gradient_of_a_value_is_the_sum_of_those_of_its_weights() -> None:
     layer = clustered_layer()
     gradient = torch.from_numpy(np.random.default_rng(1).normal(size=(4, 10)).astype(np.float32))
-    (layer.weight * gradient).sum().backward()
+    torch.autograd.backward((layer.weight * gradient).sum())
     layer.spread_gradients()
     assert layer.values.grad is not None
     flat, codes = gradient.numpy().ravel(), layer.codes.numpy()
@@ -203,7 +206,7 @@ def test_clustering_again_takes_the_value_nearest_to_the_shadow() -> None:
 def test_value_0_is_held() -> None:
     layer = clustered_layer()
     zero = layer.codes == layer.zero_code
-    layer.weight.sum().backward()
+    torch.autograd.backward(layer.weight.sum())
     layer.spread_gradients()
     torch.optim.Adam([layer.values], 0.1).step()
     layer.put_weights()
@@ -220,7 +223,7 @@ def test_rounding_takes_the_nearest_value_of_two_the_lower_and_lets_gradients_pa
     quantization = Quantization.of_codebook(codebook)
     wanted = decode(encode(grid, quantization), quantization)
     np.testing.assert_array_equal(y.detach().numpy(), wanted)
-    (y * torch.arange(len(grid))).sum().backward()
+    torch.autograd.backward((y * torch.arange(len(grid))).sum())
     assert x.grad is not None
     np.testing.assert_array_equal(x.grad.numpy(), np.arange(len(grid)))
 
@@ -272,7 +275,7 @@ def test_gradients_are_slopes() -> None:
         return (coded_forward(network, x, {}, {0: weight}) * scores).sum()
 
     leaf = torch.from_numpy(first.copy()).requires_grad_(True)
-    total(leaf).backward()
+    torch.autograd.backward(total(leaf))
     assert leaf.grad is not None
     for place in ((0, 0, 1, 1), (3, 1, 0, 2)):
         step = torch.zeros_like(leaf)
@@ -313,7 +316,8 @@ def test_samples_and_labels_that_do_not_fit_are_refused(
     network: FloatNetwork, change: Callable[..., Any], message: str
 ) -> None:
     with pytest.raises(TraceDataError, match=f"retrain: .*{message}"):
-        retrain(network, *change(*TAUGHT), FEW)
+        samples, labels = change(*TAUGHT)
+        retrain(network, samples, labels, FEW)
 
 
 def test_training_that_diverges_is_an_error(network: FloatNetwork) -> None:

@@ -131,7 +131,8 @@ def _drawn(
         raise TraceDataError(f"network {name}: need at least one sample to cluster, got none")
     if len(samples) <= settings.calibration_samples:
         return samples
-    return samples[drawn_places(len(samples), settings)]
+    found: npt.NDArray[np.floating] = samples[drawn_places(len(samples), settings)]
+    return found
 
 
 def drawn_places(n_samples: int, settings: CodebookSettings) -> npt.NDArray[np.integer]:
