@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = ["export"]
 
+_USUAL_MODE = "half_up_shift"
 _MODULE = "torch.nn.modules.module.Module"
 """Known by its name here: only the exporter imports torch."""
 
@@ -111,7 +112,7 @@ def export(
     weight_bits: WeightBits = 8,
     activation_bits: ActivationBits = 8,
     per_tensor: PerTensor = False,
-    requantize: Mode = "half_up_shift",
+    requantize: Mode = _USUAL_MODE,
     calibration: Calibration = "minmax",
     calibration_samples: CalibrationSamples = None,
     reference_samples: ReferenceSamples = 32,
@@ -142,7 +143,7 @@ def export(
         "--weight-bits": weight_bits != 8,
         "--activation-bits": activation_bits != 8,
         "--per-tensor": per_tensor,
-        "--requantize": requantize != "half_up_shift",
+        "--requantize": requantize != _USUAL_MODE,
         "--calibration": calibration != "minmax",
         "--patterns": patterns is not None,
     }

@@ -9,7 +9,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from bitpim_traces import open_trace, write_trace
+from bitpim import open_trace
+from bitpim_traces import write_trace
 from bitpim_traces.quantize import CodebookSettings, codebooks_of_trace
 from bitpim_traces.records import TensorRecord, Trace
 

@@ -56,7 +56,7 @@ def weights_of(trace: Trace) -> list[bytes]:
 
 def test_tables_are_exported(bitpim: Run, folder: Path) -> None:
     more = ("--set", "product_bits=24", "--set", "weight_codes@0=4", "--reference-samples", 5)
-    code, out, err = export(bitpim, *EIGHT, *more, "--calibration-samples", "bare.npz")
+    code, out, err = export(bitpim, *EIGHT, *more, "--calibration-samples", "train.npz")
     assert (code, err.replace(COMPILING, "")) == (0, "")
     assert out.splitlines()[1].startswith("net.h5: small, ")
     assert check_trace("net.h5", deep=True) == []
@@ -69,7 +69,7 @@ def test_tables_are_exported(bitpim: Run, folder: Path) -> None:
     assert first.output_float is not None and first.output_float.shape[0] == 5
     assert last.output_float is not None and last.output_float.shape[0] == trace.n_samples == 8
     noted = trace.provenance
-    assert noted["parameters"]["calibration_samples"] == 8
+    assert noted["parameters"]["calibration_samples"] == 64
     assert (noted["codebooks"]["weight_codes"], noted["codebooks"]["input_codes"]) == (8, 8)
     assert "retrain" not in noted and noted["sources"]["weights"].startswith("state dict")
 

@@ -17,6 +17,7 @@ from bitpim_traces.errors import TraceDataError
 from bitpim_traces.exporter import (
     Floats,
     Pixels,
+    Retrained,
     Retraining,
     Training,
     accuracy_of,
@@ -54,11 +55,14 @@ def images_of(pixels: Pixels) -> Any:
     return pixels.read(0, len(pixels.images))
 
 
-def traced(network: FloatNetwork, settings: CodebookSettings = FEW) -> Trace:
+def traced(
+    network: FloatNetwork, settings: CodebookSettings = FEW, found: Retrained | None = None
+) -> Trace:
     test, labels = TEST
     return quantize_codebooks(
-        network,
+        network if found is None else found.network,
         images_of(test),
+        codebooks=None if found is None else found.codebooks,
         labels=labels,
         settings=settings,
         calibration=images_of(TAUGHT[0]),
@@ -74,9 +78,10 @@ def test_training_wins_back_what_few_codes_cost(network: FloatNetwork) -> None:
     before = right_share(traced(network))
     settings = Retraining(epochs=4, learning_rate=0.03)
     found = retrain(network, *TAUGHT, FEW, settings, evaluation=TEST)
-    after = right_share(traced(found.network))
+    after = right_share(traced(network, FEW, found))
     assert before < found.float_accuracy - 0.1
     assert after > before + 0.05
+    assert found.accuracies[0] == before
     # what was measured in float32 is what the integers of the trace give
     assert found.accuracies[found.epoch] == max(found.accuracies) == after
     assert found.n_steps == (len(found.accuracies) - 1) * 4
@@ -89,7 +94,7 @@ def test_the_network_that_comes_back_is_clustered_and_no_weight_moves(
     found = retrain(
         network, *TAUGHT, settings, Retraining(epochs=2, learning_rate=0.02, recluster_every=3)
     )
-    trace = traced(found.network, settings)
+    trace = traced(network, settings, found)
     sizes = []
     for layer, given, first in zip(trace.layers, found.network.layers, network.layers, strict=True):
         if layer.weight is None:
@@ -144,7 +149,7 @@ def test_the_best_epoch_is_kept(network: FloatNetwork) -> None:
     found = retrain(network, *wrong, FEW, Retraining(epochs=2, learning_rate=0.1), evaluation=TEST)
     assert found.accuracies[-1] < found.accuracies[found.epoch] == max(found.accuracies)
     assert len(found.accuracies) == 3
-    assert right_share(traced(found.network)) == max(found.accuracies)
+    assert right_share(traced(network, FEW, found)) == max(found.accuracies)
 
 
 # --- the parts
@@ -178,6 +183,19 @@ def test_weights_that_are_clustered_again_without_training_stay() -> None:
     before = layer.weight.detach().clone()
     layer.cluster_again()
     assert torch.equal(layer.weight, before)
+
+
+def test_clustering_twice_is_clustering_once() -> None:
+    layer = clustered_layer()
+    with torch.no_grad():
+        layer.shadow += (
+            0.2 * torch.from_numpy(np.random.default_rng(2).normal(size=(4, 10))).float()
+        )
+    layer.cluster_again()
+    codes, shadow = layer.codes.clone(), layer.shadow.clone()
+    layer.cluster_again()
+    assert torch.equal(layer.codes, codes)
+    torch.testing.assert_close(layer.shadow, shadow)
 
 
 def test_clustering_again_takes_the_value_nearest_to_the_shadow() -> None:

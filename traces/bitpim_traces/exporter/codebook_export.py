@@ -1,5 +1,6 @@
 """A PyTorch module and samples become a trace of codebooks and product tables."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from bitpim_traces.codebook import Codebook
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.exporter.calibrate import (
     Progress,
@@ -79,6 +81,7 @@ def export_codebooks(
     taken = in_float32(module)
     network, difference, softmax = _read(taken, source, observed, name)
     notes: dict[str, Any] = {}
+    codebooks = None
     if taught is not None:
         like = source if isinstance(source, Pixels) else None
         given = (source_of(taught[0], like), taught[1])
@@ -86,7 +89,8 @@ def export_codebooks(
         found = retrain(
             network, *given, settings, retraining, calibration=observed, progress=progress
         )
-        network, notes = found.network, {"retrain": _noted(found, retraining, given[0])}
+        network, codebooks = found.network, found.codebooks
+        notes = {"retrain": _noted(found, retraining, given[0])}
     parameters = {
         "module": f"{type(module).__module__}.{type(module).__qualname__}",
         "calibration_samples": observed.shape[0],
@@ -99,9 +103,8 @@ def export_codebooks(
     made = make_provenance(
         "bitpim_traces.exporter", parameters, packages=("numpy", "torch"), sources=sources
     )
-    return _tables(
-        network, source, labels, observed, settings, {**made, **notes}, dataset, progress
-    )
+    noted = {**made, **notes}
+    return _tables(network, codebooks, source, labels, observed, settings, noted, dataset, progress)
 
 
 def _read(
@@ -120,6 +123,7 @@ def _read(
 
 def _tables(
     network: FloatNetwork,
+    codebooks: Mapping[str, Codebook] | None,
     source: Floats | Pixels,
     labels: Labels,
     observed: Floats | Pixels,
@@ -140,6 +144,7 @@ def _tables(
         source.read(0, max(1, n_references)),
         settings=settings,
         calibration=observed.read(0, observed.shape[0]),
+        codebooks=codebooks,
         references=references_of(network, source, n_references, progress),
         provenance=provenance,
         progress=clustering,

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from bitpim_traces.codebook import Codebook
 from bitpim_traces.exporter.calibrate import batch_of
-from bitpim_traces.exporter.coded_forward import Rounding
 from bitpim_traces.exporter.forward import torch_forward
 from bitpim_traces.exporter.sources import Floats, Pixels
 from bitpim_traces.network import FloatNetwork
@@ -17,33 +17,28 @@ from bitpim_traces.quantize.codebook_tree import tree_codebook
 from bitpim_traces.quantize.value_counts import ValueCounts
 from bitpim_traces.records import NETWORK_INPUT
 
-__all__ = ["Codes", "chosen_samples", "observed_codes"]
-
-Codes = dict[int, Rounding]
+__all__ = ["chosen_samples", "observed_codebooks"]
 
 
-def observed_codes(
+def observed_codebooks(
     network: FloatNetwork,
     plan: CodebookPlan,
     source: Floats | Pixels,
     settings: CodebookSettings,
-) -> Codes:
+) -> dict[int, Codebook]:
     """Cluster what the float network gives for samples, as `quantize_codebooks` does.
 
-    Yields what the output of each layer that has a codebook is rounded to, by index in the plan's
-    network; NETWORK_INPUT is the input's.
+    Yields the codebook of each layer that has its own, by index in the plan's network;
+    NETWORK_INPUT is the input's.
 
     Raises
     ------
     TraceDataError
         A value is NaN, infinite or beyond every format.
     """
-    names = {index: network.layers[index].name for index in plan.own if index != NETWORK_INPUT}
-    by_reader = {reader: index for index, reader in plan.joined.items()}
-    names = {i: network.layers[by_reader.get(i, i)].name for i in names} | {NETWORK_INPUT: "input"}
+    bits = settings.value_bits
     counts = {
-        index: ValueCounts(f"{name} output", value_bits=settings.value_bits)
-        for index, name in names.items()
+        index: ValueCounts(f"{name} output", value_bits=bits) for index, name in plan.names.items()
     }
 
     def observe(index: int, values: torch.Tensor) -> None:
@@ -56,12 +51,8 @@ def observed_codes(
         observe(NETWORK_INPUT, inputs)
         torch_forward(network, inputs, (), observe)
     return {
-        index: Rounding(
-            tree_codebook(
-                counted.counted(),
-                depth=settings.output_depth_of(names[index]),
-                value_bits=settings.value_bits,
-            )
+        index: tree_codebook(
+            counted.counted(), depth=settings.output_depth_of(plan.names[index]), value_bits=bits
         )
         for index, counted in counts.items()
     }

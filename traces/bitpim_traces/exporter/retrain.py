@@ -13,10 +13,10 @@ from torch.nn import functional
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.exporter.calibrate import Progress, batch_of
 from bitpim_traces.exporter.clustered import clustered, network_of
-from bitpim_traces.exporter.coded_forward import coded_forward
+from bitpim_traces.exporter.coded_forward import Rounding, coded_forward
 from bitpim_traces.exporter.finetune import batches_of, labelled
 from bitpim_traces.exporter.forward import torch_forward
-from bitpim_traces.exporter.observed_codes import Codes, chosen_samples, observed_codes
+from bitpim_traces.exporter.observed_codes import chosen_samples, observed_codebooks
 from bitpim_traces.exporter.retraining import Retrained, Retraining
 from bitpim_traces.exporter.sources import Floats, Pixels, source_of
 from bitpim_traces.network import FloatNetwork
@@ -44,9 +44,9 @@ def retrain(
     """Train the shared values of a classifier's clustered weights, and its biases.
 
     Weights are clustered as `quantize_codebooks` clusters them. In the forward pass weights are the
-    shared values, and activations the nearest of codebooks that are made anew each epoch from
-    `calibration` (without it, `samples`). `quantize_codebooks` with the same settings and
-    calibration makes of the network that comes back just these weights and codebooks.
+    shared values, and activations the nearest of codebooks that the network had before, seen on
+    `calibration` (without it, on `samples`). Of the network and the codebooks that come back
+    `quantize_codebooks`, with the same settings, makes a trace with just these values.
 
     `evaluation` is the samples and labels that accuracy is measured on; without it, those of
     training. On a CPU, the same seed and number of threads give the same network. Activations by
@@ -92,8 +92,7 @@ def coded_accuracy(
         _need_shape(network, found)
     _need_classes(network, int(classes.max()))
     run = _Run(network, settings, Retraining(), given, (source, classes), None)
-    codes = observed_codes(run.plan.network, run.plan, run.calibration, settings)
-    return run.accuracy(network_of(run.plan.network, run.layers), codes)
+    return run.accuracy(network_of(run.plan.network, run.layers))
 
 
 def _need_shape(network: FloatNetwork, source: Floats | Pixels) -> None:
@@ -129,7 +128,9 @@ class _Run:
         self.plan: CodebookPlan = plan_codebooks(network, settings)
         self.layers = clustered(self.plan.network, settings)
         places = drawn_places(calibration.shape[0], settings)
-        self.calibration = chosen_samples(calibration, places)
+        seen = chosen_samples(calibration, places)
+        self.codebooks = observed_codebooks(self.plan.network, self.plan, seen, settings)
+        self.codes = {index: Rounding(book) for index, book in self.codebooks.items()}
         self.measured, self.progress = measured, progress
 
     def train(self, source: Floats | Pixels, classes: torch.Tensor) -> Retrained:
@@ -137,8 +138,8 @@ class _Run:
         epochs, n_samples = self.retraining.epochs, source.shape[0]
         network = self.plan.network
         wanted = _accuracy(lambda x: _last(network, x), self.measured, batch_of(network))
-        current, codes = self._settled()
-        best, accuracies = current, [self.accuracy(current, codes)]
+        best = network_of(network, self.layers)
+        accuracies = [self.accuracy(best)]
         n_batches = batches_of(n_samples, self.retraining.batch)
         optimizers = self._optimizers()
         rng, epoch = np.random.default_rng(self.retraining.seed), 0
@@ -147,14 +148,15 @@ class _Run:
                 epoch -= 1
                 break
             batches = np.array_split(rng.permutation(n_samples), n_batches)
-            self._train_epoch(epoch - 1, source, classes, batches, codes, optimizers)
-            current, codes = self._settled()
-            accuracies.append(self.accuracy(current, codes))
+            self._train_epoch(epoch - 1, source, classes, batches, optimizers)
+            current = network_of(network, self.layers)
+            accuracies.append(self.accuracy(current))
             if accuracies[-1] > max(accuracies[:-1]):
                 best = current
         at = accuracies.index(max(accuracies))
         made = replace(self.given, layers=_as_given(self.given, best, self.plan))
-        return Retrained(made, wanted, tuple(accuracies), at, epoch * n_batches)
+        books = {self.plan.names[index]: book for index, book in self.codebooks.items()}
+        return Retrained(made, books, wanted, tuple(accuracies), at, epoch * n_batches)
 
     def _optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
         """Make what moves values and biases, and what moves shadows.
@@ -178,7 +180,6 @@ class _Run:
         source: Floats | Pixels,
         classes: torch.Tensor,
         batches: list[npt.NDArray[np.int64]],
-        codes: Codes,
         optimizers: tuple[torch.optim.Optimizer, ...],
     ) -> None:
         network, n_seen = self.plan.network, 0
@@ -197,7 +198,7 @@ class _Run:
                     group["lr"] = self.retraining.learning_rate * share * group["scale"]
                 optimizer.zero_grad(set_to_none=True)
             inputs = torch.from_numpy(chosen_samples(source, chosen).read(0, len(chosen)))
-            logits = coded_forward(network, inputs, codes, weights, biases)
+            logits = coded_forward(network, inputs, self.codes, weights, biases)
             loss = functional.cross_entropy(logits, classes[torch.from_numpy(chosen)])
             if not torch.isfinite(loss):
                 raise _diverged("a finite loss", loss.item(), step, n_steps)
@@ -216,15 +217,10 @@ class _Run:
                 done, total = epoch * n_samples + n_seen, self.retraining.epochs * n_samples
                 self.progress("re-training", done, total)
 
-    def _settled(self) -> tuple[FloatNetwork, Codes]:
-        """Yield the network as a trace would have it, and what its activations are rounded to."""
-        network = network_of(self.plan.network, self.layers)
-        return network, observed_codes(network, self.plan, self.calibration, self.settings)
-
-    def accuracy(self, network: FloatNetwork, codes: Codes) -> float:
+    def accuracy(self, network: FloatNetwork) -> float:
         """Measure a network whose activations are rounded."""
         return _accuracy(
-            lambda x: coded_forward(network, x, codes), self.measured, batch_of(network)
+            lambda x: coded_forward(network, x, self.codes), self.measured, batch_of(network)
         )
 
 

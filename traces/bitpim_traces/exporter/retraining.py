@@ -1,9 +1,11 @@
 """How clustered weights are trained on, and what came of it."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bitpim_traces.codebook import Codebook
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.network import FloatNetwork
 
@@ -63,11 +65,13 @@ class Retraining:
 class Retrained:
     """The network of the best epoch, and what was measured; its weights are clustered values.
 
+    `codebooks` are those that activations were rounded to, by layer, "input" for the network input.
     `accuracies` are those with clustered weights and activations, before training and after each
     epoch; `epoch` is the best one's place in them.
     """
 
     network: FloatNetwork
+    codebooks: Mapping[str, Codebook]
     float_accuracy: float
     accuracies: tuple[float, ...]
     epoch: int
