@@ -13,7 +13,7 @@ from bitpim.cli.trace_make import Output, parse, parse_bool, write_and_say
 if TYPE_CHECKING:
     from bitpim_traces.quantize import CodebookSettings
 
-__all__ = ["codebooks", "level"]
+__all__ = ["codebook_settings_of", "codebooks", "level"]
 
 Source = Annotated[str, typer.Argument(metavar="IN", help="Trace, or - for standard input.")]
 More = Annotated[
@@ -48,7 +48,7 @@ def codebooks(
     """Cluster the float weights inside a trace, and its activations, to codebooks and tables."""
     from bitpim_traces.quantize import codebooks_of_trace
 
-    settings = _settings_of(
+    settings = codebook_settings_of(
         {
             "weight_codes": weights,
             "input_codes": inputs,
@@ -103,7 +103,7 @@ def _need_another(source: str, output: Path, overwrite: bool) -> None:
     refuse_taken(output, overwrite)
 
 
-def _settings_of(values: dict[str, Any], more: Sequence[str]) -> "CodebookSettings":
+def codebook_settings_of(values: dict[str, Any], more: Sequence[str]) -> "CodebookSettings":
     """Make settings of options; a wrong one is an error of the command line."""
     from dataclasses import fields
 
