@@ -10,7 +10,7 @@ from bitpim.digital.layers import need_digital
 from bitpim.digital.windows import window_counts
 from bitpim.errors import AccumulatorError, MappingError
 from bitpim.lookup.encoding import Encoding, MatchRule
-from bitpim.lookup.nearest_table import NearestTable
+from bitpim.lookup.nearest_table import MOST_BITS, NearestTable
 from bitpim.lookup.rna_plan import Activity, RnaLayerPlan, RnaPlan, Search, slowest, with_loads
 from bitpim.lookup.rna_settings import RnaSettings
 from bitpim.lookup.table_sums import SumRule, counted_groups
@@ -249,9 +249,10 @@ class _Planner:
         span = looked_up_span(layer, layer.product_table, [None] * len(self.quantizations))
         need = bits_needed(span)
         if need > bits:
+            wider = f"`--set adder.sum_bits={need}`, or " if need <= MOST_BITS else ""
             raise AccumulatorError(
-                f"{self.where}: need sums of {need} bits, got adder.sum_bits={bits}; use `--set "
-                f"adder.sum_bits={need}`, or codebooks of fewer value bits"
+                f"{self.where}: need sums of {need} bits, got adder.sum_bits={bits}; use {wider}"
+                "codebooks of fewer value bits"
             )
 
     def _need_crossbar(self, table_bits: int, operands: int) -> None:

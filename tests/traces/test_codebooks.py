@@ -364,11 +364,12 @@ def test_a_codebook_is_like_no_affine_codes() -> None:
 def test_tables_of_too_many_products_are_refused_before_they_are_made() -> None:
     """Two codebooks of 65,536 values are a small file; their products would take 32 GiB."""
     large = Codebook(np.arange(-32768, 32768, dtype=np.int64), 0, 17)
-    for make in (
+    makers: list[Callable[[], ProductTable]] = [
         lambda: products_of(large, large),
         lambda: shares_of(large, 257),
         lambda: terms_of([large] * 257),
-    ):
+    ]
+    for make in makers:
         with pytest.raises(TraceDataError, match=r"at most 16777216 products, got \d+ x 65536"):
             make()
 

@@ -179,8 +179,7 @@ def test_inputs_are_joined_along_any_axis(shape: tuple[int, ...], axis: int) -> 
 
 def _pooled_at_borders(count_include_pad: bool) -> Trace:
     builder = TraceBuilder("pooled", (1, 3, 4), coded(0, 60, 100))
-    form: Any = ((3, 3), (1, 1), (1, 1, 1, 1))
-    window = Geometry(*form, count_include_pad=count_include_pad)
+    window = Geometry((3, 3), (1, 1), (1, 1, 1, 1), count_include_pad=count_include_pad)
     builder.avg_pool2d("mean", -1, window, output=coded(0, 20, 60))
     return builder.build(np.full((2, 1, 3, 4), 2))
 

@@ -143,6 +143,24 @@ def test_bias_is_at_the_fraction_of_products_and_codes_are_nearest() -> None:
     assert layer.weight.read().tolist() == near.tolist()
 
 
+@pytest.mark.parametrize("activation", [None, "sigmoid"])
+@pytest.mark.parametrize("accumulator_bits", [24, 48, 64])
+def test_a_bias_far_above_all_products_fits(activation: str | None, accumulator_bits: int) -> None:
+    """The weights of a layer may die in training: products of 2^-30 and smaller, a bias of 3."""
+    bias = np.array([3.0, -1.25, 0.0, 2.0], np.float32)
+    weight = np.full((4, 4), 2.0**-60, np.float32)
+    layers = [replace(fc("a", bias=bias), weight=weight)]
+    if activation is not None:
+        layers.append(FloatLayer("f", "activation", (0,), activation=activation))
+    settings = CodebookSettings(accumulator_bits=accumulator_bits)
+    layer = quantize_codebooks(net(*layers), SAMPLES, settings=settings).layers[0]
+    assert layer.bias is not None
+    assert layer.product_table is not None
+    places = layer.product_table.fraction_bits
+    assert layer.bias.read().tolist() == (bias.astype(float) * 2.0**places).tolist()
+    assert 2.0**places * 3 >= 2.0 ** (min(accumulator_bits, 60) - 4)  # and no coarser than that
+
+
 def test_the_largest_product_fits_when_it_is_rounded_up() -> None:
     weight = np.full((4, 4), np.float32(32767 / 32768))
     samples = np.array([[32767 / 32768] * 4, [0.5] * 4], np.float32)

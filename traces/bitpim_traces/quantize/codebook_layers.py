@@ -1,5 +1,6 @@
 """One layer of a float network becomes one of a trace of tables: its numbers are decided here."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -187,7 +188,9 @@ def _table(
         source = sources[0]
         exact = weight.fraction_bits + source.fraction_bits
         largest = [(_largest(weight) * _largest(source), exact)]
-        fraction_bits = _fraction_bits(largest, settings, exact)
+        fraction_bits = min(
+            _fraction_bits(largest, settings, exact), _most_of_bias(layer, settings)
+        )
         return products_of(weight, source, fraction_bits=fraction_bits, bits=bits)
     finest = max(source.fraction_bits for source in sources)
     values = [(_largest(source), source.fraction_bits) for source in sources]
@@ -202,6 +205,17 @@ def _table(
 
 _SHARE_BITS = 8
 """Fraction bits that shares of a mean have beyond those of its values."""
+
+
+def _most_of_bias(layer: FloatLayer, settings: CodebookSettings) -> int:
+    """Return the most fraction bits with which the largest bias is a quarter of what sums may be.
+
+    A bias far above all products, as of a layer whose weights died, is what its sums are.
+    """
+    largest = 0.0 if layer.bias is None else float(np.abs(layer.bias).max(initial=0))
+    if not 0 < largest < math.inf:
+        return 128
+    return min(settings.accumulator_bits, 60) - 3 - math.frexp(largest)[1]
 
 
 def _largest(codebook: Codebook) -> int:
