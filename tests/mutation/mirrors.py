@@ -41,6 +41,7 @@ ROOMS = {
 ELSEWHERE = {
     f"{KERNELS}/cache_folder.py": ("test_kernel_cache",),
     f"{KERNELS}/chunk.py": ("test_bitline",),
+    f"{KERNELS}/digit_tile.py": ("test_pairs", "test_counted_sums"),
     f"{KERNELS}/errors.py": ("test_layout",),
     f"{KERNELS}/expressions.py": ("test_family", "test_straight_line"),
     f"{KERNELS}/family.py": ("test_bitline", "test_straight_line"),
@@ -54,8 +55,9 @@ ELSEWHERE = {
     f"{KERNELS}/ou_tile.py": ("test_crossbar",),
     f"{KERNELS}/carry_save.py": ("test_counted_sums",),
     f"{KERNELS}/counted_sums.py": ("../bitpim/lookup/test_counted_sums",),
-    f"{KERNELS}/pair_tile.py": ("test_pairs", "test_counted_sums"),
-    f"{KERNELS}/pairs.py": ("test_counted_sums", "../bitpim/lookup/test_counted_sums"),
+    f"{KERNELS}/pair_tile.py": ("test_operands", "test_counted_sums"),
+    f"{KERNELS}/operands.py": ("test_counted_sums", "../bitpim/lookup/test_counted_sums"),
+    f"{KERNELS}/pairs.py": ("test_operands", "test_counted_sums"),
     f"{KERNELS}/vector.py": ("test_layout", "test_integer", "test_crossbar"),
     f"{KERNELS}/windows.py": ("../bitpim/digital/test_windows", "../bitpim/sram/test_dot_products"),
     f"{KERNELS}/layout.py": ("test_windows",),
@@ -65,6 +67,9 @@ ELSEWHERE = {
     "bitpim/sram/layers.py": ("test_lane_programs", "../../equivalence/test_refusals"),
     "bitpim/sram/settings.py": ("../machine/test_presets",),
     "bitpim/sram/requantize_rule.py": ("test_lane_programs",),
+    "bitpim/crossbar/accounts.py": ("../machine/test_pipelayer", "../machine/test_isaac"),
+    "bitpim/crossbar/readout.py": ("../machine/test_pipelayer",),
+    "bitpim/crossbar/schedule.py": ("../machine/test_schedules",),
     "bitpim/crossbar/layer_setup.py": (
         "../machine/test_by_layer", "../machine/test_crossbar_machine",
     ),
@@ -79,7 +84,7 @@ ELSEWHERE = {
     "bitpim/crossbar/products.py": ("test_dense_matrix", "test_compressed_matrix"),
     "bitpim/crossbar/row_lists.py": ("test_compressed_matrix", "test_pattern_matrix"),
     "bitpim/crossbar/segments.py": ("test_compressed_matrix", "test_compressed_layout"),
-    "bitpim/crossbar/plan.py": ("../machine/test_crossbar_machine",),
+    "bitpim/crossbar/plan.py": ("../machine/test_crossbar_machine", "../machine/test_schedules"),
     "bitpim/crossbar/settings.py": (
         "../machine/test_crossbar_machine", "../machine/test_presets", "../machine/test_registry",
     ),

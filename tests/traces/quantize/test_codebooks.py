@@ -67,7 +67,7 @@ def test_all_of_a_small_network_is_legal_and_near(tmp_path: Path) -> None:
     trace = tiny()
     write_trace(trace, tmp_path / "net.h5")
     assert check_trace(tmp_path / "net.h5", deep=True) == []
-    assert max(errors(trace).values()) < 0.06
+    assert max(errors(trace).values()) < 0.08
     coarse = errors(tiny(CodebookSettings(weight_codes=8, input_codes=8)))
     assert errors(trace)["fc"] < 0.5 * coarse["fc"]
 
@@ -121,7 +121,7 @@ def test_values_are_those_of_the_tree_written_out() -> None:
         assert codebook.values.tolist() == leaves
         assert codebook.levels is not None
         assert codebook.levels.tolist() == levels
-        assert 1 << 14 <= np.abs(steps).max() < 1 << 15
+        assert 1 << 10 <= np.abs(steps).max() < 1 << 11
     assert (
         trace.samples.codes.read().tolist() == encode(SAMPLES, trace.samples.quantization).tolist()
     )
