@@ -233,6 +233,11 @@ def test_the_plan_states_the_most_there_can_be() -> None:
         for phase, events in layer.counts.items():
             for event, n in events.items():
                 assert n <= most[phase][event], (phase, event)
+    for row in plan.table():
+        assert 0 <= row["utilization"] <= 1
+        assert (row["neurons"] > 0) == (row["arrays"] > 0) == (row["utilization"] > 0)
+    assert plan.totals()["arrays"] == sum(row["arrays"] for row in plan.table())
+    assert plan.totals()["neurons"] == sum(row["neurons"] for row in plan.table())
     assert plan.assumes == "whose pairs of codes all differ"
     with pytest.raises(ConfigError, match="leave the plot out"):
         plan.placements(0)
