@@ -343,7 +343,10 @@ def test_networks_with_branches_and_moves_are_trained() -> None:
     for relu in ("comparator", "table"):
         settings = replace(FEW, weight_codes=8, relu=relu)
         found = retrain(moving_network(), samples, labels, settings, Retraining(epochs=1))
-        trace = quantize_codebooks(found.network, samples, settings=settings)
+        held = found.codebooks
+        assert set(held) >= {"input", "a", "f", "g"}
+        trace = quantize_codebooks(found.network, samples, settings=settings, codebooks=held)
+        assert held["a"].same_as(trace.layers[0].output.codebook)
         for layer, given in zip(trace.layers, found.network.layers, strict=False):
             if layer.weight is not None and layer.weight_quantization is not None:
                 stored = decode(layer.weight.read(), layer.weight_quantization)
