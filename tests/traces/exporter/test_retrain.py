@@ -170,6 +170,11 @@ def test_an_export_is_as_right_as_it_says(module: torch.nn.Module) -> None:
         retraining=Retraining(epochs=2, learning_rate=0.03),
         taught=(images.images, labels),
     )
+    # activations keep the codebooks of the network before it was trained
+    before = traced(read_network(module, (1, 8, 8))[0])
+    for layer, other in zip(trace.layers[:-1], before.layers[:-1], strict=True):
+        assert layer.output.codebook is not None
+        assert layer.output.codebook.same_as(other.output.codebook)
     noted = trace.provenance["retrain"]
     assert noted["accuracies"][0] < 0.8 < noted["accuracies"][noted["epoch"]]
     codes = encode(images_of(images), trace.samples.quantization)
@@ -338,7 +343,10 @@ def test_networks_with_branches_and_moves_are_trained() -> None:
     for relu in ("comparator", "table"):
         settings = replace(FEW, weight_codes=8, relu=relu)
         found = retrain(moving_network(), samples, labels, settings, Retraining(epochs=1))
-        trace = quantize_codebooks(found.network, samples, settings=settings)
+        held = found.codebooks
+        assert set(held) >= {"input", "a", "f", "g"}
+        trace = quantize_codebooks(found.network, samples, settings=settings, codebooks=held)
+        assert held["a"].same_as(trace.layers[0].output.codebook)
         for layer, given in zip(trace.layers, found.network.layers, strict=False):
             if layer.weight is not None and layer.weight_quantization is not None:
                 stored = decode(layer.weight.read(), layer.weight_quantization)
