@@ -55,6 +55,14 @@ def test_peak_memory(
     limit(f"peak_memory:{what} {network}, {fidelity}, {images}", [run.peak_bytes / 2**20])
 
 
+def test_peak_memory_of_spikes(limit: Limit, real_folder: Path | None, tmp_path: Path) -> None:
+    trace, what = made("resnet20", 256, real_folder, tmp_path)
+    for fidelity in ("bit", "integer"):
+        command = bitpim("replay", str(trace), "--machine", "pipelayer", "--fidelity", fidelity)
+        run = measure([*command, "-o", str(tmp_path / f"{fidelity}.h5")]).require_success()
+        limit(f"peak_memory_pipelayer:{what} resnet20, {fidelity}", [run.peak_bytes / 2**20])
+
+
 def run_demo(environment: dict[str, str]) -> Run:
     done = measure(bitpim("demo"), environment=environment)
     if "neither in a checkout nor installed" in done.stderr:

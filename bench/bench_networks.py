@@ -89,6 +89,13 @@ def test_resnet20_crossbar(
     ratio(case, *both(trace, "bit", N_BIT_IMAGES, n_threads, made))
 
 
+def test_resnet20_pipelayer(ratio: Ratio, resnet20: tuple[Trace, str], n_threads: int) -> None:
+    trace, what = resnet20
+    case = named(f"resnet20_pipelayer:pipelayer_8bit, {what}", N_BIT_IMAGES, n_threads)
+    made = make_machine("pipelayer", "pipelayer_8bit")
+    ratio(case, *both(trace, "bit", N_BIT_IMAGES, n_threads, made))
+
+
 def test_resnet20_integer(ratio: Ratio, resnet20: tuple[Trace, str], n_threads: int) -> None:
     trace, what = resnet20
     case = named(f"resnet20_integer:{what}", N_INTEGER_IMAGES, n_threads)

@@ -56,7 +56,7 @@ class Network:
 
 def _on_crossbars(maker: str, share: float, within: float, *presets: str) -> list[Network]:
     """Return one network on machines whose names the presets begin with."""
-    names = ("dense_crossbar", "isaac", "pattern_crossbar", "sre")
+    names = ("dense_crossbar", "isaac", "pattern_crossbar", "pipelayer", "sre")
     return [
         Network(
             f"{maker}:{preset}",
@@ -81,7 +81,7 @@ NETWORKS = {
         Network("resnet8_rounded_twice", 32, 0.8693, 0.002, maker="resnet8"),
         Network("mobilenetv2", 1, 57 / 64, 1 / 64),
         Network("alexnet", 1, None, synthetic=True),
-        *_on_crossbars("resnet20", 0.9169, 0.005, "dense_crossbar", "isaac", "sre"),
+        *_on_crossbars("resnet20", 0.9169, 0.005, "dense_crossbar", "isaac", "pipelayer", "sre"),
         *_on_crossbars("vgg16q_dense", 0.8332, 0.005, "dense_crossbar", "isaac", "sre"),
         *_on_crossbars(
             "vgg16q_pattern", 0.8398, 0.005, "dense_crossbar", "pattern_crossbar", "sre"

@@ -15,6 +15,7 @@ __all__ = [
     "EVENTS",
     "NOR_EVENTS",
     "RNA_EVENTS",
+    "SPIKE_EVENTS",
     "SRAM_EVENTS",
     "Counts",
     "define_events",
@@ -55,6 +56,18 @@ CROSSBAR_EVENTS: Final[Mapping[str, str]] = {
 }
 """What crossbars and their converters count."""
 
+SPIKE_EVENTS: Final[Mapping[str, str]] = {
+    "spike_read": "one crossbar takes one step of the spike trains of all its rows in use",
+    "spike": "one spike on one wordline of one crossbar: an input bit of 1",
+    "spike_silent": "one wordline of one crossbar without a spike in a step: an input bit of 0",
+    "spike_cell": "one cell that a spike crosses",
+    "if_count": "one column's integrate-and-fire circuit counts, in one step of a spike train",
+    "reram_read": "one cell of an array that holds codes is read",
+    "reram_write": "one cell is written",
+}
+"""What crossbars count that take spike trains and hand on counts; sums are shifted and added as
+others are."""
+
 NOR_EVENTS: Final[Mapping[str, str]] = {
     "nor_step": "one step of one array of stateful logic, in all its lanes: a gate or an INIT",
     "nor_gate": "a step that is a gate: NOT, or NOR of two cells or more",
@@ -91,6 +104,7 @@ RNA_EVENTS: Final[Mapping[str, str]] = {
 _EVENTS: dict[str, str] = {
     **SRAM_EVENTS,
     **CROSSBAR_EVENTS,
+    **SPIKE_EVENTS,
     **NOR_EVENTS,
     **CAM_EVENTS,
     **RNA_EVENTS,

@@ -4,7 +4,7 @@ A machine states it and a result file keeps it, so that whoever reads counts nee
 the machine nor its events.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -83,6 +83,8 @@ class Legend:
     clock_ghz : clock of its cycles; None where it is not known, then no time is told
     streaming : phases that move codes to and from the arrays; the others compute
     overlaps : whether a layer streams while it computes, so that it takes the longer of the two
+    pipelined : whether layers work at the same time, each on a sample of its own, so that one more
+        sample takes the cycles of the slowest layer; every sample takes a layer as long
     headlines : figures that say more than cycles by phase
 
     Raises
@@ -95,13 +97,17 @@ class Legend:
     streaming: tuple[str, ...] = ()
     overlaps: bool = False
     headlines: tuple[Headline, ...] = ()
+    pipelined: bool = False
 
     def __post_init__(self) -> None:
         clock = self.clock_ghz
         if clock is not None and not (_is_number(clock) and 0 < clock < float("inf")):
             raise ConfigError(f"legend: need a clock above 0 GHz, or none, got {clock!r}")
-        if not isinstance(self.overlaps, bool):
-            raise ConfigError(f"legend: overlaps needs true or false, got {self.overlaps!r}")
+        for name in ("overlaps", "pipelined"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(
+                    f"legend: {name} needs true or false, got {getattr(self, name)!r}"
+                )
         _need_words(self.streaming, "legend: streaming phases")
         if not isinstance(self.headlines, tuple) or not all(
             isinstance(headline, Headline) for headline in self.headlines
@@ -117,13 +123,27 @@ class Legend:
         computing = sum(cycles_by_phase.values()) - streaming
         return max(streaming, computing) if self.overlaps else streaming + computing
 
+    def elapsed_in_all(self, by_layer: Sequence[int], n_samples: int) -> int:
+        """Return the cycles of so many samples; `by_layer` are those that each layer takes for all.
+
+        Layers follow each other. Pipelined, the first sample takes the cycles of all layers, and
+        every other one comes out those of the slowest layer later.
+        """
+        if not self.pipelined or n_samples < 2:
+            return sum(by_layer)
+        slowest = max(by_layer, default=0)
+        return slowest - (slowest - sum(by_layer)) // n_samples
+
     def figures(self, counts: Mapping[str, int]) -> dict[str, float | int | None]:
         """Return the headline figures of some counts by name."""
         return {headline.name: headline.value(counts) for headline in self.headlines}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, ready for JSON."""
-        return asdict(self)
+        """Return plain values, ready for JSON; `pipelined` only where it is true."""
+        values = asdict(self)
+        if not self.pipelined:
+            del values["pipelined"]
+        return values
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Legend":
@@ -142,7 +162,8 @@ class Legend:
             clock = content["clock_ghz"]
             if isinstance(clock, int) and not isinstance(clock, bool):
                 clock = float(clock)
-            return cls(clock, _listed(content["streaming"]), content["overlaps"], headlines)
+            streaming, pipelined = _listed(content["streaming"]), content.get("pipelined", False)
+            return cls(clock, streaming, content["overlaps"], headlines, pipelined)
         except (KeyError, TypeError, OverflowError) as error:
             raise ConfigError(f"legend: a value is missing or no legend's ({error!r})") from error
 

@@ -6,6 +6,7 @@ not matter to a plan, but for sparse ReRAM, which looks at the bits of weights (
 
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,14 @@ from bitpim_traces.records import (
 )
 from bitpim_traces.synthetic import weightless_network
 
-__all__ = ["conv_shapes", "outline", "pattern_masks", "ramp_pruning", "random_weights"]
+__all__ = [
+    "conv_shapes",
+    "outline",
+    "pattern_masks",
+    "perceptron",
+    "ramp_pruning",
+    "random_weights",
+]
 
 Codes = npt.NDArray[np.int8]
 Shape = tuple[int, ...]
@@ -80,10 +88,12 @@ def outline(
     name: str,
     masks: Mapping[str, LayerMask] | None = None,
     weights: Mapping[str, Codes] | None = None,
+    codes: Quantization = INPUTS,
 ) -> Trace:
     """Make a trace of a synthetic network that can be planned, and holds no sample.
 
-    Layers without given weights have those of their mask, or zeros that take no memory unread.
+    Layers without given weights have those of their mask, or zeros that take no memory unread. All
+    inputs and outputs are `codes`.
     """
     network, masks, weights = weightless_network(name), masks or {}, weights or {}
     shapes = dict(enumerate(network.shapes()))
@@ -100,7 +110,7 @@ def outline(
                 layer.inputs,
                 tuple(shapes[i] for i in layer.inputs),
                 shapes[index],
-                INPUTS,
+                codes,
                 layer.geometry,
                 weight=weight,
                 weight_quantization=None if weight is None else WEIGHTS,
@@ -110,7 +120,27 @@ def outline(
     none = TensorRecord.of(
         np.zeros((0, *network.input_shape), np.uint8), axes="NCHW", role="samples"
     )
-    return Trace(name, tuple(layers), Samples(none, INPUTS), {})
+    return Trace(name, tuple(layers), Samples(none, codes), {})
+
+
+def perceptron(*sizes: int, codes: Quantization = INPUTS) -> Trace:
+    """Make a trace of linear layers of so many inputs and outputs that can be planned."""
+    layers = tuple(
+        LayerRecord(
+            index,
+            f"fc{index + 1}",
+            "linear",
+            (index - 1 if index else NETWORK_INPUT,),
+            ((n_inputs,),),
+            (n_outputs,),
+            codes,
+            weight=_zeros((n_outputs, n_inputs), "OI"),
+            weight_quantization=WEIGHTS,
+        )
+        for index, (n_inputs, n_outputs) in enumerate(pairwise(sizes))
+    )
+    none = TensorRecord.of(np.zeros((0, sizes[0]), np.uint8), axes="NC", role="samples")
+    return Trace("-".join(map(str, sizes)), layers, Samples(none, codes), {})
 
 
 def _weight(layer: FloatLayer, mask: LayerMask | None, given: Codes | None) -> TensorRecord | None:
@@ -121,7 +151,11 @@ def _weight(layer: FloatLayer, mask: LayerMask | None, given: Codes | None) -> T
         given = mask.mask.astype(np.int8)
     if given is not None:
         return TensorRecord.of(given, axes=axes, role="weight")
-    shape = layer.weight.shape
+    return _zeros(layer.weight.shape, axes)
+
+
+def _zeros(shape: Shape, axes: str) -> TensorRecord:
+    """Return weights of 0 that take no memory unread."""
 
     def zeros(start: int, stop: int) -> Codes:
         return np.zeros((stop - start, *shape[1:]), np.int8)

@@ -9,7 +9,7 @@ from bitpim.crossbar.adc import Adc, models_for_differences
 from bitpim.crossbar.layout import Layout
 from bitpim.crossbar.losses import losses_of
 from bitpim.crossbar.number_coding import NumberCoding
-from bitpim.crossbar.settings import CrossbarSettings, converter_of, geometry_of
+from bitpim.crossbar.settings import ReadSettings, geometry_of
 from bitpim.errors import ConfigError
 from bitpim_traces.records import LayerRecord, Trace
 
@@ -33,13 +33,13 @@ class LayerSetup:
     adc : the converter; its range is maximal where it is to be calibrated
     """
 
-    settings: CrossbarSettings
+    settings: ReadSettings
     layout: Layout
     coding: NumberCoding
     adc: Adc
 
     @classmethod
-    def of(cls, settings: CrossbarSettings, layout: Layout) -> "LayerSetup":
+    def of(cls, settings: ReadSettings, layout: Layout) -> "LayerSetup":
         """Return what settings make of crossbars with a layout.
 
         Raises
@@ -57,7 +57,7 @@ class LayerSetup:
         coding = NumberCoding(
             geometry_of(settings), numbers.encoding, numbers.weight_bits, numbers.input_bits
         )
-        setup = cls(settings, layout, coding, converter_of(settings.converter))
+        setup = cls(settings, layout, coding, settings.converter.adc())
         setup._check_converter()
         return setup
 
@@ -69,7 +69,7 @@ class LayerSetup:
     @property
     def calibrates(self) -> bool:
         """Whether the converter's range is fitted to samples."""
-        return not self.is_digital and self.settings.converter.adc_range == "calibrated"
+        return not self.is_digital and self.settings.converter.calibration is not None
 
     def _check_converter(self) -> None:
         """Raise where the converter does not go with the encoding, or with what is left out."""
@@ -106,7 +106,7 @@ def setups_by_layer(general: LayerSetup, trace: Trace) -> tuple[LayerSetup, ...]
     return tuple(made[id(settings)] for settings in by_layer)
 
 
-def _of_layer(general: LayerSetup, settings: CrossbarSettings, layer: LayerRecord) -> LayerSetup:
+def _of_layer(general: LayerSetup, settings: ReadSettings, layer: LayerRecord) -> LayerSetup:
     """Return the setup of a layer; what settings say of arrays is no matter of a digital one."""
     if not settings.layer_settings or settings.layers.digital:
         return replace(general, settings=settings)
@@ -118,7 +118,7 @@ def _of_layer(general: LayerSetup, settings: CrossbarSettings, layer: LayerRecor
         raise ConfigError(f"{where}: {error}") from error
 
 
-def _layout_of(general: LayerSetup, settings: CrossbarSettings) -> Layout:
+def _layout_of(general: LayerSetup, settings: ReadSettings) -> Layout:
     """Return the layout with the arguments that a layer has of its own."""
     own = {
         each.key.partition(".")[2]: each.value

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from bitpim.crossbar.layout import CrossbarMatrix
 from bitpim.crossbar.pieces import ReadCounts
+from bitpim.crossbar.replication import read_by_copies
 from bitpim.digital.bounds import outside, wrapped
 from bitpim.digital.requantize import RequantizeSteps, steps_of
 from bitpim.digital.windows import window_of
@@ -27,7 +28,11 @@ _WORK_BYTES = 32 << 20
 
 
 class CrossbarLayer:
-    """One layer with its matrices, ready for batches."""
+    """One layer with its matrices, ready for batches.
+
+    `n_copies` of all matrices share the positions of a sample; `skips` tells whether inputs decide
+    on their reads.
+    """
 
     def __init__(
         self,
@@ -37,10 +42,12 @@ class CrossbarLayer:
         fidelity: Literal["bit", "integer"],
         *,
         saturate: bool,
+        n_copies: int = 1,
+        skips: bool = False,
     ) -> None:
         assert layer.weight is not None and layer.weight_quantization is not None
         self.layer, self.matrices, self.saturate = layer, matrices, saturate
-        self.fidelity = fidelity
+        self.fidelity, self.n_copies, self.skips = fidelity, n_copies, skips
         self._window = window_of(layer.geometry, layer.input_shapes[0])
         self.n_positions = self._window.rows * self._window.cols
         self._dtype = code_dtype(quantization)
@@ -95,7 +102,8 @@ class CrossbarLayer:
         """Read all conv groups for some samples; write their codes to the front of `out`."""
         of_groups, first = [], 0
         for group, matrix in enumerate(self.matrices):
-            sums, counts = matrix.read(self.windows(images, group), len(images), self.fidelity)
+            x, how = self.windows(images, group), (len(images), self.fidelity, self.n_copies)
+            sums, counts = read_by_copies(matrix, x, *how, skips=self.skips)
             of_groups.append(counts)
             self._requantize(sums, first, out[: len(sums)])
             first += sums.shape[1]

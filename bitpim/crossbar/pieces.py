@@ -6,6 +6,7 @@ there. Plans and readers count from the same pieces, so a closed form and a run 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -135,7 +136,7 @@ class ReadPieces:
         return ReadCounts(one.events * n_samples, np.repeat(one.cycles, n_samples))
 
     @classmethod
-    def dense(cls, blocks: list[Ints], columns: list[Ints]) -> "ReadPieces":
+    def dense(cls, blocks: list[Ints], columns: list[Ints]) -> Self:
         """Return the pieces of a matrix that is tiled over rows and columns of crossbars.
 
         Source b is row block b, counted through all arrays. Crossbars are numbered along a row of

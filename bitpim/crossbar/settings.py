@@ -12,6 +12,7 @@ from bitpim.crossbar.array import CrossbarGeometry
 from bitpim.crossbar.dense_layout import RowBlocks
 from bitpim.crossbar.dense_matrix import Skip
 from bitpim.crossbar.encodings import Encoding
+from bitpim.crossbar.readout import ReadoutPart
 
 __all__ = [
     "ConverterSettings",
@@ -21,7 +22,7 @@ __all__ = [
     "CrossbarSettings",
     "CrossbarTimingSettings",
     "NumberSettings",
-    "converter_of",
+    "ReadSettings",
     "geometry_of",
 ]
 
@@ -106,7 +107,7 @@ class CrossbarGeometrySettings(Part):
         return self
 
 
-class ConverterSettings(Part):
+class ConverterSettings(ReadoutPart):
     """What drives the wordlines, and what reads the bitlines of every OU read."""
 
     dac_bits: Annotated[int, Field(ge=1, le=8)] = Field(
@@ -138,11 +139,6 @@ class ConverterSettings(Part):
         "code_table"
     )
 
-    @classmethod
-    def by_layer(cls) -> tuple[str, ...]:
-        """Return all keys: every layer may be read in a way of its own."""
-        return tuple(cls.model_fields)
-
     @model_validator(mode="after")
     def _range_and_bits_fit_the_model(self) -> Self:
         model = model_named(self.adc_model)
@@ -173,6 +169,47 @@ class ConverterSettings(Part):
                 f"adc_bits needs {n.bit_length()} to 16 for {n_codes} adc_levels, got "
                 f"{self.adc_bits}; each level is a code"
             )
+
+    @property
+    def driven_bits(self) -> int:
+        """Bits of the DACs."""
+        return self.dac_bits
+
+    @property
+    def calibration(self) -> tuple[int, float] | None:
+        """Samples and share of partial sums where the range is calibrated."""
+        if self.adc_range != "calibrated":
+            return None
+        return self.calibration_samples, self.calibration_coverage
+
+    def adc(self) -> Adc:
+        """Return the ADC; its range is maximal where it is to be calibrated."""
+        model = model_named(self.adc_model)
+        return Adc(
+            self.adc_model,
+            self.adc_bits if model.takes_bits else None,
+            self.adc_full_scale if self.adc_range == "given" else None,
+            CodeTable.of(self.adc_thresholds, self.adc_levels) if model.takes_code_table else None,
+        )
+
+    def told(self) -> str:
+        """Return model, bits, codes and range."""
+        adc = self.adc()
+        scale = {"given": f", range {adc.full_scale} given", "calibrated": ", range calibrated"}
+        codes = f", {adc.code_table.n_codes} codes given" if adc.code_table else ""
+        return (
+            f"ADC {adc.model} of {adc.bits} bit{'s' * (adc.bits != 1)}{codes}"
+            f"{scale.get(self.adc_range, '')}"
+        )
+
+    def integer_refusal(self, geometry: CrossbarGeometry) -> str:
+        """Return that the ADC may lose something, and the model that is no converter."""
+        adc = self.adc()
+        return (
+            f"fidelity integer needs a lossless ADC, got {adc.model} of {adc.bits} bits for OUs of "
+            f"{geometry.unit_rows} rows; use `--fidelity bit`, or "
+            "`--set converter.adc_model=exact` with `--prices none`"
+        )
 
     def unused(self) -> dict[str, str]:
         """Return the keys that change nothing beside the others, each with what would use it."""
@@ -250,11 +287,11 @@ class CrossbarLayerSettings(LayerPart):
     )
 
 
-class CrossbarSettings(Settings):
-    """What the settings of every crossbar machine have."""
+class ReadSettings(Settings):
+    """What the settings of every machine on crossbars have, however columns are read."""
 
     geometry: CrossbarGeometrySettings
-    converter: ConverterSettings
+    converter: ReadoutPart
     numbers: NumberSettings
     timing: CrossbarTimingSettings
     layers: CrossbarLayerSettings = CrossbarLayerSettings()
@@ -264,10 +301,17 @@ class CrossbarSettings(Settings):
         if self.layers.digital:
             others = keys_by_layer(type(self)).keys() - {"layers.digital"}
             return dict.fromkeys(others, "layers.digital=false")
-        return {f"converter.{key}": user for key, user in self.converter.unused().items()}
+        own = {f"converter.{key}": user for key, user in self.converter.unused().items()}
+        return {**own, **super().unused()}
 
 
-def geometry_of(settings: CrossbarSettings) -> CrossbarGeometry:
+class CrossbarSettings(ReadSettings):
+    """What the settings of machines have whose columns are read by an ADC."""
+
+    converter: ConverterSettings
+
+
+def geometry_of(settings: ReadSettings) -> CrossbarGeometry:
     """Return the sizes of the crossbars that settings describe."""
     sizes = settings.geometry
     return CrossbarGeometry(
@@ -276,19 +320,5 @@ def geometry_of(settings: CrossbarSettings) -> CrossbarGeometry:
         sizes.cell_bits,
         sizes.ou_rows,
         sizes.ou_columns,
-        settings.converter.dac_bits,
-    )
-
-
-def converter_of(settings: ConverterSettings) -> Adc:
-    """Return the ADC that settings describe; its range is maximal where it is to be calibrated."""
-    model = model_named(settings.adc_model)
-    given = settings.adc_range == "given"
-    return Adc(
-        settings.adc_model,
-        settings.adc_bits if model.takes_bits else None,
-        settings.adc_full_scale if given else None,
-        CodeTable.of(settings.adc_thresholds, settings.adc_levels)
-        if model.takes_code_table
-        else None,
+        settings.converter.driven_bits,
     )

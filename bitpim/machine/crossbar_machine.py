@@ -4,13 +4,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from bitpim.config import remedies_by_layer
+from bitpim.crossbar.accounts import OU_ACCOUNTS, Accounts
 from bitpim.crossbar.adc import Adc, calibrate
 from bitpim.crossbar.layer_setup import LayerSetup, losses_by_layer, setups_by_layer
 from bitpim.crossbar.layers import CrossbarLayer
 from bitpim.crossbar.layout import Layout
 from bitpim.crossbar.losses import losses_of, may_lose_by_layer
-from bitpim.crossbar.plan import HEADLINES, CrossbarPlan, LayerPlan, WeightedPlan, plan_network
-from bitpim.crossbar.settings import CrossbarSettings
+from bitpim.crossbar.plan import CrossbarPlan, LayerPlan, WeightedPlan, plan_network
+from bitpim.crossbar.schedule import schedule_of, scheduled
+from bitpim.crossbar.settings import ReadSettings
 from bitpim.digital.layers import PreparedLayer, prepare_layer
 from bitpim.errors import AccumulatorError, ConfigError, MappingError
 from bitpim.legend import Legend
@@ -22,6 +24,8 @@ from bitpim_traces.records import LayerRecord, Quantization, Trace
 __all__ = ["CrossbarMachine", "PreparedCrossbars"]
 
 PlanCheck = Callable[[Trace, CrossbarPlan], None]
+Room = Callable[[CrossbarPlan], int]
+_ANY = 1 << 62
 
 
 class CrossbarMachine:
@@ -32,6 +36,9 @@ class CrossbarMachine:
     settings : of the machine, whose name it bears
     layout : how weights lie; its arguments bear the names of the table `mapping` of the settings
     check_plan : raises where a network that is laid out does not fit the machine
+    room : returns the crossbars that the weights of a network may lie on, which copies may fill;
+        as many as they like if None
+    accounts : how plans and legend speak
 
     Raises
     ------
@@ -41,13 +48,16 @@ class CrossbarMachine:
 
     def __init__(
         self,
-        settings: CrossbarSettings,
+        settings: ReadSettings,
         layout: Layout,
         check_plan: PlanCheck | None = None,
+        *,
+        room: Room | None = None,
+        accounts: Accounts = OU_ACCOUNTS,
     ) -> None:
         self.name, self.settings, self.layout = settings.machine, settings, layout
         self.setup = LayerSetup.of(settings, layout)
-        self._check_plan = check_plan
+        self._check_plan, self._room, self._accounts = check_plan, room, accounts
 
     def plan(self, trace: Trace) -> CrossbarPlan:
         """Lay a network out.
@@ -68,7 +78,10 @@ class CrossbarMachine:
 
     def plan_with(self, trace: Trace, setups: Sequence[LayerSetup]) -> CrossbarPlan:
         """Lay a network out, each layer by its setup; raises as `plan`."""
-        plan = plan_network(trace, setups)
+        plan, schedule = plan_network(trace, setups, self._accounts), schedule_of(self.settings)
+        if schedule is not None:
+            room = _ANY if self._room is None else self._room(plan)
+            plan = scheduled(plan, setups, schedule, room)
         if self._check_plan is not None:
             self._check_plan(trace, plan)
         return plan
@@ -80,7 +93,12 @@ class CrossbarMachine:
     @property
     def legend(self) -> Legend:
         """How its counts are to be read."""
-        return Legend(self.settings.timing.clock_compute_ghz, headlines=HEADLINES)
+        schedule = schedule_of(self.settings)
+        return Legend(
+            self.settings.timing.clock_compute_ghz,
+            headlines=self._accounts.headlines,
+            pipelined=schedule is not None and schedule.pipeline,
+        )
 
     def losses(self) -> str | None:
         """Describe the converter where it may lose something by setting.
@@ -158,15 +176,16 @@ class PreparedCrossbars:
         A layer that makes no read keeps the maximal range.
         """
         trace, setups = self._trace, self.setups
-        n_samples = {
-            plan.index: setups[plan.index].settings.converter.calibration_samples
+        fits = {
+            plan.index: fit
             for plan in self.plan.layers
-            if isinstance(plan, WeightedPlan) and setups[plan.index].calibrates
+            for fit in [setups[plan.index].settings.converter.calibration]
+            if isinstance(plan, WeightedPlan) and fit is not None
         }
-        if not n_samples:
+        if not fits:
             return {}
         if trace.n_samples == 0:
-            with remedies_by_layer(setups[min(n_samples)].settings):
+            with remedies_by_layer(setups[min(fits)].settings):
                 raise ConfigError(
                     "converter.adc_range calibrated: need samples in the trace to calibrate with, "
                     "got none; use `--set converter.adc_range=maximal`"
@@ -175,17 +194,17 @@ class PreparedCrossbars:
 
         def run(layer: LayerRecord, inputs: Sequence[Codes]) -> Codes:
             quantizations, setup = trace.input_quantizations(layer), setups[layer.index]
-            if layer.index in n_samples:
+            if layer.index in fits:
                 prepared = self._weighted(layer, quantizations[0], setup.adc)
-                seen, least = prepared.partial_sums(inputs[0][: n_samples[layer.index]])
+                most, coverage = fits[layer.index]
+                seen, least = prepared.partial_sums(inputs[0][:most])
                 if seen.any():
-                    coverage = setup.settings.converter.calibration_coverage
                     converters[layer.index] = calibrate(setup.adc, seen, least, coverage)
             return prepare_layer(layer, quantizations).run(inputs)
 
         use_threads(self._jobs)
-        most = min(max(n_samples.values()), trace.n_samples)
-        for _ in run_layers(trace, trace.samples.codes.read(0, most), run):
+        n_seen = min(max(n for n, _ in fits.values()), trace.n_samples)
+        for _ in run_layers(trace, trace.samples.codes.read(0, n_seen), run):
             pass
         return converters
 
@@ -209,10 +228,13 @@ def _laid_out(
     except (ConfigError, MappingError, AccumulatorError) as error:
         raise type(error)(f"{where}: {error}") from error
     if fidelity == "integer" and not all(matrix.is_lossless for matrix in matrices):
-        raise ConfigError(
-            f"{where}: fidelity integer needs a lossless ADC, got {adc.model} of {adc.bits} bits "
-            f"for OUs of {coding.geometry.unit_rows} rows; use `--fidelity bit`, or "
-            "`--set converter.adc_model=exact` with `--prices none`"
-        )
-    saturate = setup.settings.numbers.overflow == "saturate"
-    return CrossbarLayer(layer, quantization, matrices, fidelity, saturate=saturate)
+        raise ConfigError(f"{where}: {setup.settings.converter.integer_refusal(coding.geometry)}")
+    return CrossbarLayer(
+        layer,
+        quantization,
+        matrices,
+        fidelity,
+        saturate=setup.settings.numbers.overflow == "saturate",
+        n_copies=plan.n_copies,
+        skips=setup.layout.skips_unless is not None,
+    )

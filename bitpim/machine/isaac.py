@@ -6,17 +6,24 @@ What the paper says
     one 8-bit ADC reads a crossbar's 128 columns within a cycle. A column that could exceed 8 bits
     is stored complemented. 16,128 crossbars on 85.4 mm2 at 65.8 W.
 What is emulated
-    What `dense_crossbar` emulates, on whole arrays, with column flips by crossbar and column.
+    What `dense_crossbar` emulates, on whole arrays, with column flips by crossbar and column. Where
+    `schedule.replication` says so, copies of a layer's crossbars share its positions: balanced, a
+    layer with k times the positions of the last one has k times its copies, as far as the chip has
+    crossbars. With `schedule.pipeline` layers work at the same time, each on a sample of its own.
+    Both are off by default: layers have one copy and follow each other.
 What is left out
-    The pipeline between layers and the replication of early layers: layers follow each other. The
-    figures of the chip are not used for time or energy; a network that needs more crossbars than
-    the chip has is refused.
+    The order of rows within the pipeline, and the eDRAM that it needs: a stage hands whole samples
+    on. The area and power of the chip are not used for time or energy; a network that needs more
+    crossbars than the chip has is refused.
 How it is verified
     `tests/bitpim/machine/test_isaac.py`: lossless at 8 bits on random networks and equal to the
-    referee at both fidelities; peak rate against the paper's in `bench/reproduce`.
+    referee at both fidelities; `tests/bitpim/machine/test_schedules.py`: copies and pipeline
+    against a naive machine, and nothing changed where they are off; peak rate against the paper's
+    in `bench/reproduce`.
 Known differences and assumptions
     Sums of inputs, which offset and flip corrections need, are made digitally; the paper has a unit
-    column. Signed inputs are two's complement with a negative slice.
+    column. Signed inputs are two's complement with a negative slice. Which layers are copied how
+    often is not published for every network: `schedule.copies` takes a list by layer.
 """
 
 from typing import Annotated
@@ -26,6 +33,7 @@ from pydantic import Field
 from bitpim.config import Count, MachineEntry, Part
 from bitpim.crossbar.dense_layout import DenseLayout
 from bitpim.crossbar.plan import CrossbarPlan
+from bitpim.crossbar.schedule import Scheduled
 from bitpim.crossbar.settings import CrossbarMappingSettings, CrossbarSettings
 from bitpim.errors import MappingError
 from bitpim.machine.crossbar_machine import CrossbarMachine
@@ -51,7 +59,7 @@ class ChipSettings(Part):
         return self.tiles * self.imas_per_tile * self.crossbars_per_ima
 
 
-class IsaacSettings(CrossbarSettings):
+class IsaacSettings(Scheduled, CrossbarSettings):
     """Settings of the machine `isaac`."""
 
     mapping: CrossbarMappingSettings
@@ -71,7 +79,7 @@ def make(settings: IsaacSettings) -> CrossbarMachine:
             )
 
     layout = DenseLayout(row_blocks=mapping.row_blocks, zero_skip=mapping.zero_skip)
-    return CrossbarMachine(settings, layout, check)
+    return CrossbarMachine(settings, layout, check, room=lambda plan: n_crossbars)
 
 
 ENTRY = MachineEntry(

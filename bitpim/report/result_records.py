@@ -186,8 +186,22 @@ class Result:
 
     @property
     def elapsed_cycles(self) -> int:
-        """Cycles of the layers one after the other; fewer than `n_cycles` where phases overlap."""
-        return sum(self.legend.elapsed(layer.cycles) for layer in self.layers)
+        """Cycles of the run; fewer than `n_cycles` where phases overlap, or layers do."""
+        return self.legend.elapsed_in_all(self._elapsed_by_layer(), self.header.n_samples)
+
+    @property
+    def pace(self) -> tuple[int, int] | None:
+        """Cycles from one sample to the next in a pipeline of layers, and of one through it all.
+
+        None where layers follow each other, or nothing ran.
+        """
+        by_layer, n = self._elapsed_by_layer(), self.header.n_samples
+        if not self.legend.pipelined or n == 0:
+            return None
+        return max(by_layer, default=0) // n, sum(by_layer) // n
+
+    def _elapsed_by_layer(self) -> list[int]:
+        return [self.legend.elapsed(layer.cycles) for layer in self.layers]
 
     @property
     def total_energy_pj(self) -> float:

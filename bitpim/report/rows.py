@@ -122,12 +122,17 @@ def phase_rows(result: "Result") -> list[Row]:
 
 
 def totals(result: "Result") -> Row:
-    """Return what the whole run took; what is not known is None."""
+    """Return what the whole run took; what is not known is None.
+
+    Of a pipeline of layers also the cycles from one sample to the next, and of one through it.
+    """
     events = result.events()
+    pace = dict(zip(("interval_cycles", "latency_cycles"), result.pace or (), strict=False))
     return {
         "samples": result.header.n_samples,
         "cycles": result.elapsed_cycles,
         "time_s": _seconds(result, result.elapsed_cycles),
+        **pace,
         "energy_pj": result.total_energy_pj if result.prices_name else None,
         "events": events,
         "headlines": result.legend.figures(events),

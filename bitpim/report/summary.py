@@ -41,6 +41,7 @@ def result_lines(result: "Result") -> list[str]:
     lines.append(
         f"cycles      {with_commas(n_cycles)}{_seconds(result, n_cycles)}{_each(result, n_cycles)}"
         + (" (streaming beside computing)" if result.legend.overlaps else "")
+        + _pace(result)
     )
     if result.prices_name:
         lines.append(f"energy      {_energy(result)}")
@@ -85,6 +86,14 @@ def _each(result: "Result", n_cycles: int) -> str:
     if n_samples == 1:
         return ""
     return f", {with_commas(round(n_cycles / n_samples))} a sample"
+
+
+def _pace(result: "Result") -> str:
+    """Say that layers work at the same time, and how often a sample comes out."""
+    if result.pace is None:
+        return ""
+    interval, latency = map(with_commas, result.pace)
+    return f" (layers in a pipeline: a sample every {interval}, each takes {latency})"
 
 
 def _energy(result: "Result") -> str:

@@ -61,7 +61,7 @@ def test_the_toy_touches_no_more_than_it_has_to() -> None:
 
 @pytest.mark.slow
 def test_a_kind_of_layer_is_one_module(tree: Path, tmp_path: Path) -> None:
-    machines = ("neural_cache", "isaac", "sre", "dense_crossbar", "pattern_crossbar")
+    machines = ("neural_cache", "isaac", "sre", "dense_crossbar", "pattern_crossbar", "pipelayer")
     run(tree, tmp_path, str(TOY / "runs.py"), *machines)
     lines = run(tree, tmp_path, str(TOY / "wrong.py")).splitlines()
     where = "layer 0 'r' (reverse): axis: need"

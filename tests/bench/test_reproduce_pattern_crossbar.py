@@ -26,6 +26,7 @@ from bench.reproduce.outlines import conv_shapes, outline, pattern_masks, random
 from bench.reproduce.pattern_points import BASE, Pruning, grid, sensitivity
 from bench.reproduce.pattern_text import text, verdict
 from bench.reproduce.sparse_rows import BASELINE, packed_reads, sparse_rows, structured_network
+from bitpim.crossbar.plan import CrossbarPlan
 from bitpim.machine.crossbar_machine import PreparedCrossbars
 from bitpim_traces import write_trace
 from bitpim_traces.masks import mask_codes
@@ -105,7 +106,7 @@ def test_reads_of_patterns_are_those_counted_by_hand() -> None:
             kernels += sum(blocks.values())
     plan = laid_out(outline("vgg16_cifar", masks), "pattern_crossbar", "pattern_crossbar", ())
     layers = convolutions(plan)[:3]
-    assert sum(layer.row()["ou_reads"] for layer in layers) == reads
+    assert sum(CrossbarPlan((layer,)).table()[0]["ou_reads"] for layer in layers) == reads
     assert sum(layer.maps[0].position_events["accum_scatter"] for layer in layers) == kernels
 
 

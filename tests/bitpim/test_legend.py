@@ -63,6 +63,7 @@ def test_a_layer_takes_its_phases_in_turn_or_the_longer_of_two() -> None:
         (lambda: Legend("2.5"), "clock above 0"),  # type: ignore[arg-type]
         (lambda: Legend(1.0, "load"), "streaming phases: need a tuple"),  # type: ignore[arg-type]
         (lambda: Legend(1.0, (), 1), "overlaps needs true or false"),  # type: ignore[arg-type]
+        (lambda: Legend(1.0, pipelined="no"), "pipelined needs true or false"),  # type: ignore[arg-type]
         (lambda: Legend(1.0, headlines=[Headline("a", ("a",))]), "tuple of headlines"),  # type: ignore[arg-type]
         (lambda: Legend(1.0, headlines=(Headline("a", ("b",)),) * 2), "different names"),
     ],
@@ -86,6 +87,7 @@ LEGENDS = st.builds(
     st.lists(WORDS, max_size=3).map(tuple),
     st.booleans(),
     st.lists(HEADLINES, max_size=3, unique_by=lambda h: h.name).map(tuple),
+    st.booleans(),
 )
 
 
@@ -105,10 +107,11 @@ JSON = st.recursive(
     max_leaves=6,
 )
 PLACES = st.sampled_from(
-    [("clock_ghz",), ("streaming",), ("overlaps",), ("headlines",), ("headlines", 0)]
+    [("clock_ghz",), ("streaming",), ("overlaps",), ("pipelined",), ("headlines",)]
+    + [("headlines", 0)]
     + [("headlines", 0, key) for key in ("name", "events", "of", "form")]
 )
-PLAIN = Legend(2.5, ("load",), True, (Headline("a", ("b",), ("c",), "share"),)).to_dict()
+PLAIN = Legend(2.5, ("load",), True, (Headline("a", ("b",), ("c",), "share"),), True).to_dict()
 
 
 @given(PLACES, JSON)
@@ -138,3 +141,30 @@ def test_a_value_left_out_is_refused(key: str) -> None:
     content = {name: value for name, value in PLAIN.items() if name != key}
     with pytest.raises(ConfigError, match=f"missing.*{key}"):
         Legend.from_dict(content)
+
+
+def through(by_layer: list[int], n_samples: int) -> int:
+    """When the last sample leaves a row of stages, each of which holds one sample at a time."""
+    free = [0] * len(by_layer)
+    out = 0
+    for _ in range(n_samples):
+        out = 0
+        for stage, cycles in enumerate(by_layer):
+            out = free[stage] = max(out, free[stage]) + cycles
+    return out
+
+
+@given(st.lists(st.integers(0, 9), max_size=5), st.integers(0, 6))
+def test_a_pipeline_takes_what_samples_take_that_follow_each_other_through_it(
+    by_layer: list[int], n_samples: int
+) -> None:
+    in_all = [cycles * n_samples for cycles in by_layer]
+    assert Legend(pipelined=True).elapsed_in_all(in_all, n_samples) == through(by_layer, n_samples)
+    assert Legend().elapsed_in_all(in_all, n_samples) == sum(by_layer) * n_samples
+
+
+def test_a_legend_says_of_a_pipeline_only_where_there_is_one() -> None:
+    """Results of machines without one are what they were before there was any."""
+    assert "pipelined" not in Legend(1.0).to_dict()
+    assert Legend(1.0, pipelined=True).to_dict()["pipelined"] is True
+    assert not Legend.from_dict(Legend(1.0).to_dict()).pipelined

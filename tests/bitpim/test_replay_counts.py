@@ -32,6 +32,7 @@ MACHINES = {
     "neural_cache": ("neural_cache",),
     "dense_crossbar": ("dense_crossbar_8bit", "mapping.zero_skip=bit_plane"),
     "isaac": ("isaac_8bit",),
+    "pipelayer": ("pipelayer_8bit", "numbers.weight_bits=10", "schedule.replication=balanced"),
     "sre": ("sre", "numbers.weight_bits=10"),
     "pattern_crossbar": ("pattern_crossbar_8bit", "mapping.other_kernels=patterns"),
 }

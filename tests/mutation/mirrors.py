@@ -65,6 +65,9 @@ ELSEWHERE = {
     "bitpim/sram/layers.py": ("test_lane_programs", "../../equivalence/test_refusals"),
     "bitpim/sram/settings.py": ("../machine/test_presets",),
     "bitpim/sram/requantize_rule.py": ("test_lane_programs",),
+    "bitpim/crossbar/accounts.py": ("../machine/test_pipelayer", "../machine/test_isaac"),
+    "bitpim/crossbar/readout.py": ("../machine/test_pipelayer",),
+    "bitpim/crossbar/schedule.py": ("../machine/test_schedules",),
     "bitpim/crossbar/layer_setup.py": (
         "../machine/test_by_layer", "../machine/test_crossbar_machine",
     ),
@@ -79,7 +82,7 @@ ELSEWHERE = {
     "bitpim/crossbar/products.py": ("test_dense_matrix", "test_compressed_matrix"),
     "bitpim/crossbar/row_lists.py": ("test_compressed_matrix", "test_pattern_matrix"),
     "bitpim/crossbar/segments.py": ("test_compressed_matrix", "test_compressed_layout"),
-    "bitpim/crossbar/plan.py": ("../machine/test_crossbar_machine",),
+    "bitpim/crossbar/plan.py": ("../machine/test_crossbar_machine", "../machine/test_schedules"),
     "bitpim/crossbar/settings.py": (
         "../machine/test_crossbar_machine", "../machine/test_presets", "../machine/test_registry",
     ),

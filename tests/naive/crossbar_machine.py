@@ -61,6 +61,7 @@ def run_network(
 ) -> dict[int, NaiveRun]:
     """Run all layers; `scales` are the ranges of converters that are not maximal."""
     placements = {p.index: p for p in machine.plan(trace).layers if hasattr(p, "maps")}
+    spiking = hasattr(machine.settings.converter, "counter_bits")
     runs: dict[int, NaiveRun] = {-1: NaiveRun(codes.astype(np.int64), {})}
     for layer in trace.layers:
         inputs = [runs[i].codes for i in layer.inputs]
@@ -69,13 +70,19 @@ def run_network(
             out = network.run_layer(layer, inputs, quantizations)
             run = NaiveRun(out, {})
         else:
-            placed = [part.placements() for part in placements[layer.index].maps]
+            plan = placements[layer.index]
+            placed = [part.placements() for part in plan.maps]
             scale = (scales or {}).get(layer.index)
-            run = _Weighted(machine, layer, quantizations[0], placed, scale).run(inputs[0])
-        run.counts["buffer"] = {
-            "cycles": 0,
-            "edram_access_256b": len(codes) * _accesses(layer, quantizations),
-        }
+            weighted = _Weighted(machine, layer, quantizations[0], placed, scale, plan.n_copies)
+            run = weighted.run(inputs[0])
+        if spiking:
+            cell_bits = machine.settings.memory.cell_bits
+            read, written = _cells(layer, quantizations, cell_bits)
+            events = {"reram_read": read * len(codes), "reram_write": written * len(codes)}
+            run.counts["memory"] = {"cycles": 0, **events}
+        else:
+            accesses = len(codes) * _accesses(layer, quantizations)
+            run.counts["buffer"] = {"cycles": 0, "edram_access_256b": accesses}
         runs[layer.index] = run
     del runs[-1]
     return runs
@@ -85,6 +92,19 @@ def _accesses(layer: LayerRecord, quantizations: Sequence[Quantization]) -> int:
     sizes = [*zip(layer.input_shapes, quantizations, strict=True)]
     sizes.append((layer.output_shape, layer.output))
     return sum(-(-int(np.prod(shape)) * q.bits // 256) for shape, q in sizes)
+
+
+def _cells(
+    layer: LayerRecord, quantizations: Sequence[Quantization], cell_bits: int
+) -> tuple[int, int]:
+    """Count the cells that a layer's input codes and its output codes take, code by code."""
+
+    def cells(shape: tuple[int, ...], bits: int) -> int:
+        return sum(len(range(0, bits, cell_bits)) for _ in np.ndindex(*shape))
+
+    pairs = zip(layer.input_shapes, quantizations, strict=True)
+    read = sum(cells(shape, q.bits) for shape, q in pairs)
+    return read, cells(layer.output_shape, layer.output.bits)
 
 
 def hold(layer: LayerRecord, settings: Any) -> list[Matrix]:
@@ -130,7 +150,8 @@ def _chunks(items: Sequence[int], size: int) -> list[list[int]]:
 
 
 def _whole_windows(settings: Any, window: int) -> bool:
-    by_window = getattr(settings.mapping, "row_blocks", "array") == "window"
+    mapping = getattr(settings, "mapping", None)
+    by_window = getattr(mapping, "row_blocks", "array") == "window"
     return by_window and 1 < window <= settings.geometry.array_rows
 
 
@@ -146,34 +167,48 @@ class _Weighted:
     """A convolution or linear layer on a machine."""
 
     def __init__(
-        self, machine: Any, layer: LayerRecord, source: Quantization, placed: Any, scale: int | None
+        self,
+        machine: Any,
+        layer: LayerRecord,
+        source: Quantization,
+        placed: Any,
+        scale: int | None,
+        n_copies: int,
     ) -> None:
         self.name, self.layer, self.source, self.placed = machine.name, layer, source, placed
         self.settings = settings = machine.settings
         self.g, self.converter = settings.geometry, settings.converter
         self.window = _channel_rows(layer)
-        self.skip = getattr(settings.mapping, "zero_skip", "none")
+        self.n_copies = n_copies
+        self.skip = getattr(getattr(settings, "mapping", None), "zero_skip", "none")
         bits = settings.numbers.input_bits
         bits = source.bits if bits == "trace" else bits
-        dac_bits, model, adc_bits = (
-            self.converter.dac_bits,
-            self.converter.adc_model,
-            self.converter.adc_bits,
-        )
-        self.slices = plain.pieces(bits, dac_bits, source.signed)
-        if self.converter.adc_range == "given":
-            scale = self.converter.adc_full_scale
-        elif scale is None:
-            scale = self.g.ou_rows * (2**self.g.cell_bits - 1) * (2**dac_bits - 1)
-        paired = settings.numbers.encoding == "differential_paired"
-        self.convert = cache(lambda y: plain.adc(model, adc_bits, scale, y, paired))
-        if model == "code_table":
-            thresholds, levels = self.converter.adc_thresholds, self.converter.adc_levels
-            self.convert = cache(lambda y: plain.code_table(thresholds, levels, y))
+        self.spiking = hasattr(self.converter, "counter_bits")
+        if self.spiking:
+            top = 2**self.converter.counter_bits - 1
+            self.slices = plain.pieces(bits, 1, source.signed)
+            self.convert: Any = lambda count: min(count, top)
+        else:
+            self.slices = plain.pieces(bits, self.converter.dac_bits, source.signed)
+            self.convert = self.converted(scale)
         self.counts: Counter[str] = Counter()
         self.seen: Counter[int] = Counter()
         self.fixed: dict[str, int] = {}
-        self.reads: dict[tuple[int, int], Ints]
+        self.reads: dict[tuple[int, int, int], Ints]
+
+    def converted(self, scale: int | None) -> Any:
+        """Yield what the ADC makes of a partial sum."""
+        converter, g, settings = self.converter, self.g, self.settings
+        if converter.adc_model == "code_table":
+            thresholds, levels = converter.adc_thresholds, converter.adc_levels
+            return cache(lambda y: plain.code_table(thresholds, levels, y))
+        if converter.adc_range == "given":
+            scale = converter.adc_full_scale
+        elif scale is None:
+            scale = g.ou_rows * (2**g.cell_bits - 1) * (2**converter.dac_bits - 1)
+        paired = settings.numbers.encoding == "differential_paired"
+        model, bits = converter.adc_model, converter.adc_bits
+        return cache(lambda y: plain.adc(model, bits, scale, y, paired))
 
     def run(self, images: Array) -> NaiveRun:
         layer, n = self.layer, len(images)
@@ -348,12 +383,11 @@ class _Weighted:
         for event, count in self.fixed.items():
             self.counts[event] += count * n_samples * n_positions
         for unit in units:
-            reads = self.reads[(group, unit.crossbar)]
             cells = matrix.cells[:, unit.columns]
             outputs = [matrix.outputs[c] for c in unit.columns]
             for s, p in np.ndindex(n_samples, n_positions):
                 for rows, digits, factor in self.opened(unit, x[s, p]):
-                    reads[s] += 1
+                    self.reads[(group, unit.crossbar, p % self.n_copies)][s] += 1
                     factors = factor * matrix.factors[rows[0], unit.columns]
                     partial_sums = (digits @ cells[rows]).tolist()
                     for o, times, partial in zip(
@@ -361,7 +395,7 @@ class _Weighted:
                     ):
                         self.seen[partial] += 1
                         sums[s, p, o] += times * self.convert(partial)
-                    self.count(len(rows), len(unit.columns))
+                    self.count(digits, len(unit.columns))
         # Whatever the cells hold beside the weight is taken off digitally.
         rounded = np.array([plain.half_up(total) for total in sums.ravel()], np.int64)
         return rounded.reshape(sums.shape) + x @ (matrix.weights - in_cells)
@@ -385,7 +419,17 @@ class _Weighted:
             else:
                 yield unit.rows, digits, factor
 
-    def count(self, n_rows: int, n_columns: int) -> None:
+    def count(self, digits: Ints, n_columns: int) -> None:
+        """Count one read, of rows that are driven with these digits."""
+        n_rows = len(digits)
+        if self.spiking:
+            self.counts["spike_read"] += 1
+            for digit in digits.tolist():
+                self.counts["spike" if digit else "spike_silent"] += 1
+                self.counts["spike_cell"] += n_columns * digit
+            self.counts["if_count"] += n_columns
+            self.counts["shift_add"] += n_columns
+            return
         width = "exact" if self.converter.adc_model == "exact" else self.converter.adc_bits
         self.counts["ou_activation"] += 1
         self.counts["ou_rows"] += n_rows

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from bitpim.config import setting_rows
 from bitpim.cost.model import CYCLES
 from bitpim.cost.tables import list_price_tables, load_prices, parse_prices
-from bitpim.counts import CAM_EVENTS, SRAM_EVENTS
+from bitpim.counts import CAM_EVENTS, SPIKE_EVENTS, SRAM_EVENTS
 from bitpim.errors import ConfigError
 from bitpim.machine.registry import list_presets, load_preset
 
@@ -59,7 +59,16 @@ CAM_TABLES = {"eva_cam_45nm": 0.73, "ndcam_45nm": 0.2}
 
 
 def test_tables_are_of_the_cache_of_crossbars_or_of_cams() -> None:
-    assert set(list_price_tables()) == {"neural_cache_22nm", *ADC_WIDTHS, *CAM_TABLES}
+    own = {"neural_cache_22nm", "pipelayer"}
+    assert set(list_price_tables()) == {*own, *ADC_WIDTHS, *CAM_TABLES}
+
+
+def test_every_event_of_spike_trains_is_priced_and_none_twice() -> None:
+    """A wordline's spike pays for the array; what it crosses, and the counts, are in that."""
+    table = load_prices("pipelayer")
+    assert set(table.events) == {*SPIKE_EVENTS, "shift_add"}
+    paid = {price.event: price.energy_pj for price in table.prices if price.energy_pj}
+    assert paid == {"spike": 1.08, "reram_read": 1.08, "reram_write": 3910.0}
 
 
 @pytest.mark.parametrize("name", CAM_TABLES)

@@ -18,7 +18,6 @@ from bitpim.crossbar.dense_matrix import DenseMatrix
 from bitpim.crossbar.encodings import encode_weights
 from bitpim.crossbar.input_slices import InputCoding
 from bitpim.crossbar.row_lists import InputRows, ListReader
-from bitpim.crossbar.settings import converter_of
 from bitpim.errors import ConfigError
 from bitpim.machine.registry import json_schema, load_preset, make_machine, parse_preset
 from bitpim.report.result_file import open_result
@@ -228,7 +227,7 @@ def test_lists_reach_the_converter_and_survive_every_form() -> None:
     settings = override(load_preset("dense_crossbar"), GIVEN)
     assert settings.converter.adc_thresholds == (1, 3, 6)
     assert settings.converter.adc_levels == (0, 1.5, "9/2", 7)
-    assert converter_of(settings.converter) == adc_of(2, (1, 3, 6), (0, 1.5, "9/2", 7))
+    assert settings.converter.adc() == adc_of(2, (1, 3, 6), (0, 1.5, "9/2", 7))
     assert parse_preset(to_toml(settings)) == settings
     assert override(settings, ["timing.read_cycle_ns=2.0"]).converter == settings.converter
     assert hash(settings) == hash(parse_preset(to_toml(settings)))
@@ -255,7 +254,7 @@ def test_any_code_table_survives_its_preset(data: st.DataObject, bits: int, quie
     settings = override(load_preset("isaac"), [TWO_BITS[0], *words])
     again = parse_preset(to_toml(settings))
     assert again == settings
-    assert converter_of(again.converter) == adc_of(8, thresholds, levels)
+    assert again.converter.adc() == adc_of(8, thresholds, levels)
 
 
 def test_the_schema_of_the_lists() -> None:

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import event, given, settings
 
 from bitpim.machine.registry import make_machine
-from tests.bitpim.machine.crossbar_runs import PRESETS, Case, cases, machine, run
+from tests.bitpim.machine.crossbar_runs import COUNTING, PRESETS, Case, cases, machine, run
 
 
-@pytest.mark.parametrize("name", ["neural_cache", *PRESETS])
+@pytest.mark.parametrize("name", ["neural_cache", *PRESETS, *COUNTING])
 def test_machines_as_they_come_lose_nothing(name: str) -> None:
     assert make_machine(name).losses() is None
-    assert make_machine(name, PRESETS.get(name)).losses() is None
+    assert make_machine(name, (PRESETS | COUNTING).get(name)).losses() is None
 
 
 @pytest.mark.parametrize(

@@ -16,16 +16,20 @@ from bitpim.crossbar.plan import (
     BufferPlan,
     CrossbarPlan,
     WeightedPlan,
-    buffer_accesses,
-    buffer_phase,
     plan_network,
 )
+from bitpim.crossbar.replication import Stage
+from bitpim.crossbar.storage import Stored, buffered
 from bitpim.errors import ConfigError, MappingError
 from bitpim.machine.registry import load_preset
 from bitpim_traces.records import Geometry, TensorRecord
 from tests.one_layer import one_layer, quantization
 
 GEOMETRY = CrossbarGeometry(20, 16, 2, 9, 8)
+
+
+def accesses(n: int) -> Stored:
+    return Stored("buffer", {"edram_access_256b": n})
 
 
 def weighted(**changed: Any) -> WeightedPlan:
@@ -35,7 +39,7 @@ def weighted(**changed: Any) -> WeightedPlan:
         "index": 1,
         "name": "conv",
         "kind": "conv2d",
-        "buffer_accesses": 3,
+        "stored": accesses(3),
         "maps": (mapping, mapping),
         "n_positions": 5,
         "n_slices": 8,
@@ -74,11 +78,37 @@ def test_counts_are_linear_in_samples_and_empty_without() -> None:
     for phase, events in four.items():
         assert {event: n // 4 for event, n in events.items()} == one[phase]
         assert all(n % 4 == 0 for n in events.values())
-    assert plan.counts(0) == {"read": {"cycles": 0}, "buffer": buffer_phase(0)["buffer"]}
+    assert plan.counts(0) == {"read": {"cycles": 0}, "buffer": accesses(0).phases(0)["buffer"]}
+
+
+def test_copies_share_positions_and_nothing_else() -> None:
+    """5 positions: 2 copies take the cycles of 3 of them, 3 those of 2, 5 those of one."""
+    one = weighted()
+    for n_copies, busiest in ((1, 5), (2, 3), (3, 2), (4, 2), (5, 1)):
+        plan = weighted(n_copies=n_copies)
+        read, alone = plan.counts(2)["read"], one.counts(2)["read"]
+        assert read == alone | {"cycles": 2 * busiest * 8 * 6}
+        assert plan.unskipped(3).cycles.tolist() == [busiest * 8 * 6] * 3
+        assert (plan.n_crossbars, plan.weight_writes) == (n_copies * 8, n_copies * 2 * 27 * 24)
+        assert plan.utilization == one.utilization
+        assert plan.stage == one.stage == Stage(5, 8 * 6, 8)
+
+
+def test_interval_and_latency_of_a_network() -> None:
+    layers = (BufferPlan(0, "pool", "max_pool2d", accesses(7)), weighted(), weighted(n_copies=2))
+    plan = CrossbarPlan(layers, columns=("copies", "weight_writes"))
+    assert (plan.interval_cycles, plan.latency_cycles) == (8 * 48, 8 * 48)
+    piped = replace(plan, pipelined=True)
+    assert (piped.interval_cycles, piped.latency_cycles) == (5 * 48, 8 * 48)
+    assert piped.assumes == "in a pipeline that takes one every 240"
+    assert replace(piped, skips=True).assumes == f"that skips nothing {piped.assumes}"
+    assert [row["copies"] for row in piped.table()] == [0, 1, 2]
+    assert piped.totals() == plan.totals() | {"interval_cycles": 240, "latency_cycles": 384}
+    assert piped.totals()["weight_writes"] == 3 * 2 * 27 * 24
 
 
 def test_table_and_counts_of_a_network() -> None:
-    plan = CrossbarPlan((BufferPlan(0, "pool", "max_pool2d", 7), weighted()))
+    plan = CrossbarPlan((BufferPlan(0, "pool", "max_pool2d", accesses(7)), weighted()))
     pool, conv = plan.table()
     assert (pool["rule"], pool["arrays"], pool["ou_reads"]) == ("", 0, 0)
     assert pool["cycles"] == {"buffer": 0}
@@ -106,7 +136,7 @@ def test_a_weight_that_no_pair_holds_is_refused_before_the_network_runs() -> Non
 
 
 def test_placements_of_layers_with_weights_only() -> None:
-    plan = CrossbarPlan((BufferPlan(0, "pool", "max_pool2d", 7), weighted()))
+    plan = CrossbarPlan((BufferPlan(0, "pool", "max_pool2d", accesses(7)), weighted()))
     first, second = plan.placements(1)
     assert first.n_crossbars == second.n_crossbars == 4
     assert first.used_cells == 27 * 24
@@ -127,4 +157,4 @@ def test_codes_cross_the_buffer_once(bits: int, expected: int) -> None:
     )
     layer = trace.layers[0]
     assert np.prod(layer.output_shape) == 4
-    assert buffer_accesses(layer, trace.input_quantizations(layer)) == expected
+    assert buffered(layer, trace.input_quantizations(layer)) == accesses(expected)

@@ -45,6 +45,9 @@ PRESETS = {
     "sre": "sre",
 }
 
+COUNTING = {"pipelayer": "pipelayer_8bit"}
+"""Machines without converters, and a preset of each."""
+
 NETWORK = small_trace(
     57,
     kinds=["conv2d", "max_pool2d", "conv2d", "add", "avg_pool2d", "flatten", "linear"],
@@ -55,7 +58,7 @@ NETWORK = small_trace(
 
 
 def machine(name: str, *assigned: str) -> Any:
-    return make_machine(name, PRESETS[name], assigned)
+    return make_machine(name, (PRESETS | COUNTING)[name], assigned)
 
 
 def run(
@@ -82,8 +85,17 @@ def check_plan(chosen: Any, trace: Trace, runs: Sequence[LayerRun], n_samples: i
     for got in runs:
         closed = plan.counts(got.index, n_samples)
         assert got.counts.keys() == closed.keys()
-        assert got.counts["buffer"] == closed["buffer"]
-        if "read" in closed:
+        between = "memory" if chosen.name == "pipelayer" else "buffer"
+        assert got.counts[between] == closed[between]
+        if "read" in closed and between == "memory":
+            read, most = dict(got.counts["read"]), closed["read"]
+            read["spike"] = read.get("spike", 0) + read.pop("spike_silent", 0)
+            cells = read.pop("spike_cell", 0)
+            assert cells <= most.get("spike_cell", 0)
+            assert {e: n for e, n in read.items() if n} == {
+                e: n for e, n in most.items() if n and e != "spike_cell"
+            }
+        elif "read" in closed:
             read, most = dict(got.counts["read"]), closed["read"]
             skipped = read.pop("ou_skipped", 0)
             assert read.get("ou_activation", 0) + skipped == most.get("ou_activation", 0)
@@ -228,6 +240,8 @@ def _spelled(level: Fraction) -> int | float | str:
 def assignments(draw: st.DrawFn, name: str, *, lossy: bool) -> dict[str, Any]:
     """Draw settings of a machine, small and ragged, except for the bits of weights and inputs."""
     rows, columns = draw(st.integers(1, 40)), draw(st.integers(1, 24))
+    if name == "pipelayer":
+        return _spiking(draw, rows, columns, lossy=lossy)
     encodings = ["offset", "differential", "differential_paired", "twos_complement"]
     if name in ("dense_crossbar", "isaac"):
         encodings.append("column_flip")
@@ -272,6 +286,24 @@ def assignments(draw: st.DrawFn, name: str, *, lossy: bool) -> dict[str, Any]:
     if name == "pattern_crossbar":
         found["mapping.pad_ou_columns"] = draw(st.booleans())
         found["mapping.other_kernels"] = draw(st.sampled_from(["dense", "patterns"]))
+    return found
+
+
+def _spiking(draw: st.DrawFn, rows: int, columns: int, *, lossy: bool) -> dict[str, Any]:
+    """Draw settings of a machine with counters; narrow ones saturate."""
+    encodings = ["differential", "differential", "offset", "twos_complement", "column_flip"]
+    found: dict[str, Any] = {
+        "geometry.array_rows": rows,
+        "geometry.array_columns": columns,
+        "geometry.ou_rows": draw(st.sampled_from([rows, min(rows, 12)])),
+        "geometry.ou_columns": draw(st.sampled_from([columns, min(columns, 5)])),
+        "geometry.cell_bits": draw(st.integers(1, 4)),
+        "memory.cell_bits": draw(st.integers(1, 5)),
+        "numbers.encoding": draw(st.sampled_from(encodings)),
+    }
+    if lossy:
+        found["converter.counter_bits"] = draw(st.integers(1, 4))
+        found["converter.counter_overflow"] = found["numbers.overflow"] = "saturate"
     return found
 
 

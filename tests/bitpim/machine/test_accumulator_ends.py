@@ -18,7 +18,7 @@ from bitpim.proof.reference import run_network
 from bitpim_traces.records import REQUANTIZE_MODES, Requantize, TensorRecord, Trace
 from tests.one_layer import one_layer, quantization
 
-MACHINES = ("neural_cache", "dense_crossbar", "isaac", "sre", "pattern_crossbar")
+MACHINES = ("neural_cache", "dense_crossbar", "isaac", "sre", "pattern_crossbar", "pipelayer")
 
 
 def two_weights(weights: tuple[int, int], zero: int, mode: str, input_zero: int = 0) -> Trace:

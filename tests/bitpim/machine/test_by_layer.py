@@ -20,7 +20,14 @@ from bitpim.machine.machine import LayerRun, losses_on
 from bitpim.machine.registry import entry_of, load_preset, make_machine
 from bitpim.proof.reference import run_network
 from bitpim_traces.records import NETWORK_INPUT, LayerRecord, Samples, TensorRecord, Trace
-from tests.bitpim.machine.crossbar_runs import NETWORK, PRESETS, assignments, prune, run
+from tests.bitpim.machine.crossbar_runs import (
+    COUNTING,
+    NETWORK,
+    PRESETS,
+    assignments,
+    prune,
+    run,
+)
 from tests.every_machine import remedies
 from tests.strategies import small_trace
 
@@ -31,12 +38,12 @@ SMALL = small_trace(
 )  # fmt: skip
 PRUNED = prune(SMALL, 5)
 LAYERS = [layer for layer in SMALL.layers if layer.kind in WEIGHTED]
-CHIP = ("geometry.", "timing.", "chip.")
+CHIP = ("geometry.", "timing.", "chip.", "memory.")
 
 
 def made(name: str, assigned: Mapping[str, Any], preset: str | None = None) -> Any:
     """A machine with settings of which some may be of no use."""
-    general = load_preset(name, preset or PRESETS.get(name))
+    general = load_preset(name, preset or (PRESETS | COUNTING).get(name))
     return entry_of(name).make(override(general, assigned))
 
 
@@ -85,7 +92,7 @@ def own(draw: st.DrawFn, name: str, *, lossy: bool) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("lossy", [True, False], ids=["lossy", "lossless"])
-@pytest.mark.parametrize("name", list(PRESETS))
+@pytest.mark.parametrize("name", [*PRESETS, *COUNTING])
 def test_a_layer_on_crossbars_is_as_with_its_settings_for_all(name: str, lossy: bool) -> None:
     trace = PRUNED if name in ("sre", "pattern_crossbar") else SMALL
 
@@ -193,14 +200,17 @@ def test_a_general_setting_is_of_use_where_one_layer_uses_it() -> None:
 
 
 def test_what_is_one_fact_of_a_machine_is_refused_by_layer() -> None:
-    for name in (*PRESETS, "neural_cache"):
+    for name in (*PRESETS, *COUNTING, "neural_cache"):
         general = load_preset(name)
         by_layer = keys_by_layer(type(general))
         one = {row.key for row in setting_rows(general)} - by_layer.keys()
-        parts = {"geometry", "timing", "chip", "transfer", "arithmetic"}
-        assert {key for key in one if key.partition(".")[0] not in parts} == (
-            {"mapping.batch_size"} if name == "neural_cache" else set()
-        )
+        parts = {"geometry", "timing", "chip", "transfer", "arithmetic", "memory"}
+        schedule = {f"schedule.{key}" for key in ("replication", "arrays", "pipeline")}
+        assert {key for key in one if key.partition(".")[0] not in parts} == {
+            "neural_cache": {"mapping.batch_size"},
+            "isaac": schedule,
+            "pipelayer": schedule,
+        }.get(name, set())
         assert not {key for key in by_layer if key.partition(".")[0] in parts}
         for key in one:
             value = toml_text(getattr(getattr(general, key.partition(".")[0]), key.split(".")[1]))

@@ -25,6 +25,7 @@ PRESETS = {
     "isaac": ("isaac", "isaac_8bit"),
     "neural_cache": ("neural_cache", "neural_cache_calibrated", "neural_cache_mve"),
     "pattern_crossbar": ("pattern_crossbar", "pattern_crossbar_8bit"),
+    "pipelayer": ("pipelayer", "pipelayer_8bit"),
     "sre": ("sre",),
 }
 EVERY_PRESET = [(machine, name) for machine, names in PRESETS.items() for name in names]
@@ -105,7 +106,7 @@ def test_an_unknown_machine_is_said_with_the_nearest_or_all() -> None:
     for ask in (load_preset, default_text, json_schema):
         with pytest.raises(ConfigError, match=r"'neural_cash'; did you mean 'neural_cache'\?"):
             ask("neural_cash")
-    with pytest.raises(ConfigError, match=r"known: .*isaac, neural_cache, pattern_crossbar, sre"):
+    with pytest.raises(ConfigError, match=r"known: .*isaac, neural_cache, pattern_crossbar, pipe"):
         load_preset("zzz")
     with pytest.raises(ConfigError, match="unknown machine 'zzz'"):
         parse_preset('[preset]\nmachine = "zzz"\nname = "x"\n')
@@ -133,7 +134,7 @@ def test_schema_states_what_a_value_may_be() -> None:
     assert width["anyOf"] == [bits, {"type": "string", "const": "trace"}]
 
 
-CROSSBAR_PRESETS = [(m, name) for m, name in EVERY_PRESET if m != "neural_cache"]
+CROSSBAR_PRESETS = [(m, n) for m, n in EVERY_PRESET if m not in ("neural_cache", "pipelayer")]
 
 
 def shown(machine: str, preset: str) -> dict[str, str]:

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from bitpim.crossbar.plan import CrossbarPlan
 from bitpim.machine.registry import make_machine
 from bitpim_traces.masks import LayerMask, masks_from_codes, with_masks
 from bitpim_traces.records import Geometry, LayerRecord, Requantize, TensorRecord, Trace
@@ -34,6 +35,12 @@ def plan_of(machine: str, preset: str, trace: Trace, *assigned: str) -> Any:
     planned: Any = make_machine(machine, preset, assigned).plan(trace)
     (plan,) = planned.layers
     return plan
+
+
+def row_of(layer: Any) -> dict[str, Any]:
+    """The row of a layer in a plan of it alone."""
+    (row,) = CrossbarPlan((layer,)).table()
+    return row
 
 
 def ran(machine: str, preset: str, trace: Trace, *assigned: str, **how: Any) -> list[Phases]:
@@ -79,7 +86,7 @@ def test_dense_crossbar() -> None:
         },
         "buffer": {"cycles": 0, "edram_access_256b": 3},
     }
-    row = plan.row()
+    row = row_of(plan)
     assert (row["arrays"], row["ou_reads"], row["index_bits"]) == (1, 576, 0)
     assert row["utilization"] == 27 * 20 / 512**2
     assert row["cycles"] == {"read": 576, "buffer": 0}
@@ -104,7 +111,7 @@ def test_dense_crossbar_that_spills_over_several_arrays() -> None:
     assert read["ou_cells"] == n_times * 540 * 800
     # 60 x 16 codes of 8 bits are 30 accesses, 800 are 25
     assert plan.counts(3)["buffer"] == {"cycles": 0, "edram_access_256b": 3 * 55}
-    row = plan.row()
+    row = row_of(plan)
     assert (row["arrays"], row["utilization"]) == (4, 540 * 800 / (4 * 512**2))
 
 
@@ -126,8 +133,8 @@ def test_windows_kept_whole_start_units_and_stay_on_one_array() -> None:
         assert read["ou_rows"] == 64 * 27 * 3
         assert read["adc_conv_8"] == 64 * units * 20
         assert read["ou_cells"] == 64 * 27 * 20
-        assert plan.row()["arrays"] == 4
-        assert plan.row()["utilization"] == 27 * 20 / (4 * 20 * 12)
+        assert row_of(plan)["arrays"] == 4
+        assert row_of(plan)["utilization"] == 27 * 20 / (4 * 20 * 12)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +161,7 @@ def test_dense_presets_of_the_traces_width(
         "shift_add": 32 * columns * units_down,
         f"adc_conv_{adc}": 32 * columns * units_down,
     }
-    assert plan.row()["utilization"] == 27 * columns / 128**2
+    assert row_of(plan)["utilization"] == 27 * columns / 128**2
 
 
 def test_conv_groups_lie_on_crossbars_of_their_own() -> None:
@@ -165,8 +172,8 @@ def test_conv_groups_lie_on_crossbars_of_their_own() -> None:
     assert read["ou_activation"] == 32 * 2 * 2
     assert read["adc_conv_5"] == 32 * 2 * 12
     assert read["dac_drive"] == 32 * 2 * 2 * 9
-    assert plan.row()["arrays"] == 2
-    assert plan.row()["utilization"] == 2 * 9 * 12 / (2 * 128**2)
+    assert row_of(plan)["arrays"] == 2
+    assert row_of(plan)["utilization"] == 2 * 9 * 12 / (2 * 128**2)
 
 
 # isaac
@@ -205,7 +212,7 @@ def test_isaac_over_several_arrays() -> None:
     assert read["adc_conv_8"] == read["shift_add"] == 64 * 320 * 2
     assert read["ou_cells"] == 64 * 180 * 320
     # the chip's peak rate is this, whole: 16,128 crossbars x 128 x 128 / 8 weights in 16 x 100 ns
-    assert plan.row()["utilization"] == 180 * 320 / (6 * 128**2)
+    assert row_of(plan)["utilization"] == 180 * 320 / (6 * 128**2)
 
 
 # sre
@@ -283,8 +290,8 @@ def test_sre_drops_rows_and_packs_those_with_an_input() -> None:
     # 40 codes of 4 bits: 160 bits; 2 of 8 bits out
     assert both["buffer"] == {"cycles": 0, "edram_access_256b": 2 * 2}
     plan = plan_of("sre", "sre", trace)
-    assert plan.row()["index_bits"] == index
-    assert plan.row()["utilization"] == 25 * 4 / 128**2
+    assert row_of(plan)["index_bits"] == index
+    assert row_of(plan)["utilization"] == 25 * 4 / 128**2
     # nothing skipped: 2 reads of each of 4 slices
     assert plan.counts(1)["read"]["cycles"] == plan.counts(1)["read"]["ou_activation"] == 8
 
@@ -309,7 +316,7 @@ def test_sre_without_packing_opens_the_rows_that_are_kept_whatever_their_inputs(
             "index_read_bit": 150,
         }
         assert both["read"] == {event: 2 * n for event, n in one["read"].items()}
-    dense = plan_of("sre", "sre", trace, "mapping.drop_zero_rows=false").row()
+    dense = row_of(plan_of("sre", "sre", trace, "mapping.drop_zero_rows=false"))
     assert dense["index_bits"] == 0 and dense["utilization"] == 40 * 4 / 128**2
 
 
@@ -333,7 +340,7 @@ def test_sre_groups_columns_and_goes_on_where_an_array_is_full() -> None:
     assert read["ou_cols"] == read["adc_conv_6"] == 4 * (8 * 16 + 1 * 8 + 5 * 16)
     assert read["ou_cells"] == 4 * (200 * 16 + 10 * 8)
     assert read["index_read_bit"] == 210 * 8
-    row = plan.row()
+    row = row_of(plan)
     assert (row["arrays"], row["utilization"]) == (2, (200 * 16 + 10 * 8) / (2 * 128**2))
     (placed,) = plan.maps
     found = [(p.crossbar, p.column, p.height, p.width, p.padding) for p in placed.placements()]
@@ -385,7 +392,7 @@ def test_pattern_crossbar() -> None:
         "accum_scatter": 4 * 15,  # each stored kernel's sum to its output, once a position
         "index_read_bit": 4 * index_bits,
     }
-    row = plan.row()
+    row = row_of(plan)
     assert (row["arrays"], row["index_bits"]) == (1, index_bits)
     assert row["utilization"] == (16 + 60 + 96) / 512**2
     # what it is compared with: 18 rows in 2 units, 32 columns in 4
