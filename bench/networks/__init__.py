@@ -10,4 +10,5 @@ NETWORKS: dict[str, tuple[str, dict[str, str]]] = {
     "vgg16q_dense": ("vgg16q", {"variant": "dense"}),
     "vgg16q_pattern": ("vgg16q", {"variant": "pattern"}),
     "squeezenet": ("squeezenet", {}),
+    "perceptron": ("perceptron", {}),
 }

@@ -9,7 +9,7 @@ import numpy as np
 
 from tests.traces.edits import set_text
 
-__all__ = ["OBJECT_MUTATIONS"]
+__all__ = ["OBJECT_MUTATIONS", "remade"]
 
 
 def _items(file: Any, sort: type | None = None) -> list[str]:
@@ -107,7 +107,7 @@ def rename_format(dice: random.Random, file: Any) -> None:
     set_text(file, "format_name", dice.choice(["bitpim.result", "", "tskit.trees", "bitpim.tracé"]))
 
 
-def _remade(file: Any, path: str, **how: Any) -> Any:
+def remade(file: Any, path: str, **how: Any) -> Any:
     """Replace a dataset by another that keeps its attributes."""
     kept = dict(file[path].attrs)
     del file[path]
@@ -146,7 +146,7 @@ def swap_dtype(dice: random.Random, file: Any) -> None:
             "S3",
         ]
     )
-    _remade(file, path, data=np.zeros(shape, dtype), chunks=shape, **_FILTERED)
+    remade(file, path, data=np.zeros(shape, dtype), chunks=shape, **_FILTERED)
 
 
 def strange_dtype(dice: random.Random, file: Any) -> None:
@@ -162,7 +162,7 @@ def strange_dtype(dice: random.Random, file: Any) -> None:
             np.dtype(("i4", (3,))),
         ]
     )
-    _remade(file, path, shape=file[path].shape, dtype=dtype)
+    remade(file, path, shape=file[path].shape, dtype=dtype)
 
 
 def absurd_shape(dice: random.Random, file: Any) -> None:
@@ -191,7 +191,7 @@ def absurd_shape(dice: random.Random, file: Any) -> None:
             how["chunks"] = tuple(max(n // 2, 1) for n in how["chunks"])
     elif shape:
         how = {}
-    _remade(file, path, shape=shape, dtype=old.dtype if old.dtype.kind != "S" else "i1", **how)
+    remade(file, path, shape=shape, dtype=old.dtype if old.dtype.kind != "S" else "i1", **how)
 
 
 def gzip_bomb(dice: random.Random, file: Any) -> None:
@@ -199,7 +199,7 @@ def gzip_bomb(dice: random.Random, file: Any) -> None:
     if file[path].dtype.kind == "S":
         return
     n = dice.choice([2**24, 2**27])
-    _remade(
+    remade(
         file, path, data=np.zeros((n,), "i1"), chunks=(dice.choice([2**24, 2**20]),), **_FILTERED
     )
 
@@ -219,14 +219,14 @@ def other_storage(dice: random.Random, file: Any) -> None:
             {"chunks": values.shape, **_FILTERED, "compression_opts": 9},
         ]
     )
-    _remade(file, path, data=values, **how)
+    remade(file, path, data=values, **how)
 
 
 def missing_chunk(dice: random.Random, file: Any) -> None:
     path = dice.choice(_items(file, h5py.Dataset))
     old = file[path]
     if old.chunks:
-        _remade(file, path, shape=old.shape, dtype=old.dtype, chunks=old.chunks, **_FILTERED)
+        remade(file, path, shape=old.shape, dtype=old.dtype, chunks=old.chunks, **_FILTERED)
 
 
 def raw_chunk(dice: random.Random, file: Any) -> None:
@@ -286,7 +286,7 @@ def virtual_dataset(dice: random.Random, file: Any) -> None:
 
 def external_storage(dice: random.Random, file: Any) -> None:
     path = dice.choice(_items(file, h5py.Dataset))
-    _remade(file, path, shape=(100,), dtype="i1", external=[("/etc/passwd", 0, 100)])
+    remade(file, path, shape=(100,), dtype="i1", external=[("/etc/passwd", 0, 100)])
 
 
 def more_objects(dice: random.Random, file: Any) -> None:
@@ -329,7 +329,7 @@ def strange_provenance(dice: random.Random, file: Any) -> None:
     )
     data = np.array([text], f"S{len(text) or 1}")
     if "provenance" in file:
-        _remade(file, "provenance", data=data, chunks=(1,), **_FILTERED)
+        remade(file, "provenance", data=data, chunks=(1,), **_FILTERED)
 
 
 OBJECT_MUTATIONS: tuple[Callable[[random.Random, Any], None], ...] = (

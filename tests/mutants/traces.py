@@ -18,7 +18,7 @@ import pytest
 from bitpim_traces import check_trace, open_trace, write_trace
 from bitpim_traces.errors import TraceError
 from bitpim_traces.footer import FOOTER_BYTES, seal
-from bitpim_traces.records import TensorRecord
+from bitpim_traces.records import TensorRecord, Trace
 from bitpim_traces.schema import FOOTER_MAGIC
 from tests.mutants.fingerprint import fingerprint
 from tests.mutants.hdf5_bytes import checksummed_blocks, damaged
@@ -39,19 +39,25 @@ class TraceMutants:
     """
 
     name = "net.h5"
+    chunk_bytes = 64
+    mutations = OBJECT_MUTATIONS
 
     def __init__(self, folder: Path) -> None:
         self.original = folder / "original.h5"
-        trace = small_trace(1, n_samples=3, kinds=_KINDS)
-        one = TensorRecord.of(np.ones(1, np.uint8), axes="K", role="mask", units="1")
-        conv = replace(trace.layers[0], extra={f"mask{k}": one for k in range(9)})
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("bitpim_traces.writer._CHUNK_BYTES", 64)
-            write_trace(replace(trace, layers=(conv, *trace.layers[1:])), self.original)
+            patch.setattr("bitpim_traces.writer._CHUNK_BYTES", self.chunk_bytes)
+            write_trace(self.original_trace(folder), self.original)
         raw = self.original.read_bytes()
         self.body, self.footer = raw[:-FOOTER_BYTES], raw[-FOOTER_BYTES:]
         self.blocks = checksummed_blocks(self.body)
         self.expected = fingerprint(open_trace(self.original))
+
+    def original_trace(self, folder: Path) -> Trace:
+        """Yield the trace whose mutants these are."""
+        trace = small_trace(1, n_samples=3, kinds=_KINDS)
+        one = TensorRecord.of(np.ones(1, np.uint8), axes="K", role="mask", units="1")
+        conv = replace(trace.layers[0], extra={f"mask{k}": one for k in range(9)})
+        return replace(trace, layers=(conv, *trace.layers[1:]))
 
     def make(self, seed: int, path: Path) -> bool:
         """Write a mutant; say whether it may be another sound trace."""
@@ -67,7 +73,7 @@ class TraceMutants:
     def _object_mutant(self, dice: random.Random, path: Path) -> bool:
         shutil.copyfile(self.original, path)
         with h5py.File(path, "r+", libver=("v110", "v110")) as file:
-            dice.choice(OBJECT_MUTATIONS)(dice, file)
+            dice.choice(self.mutations)(dice, file)
         redone = dice.random() < 0.6
         if redone:
             with contextlib.suppress(Exception):  # the scan may have met what h5py cannot edit

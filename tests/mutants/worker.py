@@ -14,12 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.mutants.codebooks import CodebookMutants
 from tests.mutants.journals import JournalMutants
 from tests.mutants.results import ResultMutants
 from tests.mutants.traces import TraceMutants
 
 KINDS: dict[str, Callable[[Path], Any]] = {
     "trace": TraceMutants,
+    "codebooks": CodebookMutants,
     "result": ResultMutants,
     "journal": JournalMutants,
 }

@@ -39,8 +39,19 @@ def _leaves(node: list[int], stream: Sequence[int], depth: int) -> list[list[lis
     """Yield the nodes below one on the way to each leaf."""
     if depth == 0:
         return [[]]
-    children = [node] if len(node) == 1 else _split(node, stream)
+    children = [node] if len(node) == 1 else _roomy(_split(node, stream), 1 << (depth - 1))
     return [[child, *rest] for child in children for rest in _leaves(child, stream, depth - 1)]
+
+
+def _roomy(parts: list[list[int]], n_leaves: int) -> list[list[int]]:
+    """Move values over from a part with too few leaves, if there is room for all."""
+    lower, upper = parts
+    if len(lower) + len(upper) <= 2 * n_leaves:
+        while len(lower) > n_leaves:
+            lower, upper = lower[:-1], [lower[-1], *upper]
+        while len(upper) > n_leaves:
+            lower, upper = [*lower, upper[0]], upper[1:]
+    return [lower, upper]
 
 
 def _value(node: list[int], stream: Sequence[int]) -> int:

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import runpy
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,18 +18,27 @@ from bitpim.proof.side_by_side import VerifyReport, verify_trace
 from bitpim.report.figures import n_references
 from bitpim.sample import SAMPLE
 from bitpim_traces import check_trace, open_trace, write_trace
+from bitpim_traces.numbers.affine import decode
 from bitpim_traces.operators import OPERATORS
-from bitpim_traces.records import TensorRecord, Trace
+from bitpim_traces.records import NETWORK_INPUT, TensorRecord, Trace
 from bitpim_traces.versions import minor_of
+from tests.naive.looked_up import layer_codes
 
 TRACES = Path(__file__).parents[2] / "traces"
 SAMPLES = sorted(TRACES.glob("samples/v*/*.h5"))
 MNIST = TRACES / SAMPLE
 EVERY_KIND = TRACES / "samples/v1.1/every_kind.h5"
+CODEBOOKS = TRACES / "samples/v1.2/mnist_codebooks.h5"
+EVERY_TABLE = TRACES / "samples/v1.2/every_table.h5"
+OF_CODEBOOKS = (CODEBOOKS, EVERY_TABLE)
 
-every_sample = pytest.mark.parametrize(
-    "path", SAMPLES, ids=[f"{path.parent.name}-{path.stem}" for path in SAMPLES]
-)
+
+def each(paths: Sequence[Path]) -> pytest.MarkDecorator:
+    names = [f"{path.parent.name}-{path.stem}" for path in paths]
+    return pytest.mark.parametrize("path", paths, ids=names)
+
+
+every_sample = each(SAMPLES)
 
 
 def verified(trace: Trace, fidelity: str) -> VerifyReport:
@@ -61,7 +71,7 @@ def test_a_sample_says_where_it_is_from(path: Path) -> None:
         )
 
 
-@every_sample
+@each([path for path in SAMPLES if path not in OF_CODEBOOKS])
 @pytest.mark.parametrize("fidelity", ["bit", "integer"])
 def test_a_sample_is_equal_to_the_referee_and_near_to_its_floats(path: Path, fidelity: str) -> None:
     trace = open_trace(path)
@@ -98,6 +108,91 @@ def test_the_sample_of_1_1_can_be_made_again() -> None:
     for one, other in zip(made.layers, kept.layers, strict=True):
         assert (one.name, one.kind, one.params) == (other.name, other.kind, other.params)
         np.testing.assert_allclose(one.output.scale, other.output.scale, rtol=1e-4)
+
+
+@each(OF_CODEBOOKS)
+def test_a_sample_of_1_2_gives_the_same_codes_for_ever(path: Path) -> None:
+    trace = open_trace(path)
+    assert path.stat().st_size < 300_000
+    assert minor_of(trace) == 2
+    (codes,) = run_network(trace, trace.samples.codes.read()).values()
+    readme = (TRACES / "samples" / "README.md").read_text("utf-8")
+    assert hashlib.sha256(codes.tobytes()).hexdigest() in readme
+    answers = trace.layers[-1].output_float
+    assert answers is not None
+    noise = answers.read() - decode(codes, trace.layers[-1].output)
+    assert np.square(noise).sum() < 0.04 * np.square(answers.read()).sum()  # 14 dB
+    if path == CODEBOOKS:
+        assert trace.samples.labels is not None
+        assert (codes.argmax(axis=1) == trace.samples.labels.read()).all()
+
+
+def test_a_sample_of_1_2_is_what_the_written_out_sums_give() -> None:
+    trace = open_trace(EVERY_TABLE)
+    codes = {NETWORK_INPUT: trace.samples.codes.read(0, 1)}
+    n_compared = 0
+    for index, found in iter_network(trace, codes[NETWORK_INPUT]):
+        layer, codes[index] = trace.layers[index], found
+        if layer.product_table is None or layer.kind == "conv2d":  # a thousand sums each
+            continue
+        sources = [trace.quantization_of(i) for i in layer.inputs]
+        given = [codes[i][0] for i in layer.inputs]
+        np.testing.assert_array_equal(found[0], layer_codes(layer, given, sources))
+        n_compared += 1
+    assert n_compared == 6
+
+
+def test_the_samples_of_1_2_have_every_form_of_table() -> None:
+    layers = [layer for path in OF_CODEBOOKS for layer in open_trace(path).layers]
+    tables = [layer.product_table for layer in layers if layer.product_table is not None]
+    kinds = {layer.kind for layer in layers if layer.product_table is not None}
+    assert kinds == {kind for kind, operator in OPERATORS.items() if operator.product_rows}
+    books = [layer.output.codebook for layer in layers if layer.output.codebook is not None]
+    assert all(book.levels is not None for book in books)
+    assert {book.value_bits for book in books} == {12, 16}
+    by_points = [table.points is not None for table in tables]
+    assert {True, False} == {*by_points}
+    weights = [layer.weight_quantization for layer in layers if layer.weight is not None]
+    sizes = {found.codebook.n_codes for found in weights if found and found.codebook}
+    assert sizes == {16, 32}
+    raw = [layer for layer in layers if layer.requantize is not None]
+    assert [layer.output.codebook for layer in raw] == [None, None]
+    assert {layer.activation for layer in layers} >= {"relu", "relu6", "silu", "tanh", "prelu"}
+
+
+def test_a_table_of_the_sample_of_1_2_is_rounded() -> None:
+    trace = open_trace(EVERY_TABLE)
+    layer = trace.layers[-1]
+    assert layer.product_table is not None and layer.weight_quantization is not None
+    weight, source = layer.weight_quantization.codebook, trace.layers[-2].output.codebook
+    assert weight is not None and source is not None
+    dropped = weight.fraction_bits + source.fraction_bits - layer.product_table.fraction_bits
+    assert dropped > 0
+    exact = np.multiply.outer(weight.values, source.values)
+    assert (exact != layer.product_table.products << dropped).any()
+
+
+@pytest.mark.parametrize("name", ["mnist_codebooks", "every_table"])
+def test_a_sample_of_1_2_can_be_made_again_in_every_byte(name: str, tmp_path: Path) -> None:
+    made = runpy.run_path(str(TRACES / f"samples/make_{name}.py"))
+    kept = TRACES / f"samples/v1.2/{name}.h5"
+    assert made["SAMPLE"] == kept
+    made_again = with_kept_floats(made["trace"](), open_trace(kept))
+    assert write_trace(made_again, tmp_path / "again.h5") == open_trace(kept).digest
+    assert (tmp_path / "again.h5").read_bytes() == kept.read_bytes()
+
+
+def with_kept_floats(made: Trace, kept: Trace) -> Trace:
+    """Take what sums of floats rounded otherwise, within their error, and versions, as they were."""
+    layers = []
+    for layer, other in zip(made.layers, kept.layers, strict=True):
+        assert layer.output_float is not None and other.output_float is not None
+        found, wanted = layer.output_float.read(), other.output_float.read()
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+        layers.append(replace(layer, output_float=other.output_float))
+    same = {key: value for key, value in made.provenance.items() if key in ("codebooks", "sources")}
+    assert same.items() <= kept.provenance.items()
+    return replace(made, layers=tuple(layers), provenance=kept.provenance)
 
 
 @every_sample

@@ -7,6 +7,7 @@ from bitpim_traces.exporter.forward import torch_forward
 from bitpim_traces.exporter.graph import read_network
 from bitpim_traces.exporter.module_by_name import made_by
 from bitpim_traces.exporter.prune import PrunedModule, hold_masks, prune_module
+from bitpim_traces.exporter.retrain import Retrained, Retraining, coded_accuracy, retrain
 from bitpim_traces.exporter.sources import Floats, Pixels
 from bitpim_traces.exporter.weights import load_weights
 
@@ -17,8 +18,11 @@ __all__ = [
     "Pixels",
     "Progress",
     "PrunedModule",
+    "Retrained",
+    "Retraining",
     "Training",
     "accuracy_of",
+    "coded_accuracy",
     "export",
     "export_to",
     "finetune",
@@ -27,5 +31,6 @@ __all__ = [
     "made_by",
     "prune_module",
     "read_network",
+    "retrain",
     "torch_forward",
 ]

@@ -19,7 +19,15 @@ from bitpim_traces.exporter.prune import hold_masks, masked_parameters
 from bitpim_traces.exporter.sources import Floats, Pixels, source_of
 from bitpim_traces.masks import LayerMask
 
-__all__ = ["OPTIMIZERS", "FineTuned", "Training", "accuracy_of", "finetune"]
+__all__ = [
+    "OPTIMIZERS",
+    "FineTuned",
+    "Training",
+    "accuracy_of",
+    "batches_of",
+    "finetune",
+    "labelled",
+]
 
 OPTIMIZERS = ("sgd", "adam")
 
@@ -102,12 +110,12 @@ def finetune(
     """
     need_plain(module)
     training = training or Training()
-    source, classes = _checked(samples, labels)
+    source, classes = labelled(samples, labels)
     measured = (source, classes)
     if evaluation is not None:
         given = evaluation[0]
         like = source if isinstance(source, Pixels) else None
-        measured = _checked(source_of(given, like), evaluation[1])
+        measured = labelled(source_of(given, like), evaluation[1])
     held = masked_parameters(module, masks)
     hold_masks(module, masks)
     before = _measure(module, *measured)
@@ -124,21 +132,32 @@ def finetune(
 
 def accuracy_of(module: torch.nn.Module, samples: Any, labels: npt.NDArray[np.integer]) -> float:
     """Measure the share of samples that a module in evaluation mode classifies as labelled."""
-    return _measure(module, *_checked(samples, labels))[0]
+    return _measure(module, *labelled(samples, labels))[0]
 
 
-def _checked(samples: Any, labels: npt.NDArray[np.integer]) -> tuple[Floats | Pixels, torch.Tensor]:
+def labelled(
+    samples: Any, labels: npt.NDArray[np.integer] | None, what: str = "finetune"
+) -> tuple[Floats | Pixels, torch.Tensor]:
+    """Check samples and the class of each, and yield both.
+
+    Raises
+    ------
+    TraceDataError
+        There are none, or labels are no classes of them.
+    """
     source = source_of(samples)
     n_samples = source.shape[0]
+    if labels is None:
+        raise TraceDataError(f"{what}: need an array `labels` beside the images, got none")
     if n_samples < 1 or np.shape(labels) != (n_samples,):
         raise TraceDataError(
-            f"finetune: need samples with a label each, got {n_samples} samples and labels of"
+            f"{what}: need samples with a label each, got {n_samples} samples and labels of"
             f" shape {np.shape(labels)}"
         )
     classes = np.asarray(labels)
     if classes.dtype.kind not in "iu" or classes.min() < 0:
         raise TraceDataError(
-            f"finetune: need labels that are classes from 0 on, got {classes.dtype} from"
+            f"{what}: need labels that are classes from 0 on, got {classes.dtype} from"
             f" {classes.min()} on"
         )
     return source, torch.from_numpy(classes.astype(np.int64))
@@ -154,8 +173,7 @@ def _train(
 ) -> int:
     """Run the epochs; yield the number of steps."""
     n_samples = source.shape[0]
-    # even batches of two and more: batch norm cannot learn from one sample
-    n_batches = max(1, min(-(-n_samples // training.batch), n_samples // 2))
+    n_batches = batches_of(n_samples, training.batch)
     n_steps = training.epochs * n_batches
     optimizer = _optimizer(module, training)
     rng = np.random.default_rng(training.seed)
@@ -185,6 +203,11 @@ def _train(
             if progress is not None:
                 progress("fine-tuning", epoch * n_samples + n_seen, training.epochs * n_samples)
     return step
+
+
+def batches_of(n_samples: int, batch: int) -> int:
+    """Number of even batches of two and more: batch norm cannot learn from one sample."""
+    return max(1, min(-(-n_samples // batch), n_samples // 2))
 
 
 def _optimizer(module: torch.nn.Module, training: Training) -> torch.optim.Optimizer:

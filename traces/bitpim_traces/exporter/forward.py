@@ -11,7 +11,7 @@ from bitpim_traces.network import FloatLayer, FloatNetwork
 from bitpim_traces.operators import OPERATORS
 from bitpim_traces.records import CLIPS, NETWORK_INPUT, Geometry
 
-__all__ = ["torch_forward"]
+__all__ = ["is_native", "run_layer", "torch_forward"]
 
 _FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "erf": torch.erf,
@@ -24,6 +24,12 @@ _FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "tanh": torch.tanh,
 }
 """What PyTorch computes faster than NumPy; all else is `OPERATORS`' own forward."""
+
+_NATIVE = (
+    *("add", "avg_pool2d", "concat", "conv2d", "flatten", "linear", "max_pool2d", "multiply"),
+    "pad",
+)
+"""Kinds that PyTorch computes."""
 
 _NEW = ("add", "conv2d", "linear", "multiply")
 """Kinds whose output lies in memory of its own, so that an activation may overwrite it."""
@@ -49,7 +55,7 @@ def torch_forward(
     alive = {NETWORK_INPUT: inputs}
     with torch.no_grad():
         for index, layer in enumerate(network.layers):
-            output = _run(layer, [alive[i] for i in layer.inputs])
+            output = run_layer(layer, [alive[i] for i in layer.inputs])
             alive[index] = output
             if observe is not None:
                 observe(index, output)
@@ -59,7 +65,20 @@ def torch_forward(
     return {index: alive[index] for index in keep}
 
 
-def _run(layer: FloatLayer, inputs: list[torch.Tensor]) -> torch.Tensor:
+def is_native(layer: FloatLayer) -> bool:
+    """Say whether PyTorch computes a layer, so that gradients flow through it."""
+    if layer.kind == "activation":
+        return layer.activation in _FUNCTIONS or layer.activation in CLIPS
+    return layer.kind in _NATIVE
+
+
+def run_layer(
+    layer: FloatLayer,
+    inputs: list[torch.Tensor],
+    weight: torch.Tensor | None = None,
+    bias: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Run a batch through one layer; `weight` and `bias`, if given, stand for its own."""
     x = inputs[0]
     if layer.kind == "add":
         x = inputs[0] + inputs[1]
@@ -73,9 +92,9 @@ def _run(layer: FloatLayer, inputs: list[torch.Tensor]) -> torch.Tensor:
         front, back, top, bottom, left, right = layer.params.integers("pads")
         x = functional.pad(x, (left, right, top, bottom, front, back))
     elif layer.kind == "linear":
-        x = functional.linear(x, _tensor(layer.weight), _bias(layer))
+        x = functional.linear(x, *_weights(layer, weight, bias))
     elif layer.kind == "conv2d":
-        x = _convolve(layer, x)
+        x = _convolve(layer, x, *_weights(layer, weight, bias))
     elif layer.kind in ("max_pool2d", "avg_pool2d"):
         assert layer.geometry is not None
         x = (_max_pool if layer.kind == "max_pool2d" else _average_pool)(x, layer.geometry)
@@ -94,8 +113,11 @@ def _tensor(values: npt.NDArray[np.float32] | None) -> torch.Tensor:
     return torch.from_numpy(values if values.flags.writeable else values.copy())
 
 
-def _bias(layer: FloatLayer) -> torch.Tensor | None:
-    return None if layer.bias is None else _tensor(layer.bias)
+def _weights(
+    layer: FloatLayer, weight: torch.Tensor | None, bias: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    own = None if layer.bias is None else _tensor(layer.bias)
+    return (_tensor(layer.weight) if weight is None else weight), (own if bias is None else bias)
 
 
 def _activate(x: torch.Tensor, layer: FloatLayer) -> torch.Tensor:
@@ -105,7 +127,9 @@ def _activate(x: torch.Tensor, layer: FloatLayer) -> torch.Tensor:
     return x.clamp_(low, high) if layer.kind in _NEW else x.clamp(low, high)
 
 
-def _convolve(layer: FloatLayer, x: torch.Tensor) -> torch.Tensor:
+def _convolve(
+    layer: FloatLayer, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+) -> torch.Tensor:
     assert layer.geometry is not None
     top, bottom, left, right = layer.geometry.padding
     symmetric = top == bottom and left == right
@@ -113,8 +137,8 @@ def _convolve(layer: FloatLayer, x: torch.Tensor) -> torch.Tensor:
         x = functional.pad(x, (left, right, top, bottom))
     return functional.conv2d(
         x,
-        _tensor(layer.weight),
-        _bias(layer),
+        weight,
+        bias,
         layer.geometry.stride,
         (top, left) if symmetric else 0,
         layer.geometry.dilation,

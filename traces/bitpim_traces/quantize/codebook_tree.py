@@ -26,6 +26,9 @@ _MOST_ROUNDS = 50
 def tree_codebook(counted: Counted, *, depth: int, value_bits: int) -> Codebook:
     """Cluster counted values to the codebook of a tree with at most 2**depth leaves.
 
+    Where there are leaves enough below a node for all its values, each gets one: values that were
+    clustered before come back as they are.
+
     Each node is split in two by 2-means: the seeds are its quartiles, or its ends where these are
     equal; a value midway goes to the lower; at most 50 rounds. A node's value is the rounded mean
     of its own, but 0 where 0 is among them, counted or not. A node of one value is not split, so
@@ -35,8 +38,8 @@ def tree_codebook(counted: Counted, *, depth: int, value_bits: int) -> Codebook:
     nodes = _Nodes.of(counted.values, counted.counts)
     edges = np.array([0, len(nodes.values)])
     rows = []
-    for _ in range(depth):
-        edges = nodes.split(edges)
+    for level in range(depth):
+        edges = nodes.split(edges, 1 << (depth - 1 - level))
         rows.append((edges, nodes.means(edges)))
     starts, leaves = rows[-1][0][:-1], rows[-1][1]
     levels = [means[np.searchsorted(cuts, starts, side="right") - 1] for cuts, means in rows[:-1]]
@@ -63,12 +66,18 @@ class _Nodes:
         sums = np.cumsum(np.append(0, counts * values))
         return cls(values, np.cumsum(np.append(0, counts)), sums, zero)
 
-    def split(self, edges: Ints) -> Ints:
-        """Split every node between two edges, and yield the edges of the children."""
+    def split(self, edges: Ints, n_leaves: int) -> Ints:
+        """Split every node between two edges, and yield the edges of the children.
+
+        `n_leaves` is how many leaves each child may have.
+        """
         found = [0]
         for first, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
             if stop - first > 1:
-                found.append(self._cut(first, stop))
+                cut = self._cut(first, stop)
+                if stop - first <= 2 * n_leaves:
+                    cut = min(max(cut, stop - n_leaves), first + n_leaves)
+                found.append(cut)
             found.append(stop)
         return np.array(found)
 

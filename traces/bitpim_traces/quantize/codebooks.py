@@ -23,7 +23,7 @@ from bitpim_traces.quantize.pattern import masked_network
 from bitpim_traces.quantize.value_counts import ValueCounts
 from bitpim_traces.records import NETWORK_INPUT, Quantization, Trace
 
-__all__ = ["codebooks_of_trace", "quantize_codebooks"]
+__all__ = ["codebooks_of_trace", "drawn_places", "quantize_codebooks"]
 
 Progress = Callable[[int, int], None]
 
@@ -131,8 +131,15 @@ def _drawn(
         raise TraceDataError(f"network {name}: need at least one sample to cluster, got none")
     if len(samples) <= settings.calibration_samples:
         return samples
+    return samples[drawn_places(len(samples), settings)]
+
+
+def drawn_places(n_samples: int, settings: CodebookSettings) -> npt.NDArray[np.integer]:
+    """Yield which of some samples are looked at: all, or as many as the settings say, in order."""
+    if n_samples <= settings.calibration_samples:
+        return np.arange(n_samples)
     rng = np.random.default_rng(settings.seed)
-    return samples[np.sort(rng.permutation(len(samples))[: settings.calibration_samples])]
+    return np.sort(rng.permutation(n_samples)[: settings.calibration_samples])
 
 
 def _observe(
