@@ -15,10 +15,11 @@ from pathlib import Path
 import bitpim
 from bench.layer_kinds import EXAMPLES, Example, trace_of
 from bitpim.errors import BitpimError
-from bitpim.machine.machine import Machine
+from bitpim.machine.machine import Machine, takes_codebooks
 from bitpim.planning import Plan
 from bitpim_traces.modes import MODES
 from bitpim_traces.network import FloatNetwork
+from bitpim_traces.quantize import CodebookSettings, codebooks_of_trace
 from bitpim_traces.records import REQUANTIZE_MODES, Trace
 from bitpim_traces.synthetic import NAMES, likeness_of, synthetic_network, weightless_network
 
@@ -36,7 +37,7 @@ __all__ = [
 
 DOCUMENT = Path(__file__).parents[1] / "traces/MODELS.md"
 
-PLACES = {"move": "moved", "host": "host", "buffer": "digital side", "memory": "digital side"}
+PLACES = {"move": "moved", "send_codes": "moved", "host": "host", "buffer": "digital side", "memory": "digital side"}
 """Where a layer that takes no array is run, by the phase it has there."""
 
 
@@ -50,8 +51,10 @@ _machine = cache(bitpim.make_machine)
 
 
 def _planned(machine: Machine, trace: Trace) -> Plan | str:
-    """Lay a trace out, or say in short why it is refused."""
+    """Lay a trace out, as codebooks where the machine has them; or say why it is refused."""
     try:
+        if takes_codebooks(machine):
+            trace = codebooks_of_trace(trace, CodebookSettings(calibration_samples=1))
         return Plan.of(trace, machine)
     except BitpimError as error:
         return f"refused: {shortened(str(error))}"

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bitpim.errors import AccumulatorError, BitpimError
-from bitpim.machine.machine import FIDELITIES, LayerRun, Machine
+from bitpim.machine.machine import FIDELITIES, LayerRun, Machine, takes_codebooks
 from bitpim.machine.registry import list_presets, machine_names, make_machine
 from bitpim.proof.reference import run_network
 from bitpim_traces.records import Trace
@@ -31,9 +31,11 @@ class Outcome(NamedTuple):
 
 @cache
 def lossless_presets() -> tuple[tuple[str, str], ...]:
-    """Name machine and preset of all that are registered and lose nothing."""
+    """Name machine and preset of all that are registered, lose nothing and run affine codes."""
     pairs = ((name, preset) for name in machine_names() for preset in list_presets(name))
-    return tuple(pair for pair in pairs if _made(*pair).losses() is None)
+    made = ((pair, _made(*pair)) for pair in pairs)
+    return tuple(p for p, m in made if m.losses() is None and not takes_codebooks(m))
+
 
 
 def remedies(error: BitpimError) -> list[str]:

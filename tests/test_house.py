@@ -16,10 +16,11 @@ import pytest
 
 from bitpim.cost.model import CYCLES
 from bitpim.counts import EVENTS
+from bitpim.machine.machine import takes_codebooks
 from bitpim.machine.registry import machine_names, make_machine
 from bitpim_traces.modes import MODES
 from bitpim_traces.operators import LAYER_KINDS
-from bitpim_traces.quantize import Settings
+from bitpim_traces.quantize import Settings, codebooks_of_trace
 from bitpim_traces.records import REQUANTIZE_MODES, LayerRecord
 from bitpim_traces.synthetic import synthetic_network
 
@@ -325,11 +326,16 @@ def names_below() -> tuple[set[str], set[str]]:
 
     A name of the trace format, such as a kind of layer, is the trace's, whoever else bears it.
     """
-    counts = [
-        plan.counts(layer.index, 1)
+    traces = [
+        synthetic_network("tiny", 0, settings=Settings(requantize=mode))
         for mode in REQUANTIZE_MODES
-        for trace in [synthetic_network("tiny", 0, settings=Settings(requantize=mode))]
-        for plan in [make_machine(name).plan(trace) for name in machine_names()]
+    ]
+    machines = [make_machine(name) for name in machine_names()]
+    counts = [
+        machine.plan(trace).counts(layer.index, 1)
+        for trace in [*traces, codebooks_of_trace(traces[0])]
+        for machine in machines
+        if takes_codebooks(machine) == any(trace.codebooks)
         for layer in trace.layers
     ]
     phases = {phase for phases in counts for phase in phases}

@@ -16,9 +16,9 @@ from bitpim.crossbar.accounts import OU_ACCOUNTS, Accounts
 from bitpim.crossbar.layer_setup import WEIGHTED, LayerSetup
 from bitpim.crossbar.layout import MatrixMapping
 from bitpim.crossbar.pieces import ReadCounts
-from bitpim.digital.codes import need_affine
 from bitpim.crossbar.replication import Stage, most_positions
 from bitpim.crossbar.storage import Phases, Stored
+from bitpim.digital.codes import need_affine
 from bitpim.digital.layers import need_digital
 from bitpim.digital.requantize import need_kind
 from bitpim.errors import ConfigError

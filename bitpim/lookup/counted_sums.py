@@ -20,17 +20,8 @@ from bitpim.errors import AccumulatorError, ArrayBoundsError, ConfigError, Layou
 from bitpim.programs.nor_sums import csa_levels
 from bitpim.threads import share_out
 from bitpim_kernels.counted_sums import count_windows, sum_windows
-from bitpim_kernels.pair_tile import (
-    ADDERS,
-    LANES,
-    LARGEST,
-    LONGEST,
-    N_SUMS,
-    NEGATIVES,
-    OPERANDS,
-    READS,
-    SATURATED,
-)
+from bitpim_kernels.digit_tile import ADDERS, LARGEST, N_SUMS, NEGATIVES, OPERANDS, READS, SATURATED
+from bitpim_kernels.pair_tile import LANES, LONGEST
 from bitpim_kernels.pairs import Groups, Rules, Tile, empty_lists, empty_tile
 
 __all__ = ["DIGITS", "CountedSums", "Events"]

@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bitpim.digital.requantize import layer_fault
+from bitpim.digital.requantize import raise_if_outside, steps_of
 from bitpim.lookup.nearest_table import NearestTable, width_of
+from bitpim_kernels.requantize import requantize_rows
 from bitpim_traces.numbers.affine import code_dtype
 from bitpim_traces.records import LayerRecord
+from bitpim_traces.value_rules import looked_up_span
 
 __all__ = ["Encoded", "Encoding", "MatchRule"]
 
@@ -90,12 +92,12 @@ class Encoding:
 
     def _rescaled(self, sums: Ints) -> Codes:
         """Return affine codes of sums, by shifts; the last layer of a network has them."""
-        layer, step = self.layer, self.layer.requantize
-        if step is None or step.multiplier is None or step.shift is None:
-            raise layer_fault(layer, "need a requantize step with shifts for an affine output")
-        multiplier, shift = step.multiplier.astype(np.int64), step.shift.astype(np.int64)
-        half = np.where(shift > 0, np.int64(1) << np.maximum(shift - 1, 0), 0)
-        rounded = half if step.mode == "half_up_shift" else 0
-        scaled = ((sums * multiplier + rounded) >> shift) + int(layer.output.zero_point[0])
-        codes: Codes = np.clip(scaled, *layer.clamp).astype(code_dtype(layer.output))
+        layer, n = self.layer, sums.shape[1]
+        assert layer.product_table is not None
+        low, high = looked_up_span(layer, layer.product_table, [None])
+        steps = steps_of(layer, n, np.broadcast_to(low, n), np.broadcast_to(high, n))
+        fault, codes = np.zeros(3, np.int64), np.empty(sums.shape, code_dtype(layer.output))
+        nothing = np.zeros(n, np.int64)
+        requantize_rows(sums, nothing, steps.kernel_steps, 0, False, fault, codes)
+        raise_if_outside(layer, steps, fault)
         return codes

@@ -130,32 +130,32 @@ class RnaLayerPlan:
         found: Phases = {}
         if self.inputs is not None:
             first, n = self.inputs
-            found["input"] = _searches(first, n * n_samples, first.stages * n_samples)
+            found["encode_input"] = _searches(first, n * n_samples, first.stages * n_samples)
         if self.rule == "count":
-            found["count"] = {
+            found["count_pairs"] = {
                 "cycles": n_samples * self.rounds * self.count_cycles,
                 "counter_cycle": n_samples * self.counter_cycles,
                 "counter_inc": n_samples * self.neurons * self.taps,
             }
         if self.adds:
-            found["add"] = self._additions(n_samples, activity)
+            found["add_products"] = self._additions(n_samples, activity)
         for phase, search, compared in (
-            ("activate", self.points, activity.points),
-            ("pool" if self.rule == "search" else "encode", self.values, activity.values),
+            ("find_point", self.points, activity.points),
+            ("find_largest" if self.rule == "search" else "find_code", self.values, activity.values),
         ):
             if search is not None:
                 cycles = n_samples * self.rounds * search.stages
                 found[phase] = _searches(search, n_samples * self.neurons, cycles, compared)
         if self.rule == "table":
-            found["activate"] = {
+            found["look_up"] = {
                 "cycles": n_samples * self.rounds,
                 "product_read": n_samples * self.neurons,
             }
-        found["move"] = {"cycles": 0, "code_bit": n_samples * self.neurons * self.code_bits}
+        found["send_codes"] = {"cycles": 0, "code_bit": n_samples * self.neurons * self.code_bits}
         if self.load_cycles:
             times = -(-n_samples // self.batch)
             written = times * self.rnas * self.table_bits
-            found["load"] = {"cycles": times * self.load_cycles, "table_write_bit": written}
+            found["fill_tables"] = {"cycles": times * self.load_cycles, "table_write_bit": written}
         return found
 
     def _additions(self, n_samples: int, activity: Activity) -> dict[str, int]:

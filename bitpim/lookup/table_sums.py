@@ -17,6 +17,7 @@ from bitpim.digital.requantize import layer_fault
 from bitpim.digital.windows import window_of
 from bitpim.errors import AccumulatorError
 from bitpim.lookup.counted_sums import CountedSums, Events
+from bitpim.lookup.nearest_table import width_of
 from bitpim.threads import share_out
 from bitpim_kernels.windows import gather_rows
 from bitpim_traces.codebook import Codebook
@@ -76,7 +77,7 @@ class WeightedSums:
         self.n_positions = self._window.rows * self._window.cols
         self.groups = counted_groups(layer, rule)
         self._bias = None if layer.bias is None else layer.bias.read().astype(np.int64)
-        self._digital: tuple[PreparedLayer, Ints, int] | None = None
+        self._digital: tuple[PreparedLayer, Codes, int] | None = None
         if not bit and rule.counter_bits is None:
             self._digital = _digital_side(layer, quantization)
 
@@ -93,8 +94,8 @@ class WeightedSums:
             found = self._multiplied(images, *self._digital)
         return joined_sums(found, events)
 
-    def _multiplied(self, images: Codes, prepared: PreparedLayer, values: Ints, up: int) -> Ints:
-        inputs = values.astype(np.int16)[images]
+    def _multiplied(self, images: Codes, prepared: PreparedLayer, values: Codes, up: int) -> Ints:
+        inputs = values[images]
         shape = (len(images), *self.layer.input_shapes[0])
         first = inputs.transpose(0, 3, 1, 2) if len(shape) == 4 else inputs.reshape(shape)
         sums = prepared.run([first])
@@ -158,7 +159,7 @@ def joined_sums(values: Ints, events: list[Events]) -> Sums:
 
 def _digital_side(
     layer: LayerRecord, quantization: Quantization
-) -> tuple[PreparedLayer, Ints, int] | None:
+) -> tuple[PreparedLayer, Codes, int] | None:
     """Return the layer on values, the values of input codes, and places that sums lack.
 
     None where products are rounded, or values too wide.
@@ -170,15 +171,16 @@ def _digital_side(
         raise layer_fault(layer, "need codebooks of weight and input, got affine codes")
     exact = weight.codebook.fraction_bits + source.fraction_bits
     up = layer.product_table.fraction_bits - exact
-    wide = max(weight.codebook.value_bits, source.value_bits) > _MOST_DIGITAL_BITS
+    wide = width_of(weight.codebook.values, source.values) > _MOST_DIGITAL_BITS
     if up < 0 or wide or not _is_exact(layer, weight.codebook, source):
         return None
-    values = weight.codebook.values.astype(np.int16)[layer.weight.read()]
+    dtype = code_dtype(_plain(width_of(weight.codebook.values)))
+    values = weight.codebook.values.astype(dtype)[layer.weight.read()]
     one = np.ones(1, np.int32)
     raw = replace(
         layer,
         weight=TensorRecord.of(values, axes=layer.weight.axes, role="weight"),
-        weight_quantization=_plain(_MOST_DIGITAL_BITS),
+        weight_quantization=_plain(width_of(weight.codebook.values)),
         output=_plain(64),
         clamp=(-(1 << 63), (1 << 63) - 1),
         activation="none",
@@ -189,10 +191,10 @@ def _digital_side(
         pad_code=0,
     )
     try:
-        prepared = prepare_layer(raw, [_plain(_MOST_DIGITAL_BITS)])
+        prepared = prepare_layer(raw, [_plain(width_of(source.values))])
     except AccumulatorError:
         return None
-    return prepared, source.values, up
+    return prepared, source.values.astype(code_dtype(prepared.input_quantizations[0])), up
 
 
 def _is_exact(layer: LayerRecord, weight: Codebook, source: Codebook) -> bool:

@@ -24,6 +24,7 @@ __all__ = [
     "PreparedNetwork",
     "checked_fidelity",
     "losses_on",
+    "takes_codebooks",
 ]
 
 FIDELITIES = ("bit", "integer")
@@ -150,6 +151,11 @@ def losses_on(machine: Machine, trace: Trace) -> str | None:
     asked = getattr(machine, "losses_on", None)
     described: str | None = machine.losses() if asked is None else asked(trace)
     return described
+
+
+def takes_codebooks(machine: Machine) -> bool:
+    """Tell whether a machine runs networks of codebooks; all that say nothing run affine codes."""
+    return bool(getattr(machine, "takes_codebooks", False))
 
 
 MEMBERS = ("name", "settings", "legend", "losses", "plan", "prepare")

@@ -57,6 +57,8 @@ class RapidnnMachine:
     def __init__(self, settings: RnaSettings) -> None:
         self.name, self.settings = settings.machine, settings
 
+    takes_codebooks = True
+
     @property
     def legend(self) -> Legend:
         """How its counts are to be read."""

@@ -9,17 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim_kernels.carry_save import TOGETHER, add_last, sum_trees
+from bitpim_kernels.digit_tile import ADDERS, LARGEST, NEGATIVES, OPERANDS
 from bitpim_kernels.jit import kernel
-from bitpim_kernels.pair_tile import ADDERS, LANES, LARGEST, NEGATIVES, OPERANDS
-from bitpim_kernels.pairs import (
-    Groups,
-    Lists,
-    Rules,
-    Tile,
-    count_digits,
-    lay_tile,
-    list_operands,
-)
+from bitpim_kernels.operands import count_digits, list_operands
+from bitpim_kernels.pair_tile import LANES
+from bitpim_kernels.pairs import Groups, Lists, Rules, Tile, lay_tile
 
 __all__ = ["count_windows", "sum_windows"]
 

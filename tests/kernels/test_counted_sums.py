@@ -6,18 +6,9 @@ import numpy.typing as npt
 import pytest
 
 from bitpim.programs.nor_sums import csa_levels
-from bitpim_kernels import counted_sums, pairs
-from bitpim_kernels.pair_tile import (
-    ADDERS,
-    LANES,
-    LARGEST,
-    LONGEST,
-    N_SUMS,
-    NEGATIVES,
-    OPERANDS,
-    READS,
-    SATURATED,
-)
+from bitpim_kernels import counted_sums, operands, pairs
+from bitpim_kernels.digit_tile import ADDERS, LARGEST, N_SUMS, NEGATIVES, OPERANDS, READS, SATURATED
+from bitpim_kernels.pair_tile import LANES, LONGEST
 from bitpim_kernels.pairs import Groups, Lists, Rules, Tile, empty_lists, empty_tile
 from tests.naive.rapidnn import Neuron, neuron
 
@@ -45,7 +36,7 @@ def scratch(n_taps: int, n_codes: int) -> tuple[Tile, Lists]:
 @pytest.fixture(params=["jit", "python"])
 def kernels(request: pytest.FixtureRequest, in_python: Callable[..., None]) -> Any:
     if request.param == "python":
-        in_python(counted_sums, pairs)
+        in_python(counted_sums, operands, pairs)
     return counted_sums
 
 

@@ -63,7 +63,7 @@ class NaiveRapidnn:
             else:
                 out = self._moved(layer, inputs, quants)
             n = int(np.prod(layer.output_shape))
-            self._count("move", cycles=0, code_bit=n * layer.output.bits)
+            self._count("send_codes", cycles=0, code_bit=n * layer.output.bits)
             outputs[layer.index] = out
             found.append((out, self.phases))
         self.encoded_input = False
@@ -82,8 +82,8 @@ class NaiveRapidnn:
         assert book is not None
         stages = -(-book.value_bits // min(self.settings.match.stage_bits, book.value_bits))
         n = int(np.prod(self.trace.shape_of(NETWORK_INPUT)))
-        self._count("input", cycles=stages, cam_search=n, cam_stage=n * stages)
-        self._count("input", cam_row=n * stages * book.n_codes, cam_survivor=n)
+        self._count("encode_input", cycles=stages, cam_search=n, cam_stage=n * stages)
+        self._count("encode_input", cam_row=n * stages * book.n_codes, cam_survivor=n)
 
     # --- sums
 
@@ -156,10 +156,10 @@ class NaiveRapidnn:
             if counted:
                 group = max(Counter(rows).values())
                 most_cycles = max(most_cycles, group)
-                self._count("count", cycles=0, counter_cycle=group, counter_inc=len(rows))
+                self._count("count_pairs", cycles=0, counter_cycle=group, counter_inc=len(rows))
             cells = (made.adders + 1) * width * gates + made.negatives * width
             self._count(
-                "add",
+                "add_products",
                 cycles=0,
                 product_read=len(made.counts),
                 operand_write=made.operands,
@@ -173,9 +173,9 @@ class NaiveRapidnn:
             sums.append(made.total)
             levels.append(made.levels)
         if counted:
-            self._count("count", cycles=most_cycles)
+            self._count("count_pairs", cycles=most_cycles)
         slow = max(levels) * LEVEL[adder.cost] + last_add(adder.cost, width)
-        self._count("add", cycles=slow)
+        self._count("add_products", cycles=slow)
         return sums
 
     # --- searches
@@ -202,7 +202,7 @@ class NaiveRapidnn:
         up = max(book.fraction_bits - table.fraction_bits, 0)
         if table.points is not None:
             xs = table.points[:, 0].tolist()
-            row = self._find("activate", xs, total, max(width, signed_width(xs)))
+            row = self._find("find_point", xs, total, max(width, signed_width(xs)))
             y, down, up = int(table.points[row, 1]), 0, 0
             width = max(book.value_bits, signed_width(table.points[:, 1].tolist()))
         words = [int(v) << down for v in book.values]
@@ -211,7 +211,7 @@ class NaiveRapidnn:
         clips = table.points is None and layer.activation != "none"
         if clips or (low, high) != (0, book.n_codes - 1):
             y = min(max(y, words[low]), words[high])
-        return self._find("encode", words, y, max(width + up, book.value_bits + down))
+        return self._find("find_code", words, y, max(width + up, book.value_bits + down))
 
     def _moved(
         self, layer: LayerRecord, inputs: Sequence[Codes], quants: Sequence[Quantization]
@@ -220,7 +220,7 @@ class NaiveRapidnn:
             return self._pooled(layer, inputs[0], quants[0])
         if layer.table is not None:
             table, n = layer.table.read(), int(np.prod(layer.output_shape))
-            self._count("activate", cycles=1, product_read=n)
+            self._count("look_up", cycles=1, product_read=n)
             rows = np.broadcast_to(np.atleast_2d(table), (layer.output_shape[0], table.shape[-1]))
             return np.stack([row[codes] for row, codes in zip(rows, inputs[0], strict=True)])
         if layer.kind == "concat":
@@ -239,7 +239,7 @@ class NaiveRapidnn:
             taps = taps_of(layer, codes.shape, *place[1:])
             seen = [int(codes[place[0], t[2], t[3]]) for t in taps if t[4]]
             words, top = [int(book.values[c]) for c in seen], (1 << (book.value_bits - 1)) - 1
-            phase = "pool"
+            phase = "find_largest"
             mode, stage = self.settings.match.mode, self.settings.match.stage_bits
             row, _ = search(words, top, book.value_bits, mode, min(stage, book.value_bits))
             stages = -(-book.value_bits // min(stage, book.value_bits))

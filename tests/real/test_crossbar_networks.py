@@ -37,7 +37,9 @@ def vgg16q_pattern(real_data: Path) -> Trace:
     return make(real_data, variant="pattern", n_samples=4)
 
 
-@pytest.mark.parametrize("machine", ["dense_crossbar", "isaac", "sre", "pattern_crossbar", "pipelayer"])
+@pytest.mark.parametrize(
+    "machine", ["dense_crossbar", "isaac", "sre", "pattern_crossbar", "pipelayer"]
+)
 def test_the_pattern_pruned_network(machine: str, vgg16q_pattern: Trace) -> None:
     agree(vgg16q_pattern, machine, 4)
 

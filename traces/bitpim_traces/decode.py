@@ -121,17 +121,8 @@ class _Decoder(SchemaReader):
                     found[name] = self.binary(found[name], child(path, name))
         if found is None or output is None or self.n_faults != before:
             return None
-        operator, geometry = OPERATORS[found["kind"]], None
-        if operator.window:
-            geometry = Geometry(
-                kernel=found["kernel"],
-                stride=found["stride"],
-                padding=found["padding"],
-                dilation=found["dilation"],
-                groups=found["groups"],
-                ceil_mode=bool(found["ceil_mode"]),
-                count_include_pad=bool(found["count_include_pad"]),
-            )
+        operator = OPERATORS[found["kind"]]
+        geometry = _geometry(found) if operator.window else None
         return LayerRecord(
             index=index,
             name=found["name"],
@@ -260,3 +251,15 @@ class _Decoder(SchemaReader):
             if isinstance(tensor, TensorRecord):
                 found[name] = tensor
         return found
+
+
+def _geometry(found: Mapping[str, Any]) -> Geometry:
+    return Geometry(
+        kernel=found["kernel"],
+        stride=found["stride"],
+        padding=found["padding"],
+        dilation=found["dilation"],
+        groups=found["groups"],
+        ceil_mode=bool(found["ceil_mode"]),
+        count_include_pad=bool(found["count_include_pad"]),
+    )

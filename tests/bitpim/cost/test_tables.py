@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from bitpim.config import setting_rows
 from bitpim.cost.model import CYCLES
 from bitpim.cost.tables import list_price_tables, load_prices, parse_prices
-from bitpim.counts import CAM_EVENTS, SPIKE_EVENTS, SRAM_EVENTS
+from bitpim.counts import CAM_EVENTS, RNA_EVENTS, SPIKE_EVENTS, SRAM_EVENTS
 from bitpim.errors import ConfigError
 from bitpim.machine.registry import list_presets, load_preset
 
@@ -55,12 +55,24 @@ def pj(table: str, event: str) -> float:
 
 
 CAM_TABLES = {"eva_cam_45nm": 0.73, "ndcam_45nm": 0.2}
+RNA_TABLES = {"rapidnn_45nm": {"nor_cycle": 3.7}, "rapidnn_gates": {"nor_gate_cell": 0.1}}
 """What a search of 64 rows in one stage costs, pJ."""
 
 
 def test_tables_are_of_the_cache_of_crossbars_or_of_cams() -> None:
     own = {"neural_cache_22nm", "pipelayer"}
-    assert set(list_price_tables()) == {*own, *ADC_WIDTHS, *CAM_TABLES}
+    assert set(list_price_tables()) == {*own, *ADC_WIDTHS, *CAM_TABLES, *RNA_TABLES}
+
+
+@pytest.mark.parametrize("name", RNA_TABLES)
+def test_tables_of_lookup_price_each_act_once(name: str) -> None:
+    """By the power of blocks over 1 ns, or by the cells that gates drive; searches alike."""
+    table = load_prices(name)
+    searches = {"cam_search", "cam_stage", "cam_row", "cam_survivor"}
+    assert set(table.events) == {*RNA_EVENTS, "nor_init_cell", *searches}
+    paid = {price.event: price.energy_pj for price in table.prices if price.energy_pj}
+    assert paid == {"counter_cycle": 0.7, "cam_row": 0.2 / 64, **RNA_TABLES[name]}
+    assert all(table.price(event).confidence in ("recalled", "assumed") for event in paid)
 
 
 def test_every_event_of_spike_trains_is_priced_and_none_twice() -> None:

@@ -122,8 +122,8 @@ def test_positions_on_either_side_of_a_tile(n: int, digits: str) -> None:
 @pytest.mark.parametrize("digits", ["binary", "signed"])
 @pytest.mark.parametrize(
     ("taps", "w", "u"),
-    [(1, 1, 1), (300, 1, 1), (170, 1, 256), (171, 1, 2), (600, 2, 3), (300, 1, 200), (90, 256, 256),
-     (90, 5, 256), (400, 64, 64), (300, 2, 300), (60, 4, 300)],
+    [(1, 1, 1), (300, 1, 1), (170, 1, 256), (171, 1, 256), (256, 1, 256), (171, 1, 2), (600, 2, 3),
+     (300, 1, 200), (90, 256, 256), (90, 5, 256), (400, 64, 64), (300, 2, 300), (60, 4, 300)],
 )  # fmt: skip
 def test_codebooks_and_groups_of_any_size(taps: int, w: int, u: int, digits: str) -> None:
     case = drawn(np.random.default_rng(taps), 66, taps, 2, w, u)

@@ -26,6 +26,7 @@ PRESETS = {
     "neural_cache": ("neural_cache", "neural_cache_calibrated", "neural_cache_mve"),
     "pattern_crossbar": ("pattern_crossbar", "pattern_crossbar_8bit"),
     "pipelayer": ("pipelayer", "pipelayer_8bit"),
+    "rapidnn": ("rapidnn",),
     "sre": ("sre",),
 }
 EVERY_PRESET = [(machine, name) for machine, names in PRESETS.items() for name in names]
@@ -134,7 +135,7 @@ def test_schema_states_what_a_value_may_be() -> None:
     assert width["anyOf"] == [bits, {"type": "string", "const": "trace"}]
 
 
-CROSSBAR_PRESETS = [(m, n) for m, n in EVERY_PRESET if m not in ("neural_cache", "pipelayer")]
+CROSSBAR_PRESETS = [(m, n) for m, n in EVERY_PRESET if m not in ("neural_cache", "pipelayer", "rapidnn")]
 
 
 def shown(machine: str, preset: str) -> dict[str, str]:

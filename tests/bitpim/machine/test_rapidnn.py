@@ -179,15 +179,15 @@ def test_neurons_that_outnumber_rnas_take_turns_and_fill_tables_again() -> None:
             continue
         assert (planned.rnas, planned.rounds) == (min(7, neurons), -(-neurons // min(7, neurons)))
         whole = everything[layer.index].counts
-        assert layer.counts["load"]["table_write_bit"] == planned.rnas * planned.table_bits
-        assert layer.counts["load"]["cycles"] == -(-planned.table_bits // 1024)
+        assert layer.counts["fill_tables"]["table_write_bit"] == planned.rnas * planned.table_bits
+        assert layer.counts["fill_tables"]["cycles"] == -(-planned.table_bits // 1024)
         for phase, events in layer.counts.items():
-            if phase in ("load", "input"):
+            if phase in ("fill_tables", "encode_input"):
                 continue
             assert events.items() - {("cycles", events["cycles"])} == (
                 whole[phase].items() - {("cycles", whole[phase]["cycles"])}
             )
-            fixed = {"count", "encode", "activate", "pool"}
+            fixed = {"count_pairs", "find_code", "find_point", "find_largest"}
             if phase in fixed:  # as long in every round
                 assert events["cycles"] == planned.rounds * whole[phase]["cycles"]
 
@@ -205,7 +205,7 @@ def test_a_round_is_as_slow_as_its_slowest_neuron() -> None:
         order = np.moveaxis(grid, 0, -1).reshape(-1)  # pixel by pixel, channels beside each other
         for first in range(0, len(order), 5):
             cycles += 13 * int(order[first : first + 5].max()) + 13 * 48
-    assert layer.counts["add"]["cycles"] == cycles
+    assert layer.counts["add_products"]["cycles"] == cycles
 
 
 def _levels(record: Any, rows: list[int], codes: list[int]) -> int:
@@ -252,9 +252,9 @@ def test_a_plan_of_pairs_that_all_differ_is_what_is_counted() -> None:
     row = made.plan(trace).table()[0]
     # 16 x 16 products of 32 bits, 16 words of 48 bits
     assert row["table_bytes"] == (256 * 32 + 16 * 48) // 8
-    assert layer.counts["add"]["cycles"] == 3 * (13 * 6 + 13 * 48)  # 17 operands: 6 levels
-    assert layer.counts["count"]["cycles"] == 3
-    assert layer.counts["encode"]["cycles"] == 3 * 6
+    assert layer.counts["add_products"]["cycles"] == 3 * (13 * 6 + 13 * 48)  # 17 operands: 6 levels
+    assert layer.counts["count_pairs"]["cycles"] == 3
+    assert layer.counts["find_code"]["cycles"] == 3 * 6
 
 
 def test_settings_by_layer() -> None:
@@ -290,7 +290,7 @@ def test_counters_that_are_wide_may_not_saturate() -> None:
     machine("counters.bits=5").plan(trace)
     saturating = machine("counters.bits=4", "counters.overflow=saturate")
     (layer,) = run(saturating, trace)
-    assert layer.counts["add"]["operand_write"] == 4  # 15 = 8 + 4 + 2 + 1
+    assert layer.counts["add_products"]["operand_write"] == 4  # 15 = 8 + 4 + 2 + 1
     with pytest.raises(ConfigError, match=r"fidelity integer .* counters of 4 bits"):
         saturating.prepare(trace, fidelity="integer")
 

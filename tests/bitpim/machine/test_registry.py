@@ -80,4 +80,4 @@ def test_every_machine_bears_its_name_and_has_prices_and_a_wing() -> None:
         assert entry.name == name
         assert registry.prices_of(name).name == entry.prices
         assert entry.prices in list_price_tables()
-        assert entry.wing in ("bitpim.sram", "bitpim.crossbar")
+        assert entry.wing in ("bitpim.sram", "bitpim.crossbar", "bitpim.lookup")

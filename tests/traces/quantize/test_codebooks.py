@@ -22,7 +22,6 @@ from bitpim_traces.records import Geometry, LayerRecord, Params, Trace
 from bitpim_traces.synthetic import synthetic_float_network, synthetic_images, synthetic_network
 from tests.naive.codebook import tree as naive_tree
 
-RNG = np.random.default_rng(5)
 POINT = Geometry((1, 1))
 
 
@@ -57,7 +56,7 @@ def fc(name: str, source: int = -1, n_in: int = 4, n_out: int = 4, **more: Any) 
     return FloatLayer(name, "linear", (source,), weight=weight, **more)
 
 
-SAMPLES = RNG.normal(size=(40, 4)).astype(np.float32)
+SAMPLES = np.random.default_rng(5).normal(size=(40, 4)).astype(np.float32)
 
 
 # --- the numbers
@@ -97,6 +96,8 @@ def test_other_settings_are_legal(settings: CodebookSettings, tmp_path: Path) ->
             assert layer.product_table.bits == settings.product_bits
             if settings.product_fraction_bits is not None:
                 assert layer.product_table.fraction_bits <= settings.product_fraction_bits
+            if layer.output.codebook is not None and layer.product_table.points is None:
+                assert layer.output.codebook.fraction_bits <= layer.product_table.fraction_bits
     if settings.input_codes > 2:
         assert errors(trace)["fc"] < 0.2
 
@@ -141,6 +142,16 @@ def test_bias_is_at_the_fraction_of_products_and_codes_are_nearest() -> None:
     assert layer.weight.read().tolist() == near.tolist()
 
 
+def test_the_largest_product_fits_when_it_is_rounded_up() -> None:
+    weight = np.full((4, 4), np.float32(32767 / 32768))
+    samples = np.array([[32767 / 32768] * 4, [0.5] * 4], np.float32)
+    settings = CodebookSettings(product_bits=8)
+    trace = quantize_codebooks(net(replace(fc("a"), weight=weight)), samples, settings=settings)
+    table = trace.layers[0].product_table
+    assert table is not None
+    assert (table.products.max(), table.fraction_bits) == (64, 6)
+
+
 def test_the_same_samples_in_another_order_give_the_same_codebooks() -> None:
     one, other = (quantize_codebooks(net(fc("a")), x) for x in (SAMPLES, SAMPLES[::-1].copy()))
     for (_, a), (_, b) in zip(one.codebooks, other.codebooks, strict=True):
@@ -172,7 +183,7 @@ def test_values_are_seen_of_the_calibration_not_of_the_samples() -> None:
 
 
 def layered() -> FloatNetwork:
-    weight = RNG.normal(size=(2, 2, 1, 1)).astype(np.float32)
+    weight = np.random.default_rng(2).normal(size=(2, 2, 1, 1)).astype(np.float32)
     return FloatNetwork(
         "net",
         (
@@ -191,7 +202,7 @@ def layered() -> FloatNetwork:
 
 
 def test_moves_keep_codebooks_and_a_function_alone_behind_sums_joins_them() -> None:
-    images = RNG.normal(size=(8, 2, 4, 4)).astype(np.float32)
+    images = np.random.default_rng(3).normal(size=(40, 2, 4, 4)).astype(np.float32)
     network = layered()
     trace = quantize_codebooks(network, images)
     layers = by_name(trace)
@@ -214,7 +225,7 @@ def test_moves_keep_codebooks_and_a_function_alone_behind_sums_joins_them() -> N
     assert max(found.values()) < 0.08
     # float outputs are those of the joined layer
     assert conv.output_float is not None
-    np.testing.assert_array_equal(conv.output_float.read(), network.outputs(images, [1])[1])
+    np.testing.assert_array_equal(conv.output_float.read(), network.outputs(images[:32], [1])[1])
 
 
 def test_float_outputs_that_are_given_find_their_layers() -> None:

@@ -97,7 +97,8 @@ def _append_sums(
         unit, zero = np.array([2.0**-table.fraction_bits]), np.zeros(1, np.int64)
         output = Quantization(settings.accumulator_bits, True, unit, zero)
     else:
-        made = observed.codebook(index, settings, layer.name, table.fraction_bits)
+        most = None if by_points is not None else table.fraction_bits  # finer than sums is no use
+        made = observed.codebook(index, settings, layer.name, most)
         output = Quantization.of_codebook(made)
     applied = layer if by_points is None else by_points
     if by_points is not None:

@@ -73,8 +73,8 @@ class ValueCounts:
             self._n_zeros += values.size
             return
         flat, factor = values.reshape(-1), math.ldexp(1.0, self._fraction_bits + 1)
-        exact = values.dtype == np.float32 and factor >= 1  # else a product could round to 0
-        scale = np.float32(factor) if exact else np.float64(factor)
+        single = values.dtype == np.float32  # exact, but that what is below a half step may be 0
+        scale = np.float32(factor) if single else np.float64(factor)
         for start in range(0, flat.size, _BLOCK_VALUES):
             bins = flat[start : start + _BLOCK_VALUES] * scale
             np.floor(bins, out=bins)
