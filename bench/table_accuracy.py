@@ -1,8 +1,9 @@
 """`python -m bench.table_accuracy --network NAME... -o FILE.json`: accuracy against codebook sizes.
 
-Real networks run on `rapidnn` with codebooks of 4 to 64 values: nearest values by difference at
-fidelity integer, which is exact, and other ways of matching at fidelity bit, where every search is
-executed. Before that, bit fidelity must give what integer fidelity gives, on the first images.
+Real networks run on `rapidnn` with codebooks of 4 to 64 values: nearest values by difference in
+exact arithmetic, and other ways of matching at fidelity bit, where every search is executed. Before
+that, on the first images, the machine must give the same codes at both fidelities, and exact
+arithmetic (`exact_tables`) those of the machine.
 Traces are made once, into a folder; see `codebook_traces`. Finished points are kept in a file of
 JSON lines and are not run again while trace, images and settings are the same.
 """
@@ -24,6 +25,7 @@ import numpy.typing as npt
 
 from bench.adc_accuracy import Advance, choices, watched
 from bench.codebook_traces import LARGEST, at_size, codebook_trace
+from bench.exact_tables import ExactTables
 from bench.finished_points import Journal
 from bench.networks.float_networks import FLOAT_NETWORKS
 from bench.table_figure import draw_accuracy
@@ -31,7 +33,7 @@ from bench.table_text import plain, table
 from bitpim import make_machine
 from bitpim.errors import BitpimError, ConfigError, MismatchError
 from bitpim.lookup.nearest_table import MATCH_MODES
-from bitpim.machine.machine import Machine
+from bitpim.machine.machine import Codes, Machine
 from bitpim.report.figure_file import FORMATS, write_figure
 from bitpim.threads import use_threads
 from bitpim_traces.exporter import Retraining
@@ -125,8 +127,10 @@ def baseline(trace: Trace) -> Baseline:
     return Baseline(trace.digest, labels.read().astype(np.int64), choices(floats.read()))
 
 
-def need_equal(trace: Trace, machine: Machine, n_images: int = N_EQUAL, jobs: int = 1) -> None:
-    """Hold bit fidelity against integer fidelity: codes and counts of every layer.
+def need_equal(
+    trace: Trace, machine: Machine, exact: ExactTables, n_images: int = N_EQUAL, jobs: int = 1
+) -> None:
+    """Hold bit against integer fidelity, codes and counts of every layer; and exact arithmetic.
 
     Raises
     ------
@@ -145,6 +149,11 @@ def need_equal(trace: Trace, machine: Machine, n_images: int = N_EQUAL, jobs: in
                 f"{trace.name}: layer {one.index} {name!r}: bit and integer fidelity differ on "
                 f"the first {len(codes)} images"
             )
+        last = one.codes
+    if not np.array_equal(last, exact.run(codes)):
+        raise MismatchError(
+            f"{trace.name}: machine and exact arithmetic differ on the first {len(codes)} images"
+        )
 
 
 def measure(
@@ -159,16 +168,12 @@ def measure(
     """
     _need_images(trace, wanted)
     machine = wanted.make()
-    fidelity = "integer" if machine.losses() is None else "bit"
-    if fidelity == "integer":
-        need_equal(trace, machine, jobs=jobs)
-    network = machine.prepare(trace, fidelity=fidelity, jobs=jobs)
+    run, fidelity = _runner(trace, machine, jobs)
     began, found = time.perf_counter(), []
     n_images = max(wanted.n_images)
     for start in range(0, n_images, BATCH):
         stop = min(start + BATCH, n_images)
-        *_, last = network.run_batch(trace.samples.codes.read(start, stop))
-        found.append(choices(last.codes))
+        found.append(choices(run(trace.samples.codes.read(start, stop))))
         if advance is not None:
             advance(wanted.title, stop - start)
     chosen, spent = np.concatenate(found), time.perf_counter() - began
@@ -188,6 +193,21 @@ def measure(
         )
         for n in wanted.n_images
     ]
+
+
+def _runner(trace: Trace, machine: Machine, jobs: int) -> tuple[Callable[[Codes], Codes], str]:
+    """Return what gives the last layer's codes, and its fidelity."""
+    if machine.losses() is None:
+        exact = ExactTables(trace)
+        need_equal(trace, machine, exact, jobs=jobs)
+        return exact.run, "integer"
+    network = machine.prepare(trace, fidelity="bit", jobs=jobs)
+
+    def run(codes: Codes) -> Codes:
+        *_, last = network.run_batch(codes)
+        return last.codes
+
+    return run, "bit"
 
 
 def _need_images(trace: Trace, wanted: Wanted) -> None:

@@ -5,7 +5,6 @@ On random numbers as the literature's simulation has them, and on the sums of re
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +19,10 @@ from bitpim_traces.records import NETWORK_INPUT, LayerRecord, Trace
 
 __all__ = ["GAUSSIANS", "Gaussian", "LayerMatches", "gaussian_rate", "gaussians", "layer_matches"]
 
-N_QUERIES = 200_000
-SEED = 7
-SPREAD = 4.0
-"""Standard deviations from the middle of the range to its ends: assumed."""
+N_QUERIES, N_CODEBOOKS = 4_000, 12
+CODEBOOKS = ("samples", "quantiles")
+SPREAD = 8.0
+"""Standard deviations from the middle of the range to its ends: assumed, as it is not stated."""
 
 GAUSSIANS: Sequence[tuple[int, int, str, int, float]] = (
     # bits, rows, mode, bits of a stage, per cent that papers' notes state
@@ -41,14 +40,18 @@ GAUSSIANS: Sequence[tuple[int, int, str, int, float]] = (
 
 @dataclass(frozen=True, slots=True)
 class Gaussian:
-    """Winners among Gaussian numbers that are not the nearest, in per cent, and what is quoted."""
+    """Winners among Gaussian numbers that are not the nearest, in per cent, and what is quoted.
+
+    By codebooks that are samples of the numbers, and their quantiles.
+    """
 
     bits: int
     rows: int
     mode: str
     stage_bits: int
     quoted: float
-    ours: float
+    samples: float
+    quantiles: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,30 +68,35 @@ class LayerMatches:
     apart: dict[str, float]
 
 
-def gaussian_rate(bits: int, rows: int, mode: str, stage_bits: int, spread: float = SPREAD) -> float:
-    """Return the share of winners that are not the nearest, on a seeded bell curve.
+def gaussian_rate(bits: int, rows: int, mode: str, stage_bits: int, codebooks: str) -> float:
+    """Return the share of searches whose winner is another row than the nearest, seeded.
 
-    Queries are Gaussian numbers of `bits`, clipped to their range; codewords are as many quantiles,
-    each in the middle of an equal share.
+    Queries are Gaussian numbers of `bits`, clipped to their range. `codebooks` are "samples" of
+    them, or "quantiles", each in the middle of an equal share; the mean over some is taken.
     """
-    sigma = 2.0 ** (bits - 1) / spread
+    sigma = 2.0 ** (bits - 1) / SPREAD
     low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
-    curve = NormalDist(0.0, sigma)
-    middles = [curve.inv_cdf((k + 0.5) / rows) for k in range(rows)]
-    values = np.unique(np.clip(np.rint(middles), low, high).astype(np.int64))
-    rng = np.random.default_rng(SEED)
-    drawn = np.rint(rng.standard_normal(N_QUERIES) * sigma)
-    queries = np.clip(drawn, low, high).astype(np.int64)
-    nearest = NearestTable(values, bits, "abs", stage_bits).find(queries).rows
-    won = NearestTable(values, bits, mode, stage_bits).find(queries).rows
-    distance = np.abs(values[won] - queries) - np.abs(values[nearest] - queries)
-    return float(np.mean(distance > 0))
+    shares = []
+    for seed in range(N_CODEBOOKS):
+        drawn = np.random.default_rng(seed).standard_normal(rows + N_QUERIES) * sigma
+        codes = np.clip(np.rint(drawn), low, high).astype(np.int64)
+        taken, queries = codes[:rows], codes[rows:]
+        if codebooks == "quantiles":
+            taken = np.rint(np.quantile(drawn[rows:], (np.arange(rows) + 0.5) / rows))
+        values = np.unique(taken.astype(np.int64))
+        nearest = NearestTable(values, bits, "abs", stage_bits).find(queries).rows
+        won = NearestTable(values, bits, mode, stage_bits).find(queries).rows
+        shares.append(float(np.mean(won != nearest)))
+    return float(np.mean(shares))
 
 
 def gaussians() -> list[Gaussian]:
     """Return the rate of each of GAUSSIANS."""
     return [
-        Gaussian(bits, rows, mode, stage, quoted, 100 * gaussian_rate(bits, rows, mode, stage))
+        Gaussian(
+            *(bits, rows, mode, stage, quoted),
+            *(100 * gaussian_rate(bits, rows, mode, stage, kind) for kind in CODEBOOKS),
+        )
         for bits, rows, mode, stage, quoted in GAUSSIANS
     ]
 

@@ -54,7 +54,7 @@ def random_perceptron(sizes: tuple[int, ...] = SIZES, seed: int = SEED) -> Float
                 activation="relu" if index < len(sizes) - 2 else "none",
             )
         )
-    return FloatNetwork("-".join(map(str, sizes)), tuple(layers), (sizes[0],))
+    return FloatNetwork("perceptron", tuple(layers), (sizes[0],))
 
 
 def _clustered(network: FloatNetwork, size: int) -> Trace:

@@ -22,6 +22,7 @@ __all__ = [
     "Needed",
     "Ratio",
     "baselines",
+    "chip_figures",
     "consistency",
     "needed",
     "ratios",
@@ -43,6 +44,9 @@ DECIDING = {"rapidnn_45nm": "nor_cycle", "rapidnn_gates": "nor_gate_cell"}
 """The event that decides the energy of each price table."""
 
 CONVERSION = "adc_conv_8"
+
+CHIP_DENSITY, CHIP_EFFICIENCY = 1904.6, 839.1
+"""GOPS/s/mm2 and GOPS/s/W of RAPIDNN: recalled with little certainty."""
 
 PEAK_DENSITY = {"isaac": 479.0, "pipelayer": 1485.0}
 PEAK_EFFICIENCY = {"isaac": 380.7, "pipelayer": 142.9}
@@ -142,25 +146,21 @@ def _ratio(ours: RnaUse, other: Baseline) -> Ratio:
     )
 
 
-def needed(use: RnaUse, other: Baseline) -> list[Needed]:
-    """Solve for the numbers that would give the published ratios."""
-    found = [_needed_price(use, other, table) for table in use.energy_pj]
+def needed(uses: Sequence[RnaUse], other: Baseline) -> list[Needed]:
+    """Solve for the numbers that would give the published ratios; energy by the first use."""
+    first, quoted = uses[0], QUOTED[other.machine]["speed"]
+    found = [_needed_price(first, other, table) for table in first.energy_pj]
     if other.machine == "isaac":
-        found += [_needed_conversion(use, other, table) for table in use.energy_pj]
-    quoted, speed = QUOTED[other.machine]["speed"], other.use.interval_s / use.interval_s
-    return [
-        *found,
-        Needed(
-            use.network,
-            other.machine,
-            "speed",
-            quoted,
-            speed,
-            "times the RNAs, or the clock",
-            1.0,
-            quoted / speed,
-        ),
-    ]
+        found += [_needed_conversion(first, other, table) for table in first.energy_pj]
+    for use in uses:
+        speed = other.use.interval_s / use.interval_s
+        number = f"times the RNAs, or the clock; {use.schedule}"
+        found.append(
+            Needed(
+                use.network, other.machine, "speed", quoted, speed, number, 1.0, quoted / speed
+            )
+        )
+    return found
 
 
 def _needed_price(use: RnaUse, other: Baseline, table: str) -> Needed:
@@ -213,4 +213,23 @@ def consistency(others: Sequence[Baseline]) -> dict[str, float]:
         "speed, by RAPIDNN's ratios": speed["isaac"] / speed["pipelayer"],
         "speed, by PipeLayer's GOPS/s/mm2": PEAK_DENSITY["pipelayer"] / PEAK_DENSITY["isaac"],
         "speed, ours": isaac.interval_s / pipelayer.interval_s,
+    }
+
+
+def chip_figures() -> dict[str, float]:
+    """Return what is recalled of the chip, set against itself.
+
+    Multiply-accumulates of an RNA in a nanosecond, by GOPS/s/mm2 and by GOPS/s/W; both cannot hold
+    on one chip of that area and power.
+    """
+    chip = load_preset("rapidnn").chip  # type: ignore[attr-defined]
+    by_area = CHIP_DENSITY * chip.area_mm2
+    by_power = CHIP_EFFICIENCY * chip.power_w
+    return {
+        "GOPS/s/mm2": CHIP_DENSITY,
+        "GOPS/s/W": CHIP_EFFICIENCY,
+        "TOPS by area": by_area / 1e3,
+        "TOPS by power": by_power / 1e3,
+        "MAC an RNA and ns by area": by_area / 2 / chip.n_rnas,
+        "MAC an RNA and ns by power": by_power / 2 / chip.n_rnas,
     }

@@ -3,13 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.codebook_traces import LARGEST, at_size
 from bench.reproduce.rapidnn_networks import Compared
 from bench.reproduce.rapidnn_uses import RnaUse, price_tables, priced, rna_run, scheduled
 from bitpim.lookup.nor_costs import COST_MODES
 
-__all__ = ["SETTINGS", "Swept", "swept_prices", "swept_settings"]
+__all__ = ["SETTINGS", "Swept", "swept_prices", "swept_settings", "swept_sizes"]
 
 FACTORS = (0.1, 10.0)
+SMALLER = (4, 8, 16, 32)
 ONE_PJ = ("code_bit", "table_write_bit")
 """Events without a price in any table: each is set to 1 pJ."""
 
@@ -61,5 +63,17 @@ def swept_settings(
         run = rna_run(compared.tables, assigned)
         use = scheduled(run, base.schedule, base.neurons)
         energies = {name: pj / base.energy_pj[name] for name, pj in use.energy_pj.items()}
+        found.append(Swept(base.network, change, energies, use.interval_s / base.interval_s))
+    return found
+
+
+def swept_sizes(compared: Compared, base: RnaUse) -> list[Swept]:
+    """Run one image with smaller codebooks, by the schedule of `base`."""
+    found = []
+    for size in SMALLER:
+        run = rna_run(at_size(compared.tables, size))
+        use = scheduled(run, base.schedule, base.neurons)
+        energies = {name: pj / base.energy_pj[name] for name, pj in use.energy_pj.items()}
+        change = f"codebooks of {size}, not {LARGEST}"
         found.append(Swept(base.network, change, energies, use.interval_s / base.interval_s))
     return found

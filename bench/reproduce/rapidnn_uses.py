@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import prod
 
 from bitpim import make_machine
-from bitpim.cost.model import CYCLES, energy
+from bitpim.cost.model import CYCLES
 from bitpim.cost.tables import PriceTable, load_prices
 from bitpim.lookup.rna_plan import RnaPlan
 from bitpim.machine.rapidnn import RapidnnSettings
@@ -89,8 +89,8 @@ def rna_run(
     prepared = made.prepare(trace, fidelity=fidelity)
     codes = trace.samples.codes.read(0, n_images)
     runs = list(prepared.run_batch(codes))
-    cycles = [_cycles(run.counts, "load") for run in runs]
-    refills = [run.counts["load"][CYCLES] if "load" in run.counts else 0 for run in runs]
+    cycles = [_cycles(run.counts, fills=False) for run in runs]
+    refills = [_cycles(run.counts, fills=True) for run in runs]
     clock = made.legend.clock_ghz
     assert clock is not None
     return RnaRun(
@@ -105,8 +105,11 @@ def rna_run(
     )
 
 
-def _cycles(phases: Mapping[str, Events], left_out: str) -> int:
-    return sum(events[CYCLES] for phase, events in phases.items() if phase != left_out)
+def _cycles(phases: Mapping[str, Events], *, fills: bool) -> int:
+    """Add up cycles: of the phases that fill tables, or of all others."""
+    return sum(
+        events[CYCLES] for events in phases.values() if ("table_write_bit" in events) is fills
+    )
 
 
 def added_events(runs: Sequence[Mapping[str, Events]]) -> dict[str, int]:
