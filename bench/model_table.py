@@ -37,7 +37,13 @@ __all__ = [
 
 DOCUMENT = Path(__file__).parents[1] / "traces/MODELS.md"
 
-PLACES = {"move": "moved", "send_codes": "moved", "host": "host", "buffer": "digital side", "memory": "digital side"}
+PLACES = {
+    "move": "moved",
+    "send_codes": "moved",
+    "host": "host",
+    "buffer": "digital side",
+    "memory": "digital side",
+}
 """Where a layer that takes no array is run, by the phase it has there."""
 
 

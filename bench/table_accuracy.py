@@ -243,7 +243,9 @@ def accuracies(
             if advance is not None:
                 advance(wanted.title, max(wanted.n_images))
         else:
-            sized = trace if wanted.retrained or wanted.size == LARGEST else at_size(trace, wanted.size)
+            sized = (
+                trace if wanted.retrained or wanted.size == LARGEST else at_size(trace, wanted.size)
+            )
             for point in measure(sized, base, wanted, jobs=jobs, advance=advance):
                 journal.add(point)
         points += [journal.points[key] for key in keys]

@@ -33,9 +33,7 @@ class RealNetwork:
     dataset: str
 
 
-def float_network(
-    name: str, real_data: Path, *, progress: Progress | None = None
-) -> RealNetwork:
+def float_network(name: str, real_data: Path, *, progress: Progress | None = None) -> RealNetwork:
     """Load one of FLOAT_NETWORKS; the perceptron is trained first, within a minute or two."""
     return FLOAT_NETWORKS[name](real_data, progress)
 

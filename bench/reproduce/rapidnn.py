@@ -66,11 +66,9 @@ QUOTED_FIRST_VERSION = {
 """RA6: of version 1 on arXiv alone; later versions compare with other machines."""
 
 
-def result(
-    traces: Path | None = None, n_images: int = 500, names: Sequence[str] = tuple(NETWORKS)
-) -> dict[str, Any]:
+def result(traces: Path | None = None, n_images: int = 500) -> dict[str, Any]:
     """Everything as plain values; with a folder of real traces, accuracies too."""
-    every = [compared(name, traces) for name in names]
+    every = [compared(name, traces) for name in NETWORKS]
     found: dict[str, Any] = {
         "quoted": QUOTED,
         "quoted_loss": QUOTED_LOSS,
@@ -85,9 +83,7 @@ def result(
         "gaussian": [asdict(row) for row in gaussians()],
         "memory": [asdict(row) for one in every for row in memory(one.tables)],
     }
-    found["swept"] = [
-        asdict(row) for one in every if one.name == SWEPT for row in swept(one)
-    ]
+    found["swept"] = [asdict(row) for one in every if one.name == SWEPT for row in swept(one)]
     return found | {"real": real(traces, n_images) if traces is not None else None}
 
 

@@ -117,8 +117,10 @@ def _chip(machine: str) -> tuple[int, float]:
     """Return the crossbars of a chip, and its area."""
     rows = {row.key: row.value for row in setting_rows(load_preset(machine))}
     if machine == "isaac":
-        held = int(rows["chip.tiles"]) * int(rows["chip.imas_per_tile"]) * int(
-            rows["chip.crossbars_per_ima"]
+        held = (
+            int(rows["chip.tiles"])
+            * int(rows["chip.imas_per_tile"])
+            * int(rows["chip.crossbars_per_ima"])
         )
     else:
         held = int(rows["chip.morphable_arrays"])
@@ -156,9 +158,7 @@ def needed(uses: Sequence[RnaUse], other: Baseline) -> list[Needed]:
         speed = other.use.interval_s / use.interval_s
         number = f"times the RNAs, or the clock; {use.schedule}"
         found.append(
-            Needed(
-                use.network, other.machine, "speed", quoted, speed, number, 1.0, quoted / speed
-            )
+            Needed(use.network, other.machine, "speed", quoted, speed, number, 1.0, quoted / speed)
         )
     return found
 

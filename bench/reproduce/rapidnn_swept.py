@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bench.codebook_traces import LARGEST, at_size
 from bench.reproduce.rapidnn_networks import Compared
-from bench.reproduce.rapidnn_uses import RnaUse, price_tables, priced, rna_run, scheduled
+from bench.reproduce.rapidnn_uses import RnaUse, price_tables, rna_run, scheduled
 from bitpim.lookup.nor_costs import COST_MODES
 
 __all__ = ["SETTINGS", "Swept", "swept_prices", "swept_settings", "swept_sizes"]

@@ -97,7 +97,9 @@ def _ratios(found: Found) -> Iterator[str]:
 
 
 def _times(value: float) -> str:
-    return f"{value:,.4f}x" if value < 0.1 else f"{value:,.2f}x" if value < 100 else f"{value:,.0f}x"
+    return (
+        f"{value:,.4f}x" if value < 0.1 else f"{value:,.2f}x" if value < 100 else f"{value:,.0f}x"
+    )
 
 
 def _needed(found: Found) -> Iterator[str]:

@@ -15,7 +15,6 @@ from bitpim.cost.tables import PriceTable, load_prices
 from bitpim.lookup.rna_plan import RnaPlan
 from bitpim.machine.rapidnn import RapidnnSettings
 from bitpim.machine.registry import load_preset
-from bitpim.units import cycles_to_s
 from bitpim_traces.records import Trace
 
 __all__ = ["SCHEDULES", "TABLES", "RnaUse", "added_events", "price_tables", "rna_run", "rna_uses"]

@@ -141,7 +141,11 @@ class RnaLayerPlan:
             found["add_products"] = self._additions(n_samples, activity)
         for phase, search, compared in (
             ("find_point", self.points, activity.points),
-            ("find_largest" if self.rule == "search" else "find_code", self.values, activity.values),
+            (
+                "find_largest" if self.rule == "search" else "find_code",
+                self.values,
+                activity.values,
+            ),
         ):
             if search is not None:
                 cycles = n_samples * self.rounds * search.stages

@@ -158,7 +158,9 @@ def test_a_count_of_images_that_there_is_not(trace: Trace, n: int) -> None:
 def test_answers_to_some_images_are_no_baseline(trace: Trace) -> None:
     last = trace.layers[-1]
     assert last.output_float is not None
-    few = TensorRecord.of(last.output_float.read(0, 5), axes="NC", role="output_float", units="real")
+    few = TensorRecord.of(
+        last.output_float.read(0, 5), axes="NC", role="output_float", units="real"
+    )
     short = replace(trace, layers=(*trace.layers[:-1], replace(last, output_float=few)))
     with pytest.raises(ConfigError, match="answers to all samples"):
         baseline(short)
@@ -246,12 +248,16 @@ def test_a_made_trace_is_kept_and_smaller_sizes_are_levels(
     pixels = codebook_traces.Pixels(rng.integers(0, 256, (6, *network.input_shape), np.uint8))
     labels = np.zeros(6, np.int64)
     real = codebook_traces.RealNetwork(
-        network, None, pixels, labels, pixels, labels, "drawn"  # type: ignore[arg-type]
+        network,
+        None,
+        pixels,
+        labels,
+        pixels,
+        labels,
+        "drawn",  # type: ignore[arg-type]
     )
     asked = []
-    monkeypatch.setattr(
-        codebook_traces, "_real", lambda name, folder: asked.append(name) or real
-    )
+    monkeypatch.setattr(codebook_traces, "_real", lambda name, folder: asked.append(name) or real)
     made = codebook_trace("perceptron", tmp_path, tmp_path, 16)
     assert codebook_trace("perceptron", tmp_path, None, 16).digest == made.digest
     assert asked == ["perceptron"]

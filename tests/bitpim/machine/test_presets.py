@@ -135,7 +135,9 @@ def test_schema_states_what_a_value_may_be() -> None:
     assert width["anyOf"] == [bits, {"type": "string", "const": "trace"}]
 
 
-CROSSBAR_PRESETS = [(m, n) for m, n in EVERY_PRESET if m not in ("neural_cache", "pipelayer", "rapidnn")]
+CROSSBAR_PRESETS = [
+    (m, n) for m, n in EVERY_PRESET if m not in ("neural_cache", "pipelayer", "rapidnn")
+]
 
 
 def shown(machine: str, preset: str) -> dict[str, str]:

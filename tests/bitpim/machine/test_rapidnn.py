@@ -339,7 +339,9 @@ def test_a_relu_is_compared_before_the_search(mode: str) -> None:
     output = Quantization.of_codebook(Codebook(values, 0, 8))
     inputs = Quantization.of_codebook(Codebook(np.array([-1, 0, 30]), 0, 8))
     builder = TraceBuilder("relu", (1,), inputs)
-    weight = WeightCodes(np.array([[1]]), Quantization.of_codebook(Codebook(np.array([0, 1]), 0, 8)))
+    weight = WeightCodes(
+        np.array([[1]]), Quantization.of_codebook(Codebook(np.array([0, 1]), 0, 8))
+    )
     builder.linear("compared", -1, weight, output, activation=Activation("relu"))
     builder.linear("searched", -1, weight, output)
     trace = builder.build(np.array([[0], [1], [2]], np.uint8))
