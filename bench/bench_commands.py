@@ -63,6 +63,19 @@ def test_peak_memory_of_spikes(limit: Limit, real_folder: Path | None, tmp_path:
         limit(f"peak_memory_pipelayer:{what} resnet20, {fidelity}", [run.peak_bytes / 2**20])
 
 
+def test_peak_memory_of_tables(limit: Limit, real_folder: Path | None, tmp_path: Path) -> None:
+    """Make codebooks of 1,000 samples, and replay some of these."""
+    trace, what = made("resnet20", 1000, real_folder, tmp_path)
+    tables = str(tmp_path / "tables.h5")
+    run = measure([*bitpim("trace", "codebooks", str(trace)), "-o", tables]).require_success()
+    limit(f"codebooks:{what} resnet20", [run.seconds])
+    for fidelity in ("bit", "integer"):
+        command = bitpim("replay", tables, "--machine", "rapidnn", "--fidelity", fidelity)
+        command += ["--samples", ":256", "-o", str(tmp_path / f"{fidelity}.h5")]
+        done = measure(command).require_success()
+        limit(f"peak_memory_rapidnn:{what} resnet20, {fidelity}", [done.peak_bytes / 2**20])
+
+
 def run_demo(environment: dict[str, str]) -> Run:
     done = measure(bitpim("demo"), environment=environment)
     if "neither in a checkout nor installed" in done.stderr:

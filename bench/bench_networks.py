@@ -9,6 +9,7 @@ import pytest
 from bitpim import make_machine
 from bitpim.machine.machine import Machine
 from bitpim.threads import thread_limit, use_threads
+from bitpim_traces.quantize import CodebookSettings, codebooks_of_trace
 from bitpim_traces.records import Trace
 from bitpim_traces.synthetic import synthetic_network
 
@@ -28,6 +29,13 @@ def resnet20(real_folder: Path | None) -> tuple[Trace, str]:
     from bench.networks.resnet20 import make
 
     return make(real_folder, n_samples=N_INTEGER_IMAGES), "CIFAR-10"
+
+
+@pytest.fixture(scope="module")
+def tables20(resnet20: tuple[Trace, str]) -> tuple[Trace, str]:
+    """The same as lookup tables: codebooks of 64 weights and 64 inputs."""
+    trace, what = resnet20
+    return codebooks_of_trace(trace, CodebookSettings(reference_samples=0)), what
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +102,17 @@ def test_resnet20_pipelayer(ratio: Ratio, resnet20: tuple[Trace, str], n_threads
     case = named(f"resnet20_pipelayer:pipelayer_8bit, {what}", N_BIT_IMAGES, n_threads)
     made = make_machine("pipelayer", "pipelayer_8bit")
     ratio(case, *both(trace, "bit", N_BIT_IMAGES, n_threads, made))
+
+
+@pytest.mark.parametrize(
+    ("fidelity", "n_images"), [("bit", N_BIT_IMAGES), ("integer", N_INTEGER_IMAGES)]
+)
+def test_resnet20_rapidnn(
+    ratio: Ratio, tables20: tuple[Trace, str], n_threads: int, fidelity: str, n_images: int
+) -> None:
+    trace, what = tables20
+    case = named(f"resnet20_rapidnn_{fidelity}:{what}", n_images, n_threads)
+    ratio(case, *both(trace, fidelity, n_images, n_threads, make_machine("rapidnn")))
 
 
 def test_resnet20_integer(ratio: Ratio, resnet20: tuple[Trace, str], n_threads: int) -> None:

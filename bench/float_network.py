@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from bitpim_traces.numbers.affine import decode
 from bitpim_traces.records import NETWORK_INPUT, LayerRecord, TensorRecord, Trace
 
 __all__ = ["FloatNetwork", "real_images"]
@@ -38,9 +39,7 @@ class FloatNetwork:
 
 def real_images(trace: Trace, codes: np.ndarray[Any, Any]) -> Tensor:
     """Yield what input codes stand for, float32."""
-    quantization = trace.samples.quantization
-    centred = codes.astype(np.float32) - np.float32(quantization.zero_point[0])
-    return torch.from_numpy(centred * np.float32(quantization.scale[0]))
+    return torch.from_numpy(decode(codes, trace.samples.quantization))
 
 
 def _relu_after(layer: LayerRecord, step: Step) -> Step:

@@ -80,7 +80,7 @@ def _place(found: Plan | str) -> str:
     phases = list(row["cycles"])
     if row["arrays"]:
         return "arrays, host" if "host" in phases else "arrays"
-    return ", ".join(PLACES[phase] for phase in phases)
+    return ", ".join(PLACES[phase] for phase in phases if phase in PLACES)
 
 
 def in_all_modes(places: Mapping[str, str]) -> str:

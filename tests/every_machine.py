@@ -37,7 +37,6 @@ def lossless_presets() -> tuple[tuple[str, str], ...]:
     return tuple(p for p, m in made if m.losses() is None and not takes_codebooks(m))
 
 
-
 def remedies(error: BitpimError) -> list[str]:
     """Return the assignments that a message says would mend its fault."""
     return re.findall(r"`--set ([^\s`]+)`", str(error))

@@ -67,12 +67,18 @@ def _of_cifar(
     mean: tuple[float, ...],
     std: tuple[float, ...],
 ) -> RealNetwork:
-    found: list[Any] = []
-    for file in ("cifar10_test.npz", "cifar10_train_first20000.npz"):
-        with np.load(real_data / file) as arrays:
-            found += [Pixels(arrays["images"], mean, std), arrays["labels"]]
+    test, test_labels = _pictures(real_data / "cifar10_test.npz", mean, std)
+    taught, taught_labels = _pictures(real_data / "cifar10_train_first20000.npz", mean, std)
     network, _ = read_network(module, (3, 32, 32), name=name)
-    return RealNetwork(network, module, *found, "CIFAR-10 test")
+    dataset = "CIFAR-10 test"
+    return RealNetwork(network, module, test, test_labels, taught, taught_labels, dataset)
+
+
+def _pictures(
+    path: Path, mean: tuple[float, ...], std: tuple[float, ...]
+) -> tuple[Pixels, npt.NDArray[Any]]:
+    with np.load(path) as arrays:
+        return Pixels(arrays["images"], mean, std), arrays["labels"]
 
 
 FLOAT_NETWORKS: dict[str, Callable[[Path, Progress | None], RealNetwork]] = {

@@ -56,7 +56,7 @@ def train(
     real_data: Path,
     *,
     seed: int = 2020,
-    n_epochs: int = N_EPOCHS,
+    n_epochs: int | None = None,
     progress: Progress | None = None,
 ) -> nn.Sequential:
     """Train on all 60,000 images: Adam, the rate rising and falling once, dropout.
@@ -66,6 +66,7 @@ def train(
     with np.load(real_data / TRAIN) as arrays:
         images, labels = arrays["images"], torch.from_numpy(arrays["labels"].astype(np.int64))
     pixels = torch.from_numpy(images)
+    n_epochs = N_EPOCHS if n_epochs is None else n_epochs
     n_steps = n_epochs * (len(images) // BATCH_SIZE)
     generator = np.random.default_rng(seed)
     with _settled(seed):

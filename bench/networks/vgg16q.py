@@ -18,7 +18,7 @@ from bitpim_traces.exporter import Pixels, Progress, export, load_weights
 from bitpim_traces.quantize import Settings
 from bitpim_traces.records import Trace
 
-__all__ = ["MEAN", "SETTINGS", "STD", "VARIANTS", "make", "vgg16q"]
+__all__ = ["MEAN", "SETTINGS", "STD", "VARIANTS", "load", "make", "vgg16q"]
 
 # Of 8 settings tried at 8 bits (calibrated on 1,000 training images, compared on 3,000 others),
 # least error of the logits: 37.0 dB dense, 36.2 pattern-pruned (minmax 36.9 and 35.9, percentile

@@ -10,6 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bitpim.cli.codebook_options import (
+    Codebooks,
+    ReclusterEvery,
+    Retrain,
+    RetrainDelta,
+    RetrainEpochs,
+    RetrainRate,
+    export_tables,
+    tables_of,
+)
 from bitpim.cli.options import Json, Overwrite, refuse_taken
 from bitpim.cli.pruning import (
     Kept,
@@ -37,6 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = ["export"]
 
+_USUAL_MODE = "half_up_shift"
 _MODULE = "torch.nn.modules.module.Module"
 """Known by its name here: only the exporter imports torch."""
 
@@ -81,7 +92,10 @@ Finetune = Annotated[
 ]
 Epochs = Annotated[int, typer.Option(min=0, help="Epochs of --finetune.")]
 LearningRate = Annotated[float, typer.Option(min=0, help="First learning rate of --finetune.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of --finetune.")]
+Seed = Annotated[
+    int,
+    typer.Option(min=0, help="Seed of --finetune and --retrain, and of what --codebooks looks at."),
+]
 ReferenceSamples = Annotated[
     int, typer.Option(min=0, help="Samples whose float outputs of every layer are kept.")
 ]
@@ -98,7 +112,7 @@ def export(
     weight_bits: WeightBits = 8,
     activation_bits: ActivationBits = 8,
     per_tensor: PerTensor = False,
-    requantize: Mode = "half_up_shift",
+    requantize: Mode = _USUAL_MODE,
     calibration: Calibration = "minmax",
     calibration_samples: CalibrationSamples = None,
     reference_samples: ReferenceSamples = 32,
@@ -114,18 +128,37 @@ def export(
     epochs: Epochs = 1,
     learning_rate: LearningRate = 0.01,
     seed: Seed = 0,
+    codebooks: Codebooks = None,
+    retrain: Retrain = None,
+    retrain_epochs: RetrainEpochs = None,
+    retrain_delta: RetrainDelta = None,
+    retrain_rate: RetrainRate = None,
+    recluster_every: ReclusterEvery = None,
     accuracy: Accuracy = True,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Quantize a PyTorch module into a trace, with samples and float reference outputs."""
-    chosen = [
-        f"per_channel={not per_tensor}",
-        f"calibration={calibration}",
-        f"reference_samples={reference_samples}",
-        *(more or []),
-    ]
-    settings = settings_of(weight_bits, activation_bits, requantize, chosen)
+    affine = {
+        "--weight-bits": weight_bits != 8,
+        "--activation-bits": activation_bits != 8,
+        "--per-tensor": per_tensor,
+        "--requantize": requantize != _USUAL_MODE,
+        "--calibration": calibration != "minmax",
+        "--patterns": patterns is not None,
+    }
+    retraining = {
+        "epochs": retrain_epochs,
+        "delta": retrain_delta,
+        "learning_rate": retrain_rate,
+        "recluster_every": recluster_every,
+    }
+    chosen = [f"reference_samples={reference_samples}", *(more or [])]
+    tables = tables_of(codebooks, chosen, retrain, retraining, seed, affine)
+    settings = None
+    if tables is None:
+        chosen = [f"per_channel={not per_tensor}", f"calibration={calibration}", *chosen]
+        settings = settings_of(weight_bits, activation_bits, requantize, chosen)
     pruning = pruning_of(patterns, kept, zero_kernels, pattern_scope, prune_first)
     if finetune is not None and pruning is None:
         raise typer.BadParameter("--finetune trains what was pruned; give --patterns too")
@@ -136,30 +169,35 @@ def export(
         taken = ["no --weights: the numbers are those the function made, perhaps random"]
     else:
         taken = exporter.load_weights(made, weights)
-    inputs, labels = _loaded(samples)
-    given = _with_normalization(inputs, mean, std, fold)
-    training = None
-    if finetune is not None:
-        taught = _loaded(finetune)
-        training = (
-            (_with_normalization(taught[0], mean, std, fold), taught[1]),
-            exporter.Training(epochs=epochs, learning_rate=learning_rate, seed=seed),
-        )
+    given, labels = _samples(samples, mean, std, fold)
+    taught = None if finetune is None else _samples(finetune, mean, std, fold)
+    options = {
+        "labels": labels,
+        "calibration": _calibration(calibration_samples),
+        "name": name or module.rpartition(":")[2].rpartition(".")[2],
+        "dataset": dataset,
+    }
     with _progress() as progress:
-        masks, notes, said = _pruned(made, pruning, training, (given, labels), progress)
-        trace = exporter.export(
-            made,
-            given,
-            labels=labels,
-            settings=settings,
-            calibration=_calibration(calibration_samples),
-            masks=masks,
-            name=name or module.rpartition(":")[2].rpartition(".")[2],
-            dataset=dataset,
-            progress=progress,
-        )
-    noted = replace(trace, provenance={**trace.provenance, **notes})
-    write_and_say(noted, output, overwrite, json=json, notes=[*taken, *said], measure=accuracy)
+        if tables is None:
+            training = exporter.Training(epochs=epochs, learning_rate=learning_rate, seed=seed)
+            masks, notes, said = _pruned(
+                made, pruning, taught and (taught, training), (given, labels), progress
+            )
+            trace = exporter.export(
+                made, given, settings=settings, masks=masks, progress=progress, **options
+            )
+            trace = replace(trace, provenance={**trace.provenance, **notes})
+        else:
+            if tables.taught is not None:
+                taught = _samples(tables.taught, mean, std, fold)
+            trace, said = export_tables(made, given, tables, taught, progress=progress, **options)
+    write_and_say(trace, output, overwrite, json=json, notes=[*taken, *said], measure=accuracy)
+
+
+def _samples(path: Path, mean: str | None, std: str | None, fold: bool) -> tuple[Any, Any]:
+    """Read samples as they are exported or trained on, and their labels."""
+    inputs, labels = _loaded(path)
+    return _with_normalization(inputs, mean, std, fold), labels
 
 
 def _pruned(

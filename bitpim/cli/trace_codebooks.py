@@ -8,12 +8,12 @@ import typer
 
 from bitpim.cli.options import Json, Overwrite, opened_trace, refuse_taken
 from bitpim.cli.progress import counted
-from bitpim.cli.trace_make import Output, parse, parse_bool, write_and_say
+from bitpim.cli.trace_make import Accuracy, Output, parse, parse_bool, write_and_say
 
 if TYPE_CHECKING:
     from bitpim_traces.quantize import CodebookSettings
 
-__all__ = ["codebooks", "level"]
+__all__ = ["codebook_settings_of", "codebooks", "level"]
 
 Source = Annotated[str, typer.Argument(metavar="IN", help="Trace, or - for standard input.")]
 More = Annotated[
@@ -42,13 +42,14 @@ def codebooks(
     ] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed that draws them.")] = 0,
     more: More = None,
+    accuracy: Accuracy = True,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Cluster the float weights inside a trace, and its activations, to codebooks and tables."""
     from bitpim_traces.quantize import codebooks_of_trace
 
-    settings = _settings_of(
+    settings = codebook_settings_of(
         {
             "weight_codes": weights,
             "input_codes": inputs,
@@ -61,7 +62,7 @@ def codebooks(
     with opened_trace(source) as given:
         with counted(f"clustering {given.name}") as progress:
             trace = codebooks_of_trace(given, settings, progress=progress)
-        write_and_say(trace, output, overwrite, json=json)
+        write_and_say(trace, output, overwrite, json=json, measure=accuracy)
 
 
 def level(
@@ -73,6 +74,7 @@ def level(
     inputs: Annotated[
         int | None, typer.Option(help="Values of each codebook of activations; as they are.")
     ] = None,
+    accuracy: Accuracy = True,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -92,7 +94,7 @@ def level(
     _need_another(source, output, overwrite)
     with opened_trace(source) as given:
         trace = at_level(given, weight_levels=weights, input_levels=inputs)
-        write_and_say(trace, output, overwrite, json=json)
+        write_and_say(trace, output, overwrite, json=json, measure=accuracy)
 
 
 def _need_another(source: str, output: Path, overwrite: bool) -> None:
@@ -103,7 +105,7 @@ def _need_another(source: str, output: Path, overwrite: bool) -> None:
     refuse_taken(output, overwrite)
 
 
-def _settings_of(values: dict[str, Any], more: Sequence[str]) -> "CodebookSettings":
+def codebook_settings_of(values: dict[str, Any], more: Sequence[str]) -> "CodebookSettings":
     """Make settings of options; a wrong one is an error of the command line."""
     from dataclasses import fields
 

@@ -89,7 +89,7 @@ class CountedSums:
     ConfigError
         `digits`, `counter_bits` or `sum_bits` is none that there is.
     AccumulatorError
-        A sum could leave `sum_bits`: the largest product of each tap's weight, added up.
+        A sum could leave `sum_bits`: the least or greatest products of all taps, added up.
     """
 
     def __init__(
@@ -276,18 +276,17 @@ def _need_number(what: str, value: object, low: int, high: int) -> None:
 
 
 def _need_room(codes: Indices, table: Indices, biases: Indices, sum_bits: int) -> None:
-    """Prove that no filter's sum leaves `sum_bits`, whatever the inputs."""
-    peaks = np.array(
-        [
-            max(high, -low)
-            for low, high in zip(table.min(1).tolist(), table.max(1).tolist(), strict=True)
-        ],
-        object,
-    )
+    """Prove that no filter's sum leaves `sum_bits`, whatever the inputs and wherever counters end.
+
+    Of the products of each tap the least and the greatest are added, 0 among them.
+    """
+    lows = np.minimum(table.min(1), 0).astype(object)
+    highs = np.maximum(table.max(1), 0).astype(object)
     for f, taps in enumerate(codes):
-        times = np.bincount(taps, minlength=len(peaks)).astype(object)
-        bound = int(times @ peaks) + (abs(int(biases[f])) if biases.size else 0)
-        needed = bound.bit_length() + 1
+        times = np.bincount(taps, minlength=len(lows)).astype(object)
+        bias = int(biases[f]) if biases.size else 0
+        low, high = int(times @ lows) + min(bias, 0), int(times @ highs) + max(bias, 0)
+        needed = 1 + max((~low).bit_length() if low < 0 else 0, high.bit_length())
         if needed > sum_bits:
             remedy = (
                 f"take sum_bits {needed}"
@@ -295,8 +294,8 @@ def _need_room(codes: Indices, table: Indices, biases: Indices, sum_bits: int) -
                 else "take products of fewer bits; no width up to 64 has room"
             )
             raise AccumulatorError(
-                f"CountedSums: filter {f}: need sums of {needed} bits, up to {bound} and down to "
-                f"-{bound}, got sum_bits {sum_bits}; {remedy}"
+                f"CountedSums: filter {f}: need sums of {needed} bits, up to {high} and down to "
+                f"{low}, got sum_bits {sum_bits}; {remedy}"
             )
 
 

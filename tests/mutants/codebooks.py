@@ -1,6 +1,7 @@
-"""Damaged and hostile files of networks with codebooks and product tables, seeded by the samples."""
+"""Damaged and hostile files of codebooks and product tables, seeded by the samples."""
 
 import random
+import string
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -97,7 +98,9 @@ def transposed(dice: random.Random, file: Any) -> None:
 
 def shorter(dice: random.Random, file: Any) -> None:
     n = dice.choice([0, 1, 2])
-    _changed(dice, file, lambda values: values[: len(values) - n] if dice.random() < 0.5 else values[:n])
+    _changed(
+        dice, file, lambda values: values[: len(values) - n] if dice.random() < 0.5 else values[:n]
+    )
 
 
 def longer(dice: random.Random, file: Any) -> None:
@@ -158,7 +161,8 @@ class CodebookMutants(TraceMutants):
 
     def original_trace(self, folder: Path) -> Trace:
         """Yield the sample that a folder's mutants come from, with one of its images."""
-        name = "mnist_codebooks" if folder.name.endswith("0") else "every_table"
+        is_first = folder.name.strip(string.ascii_letters) == "0"
+        name = "mnist_codebooks" if is_first else "every_table"
         return shortened(open_trace(SAMPLES / f"{name}.h5"))
 
     def outcome(self, path: Path, *, may_differ: bool, thorough: bool) -> str:

@@ -216,6 +216,9 @@ class NaiveRapidnn:
     def _moved(
         self, layer: LayerRecord, inputs: Sequence[Codes], quants: Sequence[Quantization]
     ) -> Codes:
+        if layer.kind == "max_pool2d" and layer.geometry.kernel == (1, 1):  # type: ignore[union-attr]
+            (y, x) = layer.geometry.stride  # type: ignore[union-attr]
+            return inputs[0][:, ::y, ::x]
         if layer.kind == "max_pool2d":
             return self._pooled(layer, inputs[0], quants[0])
         if layer.table is not None:

@@ -141,6 +141,27 @@ def test_what_a_codebook_has_to_be(changes: dict[str, Any], need: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "need"),
     [
+        ({"fraction_bits": -(1 << 62)}, "fraction_bits -64 to 64"),
+        ({"fraction_bits": 1 << 62}, "fraction_bits -64 to 64"),
+        ({"values": np.zeros((0, 3), np.int64)}, "2 to 65536 values"),
+        ({"values": np.full(4, -(1 << 62))}, "signed"),
+    ],
+)
+@pytest.mark.parametrize("of", ["weight_quantization", "output"])
+def test_a_table_is_not_made_again_of_a_codebook_that_is_at_fault(
+    of: str, changes: dict[str, Any], need: str
+) -> None:
+    trace = _trace()
+    quantization = getattr(trace.layers[0], of)
+    book = replace(quantization.codebook, **changes)
+    faults = _faults(_edit(trace, "conv2d", **{of: replace(quantization, codebook=book)}))
+    assert any(need in fault and of.split("_")[0] in fault for fault in faults)
+    assert not any("product_table" in fault for fault in faults)
+
+
+@pytest.mark.parametrize(
+    ("changes", "need"),
+    [
         ({"bits": 3}, "2 bits, unsigned"),
         ({"signed": True}, "2 bits, unsigned"),
         ({"axis": 0}, "2 bits, unsigned"),

@@ -44,6 +44,15 @@ def check_codebook(quantization: Quantization, member: str, say: Say) -> None:
         _check_beside(quantization, codebook, member, say)
 
 
+def are_in_order(quantizations: Sequence[Quantization | None]) -> bool:
+    """Say whether all codebooks among some quantizations keep their rules."""
+    faults: list[str] = []
+    for quantization in quantizations:
+        if quantization is not None and quantization.codebook is not None:
+            check_codebook(quantization, "", lambda member, *_: faults.append(member))
+    return not faults
+
+
 def _check_levels(codebook: Codebook, member: str, say: Say) -> None:
     levels, where = codebook.levels, f"{member}/levels"
     if levels is None:

@@ -8,7 +8,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from bitpim_traces.codebook_rules import check_codebook, check_product_table, codebooks_fault
+from bitpim_traces.codebook_rules import (
+    are_in_order,
+    check_codebook,
+    check_product_table,
+    codebooks_fault,
+)
 from bitpim_traces.faults import Fault, Report, shown
 from bitpim_traces.file_bounds import MAX_AXIS, MAX_BITS, MAX_RANK, MAX_VALUES
 from bitpim_traces.functions import is_function
@@ -114,7 +119,8 @@ class _Rules:
                 say(*fault)
                 return
             _check_quantizations(layer, known, say)
-            if layer.product_table is not None:
+            tables_of = (*known, layer.weight_quantization, layer.output)
+            if layer.product_table is not None and are_in_order(tables_of):
                 check_product_table(layer, known, say)
         if layer.requantize is not None:
             _check_requantize(layer, layer.requantize, say)

@@ -9,7 +9,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from bitpim_traces import open_trace, write_trace
+from bitpim import open_trace
+from bitpim_traces import write_trace
 from bitpim_traces.quantize import CodebookSettings, codebooks_of_trace
 from bitpim_traces.records import TensorRecord, Trace
 
@@ -18,7 +19,9 @@ __all__ = ["SAMPLE", "SETTINGS", "SOURCE", "main", "trace"]
 SOURCE = Path(__file__).with_name("v1.0") / "mnist_cnn.h5"
 SAMPLE = Path(__file__).with_name("v1.2") / "mnist_codebooks.h5"
 N_SAMPLES = 16
-SETTINGS = CodebookSettings(weight_codes=16, input_codes=16, reference_samples=N_SAMPLES)
+SETTINGS = CodebookSettings(
+    weight_codes=16, input_codes=16, value_bits=16, reference_samples=N_SAMPLES
+)
 
 
 def trace() -> Trace:
@@ -31,21 +34,16 @@ def trace() -> Trace:
         "labels": old["labels"],
         "licence": old["licence"],
     }
-    layers = (
-        *made.layers[:-1],
-        replace(made.layers[-1], output_float=_first(made.layers[-1].output_float)),
-    )
-    samples = replace(
-        made.samples, codes=_first(made.samples.codes), labels=_first(made.samples.labels)
-    )
+    last, samples = made.layers[-1], made.samples
+    assert last.output_float is not None and samples.labels is not None
+    layers = (*made.layers[:-1], replace(last, output_float=_first(last.output_float)))
+    samples = replace(samples, codes=_first(samples.codes), labels=_first(samples.labels))
     provenance = {**made.provenance, "sources": sources, "seed": SETTINGS.seed}
     return replace(made, layers=layers, samples=samples, provenance=provenance)
 
 
-def _first(tensor: TensorRecord | None) -> TensorRecord | None:
+def _first(tensor: TensorRecord) -> TensorRecord:
     """Cut a tensor to the samples that are kept."""
-    if tensor is None:
-        return None
     values = tensor.read(0, N_SAMPLES)
     return TensorRecord.of(values, axes=tensor.axes, role=tensor.role, units=tensor.units)
 

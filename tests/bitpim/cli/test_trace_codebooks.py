@@ -77,7 +77,7 @@ def test_info_shows_codebooks_and_tables(tables: Path, capsys: pytest.CaptureFix
         assert layer["output_codebook"] == {
             "n_codes": 8,
             "q_format": codebook.q_format,
-            "value_bits": 16,
+            "value_bits": 12,
             "fraction_bits": codebook.fraction_bits,
             "n_levels": 2,
         }

@@ -215,12 +215,12 @@ def test_tables_of_other_integers() -> None:
 
 @pytest.mark.parametrize("bias", [None, np.array([0, -2, 0])])
 def test_a_sum_that_may_not_fit_is_refused(bias: Array | None) -> None:
-    """Filter 1 may reach 7 + 7 + 5, with its bias 21: 6 bits; then 13 + 19 = 32 needs a seventh."""
+    """Filter 1 may reach 7 + 7 + 3, and down to -5, with its bias to -7; filter 0 then to -33."""
     weights = np.array([[0, 0, 0], [1, 1, 0], [0, 0, 0]])
-    bound = 19 if bias is None else 21
+    least = 5 if bias is None else 7
     with pytest.raises(
         AccumulatorError,
-        match=rf"filter 1: need sums of 6 bits, up to {bound} and down to -{bound}, "
+        match=rf"filter 1: need sums of 6 bits, up to 17 and down to -{least}, "
         r"got sum_bits 5; take sum_bits 6$",
     ):
         CountedSums(weights, PLAIN, bias, sum_bits=5)

@@ -3,9 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional
+
+from bitpim_traces.exporter import Pixels
 
 
 class Forward(nn.Module):
@@ -107,3 +111,37 @@ class Branches(nn.Module):
     def forward(self, x: torch.Tensor) -> Any:
         joined = torch.cat([self.small(x), torch.relu(self.large(x)) * 20.0, x], 1)
         return self.after(joined).mean((2, 3))
+
+
+def small_classifier() -> nn.Sequential:
+    torch.manual_seed(1)
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 3, padding=1, bias=False),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 8, 3, padding=1, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Dropout(0.1),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(32, 4),
+    )
+
+
+def pictures(n: int, seed: int) -> tuple[Pixels, npt.NDArray[np.int64]]:
+    """Bars of four directions under noise: to be learned in seconds."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % 4
+    images = rng.integers(0, 120, (n, 1, 8, 8), dtype=np.uint8)
+    for image, label in zip(images[:, 0], labels, strict=True):
+        at = int(rng.integers(1, 7))
+        lines = (
+            image[at],
+            image[:, at],
+            np.einsum("ii->i", image),
+            np.einsum("ii->i", image[::-1]),
+        )
+        lines[label][...] = 230
+    return Pixels(images, (0.3,), (0.25,)), labels

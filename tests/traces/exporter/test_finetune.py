@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 pytest.importorskip("torch")
@@ -15,7 +14,6 @@ from torch.nn import functional
 from bitpim.proof.reference import run_network
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.exporter import (
-    Pixels,
     Training,
     accuracy_of,
     export,
@@ -26,56 +24,21 @@ from bitpim_traces.exporter import (
 from bitpim_traces.masks import LayerMask, masks_of
 from bitpim_traces.numbers.affine import decode
 from bitpim_traces.quantize import LayerPruning, PatternPruning, Settings
-from tests.traces.exporter.modules import Forward, SmallResidual, seeded
+from tests.traces.exporter.modules import Forward, SmallResidual, pictures, seeded, small_classifier
 
-Images = npt.NDArray[np.uint8]
 TIGHT = PatternPruning(kept=2, n_patterns=2, zero_kernel_share=0.3)
-
-
-def small() -> nn.Sequential:
-    torch.manual_seed(1)
-    return nn.Sequential(
-        nn.Conv2d(1, 6, 3, padding=1, bias=False),
-        nn.BatchNorm2d(6),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(6, 8, 3, padding=1, bias=False),
-        nn.BatchNorm2d(8),
-        nn.ReLU(),
-        nn.Dropout(0.1),
-        nn.AdaptiveAvgPool2d(2),
-        nn.Flatten(),
-        nn.Linear(32, 4),
-    )
-
-
-def pictures(n: int, seed: int) -> tuple[Pixels, npt.NDArray[np.int64]]:
-    """Bars of four directions under noise: to be learned in seconds."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(n) % 4
-    images = rng.integers(0, 120, (n, 1, 8, 8), dtype=np.uint8)
-    for image, label in zip(images[:, 0], labels, strict=True):
-        at = int(rng.integers(1, 7))
-        lines = (
-            image[at],
-            image[:, at],
-            np.einsum("ii->i", image),
-            np.einsum("ii->i", image[::-1]),
-        )
-        lines[label][...] = 230
-    return Pixels(images, (0.3,), (0.25,)), labels
 
 
 @pytest.fixture(scope="module")
 def trained() -> dict[str, Any]:
     """Weights of a trained small module; an empty set of masks trains without any."""
-    module = small()
+    module = small_classifier()
     finetune(module, *pictures(256, 0), {}, Training(epochs=8, learning_rate=0.1))
     return dict(module.state_dict())
 
 
 def fresh(trained: dict[str, Any]) -> nn.Sequential:
-    module = small()
+    module = small_classifier()
     module.load_state_dict(trained)
     return module
 

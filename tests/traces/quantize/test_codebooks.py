@@ -9,6 +9,7 @@ import pytest
 
 from bitpim.proof.reference import run_network
 from bitpim_traces import check_trace, write_trace
+from bitpim_traces.codebook import Codebook
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.network import FloatLayer, FloatNetwork, fuse_activations
 from bitpim_traces.numbers.affine import decode, encode, same_quantization
@@ -66,7 +67,7 @@ def test_all_of_a_small_network_is_legal_and_near(tmp_path: Path) -> None:
     trace = tiny()
     write_trace(trace, tmp_path / "net.h5")
     assert check_trace(tmp_path / "net.h5", deep=True) == []
-    assert max(errors(trace).values()) < 0.06
+    assert max(errors(trace).values()) < 0.08
     coarse = errors(tiny(CodebookSettings(weight_codes=8, input_codes=8)))
     assert errors(trace)["fc"] < 0.5 * coarse["fc"]
 
@@ -120,7 +121,7 @@ def test_values_are_those_of_the_tree_written_out() -> None:
         assert codebook.values.tolist() == leaves
         assert codebook.levels is not None
         assert codebook.levels.tolist() == levels
-        assert 1 << 14 <= np.abs(steps).max() < 1 << 15
+        assert 1 << 10 <= np.abs(steps).max() < 1 << 11
     assert (
         trace.samples.codes.read().tolist() == encode(SAMPLES, trace.samples.quantization).tolist()
     )
@@ -412,3 +413,41 @@ def test_without_float_weights_there_is_one_error() -> None:
     bare = replace(source, layers=(replace(source.layers[0], weight_float=None),))
     with pytest.raises(TraceDataError, match=r"need weights in float to quantize again.*export"):
         codebooks_of_trace(bare)
+
+
+def test_codebooks_that_are_decided_are_kept() -> None:
+    network, images = FloatNetwork("held", _held_layers(), (2, 4, 4)), _held_images()
+    settings = CodebookSettings(weight_codes=4, input_codes=8)
+    usual = quantize_codebooks(network, images, settings=settings)
+    input_book = Codebook(np.array([-9, 0, 3, 40]), 4, 16)
+    fine = Codebook(np.array([-(5 << 20), 0, 3, 7 << 20]), 24, 30)
+    held = {"input": input_book, "a": input_book, "b": fine}
+    trace = quantize_codebooks(network, images, settings=settings, codebooks=held)
+    assert trace.samples.quantization.codebook is input_book
+    assert trace.layers[0].output.codebook is input_book
+    assert usual.layers[0].output.codebook is not input_book
+    # one with more fraction bits than the sums have is rounded: 3 / 2**24 to 0 once more
+    rounded, table = trace.layers[1].output.codebook, trace.layers[1].product_table
+    assert rounded is not None and table is not None
+    assert rounded.fraction_bits == table.fraction_bits < 24
+    step = 2.0 ** (table.fraction_bits - 24)
+    assert rounded.values.tolist() == [round(-(5 << 20) * step), 0, round((7 << 20) * step)]
+    for name in ("flat", "c", "nobody"):
+        with pytest.raises(TraceDataError, match=f"layers that have their own, got '{name}'"):
+            quantize_codebooks(network, images, settings=settings, codebooks={name: fine})
+
+
+def _held_layers() -> tuple[FloatLayer, ...]:
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=shape).astype(np.float32) for shape in ((2, 2, 1, 1), (3, 32))]
+    window = Geometry((1, 1))
+    return (
+        FloatLayer("a", "conv2d", (-1,), window, weights[0]),
+        FloatLayer("b", "add", (0, -1)),
+        FloatLayer("flat", "flatten", (1,)),
+        FloatLayer("c", "linear", (2,), weight=weights[1]),
+    )
+
+
+def _held_images() -> np.ndarray[Any, np.dtype[np.float32]]:
+    return np.random.default_rng(1).normal(size=(5, 2, 4, 4)).astype(np.float32)

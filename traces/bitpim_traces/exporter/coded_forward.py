@@ -38,7 +38,7 @@ class Rounding:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Yield the values; the gradient is that of `x`."""
-        rounded: torch.Tensor = _Rounded.apply(x, self._midways, self.values)
+        rounded: torch.Tensor = _rounded(x, self._midways, self.values)
         return rounded
 
 
@@ -99,7 +99,7 @@ def _run(
         return run_layer(layer, [inputs[0].detach()])
     if layer.kind == "activation":
         function = _numpy_function(layer)
-        computed: torch.Tensor = _Computed.apply(inputs[0], function)
+        computed: torch.Tensor = _computed(inputs[0], function)
         return computed
     if operator.keeps_codes and len(inputs) == 1:
         return _moved(layer, inputs[0])
@@ -161,3 +161,7 @@ class _Computed(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
         saved: Sequence[torch.Tensor] = ctx.saved_tensors
         return gradients[0] * saved[0], None
+
+
+_rounded: Callable[..., Any] = _Rounded.apply
+_computed: Callable[..., Any] = _Computed.apply

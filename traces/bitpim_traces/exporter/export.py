@@ -35,13 +35,23 @@ from bitpim_traces.quantize import Settings, quantize_network
 from bitpim_traces.records import NETWORK_INPUT, Samples, TensorRecord, Trace, axes_of
 from bitpim_traces.writer import write_trace
 
-__all__ = ["CALIBRATION_SAMPLES", "export", "export_to"]
+__all__ = [
+    "CALIBRATION_SAMPLES",
+    "CHECKED_SAMPLES",
+    "calibration_of",
+    "described",
+    "export",
+    "export_to",
+    "first_samples",
+    "state_digest",
+]
 
 
 CALIBRATION_SAMPLES = 256
 """How many of the samples calibrate where no others are given."""
 
-_CHECKED_SAMPLES = 8
+CHECKED_SAMPLES = 8
+"""How many samples a network is compared with its module on."""
 
 
 def export(
@@ -76,13 +86,13 @@ def export(
     source = source_of(samples)
     if not source.shape[0]:
         raise TraceDataError("samples: need at least one, got none")
-    observed = _calibration_of(calibration, source)
+    observed = calibration_of(calibration, source)
     taken = in_float32(module)
     network, softmax = read_network(taken, tuple(source.shape[1:]), name=name)
     masks_by_layer = layer_masks(taken, network, _by_plain_name(module, masks or {}))
     if isinstance(source, Pixels) and source.fold:
         network = fold_normalization(network, source)
-    n_checked = min(_CHECKED_SAMPLES, observed.shape[0])
+    n_checked = min(CHECKED_SAMPLES, observed.shape[0])
     difference = check_against_module(
         network,
         taken,
@@ -104,16 +114,16 @@ def export(
             "batch_norm_folded": True,
             "softmax_dropped": softmax,
             "relative_difference_to_module": float(f"{difference:.1e}"),
-            "input": _described(source),
+            "input": described(source),
         },
         packages=("numpy", "torch"),
-        sources={"weights": f"state dict, SHA-256 {_digest(taken)}"},
+        sources={"weights": f"state dict, SHA-256 {state_digest(taken)}"},
     )
     samples_of_trace = samples_record(source, quantization, labels, dataset)
     trace = quantize_network(
         network,
         ranges,
-        _first(samples_of_trace, max(1, settings.reference_samples)),
+        first_samples(samples_of_trace, max(1, settings.reference_samples)),
         settings=settings,
         references=references,
         provenance=made_from,
@@ -140,7 +150,14 @@ def export_to(
     return trace
 
 
-def _calibration_of(calibration: Any, source: Floats | Pixels) -> Floats | Pixels:
+def calibration_of(calibration: Any, source: Floats | Pixels) -> Floats | Pixels:
+    """Yield what is calibrated on: samples, or how many of the first of a source.
+
+    Raises
+    ------
+    TraceDataError
+        There are not so many, none, or of another shape.
+    """
     if calibration is None:
         calibration = min(CALIBRATION_SAMPLES, source.shape[0])
     if isinstance(calibration, int):
@@ -167,14 +184,15 @@ def _by_plain_name(
     return {plain_name(module, name): mask for name, mask in masks.items()}
 
 
-def _first(samples: Samples, n: int) -> Samples:
+def first_samples(samples: Samples, n: int) -> Samples:
     """Cut samples to the first ones: all that deciding numbers needs, so the rest may stream."""
     codes = samples.codes
     first = codes.read(0, min(n, codes.shape[0]))
     return Samples(TensorRecord.of(first, axes=codes.axes, role=codes.role), samples.quantization)
 
 
-def _described(source: Floats | Pixels) -> dict[str, Any]:
+def described(source: Floats | Pixels) -> dict[str, Any]:
+    """Describe the input of a network, for provenance."""
     if isinstance(source, Floats):
         return {"kind": "floats"}
     mean, std = source.per_channel()
@@ -186,7 +204,7 @@ def _described(source: Floats | Pixels) -> dict[str, Any]:
     }
 
 
-def _digest(module: torch.nn.Module) -> str:
+def state_digest(module: torch.nn.Module) -> str:
     """Digest names and values of a module's parameters and buffers."""
     found = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):

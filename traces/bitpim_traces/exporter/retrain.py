@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,89 +12,22 @@ from torch.nn import functional
 
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.exporter.calibrate import Progress, batch_of
-from bitpim_traces.exporter.clustered import ClusteredLayer, clustered, network_of
+from bitpim_traces.exporter.clustered import clustered, network_of
 from bitpim_traces.exporter.coded_forward import Rounding, coded_forward
 from bitpim_traces.exporter.finetune import batches_of, labelled
 from bitpim_traces.exporter.forward import torch_forward
+from bitpim_traces.exporter.observed_codes import chosen_samples, observed_codebooks
+from bitpim_traces.exporter.retraining import Retrained, Retraining
 from bitpim_traces.exporter.sources import Floats, Pixels, source_of
 from bitpim_traces.network import FloatNetwork
 from bitpim_traces.quantize import CodebookSettings
 from bitpim_traces.quantize.codebook_plan import CodebookPlan, plan_codebooks
-from bitpim_traces.quantize.codebook_tree import tree_codebook
 from bitpim_traces.quantize.codebooks import drawn_places
-from bitpim_traces.quantize.value_counts import ValueCounts
-from bitpim_traces.records import NETWORK_INPUT
 
-__all__ = ["Retrained", "Retraining", "coded_accuracy", "retrain"]
+__all__ = ["coded_accuracy", "retrain"]
 
 Labels = npt.NDArray[np.integer] | None
-Codes = dict[int, Rounding]
-
 _MOMENTUM = 0.9
-
-
-@dataclass(frozen=True, slots=True)
-class Retraining:
-    """How clustered weights are trained on; making one checks every value.
-
-    Attributes
-    ----------
-    epochs
-        How often all samples are seen, at most.
-    delta
-        Training ends after the epoch whose error is at most that of the float network and this.
-    batch
-        Samples of a step.
-    learning_rate
-        First step of Adam, as a share of the root mean square of a layer's weights; it falls along
-        a half cosine to almost 0.
-    reclusterings
-        How often in an epoch the weights are clustered again, at even distances from its begin;
-        never before the first step. 0: which weights share a value stays as it was.
-    seed
-        Decides the order of the samples.
-
-    Raises
-    ------
-    TraceDataError
-        A value is out of its range.
-    """
-
-    epochs: int = 4
-    delta: float = 0.0
-    batch: int = 64
-    learning_rate: float = 0.002
-    reclusterings: int = 1
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, low in (("epochs", 0), ("batch", 2), ("reclusterings", 0), ("seed", 0)):
-            if getattr(self, name) < low:
-                got = getattr(self, name)
-                raise TraceDataError(f"retraining: need {name} of at least {low}, got {got}")
-        for name, most in (("learning_rate", math.inf), ("delta", 1)):
-            if not 0 <= getattr(self, name) < most:
-                got = getattr(self, name)
-                raise TraceDataError(f"retraining: need {name} from 0 to below {most}, got {got}")
-
-    def as_plain(self) -> dict[str, Any]:
-        """Yield the settings as words and numbers, for provenance."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Retrained:
-    """The network of the best epoch, and what was measured; its weights are clustered values.
-
-    `accuracies` are those with clustered weights and activations, before training and after each
-    epoch; `epoch` is the best one's place in them.
-    """
-
-    network: FloatNetwork
-    float_accuracy: float
-    accuracies: tuple[float, ...]
-    epoch: int
-    n_steps: int
 
 
 def retrain(
@@ -111,9 +44,9 @@ def retrain(
     """Train the shared values of a classifier's clustered weights, and its biases.
 
     Weights are clustered as `quantize_codebooks` clusters them. In the forward pass weights are the
-    shared values, and activations the nearest of codebooks that are made anew each epoch from
-    `calibration` (without it, `samples`). `quantize_codebooks` with the same settings and
-    calibration makes of the network that comes back just these weights and codebooks.
+    shared values, and activations the nearest of codebooks that the network had before, seen on
+    `calibration` (without it, on `samples`). Of the network and the codebooks that come back
+    `quantize_codebooks`, with the same settings, makes a trace with just these values.
 
     `evaluation` is the samples and labels that accuracy is measured on; without it, those of
     training. On a CPU, the same seed and number of threads give the same network. Activations by
@@ -159,8 +92,7 @@ def coded_accuracy(
         _need_shape(network, found)
     _need_classes(network, int(classes.max()))
     run = _Run(network, settings, Retraining(), given, (source, classes), None)
-    codes = _observed(run.plan.network, run.plan, run.calibration, settings)
-    return run.accuracy(network_of(run.plan.network, run.layers), codes)
+    return run.accuracy(network_of(run.plan.network, run.layers))
 
 
 def _need_shape(network: FloatNetwork, source: Floats | Pixels) -> None:
@@ -196,7 +128,9 @@ class _Run:
         self.plan: CodebookPlan = plan_codebooks(network, settings)
         self.layers = clustered(self.plan.network, settings)
         places = drawn_places(calibration.shape[0], settings)
-        self.calibration = _chosen(calibration, places)
+        seen = chosen_samples(calibration, places)
+        self.codebooks = observed_codebooks(self.plan.network, self.plan, seen, settings)
+        self.codes = {index: Rounding(book) for index, book in self.codebooks.items()}
         self.measured, self.progress = measured, progress
 
     def train(self, source: Floats | Pixels, classes: torch.Tensor) -> Retrained:
@@ -204,8 +138,8 @@ class _Run:
         epochs, n_samples = self.retraining.epochs, source.shape[0]
         network = self.plan.network
         wanted = _accuracy(lambda x: _last(network, x), self.measured, batch_of(network))
-        current, codes = self._settled()
-        best, accuracies = current, [self.accuracy(current, codes)]
+        best = network_of(network, self.layers)
+        accuracies = [self.accuracy(best)]
         n_batches = batches_of(n_samples, self.retraining.batch)
         optimizers = self._optimizers()
         rng, epoch = np.random.default_rng(self.retraining.seed), 0
@@ -214,14 +148,15 @@ class _Run:
                 epoch -= 1
                 break
             batches = np.array_split(rng.permutation(n_samples), n_batches)
-            self._train_epoch(epoch - 1, source, classes, batches, codes, optimizers)
-            current, codes = self._settled()
-            accuracies.append(self.accuracy(current, codes))
+            self._train_epoch(epoch - 1, source, classes, batches, optimizers)
+            current = network_of(network, self.layers)
+            accuracies.append(self.accuracy(current))
             if accuracies[-1] > max(accuracies[:-1]):
                 best = current
         at = accuracies.index(max(accuracies))
         made = replace(self.given, layers=_as_given(self.given, best, self.plan))
-        return Retrained(made, wanted, tuple(accuracies), at, epoch * n_batches)
+        books = {self.plan.names[index]: book for index, book in self.codebooks.items()}
+        return Retrained(made, books, wanted, tuple(accuracies), at, epoch * n_batches)
 
     def _optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
         """Make what moves values and biases, and what moves shadows.
@@ -235,7 +170,7 @@ class _Run:
             values.append({"params": moved, "scale": layer.rms})
             shadows.append({"params": [layer.shadow], "scale": layer.rms})
         adam = torch.optim.Adam(values, rate)
-        if not self.retraining.reclusterings:
+        if not self.retraining.recluster_every:
             return (adam,)
         return adam, torch.optim.SGD(shadows, rate, momentum=_MOMENTUM, dampening=_MOMENTUM)
 
@@ -245,18 +180,16 @@ class _Run:
         source: Floats | Pixels,
         classes: torch.Tensor,
         batches: list[npt.NDArray[np.int64]],
-        codes: Codes,
         optimizers: tuple[torch.optim.Optimizer, ...],
     ) -> None:
         network, n_seen = self.plan.network, 0
         n_steps = self.retraining.epochs * len(batches)
-        n_again = self.retraining.reclusterings
-        again = {k * len(batches) // n_again for k in range(n_again)}
+        every = self.retraining.recluster_every
         weights = {layer.index: layer.weight for layer in self.layers}
         biases = {layer.index: layer.bias for layer in self.layers if layer.bias is not None}
         for place, chosen in enumerate(batches):
             step = epoch * len(batches) + place
-            if step and place in again:
+            if every and step and not step % every:
                 for layer in self.layers:
                     layer.cluster_again()
             share = 0.5 * (1.0 + math.cos(math.pi * step / n_steps))
@@ -264,14 +197,11 @@ class _Run:
                 for group in optimizer.param_groups:
                     group["lr"] = self.retraining.learning_rate * share * group["scale"]
                 optimizer.zero_grad(set_to_none=True)
-            inputs = torch.from_numpy(_chosen(source, chosen).read(0, len(chosen)))
-            logits = coded_forward(network, inputs, codes, weights, biases)
+            inputs = torch.from_numpy(chosen_samples(source, chosen).read(0, len(chosen)))
+            logits = coded_forward(network, inputs, self.codes, weights, biases)
             loss = functional.cross_entropy(logits, classes[torch.from_numpy(chosen)])
             if not torch.isfinite(loss):
-                raise TraceDataError(
-                    f"retrain: need a finite loss, got {loss.item()} in step {step} of {n_steps};"
-                    " lower the learning rate"
-                )
+                raise _diverged("a finite loss", loss.item(), step, n_steps)
             torch.autograd.backward(loss)
             for layer in self.layers:
                 layer.spread_gradients()
@@ -279,59 +209,19 @@ class _Run:
                 optimizer.step()
             for layer in self.layers:
                 layer.put_weights()
+            if not all(bool(layer.values.isfinite().all()) for layer in self.layers):
+                raise _diverged("finite weights", "NaN or infinity", step, n_steps)
             n_seen += len(chosen)
             if self.progress is not None:
                 n_samples = source.shape[0]
                 done, total = epoch * n_samples + n_seen, self.retraining.epochs * n_samples
                 self.progress("re-training", done, total)
 
-    def _settled(self) -> tuple[FloatNetwork, Codes]:
-        """Yield the network as it would go into a trace, and what its activations are rounded to."""
-        network = network_of(self.plan.network, self.layers)
-        return network, _observed(network, self.plan, self.calibration, self.settings)
-
-    def accuracy(self, network: FloatNetwork, codes: Codes) -> float:
-        """Measure a network whose activations are rounded.
-"""
+    def accuracy(self, network: FloatNetwork) -> float:
+        """Measure a network whose activations are rounded."""
         return _accuracy(
-            lambda x: coded_forward(network, x, codes), self.measured, batch_of(network)
+            lambda x: coded_forward(network, x, self.codes), self.measured, batch_of(network)
         )
-
-
-def _observed(
-    network: FloatNetwork,
-    plan: CodebookPlan,
-    source: Floats | Pixels,
-    settings: CodebookSettings,
-) -> Codes:
-    """Cluster what the float network gives, as `quantize_codebooks` does."""
-    names = {index: network.layers[index].name for index in plan.own if index != NETWORK_INPUT}
-    by_reader = {reader: index for index, reader in plan.joined.items()}
-    names = {i: network.layers[by_reader.get(i, i)].name for i in names} | {NETWORK_INPUT: "input"}
-    counts = {
-        index: ValueCounts(f"{name} output", value_bits=settings.value_bits)
-        for index, name in names.items()
-    }
-
-    def observe(index: int, values: torch.Tensor) -> None:
-        if index in counts:
-            counts[index].update(values.numpy())
-
-    batch = batch_of(network)
-    for start in range(0, source.shape[0], batch):
-        inputs = torch.from_numpy(source.read(start, min(start + batch, source.shape[0])))
-        observe(NETWORK_INPUT, inputs)
-        torch_forward(network, inputs, (), observe)
-    return {
-        index: Rounding(
-            tree_codebook(
-                counted.counted(),
-                depth=settings.output_depth_of(names[index]),
-                value_bits=settings.value_bits,
-            )
-        )
-        for index, counted in counts.items()
-    }
 
 
 def _as_given(given: FloatNetwork, trained: FloatNetwork, plan: CodebookPlan) -> tuple[Any, ...]:
@@ -369,7 +259,7 @@ def _accuracy(
     return n_right / n_samples
 
 
-def _chosen(source: Floats | Pixels, places: npt.NDArray[np.integer]) -> Floats | Pixels:
-    if isinstance(source, Pixels):
-        return replace(source, images=source.images[places])
-    return Floats(source.values[places])
+def _diverged(need: str, got: object, step: int, n_steps: int) -> TraceDataError:
+    return TraceDataError(
+        f"retrain: need {need}, got {got} in step {step} of {n_steps}; lower the learning rate"
+    )

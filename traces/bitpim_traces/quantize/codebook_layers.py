@@ -1,7 +1,7 @@
 """One layer of a float network becomes one of a trace of tables: its numbers are decided here."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,17 +25,32 @@ __all__ = ["Observed", "append_tables"]
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What was seen of a network: values of layers with codebooks, ends of sums before points."""
+    """What was seen of a network: values of layers with codebooks, ends of sums before points.
+
+    `held` are codebooks that are decided already, by the name of the layer.
+    """
 
     counts: Mapping[int, ValueCounts]
     ends: Mapping[int, tuple[float, float]]
+    held: Mapping[str, Codebook] = field(default_factory=dict)
 
     def codebook(
         self, index: int, settings: CodebookSettings, name: str, most: int | None = None
     ) -> Codebook:
         """Make the codebook of a layer's output, of at most so many fraction bits."""
+        if name in self.held:
+            return _with_fewer_bits(self.held[name], most)
         depth, counted = settings.output_depth_of(name), self.counts[index].counted(most)
         return tree_codebook(counted, depth=depth, value_bits=settings.value_bits)
+
+
+def _with_fewer_bits(codebook: Codebook, most: int | None) -> Codebook:
+    """Round the values of a codebook that has too many fraction bits; its levels go then."""
+    if most is None or codebook.fraction_bits <= most:
+        return codebook
+    values = np.ldexp(codebook.values.astype(np.float64), most - codebook.fraction_bits)
+    rounded = np.unique((np.sign(values) * np.floor(np.abs(values) + 0.5)).astype(np.int64))
+    return Codebook(rounded if len(rounded) > 1 else np.array([0, 1]), most, codebook.value_bits)
 
 
 def append_tables(

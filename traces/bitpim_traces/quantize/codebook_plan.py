@@ -40,6 +40,16 @@ class CodebookPlan:
         ]
         return (NETWORK_INPUT, *found)
 
+    @property
+    def names(self) -> dict[int, str]:
+        """What codebooks go by: layers that have their own, and what each is called outside."""
+        by_reader = {reader: index for index, reader in self.joined.items()}
+        layers = self.network.layers
+        return {
+            index: "input" if index == NETWORK_INPUT else layers[by_reader.get(index, index)].name
+            for index in self.own
+        }
+
 
 def plan_codebooks(network: FloatNetwork, settings: CodebookSettings) -> CodebookPlan:
     """Decide which layers have codebooks of their own, and which have activations by points.

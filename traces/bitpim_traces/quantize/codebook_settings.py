@@ -33,7 +33,8 @@ class CodebookSettings:
         Values of each codebook at most, a power of two from 2 to 256: of a layer's weights; of
         what layers take as input.
     value_bits
-        Width of the values of codebooks, signed, 4 to 16.
+        Width of the values of codebooks, signed, 4 to 16. With 12, sums of layers of a few thousand
+        taps fit 32 bits, which replays at fidelity integer are fastest for.
     product_bits, product_fraction_bits
         Width of products, signed, 8 to 48; and their binary places at most, None: as many as
         they take. Where the largest product does not fit, there are as few as it needs.
@@ -61,7 +62,7 @@ class CodebookSettings:
 
     weight_codes: int = 64
     input_codes: int = 64
-    value_bits: int = 16
+    value_bits: int = 12
     product_bits: int = 32
     product_fraction_bits: int | None = None
     accumulator_bits: int = 48

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from bitpim_traces.builder import TraceBuilder
 from bitpim_traces.builder_parts import References
+from bitpim_traces.codebook import Codebook
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.masks import masks_of, with_masks
 from bitpim_traces.network import FloatNetwork
@@ -37,6 +38,7 @@ def quantize_codebooks(
     labels: npt.NDArray[np.integer] | None = None,
     settings: CodebookSettings | None = None,
     calibration: npt.NDArray[np.floating] | None = None,
+    codebooks: Mapping[str, Codebook] | None = None,
     references: References | None = None,
     provenance: Mapping[str, Any] | None = None,
     dataset: str = "",
@@ -50,6 +52,9 @@ def quantize_codebooks(
     one of its output; but those that move, compare or clip codes keep that of their input, and so
     does a concat whose inputs have one in common. A function that alone reads a conv2d, linear or
     add becomes its activation, by points; others are layers of their own, by a table of codes.
+
+    `codebooks` are those of outputs that are decided already, by layer, "input" for the network
+    input: as a network was trained with.
 
     `references` gives float outputs by the layers of `network`; without them its float forward
     computes those of the first samples. `progress` is told samples seen, and how many will be.
@@ -67,7 +72,8 @@ def quantize_codebooks(
     settings = settings or CodebookSettings()
     plan = plan_codebooks(network, settings)
     seen = _drawn(samples if calibration is None else calibration, settings, network.name)
-    observed = _observe(plan, seen, settings, progress)
+    _need_own(plan, codebooks or {})
+    observed = replace(_observe(plan, seen, settings, progress), held=codebooks or {})
     source = Quantization.of_codebook(observed.codebook(NETWORK_INPUT, settings, "input"))
     builder = TraceBuilder(
         network.name, network.input_shape, source, accumulator_bits=settings.accumulator_bits
@@ -131,7 +137,18 @@ def _drawn(
         raise TraceDataError(f"network {name}: need at least one sample to cluster, got none")
     if len(samples) <= settings.calibration_samples:
         return samples
-    return samples[drawn_places(len(samples), settings)]
+    found: npt.NDArray[np.floating] = samples[drawn_places(len(samples), settings)]
+    return found
+
+
+def _need_own(plan: CodebookPlan, codebooks: Mapping[str, Codebook]) -> None:
+    known = set(plan.names.values())
+    for name in codebooks:
+        if name not in known:
+            raise TraceDataError(
+                f"network {plan.network.name}: need codebooks by layers that have their own, got"
+                f" {name!r}; known: {', '.join(sorted(known))}"
+            )
 
 
 def drawn_places(n_samples: int, settings: CodebookSettings) -> npt.NDArray[np.integer]:
