@@ -209,7 +209,8 @@ class NaiveRapidnn:
         words = [int(v) << down for v in book.values]
         low, high = layer.clamp
         y <<= up
-        if (low, high) != (0, book.n_codes - 1):
+        clips = table.points is None and layer.activation != "none"
+        if clips or (low, high) != (0, book.n_codes - 1):
             y = min(max(y, words[low]), words[high])
         return self._find("find_code", words, y, max(width + up, book.value_bits + down))
 

@@ -512,6 +512,24 @@ def test_settings_by_layer_that_lose_something_are_to_be_left_out() -> None:
 # --- the memory that is searched
 
 
+@pytest.mark.parametrize("mode", ["wxor", "staged"])
+def test_a_relu_is_compared_before_the_search(mode: str) -> None:
+    """Else a small negative sum, 0111.. to the bit, would find the largest value."""
+    values = np.array([0, 2, 40], np.int64)
+    output = Quantization.of_codebook(Codebook(values, 0, 8))
+    inputs = Quantization.of_codebook(Codebook(np.array([-1, 0, 30]), 0, 8))
+    builder = TraceBuilder("relu", (1,), inputs)
+    weight = WeightCodes(
+        np.array([[1]]), Quantization.of_codebook(Codebook(np.array([0, 1]), 0, 8))
+    )
+    builder.linear("compared", -1, weight, output, activation=Activation("relu"))
+    builder.linear("searched", -1, weight, output)
+    trace = builder.build(np.array([[0], [1], [2]], np.uint8))
+    compared, searched = run(machine(f"match.mode={mode}"), trace)
+    assert compared.codes.ravel().tolist()[:2] == [0, 0]
+    assert searched.codes.ravel().tolist()[:2] == [2, 0]
+
+
 def test_the_classic_failure_of_bits() -> None:
     """0111 is one from 1000; by its bits 0000 is nearer."""
     values, query = np.array([0b0000, 0b1000]) - 8, np.array([0b0111]) - 8
