@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.adc_figure import draw_accuracy
+from bench.finished_points import Journal
 from bench.networks import NETWORKS
 from bench.real_networks import Network, make_trace
 from bitpim import make_machine, open_trace
@@ -36,7 +37,7 @@ from bitpim.report.figure_file import FORMATS, write_figure
 from bitpim.threads import use_threads
 from bitpim_traces.records import Trace
 
-__all__ = ["Baseline", "Journal", "Point", "Wanted", "accuracies", "baseline", "measure", "table"]
+__all__ = ["Baseline", "Point", "Wanted", "accuracies", "baseline", "measure", "table"]
 
 MACHINES = ("dense_crossbar", "isaac", "sre", "pattern_crossbar")
 MODELS = adc_models(lambda model: model.takes_bits)
@@ -119,36 +120,6 @@ class Baseline:
     def float_accuracy(self) -> float | None:
         """Share of right answers of the float network; None where the trace has too few."""
         return None if self.real is None else float(np.mean(self.real == self.labels))
-
-
-@dataclass(slots=True)
-class Journal:
-    """Finished points in a file of JSON lines; without a path nothing is kept."""
-
-    path: Path | None = None
-    points: dict[str, Point] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.path is None or not self.path.exists():
-            return
-        for line in self.path.read_text("utf-8").splitlines():
-            try:
-                point = Point(**json.loads(line))
-            except (ValueError, TypeError):
-                continue  # a line that was cut off, or of another version
-            self.points[point.key] = point
-
-    def add(self, point: Point) -> None:
-        """Keep a point, on the disk before anything else happens."""
-        self.points[point.key] = point
-        if self.path is None:
-            return
-        with self.path.open("a+", encoding="utf-8") as lines:
-            lines.seek(0)
-            cut_off = not (lines.read() or "\n").endswith("\n")
-            lines.write("\n" * cut_off + json.dumps(asdict(point)) + "\n")
-            lines.flush()
-            os.fsync(lines.fileno())
 
 
 def choices(codes: npt.NDArray[Any]) -> Classes:
@@ -241,7 +212,7 @@ def accuracies(
     trace: Trace,
     base: Baseline,
     all_wanted: Sequence[Wanted],
-    journal: Journal,
+    journal: Journal[Point],
     *,
     jobs: int = 1,
     advance: Advance | None = None,
@@ -356,7 +327,7 @@ def _run(options: argparse.Namespace, folder: Path) -> None:
     trace, every = open_trace(path), wanted_of(options)
     use_threads(options.jobs)
     base = baseline(trace, options.images)
-    journal = Journal(options.output and options.output.with_suffix(".jsonl"))
+    journal = Journal(Point, options.output and options.output.with_suffix(".jsonl"))
     with watched(len(every) * base.n_images) as advance:
         points = accuracies(trace, base, every, journal, jobs=options.jobs, advance=advance)
     found = plain(base, points)

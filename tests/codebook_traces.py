@@ -119,6 +119,9 @@ class _Net:
     def max_pool2d(self, source: int) -> int:
         return self.builder.max_pool2d(self.name, source, Geometry((2, 1), (1, 1), (1, 0, 0, 0)))
 
+    def select(self, source: int) -> int:
+        return self.builder.max_pool2d(self.name, source, Geometry((1, 1), (2, 1)))
+
     def add(self, source: int) -> int:
         other = self.conv1x1(source)
         return self.builder.add(
@@ -154,7 +157,7 @@ class _Net:
         return self.builder.linear(self.name, source, weight, output)
 
 
-_KINDS = ("conv2d", "avg_pool2d", "max_pool2d", "add", "concat", "clip", "lookup")
+_KINDS = ("conv2d", "avg_pool2d", "max_pool2d", "select", "add", "concat", "clip", "lookup")
 
 
 def codebook_trace(

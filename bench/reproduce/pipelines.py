@@ -13,7 +13,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import prod
 
 import numpy as np
@@ -62,7 +62,7 @@ class MachineUse:
     ----------
     arrays : crossbars that hold weights, all copies
     interval_s, latency_s : from one image to the next, and of one image through all layers
-    energy_pj : of one image
+    energy_pj, events : of one image
     operations : two for each multiply-accumulate, of one image
     """
 
@@ -76,6 +76,7 @@ class MachineUse:
     energy_pj: float
     prices: str
     operations: int
+    events: Mapping[str, float] = field(default_factory=dict, repr=False)
 
     @property
     def images_per_s(self) -> float:
@@ -112,7 +113,8 @@ def machine_use(
     clock = made.legend.clock_ghz
     assert clock is not None
     table = prices_of(machine)
-    spent = energy(_events(trace, made, plan, n_images), table).total_pj / max(1, n_images)
+    events = _events(trace, made, plan, n_images)
+    spent = energy(events, table).total_pj / max(1, n_images)
     return MachineUse(
         trace.name,
         machine,
@@ -124,6 +126,7 @@ def machine_use(
         spent,
         table.name,
         _operations(trace),
+        {event: count / max(1, n_images) for event, count in events.items()},
     )
 
 

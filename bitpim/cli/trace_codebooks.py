@@ -8,7 +8,7 @@ import typer
 
 from bitpim.cli.options import Json, Overwrite, opened_trace, refuse_taken
 from bitpim.cli.progress import counted
-from bitpim.cli.trace_make import Output, parse, parse_bool, write_and_say
+from bitpim.cli.trace_make import Accuracy, Output, parse, parse_bool, write_and_say
 
 if TYPE_CHECKING:
     from bitpim_traces.quantize import CodebookSettings
@@ -42,6 +42,7 @@ def codebooks(
     ] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed that draws them.")] = 0,
     more: More = None,
+    accuracy: Accuracy = True,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -61,7 +62,7 @@ def codebooks(
     with opened_trace(source) as given:
         with counted(f"clustering {given.name}") as progress:
             trace = codebooks_of_trace(given, settings, progress=progress)
-        write_and_say(trace, output, overwrite, json=json)
+        write_and_say(trace, output, overwrite, json=json, measure=accuracy)
 
 
 def level(
@@ -73,6 +74,7 @@ def level(
     inputs: Annotated[
         int | None, typer.Option(help="Values of each codebook of activations; as they are.")
     ] = None,
+    accuracy: Accuracy = True,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -92,7 +94,7 @@ def level(
     _need_another(source, output, overwrite)
     with opened_trace(source) as given:
         trace = at_level(given, weight_levels=weights, input_levels=inputs)
-        write_and_say(trace, output, overwrite, json=json)
+        write_and_say(trace, output, overwrite, json=json, measure=accuracy)
 
 
 def _need_another(source: str, output: Path, overwrite: bool) -> None:

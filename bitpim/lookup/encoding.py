@@ -19,6 +19,10 @@ Codes = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
 
 
+_COMPARED = ("relu", "relu6", "clamp")
+"""Activations that a comparator makes, where no table of points does."""
+
+
 class MatchRule(NamedTuple):
     """How the nearest is found: mode, and bits that a stage compares."""
 
@@ -68,7 +72,10 @@ class Encoding:
         self.values = NearestTable(values, width, *match)
         low, high = layer.clamp
         whole = (low, high) == (layer.output.code_min, layer.output.code_max)
-        self._limits = None if whole else (int(values[low]), int(values[high]))
+        # beyond the ends of a codebook only the nearest by difference is the end itself
+        compares = table.points is None and layer.activation in _COMPARED
+        limits = compares or not whole
+        self._limits = (int(values[low]), int(values[high])) if limits else None
 
     def _need_words(self, sum_bits: int, value_bits: int, down: int) -> None:
         """Refuse sums and values that no word holds at the finer of their fractions."""

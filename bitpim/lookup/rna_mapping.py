@@ -134,6 +134,8 @@ class _Planner:
                     f"{self.where}: need a product table, got a requantize step; make codebooks "
                     "with `bitpim trace codebooks TRACE -o TABLES`"
                 )
+            if layer.kind == "max_pool2d" and _selects(layer):
+                return moved
             if layer.kind == "max_pool2d":
                 return {**moved, "rnas": self.rnas, **self._pooled()}
             if layer.table is not None:
@@ -275,6 +277,11 @@ class _Planner:
                     f"{self.where}: need {search.rows} rows to search, got neurons.cam_rows={held};"
                     f" use `--set neurons.cam_rows={search.rows}`, or a smaller codebook"
                 )
+
+
+def _selects(layer: LayerRecord) -> bool:
+    """Tell whether a pooling has windows of one element: it only moves codes."""
+    return layer.geometry is not None and layer.geometry.kernel == (1, 1)
 
 
 def _search(table: NearestTable | None) -> Search | None:

@@ -207,7 +207,7 @@ class RnaLayerPlan:
             "rule": self.rule,
             "arrays": self.rnas,
             "utilization": self.neurons / (self.rnas * self.rounds) if self.rnas else 0.0,
-            "neurons": self.neurons,
+            "neurons": self.neurons if self.rnas else 0,
             "rounds": self.rounds,
             "table_bytes": -(-self.table_bits // 8),
             "cycles": {phase: events["cycles"] for phase, events in counts.items()},

@@ -1,7 +1,8 @@
 """How often a quantized network is right, beside the float network that it was made of.
 
 No machine runs: layers are computed in exact integers, as the digital side of every machine does
-and as the referee would, so the answers are those of any machine that loses nothing.
+and as the referee would, those of codebooks in exact sums and nearest values; so the answers are
+those of any machine that loses nothing.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.digital.layers import PreparedLayer, prepare_layer
+from bitpim.lookup.exact_layers import ExactTables
 from bitpim.machine.schedule import run_layers
 from bitpim.report.figures import ErrorFigures, n_references, network_figures
 from bitpim.report.text import with_commas
@@ -52,11 +54,13 @@ def integer_figures(
     if not n_samples or np.prod(last.output_shape[1:], dtype=np.int64) != 1:
         return ErrorFigures(())
     need_memory(trace, memory_gib)
-    prepared: dict[int, PreparedLayer] = {}
+    prepared: dict[int, PreparedLayer | ExactTables] = {}
 
     def run(layer: LayerRecord, inputs: Sequence[Codes]) -> Codes:
         if layer.index not in prepared:
-            prepared[layer.index] = prepare_layer(layer, trace.input_quantizations(layer))
+            tables = layer.product_table is not None
+            prepare = ExactTables if tables else prepare_layer
+            prepared[layer.index] = prepare(layer, trace.input_quantizations(layer))
         return prepared[layer.index].run(inputs)
 
     use_threads(jobs)

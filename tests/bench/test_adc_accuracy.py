@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from bench import adc_accuracy
-from bench.adc_accuracy import Journal, Point, Wanted, accuracies, baseline, measure, plain, table
+from bench.adc_accuracy import Point, Wanted, accuracies, baseline, measure, plain, table
+from bench.finished_points import Journal
 from bitpim.errors import ConfigError
 from bitpim.proof.reference import run_network
 from bitpim_traces import open_trace, write_trace
@@ -95,7 +96,7 @@ def test_finished_points_are_not_run_again(
 ) -> None:
     trace, path = open_trace(tiny), tmp_path / "points.jsonl"
     base = baseline(trace, N_IMAGES)
-    first = accuracies(trace, base, [wanted(1), wanted(5)], Journal(path))
+    first = accuracies(trace, base, [wanted(1), wanted(5)], Journal(Point, path))
     with path.open("a", encoding="utf-8") as lines:
         lines.write('{"machine": "dense_cro')  # cut off
     seen: list[int] = []
@@ -103,19 +104,19 @@ def test_finished_points_are_not_run_again(
         trace,
         base,
         [wanted(1), wanted(2), wanted(5)],
-        Journal(path),
+        Journal(Point, path),
         advance=lambda _, n: seen.append(n),
     )
     assert [one.adc_bits for one in measured] == [1, 5, 2]
     assert sum(seen) == 3 * N_IMAGES
     assert [again[0], again[2]] == first
-    assert {p.adc_bits for p in Journal(path).points.values()} == {1, 2, 5}
+    assert {p.adc_bits for p in Journal(Point, path).points.values()} == {1, 2, 5}
 
 
 def test_other_settings_and_other_images_are_other_points(
     tiny: Path, measured: list[Wanted]
 ) -> None:
-    trace, journal = open_trace(tiny), Journal()
+    trace, journal = open_trace(tiny), Journal(Point)
     base = baseline(trace, N_IMAGES)
     skipping = Wanted(
         "dense_crossbar", "clip", 5, "dense_crossbar_8bit", (*SMALL, "mapping.zero_skip=vector")

@@ -23,7 +23,7 @@ from tests.mutants.runs import KINDS, run_mutants
 from tests.mutants.traces import TraceMutants
 from tests.strategies import small_trace
 
-N_MUTANTS = {"trace": 400, "codebooks": 200, "result": 500, "journal": 500}
+N_MUTANTS = {"trace": 400, "codebooks": 300, "result": 500, "journal": 500}
 N_IN_PROCESS = 1500
 
 
@@ -35,7 +35,7 @@ def test_mutants_are_refused_or_the_same(kind: str, tmp_path: Path) -> None:
     # The mutants must bite, and must not all be stopped at the door.
     assert outcomes["refused"] > N_MUTANTS[kind] // 2
     assert outcomes["same"] > 10
-    assert outcomes["other"] + outcomes["faulty"] > 3
+    assert outcomes["other"] + outcomes["faulty"] > 2
 
 
 def test_the_fuzz_covers_every_mutation(tmp_path: Path) -> None:

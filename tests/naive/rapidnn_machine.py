@@ -209,13 +209,17 @@ class NaiveRapidnn:
         words = [int(v) << down for v in book.values]
         low, high = layer.clamp
         y <<= up
-        if (low, high) != (0, book.n_codes - 1):
+        clips = table.points is None and layer.activation != "none"
+        if clips or (low, high) != (0, book.n_codes - 1):
             y = min(max(y, words[low]), words[high])
         return self._find("find_code", words, y, max(width + up, book.value_bits + down))
 
     def _moved(
         self, layer: LayerRecord, inputs: Sequence[Codes], quants: Sequence[Quantization]
     ) -> Codes:
+        if layer.kind == "max_pool2d" and layer.geometry.kernel == (1, 1):  # type: ignore[union-attr]
+            (y, x) = layer.geometry.stride  # type: ignore[union-attr]
+            return inputs[0][:, ::y, ::x]
         if layer.kind == "max_pool2d":
             return self._pooled(layer, inputs[0], quants[0])
         if layer.table is not None:

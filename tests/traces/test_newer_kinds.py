@@ -508,7 +508,7 @@ def test_codes_of_plus_and_minus_one_are_nothing_else(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "attribute", "value", "said"),
     [
-        ("samples/quantization", "signed", 3, "0, 1 or 2"),
+        ("samples/quantization", "signed", 4, "0, 1, 2 or 3"),
         ("layers/0000/weight_quantization", "bits", 2, "1 for codes of -1 and 1"),
         ("layers/0005/output", "signed", 2, "1 for codes of -1 and 1"),
     ],

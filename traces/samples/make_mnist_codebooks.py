@@ -19,7 +19,9 @@ __all__ = ["SAMPLE", "SETTINGS", "SOURCE", "main", "trace"]
 SOURCE = Path(__file__).with_name("v1.0") / "mnist_cnn.h5"
 SAMPLE = Path(__file__).with_name("v1.2") / "mnist_codebooks.h5"
 N_SAMPLES = 16
-SETTINGS = CodebookSettings(weight_codes=16, input_codes=16, reference_samples=N_SAMPLES)
+SETTINGS = CodebookSettings(
+    weight_codes=16, input_codes=16, value_bits=16, reference_samples=N_SAMPLES
+)
 
 
 def trace() -> Trace:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bitpim.errors import AccumulatorError, ConfigError, MappingError
+from bitpim.lookup import rna_layers
 from bitpim.lookup.nearest_table import NearestTable, width_of
 from bitpim.lookup.rna_plan import RnaPlan
 from bitpim.machine.machine import LayerRun
@@ -237,8 +238,13 @@ def test_figures_of_layers_that_count_nothing() -> None:
 
 
 def _wide() -> Trace:
-    """A linear layer of 70 neurons and 12 taps behind a small convolution."""
-    return codebook_trace(31, n_layers=2, kinds=("conv2d",), **SMALL)
+    """Five samples of a network whose first layer has more than 40 neurons."""
+    made = (codebook_trace(s, n_layers=1, kinds=("conv2d",), n_samples=5) for s in range(99))
+    return next(t for t in made if np.prod(t.layers[0].output_shape) > 40 and _fits(t))
+
+
+def _fits(trace: Trace) -> bool:
+    return all(book.n_codes <= 64 for _, book in trace.codebooks)
 
 
 def test_neurons_that_outnumber_rnas_take_turns_and_fill_tables_again() -> None:
@@ -247,6 +253,7 @@ def test_neurons_that_outnumber_rnas_take_turns_and_fill_tables_again() -> None:
     plan = few.plan(trace)
     assert not plan.resident
     assert few.prepare(trace).batch_multiple == 2
+    assert plan.layers[0].rounds > 5
     everything = {layer.index: layer for layer in run(machine(), trace)}
     for layer, planned in zip(run(few, trace), plan.layers, strict=True):
         np.testing.assert_array_equal(layer.codes, everything[layer.index].codes)
@@ -255,8 +262,9 @@ def test_neurons_that_outnumber_rnas_take_turns_and_fill_tables_again() -> None:
             continue
         assert (planned.rnas, planned.rounds) == (min(7, neurons), -(-neurons // min(7, neurons)))
         whole = everything[layer.index].counts
-        assert layer.counts["fill_tables"]["table_write_bit"] == planned.rnas * planned.table_bits
-        assert layer.counts["fill_tables"]["cycles"] == -(-planned.table_bits // 1024)
+        filled = layer.counts["fill_tables"]  # for two samples, two and one
+        assert filled["table_write_bit"] == 3 * planned.rnas * planned.table_bits
+        assert filled["cycles"] == 3 * -(-planned.table_bits // 1024)
         for phase, events in layer.counts.items():
             if phase in ("fill_tables", "encode_input"):
                 continue
@@ -309,6 +317,11 @@ def test_the_plan_states_the_most_there_can_be() -> None:
         for phase, events in layer.counts.items():
             for event, n in events.items():
                 assert n <= most[phase][event], (phase, event)
+    for row in plan.table():
+        assert 0 <= row["utilization"] <= 1
+        assert (row["neurons"] > 0) == (row["arrays"] > 0) == (row["utilization"] > 0)
+    assert plan.totals()["arrays"] == sum(row["arrays"] for row in plan.table())
+    assert plan.totals()["neurons"] == sum(row["neurons"] for row in plan.table())
     assert plan.assumes == "whose pairs of codes all differ"
     with pytest.raises(ConfigError, match="leave the plot out"):
         plan.placements(0)
@@ -342,6 +355,71 @@ def test_settings_by_layer() -> None:
     assert "match.mode=" in rows[-1]["own_settings"]
     for one, other in zip(run(made, trace)[:-1], run(machine(), trace)[:-1], strict=True):
         np.testing.assert_array_equal(one.codes, other.codes)
+
+
+def test_windows_at_a_border_add_fewer_elements() -> None:
+    """Padding counts for the mean, if it is to, and is no operand."""
+    coded = Quantization.of_codebook(Codebook(np.arange(-8, 8, dtype=np.int64), 2, 6))
+    for include in (False, True):
+        builder = TraceBuilder("mean", (2, 4, 4), coded)
+        window = Geometry((3, 3), (1, 1), (1, 1, 1, 1), count_include_pad=include)
+        builder.avg_pool2d("mean", -1, window, output=coded)
+        trace = builder.build(np.random.default_rng(1).integers(0, 16, (2, 2, 4, 4)))
+        naive = NaiveRapidnn(machine().settings, trace)
+        samples = [naive.run(sample)[0] for sample in trace.samples.codes.read()]
+        for fidelity in ("bit", "integer"):
+            (layer,) = run(machine(), trace, fidelity)
+            assert layer.counts == _added([counts for _, counts in samples])
+            np.testing.assert_array_equal(layer.codes, np.stack([codes for codes, _ in samples]))
+        assert layer.counts["add_products"]["operand_write"] == 2 * 2 * (4 * 4 + 8 * 6 + 4 * 9)
+
+
+def test_samples_that_run_in_turn_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    trace = _wide()
+    together = run(machine(), trace)
+    monkeypatch.setattr(rna_layers, "_WORK_BYTES", 1)
+    for one, other in zip(run(machine(), trace), together, strict=True):
+        np.testing.assert_array_equal(one.codes, other.codes)
+        assert one.counts == other.counts
+
+
+@pytest.mark.parametrize("mode", ["abs", "wxor", "staged"])
+def test_values_may_be_finer_than_sums(mode: str) -> None:
+    rng = np.random.default_rng(3)
+    coarse = Quantization.of_codebook(Codebook(np.arange(-8, 8, dtype=np.int64), 0, 6))
+    fine = Quantization.of_codebook(Codebook(np.array([-50, -7, 0, 9, 99]), 3, 9))
+    builder = TraceBuilder("finer", (6,), coarse)
+    builder.linear("fc", -1, WeightCodes(rng.integers(0, 16, (30, 6)), coarse), fine)
+    trace = builder.build(rng.integers(0, 16, (4, 6)))
+    made = machine(f"match.mode={mode}")
+    naive = NaiveRapidnn(made.settings, trace)
+    (layer,) = run(made, trace)
+    need = [naive.run(sample)[0] for sample in trace.samples.codes.read()]
+    np.testing.assert_array_equal(layer.codes, np.stack([codes for codes, _ in need]))
+    assert layer.counts == _added([counts for _, counts in need])
+    assert len(np.unique(layer.codes)) > 2
+
+
+def test_the_bits_of_tables() -> None:
+    """Products, x and y of points, values: 4 x 3 of 20 bits, 5 of 30 and 11, 3 of 11."""
+    weights = Quantization.of_codebook(Codebook(np.array([-2, -1, 0, 1]), 0, 4))
+    inputs = Quantization.of_codebook(Codebook(np.array([-1, 0, 1]), 0, 4))
+    output = Quantization.of_codebook(Codebook(np.array([-500, 0, 500]), 0, 10))
+    points = np.array([[-9, -1000], [-3, -500], [0, 0], [3, 500], [9, 1000]])
+    assert weights.codebook is not None
+    assert inputs.codebook is not None
+    table = replace(products_of(weights.codebook, inputs.codebook, bits=20), points=points)
+    builder = TraceBuilder("points", (3,), inputs)
+    codes = WeightCodes(np.array([[0, 1, 3]]), weights)
+    builder.linear("fc", -1, codes, output, activation=Activation("tanh"), table=table)
+    trace = builder.build(np.zeros((1, 3), np.int64))
+    (planned,) = machine("adder.sum_bits=30").plan(trace).layers
+    assert planned.table_bits == 12 * 20 + 5 * (30 + 11) + 3 * 11
+    # three operands beside the products: 12 * 20 + 3 * 30 cells
+    tight = ("adder.sum_bits=30", "neurons.crossbar_columns=10")
+    assert machine(*tight, "neurons.crossbar_rows=33").plan(trace)
+    with pytest.raises(MappingError, match=r"need 330 cells .* `--set neurons.crossbar_rows=33`"):
+        machine(*tight, "neurons.crossbar_rows=32").plan(trace)
 
 
 # --- refusals
@@ -431,6 +509,24 @@ def test_settings_by_layer_that_lose_something_are_to_be_left_out() -> None:
 
 
 # --- the memory that is searched
+
+
+@pytest.mark.parametrize("mode", ["wxor", "staged"])
+def test_a_relu_is_compared_before_the_search(mode: str) -> None:
+    """Else a small negative sum, 0111.. to the bit, would find the largest value."""
+    values = np.array([0, 2, 40], np.int64)
+    output = Quantization.of_codebook(Codebook(values, 0, 8))
+    inputs = Quantization.of_codebook(Codebook(np.array([-1, 0, 30]), 0, 8))
+    builder = TraceBuilder("relu", (1,), inputs)
+    weight = WeightCodes(
+        np.array([[1]]), Quantization.of_codebook(Codebook(np.array([0, 1]), 0, 8))
+    )
+    builder.linear("compared", -1, weight, output, activation=Activation("relu"))
+    builder.linear("searched", -1, weight, output)
+    trace = builder.build(np.array([[0], [1], [2]], np.uint8))
+    compared, searched = run(machine(f"match.mode={mode}"), trace)
+    assert compared.codes.ravel().tolist()[:2] == [0, 0]
+    assert searched.codes.ravel().tolist()[:2] == [2, 0]
 
 
 def test_the_classic_failure_of_bits() -> None:

@@ -15,6 +15,7 @@ from bitpim.proof.reference import run_network
 from bitpim.report.figures import ErrorFigures
 from bitpim_traces import write_trace
 from bitpim_traces.records import TensorRecord, Trace
+from tests.codebook_traces import codebook_trace
 from tests.strategies import small_trace
 
 KINDS = ["conv2d", "max_pool2d", "add", "activation", "flatten", "linear"]
@@ -48,6 +49,17 @@ def test_answers_are_the_referees_in_any_batch(batch: int, monkeypatch: pytest.M
     assert found.accuracy == pytest.approx((N - 2) / (N - 1))
     assert found.layers == ()
     assert [done for done, _ in told] == [min(n + batch, N) for n in range(0, N, batch)]
+
+
+@pytest.mark.parametrize("seed", [2, 5, 8])
+def test_answers_of_codebooks_are_the_referees_too(seed: int) -> None:
+    trace = codebook_trace(seed, n_samples=N, n_layers=4)
+    labels = answers(trace)
+    labels[3] = (labels[3] + 1) % np.prod(trace.layers[-1].output_shape)
+    found = integer_figures(labelled(trace, labels), jobs=2)
+    wrong = int(trace.layers[-1].output_shape != (1,))
+    assert found.n_labelled == N
+    assert found.accuracy == pytest.approx((N - wrong) / N)
 
 
 def test_without_labels_the_samples_of_the_float_network_run() -> None:

@@ -22,6 +22,7 @@ from bitpim_traces.exporter import (
     Training,
     accuracy_of,
     coded_accuracy,
+    export_codebooks,
     finetune,
     read_network,
     retrain,
@@ -43,11 +44,17 @@ TAUGHT = pictures(256, 0)
 
 
 @pytest.fixture(scope="module")
-def network() -> FloatNetwork:
-    """A trained network."""
-    module = small_classifier()
-    finetune(module, *TAUGHT, {}, Training(epochs=6, learning_rate=0.1))
-    assert accuracy_of(module, *TEST) > 0.95
+def module() -> torch.nn.Module:
+    """A trained module."""
+    made = small_classifier()
+    finetune(made, *TAUGHT, {}, Training(epochs=6, learning_rate=0.1))
+    assert accuracy_of(made, *TEST) > 0.95
+    return made
+
+
+@pytest.fixture(scope="module")
+def network(module: torch.nn.Module) -> FloatNetwork:
+    """The network of the trained module."""
     return read_network(module, (1, 8, 8))[0]
 
 
@@ -150,6 +157,33 @@ def test_the_best_epoch_is_kept(network: FloatNetwork) -> None:
     assert found.accuracies[-1] < found.accuracies[found.epoch] == max(found.accuracies)
     assert len(found.accuracies) == 3
     assert right_share(traced(network, FEW, found)) == max(found.accuracies)
+
+
+def test_an_export_is_as_right_as_it_says(module: torch.nn.Module) -> None:
+    images, labels = TAUGHT
+    trace = export_codebooks(
+        module,
+        Pixels(images.images[:100], images.mean, images.std),
+        labels=labels[:100],
+        settings=replace(FEW, reference_samples=3),
+        calibration=images.images,
+        retraining=Retraining(epochs=2, learning_rate=0.03),
+        taught=(images.images, labels),
+    )
+    # activations keep the codebooks of the network before it was trained
+    before = traced(read_network(module, (1, 8, 8))[0])
+    for layer, other in zip(trace.layers[:-1], before.layers[:-1], strict=True):
+        assert layer.output.codebook is not None
+        assert layer.output.codebook.same_as(other.output.codebook)
+    noted = trace.provenance["retrain"]
+    assert noted["accuracies"][0] < 0.8 < noted["accuracies"][noted["epoch"]]
+    codes = encode(images_of(images), trace.samples.quantization)
+    (found,) = run_network(trace, codes).values()
+    assert float((found.argmax(axis=1) == labels).mean()) == noted["accuracies"][noted["epoch"]]
+    assert trace.layers[0].output_float is not None and trace.layers[0].output_float.shape[0] == 3
+    np.testing.assert_array_equal(trace.samples.codes.read(), codes[:100])
+    with pytest.raises(TraceDataError, match="need samples and labels to train on, got none"):
+        export_codebooks(module, images, settings=FEW, retraining=Retraining())
 
 
 # --- the parts
@@ -309,7 +343,10 @@ def test_networks_with_branches_and_moves_are_trained() -> None:
     for relu in ("comparator", "table"):
         settings = replace(FEW, weight_codes=8, relu=relu)
         found = retrain(moving_network(), samples, labels, settings, Retraining(epochs=1))
-        trace = quantize_codebooks(found.network, samples, settings=settings)
+        held = found.codebooks
+        assert set(held) >= {"input", "a", "f", "g"}
+        trace = quantize_codebooks(found.network, samples, settings=settings, codebooks=held)
+        assert held["a"].same_as(trace.layers[0].output.codebook)
         for layer, given in zip(trace.layers, found.network.layers, strict=False):
             if layer.weight is not None and layer.weight_quantization is not None:
                 stored = decode(layer.weight.read(), layer.weight_quantization)

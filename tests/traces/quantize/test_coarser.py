@@ -142,7 +142,7 @@ def test_answers_get_worse_step_by_step(fine: Trace) -> None:
         outputs = run_network(made, made.samples.codes.read(), keep="all")[len(made.layers) - 1]
         real = outputs * made.layers[-1].output.scale[0]
         errors.append(float(np.square(real - right.read()).sum()))
-    assert errors[0] < 0.5 * errors[1] < 0.5 * errors[2]
+    assert errors[0] < 0.7 * errors[1] < 0.7 * errors[2]
 
 
 def test_the_whole_trees_are_the_network_itself(fine: Trace, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bitpim.machine.machine import FIDELITIES
+from bitpim.machine.machine import FIDELITIES, takes_codebooks
 from bitpim.machine.registry import list_presets, machine_names, make_machine
 from bitpim.proof.reference import run_network
 from bitpim_traces.numbers.affine import decode
@@ -17,7 +17,12 @@ from bitpim_traces.quantize import Settings
 from bitpim_traces.records import REQUANTIZE_MODES, Trace
 from bitpim_traces.synthetic import synthetic_network
 
-PRESETS = [(name, preset) for name in machine_names() for preset in list_presets(name)]
+PRESETS = [
+    (name, preset)
+    for name in machine_names()
+    if not takes_codebooks(make_machine(name))
+    for preset in list_presets(name)
+]
 SMALLER = {"mobilenetv3_small": 32, "shufflenetv2_x1_0": 32, "unet": 16}
 """Sides of images that are quick to run."""
 
