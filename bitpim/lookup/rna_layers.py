@@ -63,7 +63,10 @@ def prepare_rna_layer(
         A sum could leave the width of sums.
     """
     if layer.product_table is None:
-        return _Moved(prepare_layer(layer, quantizations), plan)
+        prepared = prepare_layer(layer, quantizations)
+        if layer.kind == "max_pool2d" and rule.match.mode == "staged":
+            return _Largest(prepared, plan, rule.match.stage_bits)
+        return _Moved(prepared, plan)
     makers: dict[str, type[_Means | _Terms | _Joined]]
     makers = {"avg_pool2d": _Means, "add": _Terms, "concat": _Joined}
     maker: _SumMaker
@@ -82,6 +85,41 @@ class _Moved:
 
     def run(self, inputs: Sequence[Codes]) -> tuple[Codes, Activity]:
         return self._prepared.run(inputs), self._plan.most.times(len(inputs[0]))
+
+
+class _Largest:
+    """Max pooling, stage by stage: candidates that a stage leaves are not compared again."""
+
+    def __init__(self, prepared: PreparedLayer, plan: RnaLayerPlan, stage_bits: int) -> None:
+        layer, codebook = prepared.layer, prepared.input_quantizations[0].codebook
+        assert layer.geometry is not None and codebook is not None
+        self._moved = _Moved(prepared, plan)
+        self._window = window_of(layer.geometry, layer.input_shapes[0])
+        words = codebook.values + (1 << (codebook.value_bits - 1))
+        dtype = np.uint8 if len(words) < 255 else np.uint16
+        ends = range(codebook.value_bits - stage_bits, 0, -stage_bits)
+        # of each stage but the last the rank of what was compared so far; 0 beside the image
+        self._ranks = [
+            (1 + np.unique(words >> end, return_inverse=True)[1]).astype(dtype) for end in ends
+        ]
+
+    def run(self, inputs: Sequence[Codes]) -> tuple[Codes, Activity]:
+        out, activity = self._moved.run(inputs)
+        compared = activity.values // (len(self._ranks) + 1)  # all candidates, in the first stage
+        images = inputs[0].transpose(0, 2, 3, 1)
+        for ranks in self._ranks:
+            for image in images:
+                compared += self._standing(np.ascontiguousarray(ranks[image])[None])
+        return out, activity._replace(values=compared)
+
+    def _standing(self, images: Codes) -> int:
+        """Return how many candidates of all windows have the highest rank of theirs."""
+        window, channels = self._window, images.shape[3]
+        n_rows = len(images) * window.rows * window.cols
+        rows = np.empty((n_rows, channels * window.n_taps), images.dtype)
+        gather_rows(images, (0, channels), window, 0, 0, rows)
+        taps = rows.reshape(-1, window.n_taps)
+        return int(np.count_nonzero(taps == taps.max(axis=1, keepdims=True)))
 
 
 class _Summed:

@@ -245,10 +245,11 @@ class NaiveRapidnn:
             words, top = [int(book.values[c]) for c in seen], (1 << (book.value_bits - 1)) - 1
             phase = "find_largest"
             mode, stage = self.settings.match.mode, self.settings.match.stage_bits
-            row, _ = search(words, top, book.value_bits, mode, min(stage, book.value_bits))
+            stage = min(stage, book.value_bits)
+            row, precharged = search(words, top, book.value_bits, mode, stage)
             stages = -(-book.value_bits // min(stage, book.value_bits))
             self._count(phase, cam_search=1, cam_stage=stages, cam_survivor=1)
-            self._count(phase, cam_row=len(words) * stages)
+            self._count(phase, cam_row=precharged)
             self.phases[phase]["cycles"] = stages
             out[place] = seen[row]
         return out
