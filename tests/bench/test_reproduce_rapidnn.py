@@ -110,10 +110,9 @@ def some_run(tiles: int) -> RnaRun:
     settings: Any = make_machine("rapidnn", None, (f"chip.tiles={tiles}",)).settings
     plan: Any = type("Plan", (), {"totals": lambda self: {"arrays": 40_000}})()
     events = {"nor_cycle": 100.0, "nor_gate_cell": 7.0, "counter_cycle": 10.0, "cam_row": 64.0}
-    return RnaRun(
-        *("net", plan, {**events, "table_write_bit": 5.0}),
-        *((10.0, 40.0, 20.0), (1.0, 2.0, 3.0), 2.0, 99, settings),
-    )
+    events["table_write_bit"] = 5.0
+    cycles, refills = (10.0, 40.0, 20.0), (1.0, 2.0, 3.0)
+    return RnaRun("net", plan, events, cycles, refills, 2.0, 99, settings)
 
 
 @pytest.mark.parametrize(
@@ -343,5 +342,5 @@ def test_images_below_one_are_refused() -> None:
 
 
 def test_the_preset_is_the_chip_that_ratios_rest_on() -> None:
-    chip = load_preset("rapidnn").chip  # type: ignore[attr-defined]
+    chip = load_preset("rapidnn").chip
     assert (chip.n_rnas, chip.area_mm2, chip.power_w) == (32_768, 124.1, 153.6)

@@ -4,6 +4,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +15,14 @@ from bench import codebook_traces, table_accuracy
 from bench.codebook_traces import LARGEST, at_size, codebook_trace
 from bench.exact_tables import ExactTables
 from bench.finished_points import Journal
+from bench.networks.float_networks import RealNetwork
 from bench.table_accuracy import Point, Wanted, accuracies, baseline, measure
 from bench.table_text import loss_of, plain, table
 from bitpim import make_machine
 from bitpim.errors import ConfigError, MismatchError
 from bitpim.proof.reference import run_network
 from bitpim_traces import write_trace
+from bitpim_traces.exporter import Pixels
 from bitpim_traces.quantize import CodebookSettings, quantize_codebooks
 from bitpim_traces.quantize.assemble import with_answers
 from bitpim_traces.records import TensorRecord, Trace
@@ -125,7 +128,7 @@ def test_fidelities_that_differ_stop_it(trace: Trace, monkeypatch: pytest.Monkey
             made if fidelity == "bit" else other, trace, fidelity=fidelity, jobs=jobs
         ),
     )
-    with pytest.raises(MismatchError, match="layer 0 .* bit and integer fidelity differ"):
+    with pytest.raises(MismatchError, match=r"layer 0 .* bit and integer fidelity differ"):
         table_accuracy.need_equal(trace, made, ExactTables(trace), 2)
 
 
@@ -136,7 +139,7 @@ def test_finished_points_are_not_run_again(
     monkeypatch.setattr(
         table_accuracy,
         "measure",
-        lambda *given, **more: ran.append(given[2]) or measure(*given, **more),
+        lambda *given, **more: (ran.append(given[2]), measure(*given, **more))[1],
     )
     every = [wanted(4, "wxor", 3), wanted(LARGEST, "wxor", 3)]
     first = accuracies(lambda *_: trace, every, Journal(Point, path))
@@ -245,19 +248,17 @@ def test_a_made_trace_is_kept_and_smaller_sizes_are_levels(
     """Float answers are those of the network as given; training leaves them."""
     network = synthetic_float_network("tiny", 3)
     rng = np.random.default_rng(2)
-    pixels = codebook_traces.Pixels(rng.integers(0, 256, (6, *network.input_shape), np.uint8))
+    pixels = Pixels(rng.integers(0, 256, (6, *network.input_shape), np.uint8))
     labels = np.zeros(6, np.int64)
-    real = codebook_traces.RealNetwork(
-        network,
-        None,
-        pixels,
-        labels,
-        pixels,
-        labels,
-        "drawn",  # type: ignore[arg-type]
-    )
-    asked = []
-    monkeypatch.setattr(codebook_traces, "_real", lambda name, folder: asked.append(name) or real)
+    nothing: Any = None
+    real = RealNetwork(network, nothing, pixels, labels, pixels, labels, "drawn")
+    asked: list[str] = []
+
+    def read(name: str, _: Path) -> RealNetwork:
+        asked.append(name)
+        return real
+
+    monkeypatch.setattr(codebook_traces, "_real", read)
     made = codebook_trace("perceptron", tmp_path, tmp_path, 16)
     assert codebook_trace("perceptron", tmp_path, None, 16).digest == made.digest
     assert asked == ["perceptron"]
