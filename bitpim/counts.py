@@ -89,7 +89,8 @@ CAM_EVENTS: Final[Mapping[str, str]] = {
 RNA_EVENTS: Final[Mapping[str, str]] = {
     "counter_cycle": "one cycle in which the counters of one neuron count",
     "counter_inc": "one pair of codes counted: one tap of one neuron",
-    "product_read": "one product read from the table of one neuron",
+    "product_read": "one product of a pair of codes, met once or more, read from a neuron's table",
+    "value_read": "one value of a code read from a neuron's table: a term, or a function's",
     "operand_write": "one operand written to be added: a product, shifted to the place of a digit",
     "csa_level": "one level of the tree of carry-save adders of one neuron",
     "csa_adder": "one 3:2 carry-save adder of such a level, on all bits of a sum",

@@ -73,6 +73,7 @@ class CountedSums:
         carry word, or is the carry in of the last addition
     counter_bits : width of a counter, which saturates; None for counters that never do
     sum_bits : width of the words of the tree, two's complement; a sum in between may wrap
+    reach : lowest and highest sum of products, where inputs keep closer ends than products say
 
     Shapes
     ------
@@ -89,7 +90,7 @@ class CountedSums:
     ConfigError
         `digits`, `counter_bits` or `sum_bits` is none that there is.
     AccumulatorError
-        A sum could leave `sum_bits`: the least or greatest products of all taps, added up.
+        A sum could leave `sum_bits`: the products of each tap's weight, added up at both ends.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class CountedSums:
         digits: str = "binary",
         counter_bits: int | None = None,
         sum_bits: int = 64,
+        reach: tuple[int, int] | None = None,
     ) -> None:
         codes = _integers("weights", weights, 2)
         table = _integers("products", products, 2)
@@ -122,7 +124,7 @@ class CountedSums:
         if counter_bits is not None:
             _need_number("counter_bits", counter_bits, 1, _WIDE)
         self.counter_bits = counter_bits
-        _need_room(codes, table, biases, sum_bits)
+        _need_room(codes, table, biases, sum_bits, reach)
         self._groups = _grouped(codes, table, biases)
         width = _WIDE if counter_bits is None else counter_bits
         longest = LONGEST if table.shape[1] <= 256 else 0
@@ -275,18 +277,20 @@ def _need_number(what: str, value: object, low: int, high: int) -> None:
         raise ConfigError(f"CountedSums: {what}: need {low}..{high}, got {value!r}")
 
 
-def _need_room(codes: Indices, table: Indices, biases: Indices, sum_bits: int) -> None:
-    """Prove that no filter's sum leaves `sum_bits`, whatever the inputs and wherever counters end.
-
-    Of the products of each tap the least and the greatest are added, 0 among them.
-    """
-    lows = np.minimum(table.min(1), 0).astype(object)
-    highs = np.maximum(table.max(1), 0).astype(object)
+def _need_room(
+    codes: Indices, table: Indices, biases: Indices, sum_bits: int, reach: tuple[int, int] | None
+) -> None:
+    """Prove that no filter's sum leaves `sum_bits`, whatever the inputs."""
+    lows, highs = (
+        np.array([min(0, n) for n in table.min(1).tolist()], object),
+        np.array([max(0, n) for n in table.max(1).tolist()], object),
+    )
     for f, taps in enumerate(codes):
         times = np.bincount(taps, minlength=len(lows)).astype(object)
         bias = int(biases[f]) if biases.size else 0
-        low, high = int(times @ lows) + min(bias, 0), int(times @ highs) + max(bias, 0)
-        needed = 1 + max((~low).bit_length() if low < 0 else 0, high.bit_length())
+        low, high = reach or (int(times @ lows), int(times @ highs))
+        low, high = low + bias, high + bias
+        needed = 1 + max(end.bit_length() for end in (max(high, 0), ~min(low, 0)))
         if needed > sum_bits:
             remedy = (
                 f"take sum_bits {needed}"
@@ -294,8 +298,8 @@ def _need_room(codes: Indices, table: Indices, biases: Indices, sum_bits: int) -
                 else "take products of fewer bits; no width up to 64 has room"
             )
             raise AccumulatorError(
-                f"CountedSums: filter {f}: need sums of {needed} bits, up to {high} and down to "
-                f"{low}, got sum_bits {sum_bits}; {remedy}"
+                f"CountedSums: filter {f}: need sums of {needed} bits, from {low} to {high}, got "
+                f"sum_bits {sum_bits}; {remedy}"
             )
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.digital.requantize import raise_if_outside, steps_of
-from bitpim.lookup.nearest_table import NearestTable, width_of
+from bitpim.errors import AccumulatorError
+from bitpim.lookup.nearest_table import MOST_BITS, NearestTable, width_of
 from bitpim_kernels.requantize import requantize_rows
 from bitpim_traces.numbers.affine import code_dtype
 from bitpim_traces.records import LayerRecord
@@ -65,8 +66,9 @@ class Encoding:
             x, y = (np.ascontiguousarray(column) for column in table.points.T)
             self.points = NearestTable(x, max(sum_bits, width_of(x)), *match)
             self._y, down, self._up, width = y, 0, 0, max(codebook.value_bits, width_of(y))
+        self._need_words(sum_bits if table.points is None else 0, codebook.value_bits, down)
         width = max(width + self._up, codebook.value_bits + down)
-        values = codebook.values << down if width <= 64 else codebook.values
+        values = codebook.values << down
         self.values = NearestTable(values, width, *match)
         low, high = layer.clamp
         whole = (low, high) == (layer.output.code_min, layer.output.code_max)
@@ -74,6 +76,22 @@ class Encoding:
         compares = table.points is None and layer.activation in _COMPARED
         limits = compares or not whole
         self._limits = (int(values[low]), int(values[high])) if limits else None
+
+    def _need_words(self, sum_bits: int, value_bits: int, down: int) -> None:
+        """Refuse sums and values that no word holds at the finer of their fractions."""
+        where = f"layer {self.layer.index} {self.layer.name!r} ({self.layer.kind})"
+        if sum_bits + self._up > MOST_BITS:
+            raise AccumulatorError(
+                f"{where}: need words of {sum_bits + self._up} bits to search for sums at the "
+                f"{self._up} further fraction bits of values, got {MOST_BITS} at most; use `--set "
+                f"adder.sum_bits={max(2, MOST_BITS - self._up)}`, or values of fewer fraction bits"
+            )
+        if value_bits + down > MOST_BITS:
+            raise AccumulatorError(
+                f"{where}: need words of {value_bits + down} bits to search values at the {down} "
+                f"further fraction bits of sums, got {MOST_BITS} at most; make codebooks again "
+                "with `--set product_fraction_bits=N` of fewer, or fewer value_bits"
+            )
 
     def run(self, sums: Ints) -> Encoded:
         """Return the codes of sums, (n_positions, n_outputs)."""

@@ -23,14 +23,15 @@ from bitpim_kernels.nearest import (
     xor_tree,
 )
 
-__all__ = ["MATCH_MODES", "Found", "NearestTable", "width_of"]
+__all__ = ["MATCH_MODES", "MOST_BITS", "Found", "NearestTable", "width_of"]
 
 MATCH_MODES: Final = ("abs", "wxor", "staged")
 """Least difference; least sum of weights of bits that differ; least difference stage by stage."""
 
 Ints = npt.NDArray[np.int64]
 
-_MOST_BITS: Final = 64
+MOST_BITS: Final = 64
+"""Width of the widest word."""
 
 
 class Found(NamedTuple):
@@ -69,9 +70,9 @@ class NearestTable:
 
     def __init__(self, values: Ints, width: int, mode: str, stage_bits: int) -> None:
         need = width_of(values)
-        if not need <= width <= _MOST_BITS:
+        if not need <= width <= MOST_BITS:
             raise AccumulatorError(
-                f"nearest match: need words of {max(need, width)} bits at most {_MOST_BITS}, got "
+                f"nearest match: need words of {max(need, width)} bits at most {MOST_BITS}, got "
                 f"{width}; use fewer fraction bits, or narrower sums"
             )
         self.n_rows, self.width, self.mode = len(values), width, mode

@@ -13,7 +13,7 @@ from bitpim.lookup.counted_sums import CountedSums
 from bitpim.lookup.encoding import Encoding
 from bitpim.lookup.nearest_table import width_of
 from bitpim.lookup.rna_mapping import RnaRule
-from bitpim.lookup.rna_plan import Activity, RnaLayerPlan
+from bitpim.lookup.rna_plan import Activity, RnaLayerPlan, slowest
 from bitpim.lookup.table_sums import SumRule, Sums, WeightedSums, channels_last
 from bitpim.threads import share_out
 from bitpim_kernels.windows import gather_rows
@@ -155,19 +155,6 @@ class _Summed:
         return max(1, _WORK_BYTES // max(1, per_position * positions))
 
 
-def slowest(levels: npt.NDArray[np.uint8], n_rnas: int) -> int:
-    """Return the sum, over samples and rounds of `n_rnas` neurons, of the most levels.
-
-    Shapes
-    ------
-    levels: (n_samples, n_neurons)
-    """
-    if not levels.size:
-        return 0
-    starts = np.arange(0, levels.shape[1], n_rnas)
-    return int(np.maximum.reduceat(levels, starts, axis=1).sum(dtype=np.int64))
-
-
 class _Weighted:
     def __init__(self, sums: WeightedSums) -> None:
         self._sums = sums
@@ -190,11 +177,12 @@ class _Means:
             )
         self._rows = counts.reshape(-1) - 1
         self._pad_code = layer.pad_code
-        products = layer.product_table.products
-        self._added = {
-            int(row): _Adder(np.repeat(products[row : row + 1], self._window.n_taps, 0), rule, bit)
-            for row in np.unique(self._rows)
-        }
+        self._added = {}
+        for row in np.unique(self._rows):
+            shares = layer.product_table.products[row]
+            reach = _reach(shares, int(row) + 1)  # padded positions hold the code of value 0
+            products = np.tile(shares, (self._window.n_taps, 1))
+            self._added[int(row)] = _Adder(products, rule, bit, reach)
 
     def run(self, inputs: Sequence[Codes]) -> Ints:
         images, window = inputs[0], self._window
@@ -211,6 +199,11 @@ class _Means:
             here = of_row == row
             sums[here] = adder.run(rows[here].reshape(-1, taps)).reshape(-1, channels)
         return sums
+
+
+def _reach(shares: Ints, n_elements: int) -> tuple[int, int]:
+    """Return the lowest and the highest sum of so many shares, or of fewer."""
+    return n_elements * min(int(shares.min()), 0), n_elements * max(int(shares.max()), 0)
 
 
 class _Terms:
@@ -237,7 +230,7 @@ class _Joined:
         assert layer.product_table is not None
         self._products = layer.product_table.products
         axis = layer.params.integer("concat_axis")
-        self._axis = (3, 1, 2)[axis] if len(layer.output_shape) == 3 else 3
+        self._axis = (3, 1, 2)[axis] if len(layer.output_shape) == 3 else 3 + axis
 
     def run(self, inputs: Sequence[Codes]) -> Ints:
         values = [row[codes] for row, codes in zip(self._products, inputs, strict=True)]
@@ -248,9 +241,11 @@ class _Joined:
 class _Adder:
     """Adds the k-th code's product by row k of a table; nothing is counted."""
 
-    def __init__(self, products: Ints, rule: SumRule, bit: bool) -> None:
+    def __init__(
+        self, products: Ints, rule: SumRule, bit: bool, reach: tuple[int, int] | None = None
+    ) -> None:
         weights = np.arange(len(products))[None]
-        self._counted = CountedSums(weights, products, None, sum_bits=rule.sum_bits)
+        self._counted = CountedSums(weights, products, None, sum_bits=rule.sum_bits, reach=reach)
         self._products, self._bit = products, bit
 
     def run(self, codes: Codes) -> Ints:

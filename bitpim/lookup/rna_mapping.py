@@ -11,7 +11,7 @@ from bitpim.digital.windows import window_counts
 from bitpim.errors import AccumulatorError, MappingError
 from bitpim.lookup.encoding import Encoding, MatchRule
 from bitpim.lookup.nearest_table import NearestTable
-from bitpim.lookup.rna_plan import Activity, RnaLayerPlan, RnaPlan, Search, with_loads
+from bitpim.lookup.rna_plan import Activity, RnaLayerPlan, RnaPlan, Search, slowest, with_loads
 from bitpim.lookup.rna_settings import RnaSettings
 from bitpim.lookup.table_sums import SumRule, counted_groups
 from bitpim.programs.nor_sums import csa_levels
@@ -182,7 +182,7 @@ class _Planner:
         return {
             "rule": "count",
             "taps": taps,
-            "count_cycles": longest,
+            "count_cycles": slowest(np.tile(lengths, n_positions)[None], self.rnas),
             "counter_cycles": int(lengths.sum()) * n_positions,
             "most": Activity(
                 self.neurons * min(taps, n_pairs),
@@ -205,11 +205,10 @@ class _Planner:
         most = int(terms.max())
         self._need_crossbar(table_bits, most)
         levels = np.array([csa_levels(n) for n in range(most + 1)])[terms]
-        rounds = -(-self.neurons // self.rnas)
         total = int(terms.sum())
         adders = int(np.maximum(terms - 2, 0).sum())
-        slowest = rounds * int(levels.max())
-        activity = Activity(total, total, adders, int(levels.sum()), slowest)
+        of_rounds = slowest(levels[None], self.rnas)
+        activity = Activity(total, total, adders, int(levels.sum()), of_rounds)
         return {"rule": "add", "taps": most, "most": activity}
 
     def _elements(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -9,12 +9,15 @@ differ.
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from bitpim.errors import ConfigError
 from bitpim.legend import Headline
 from bitpim.lookup.nor_costs import COST_MODES
 from bitpim.placement import Placements
 
-__all__ = ["HEADLINES", "Activity", "RnaLayerPlan", "RnaPlan", "Search", "with_loads"]
+__all__ = ["HEADLINES", "Activity", "RnaLayerPlan", "RnaPlan", "Search", "slowest", "with_loads"]
 
 Phases = dict[str, dict[str, int]]
 
@@ -67,6 +70,21 @@ class Activity(NamedTuple):
 _NOTHING = Activity()
 
 
+def slowest(needed: npt.NDArray[Any], n_rnas: int) -> int:
+    """Return what rounds of `n_rnas` neurons take: of each the most, added up over samples.
+
+    Neurons take turns pixel by pixel, the channels of a pixel beside each other.
+
+    Shapes
+    ------
+    needed: (n_samples, n_neurons)
+    """
+    if not needed.size:
+        return 0
+    starts = np.arange(0, needed.shape[1], n_rnas)
+    return int(np.maximum.reduceat(needed, starts, axis=1).sum(dtype=np.int64))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RnaLayerPlan:
     """One layer; figures are those of one sample unless they say else.
@@ -77,7 +95,7 @@ class RnaLayerPlan:
     neurons : elements of the output
     rnas : RNAs they have
     taps : products that a neuron adds, at most
-    count_cycles : cycles of the slowest neuron's counters
+    count_cycles : cycles of counting: of all rounds those of the slowest neuron's counters
     counter_cycles : cycles of the counters of all neurons
     sum_bits : width of sums
     cost : name of the way NOR cycles are counted
@@ -133,7 +151,7 @@ class RnaLayerPlan:
             found["encode_input"] = _searches(first, n * n_samples, first.stages * n_samples)
         if self.rule == "count":
             found["count_pairs"] = {
-                "cycles": n_samples * self.rounds * self.count_cycles,
+                "cycles": n_samples * self.count_cycles,
                 "counter_cycle": n_samples * self.counter_cycles,
                 "counter_inc": n_samples * self.neurons * self.taps,
             }
@@ -153,7 +171,7 @@ class RnaLayerPlan:
         if self.rule == "table":
             found["look_up"] = {
                 "cycles": n_samples * self.rounds,
-                "product_read": n_samples * self.neurons,
+                "value_read": n_samples * self.neurons,
             }
         found["send_codes"] = {"cycles": 0, "code_bit": n_samples * self.neurons * self.code_bits}
         if self.load_cycles:
@@ -169,7 +187,7 @@ class RnaLayerPlan:
         cells += activity.negatives * self.sum_bits  # a subtracted operand is inverted
         return {
             "cycles": activity.slowest * level + n_samples * self.rounds * last,
-            "product_read": activity.reads,
+            "product_read" if self.rule == "count" else "value_read": activity.reads,
             "operand_write": activity.operands,
             "csa_level": activity.levels,
             "csa_adder": activity.adders,

@@ -105,9 +105,12 @@ class PreparedRapidnn:
         self, machine: RapidnnMachine, trace: Trace, fidelity: Fidelity, jobs: int
     ) -> None:
         if fidelity == "integer" and machine.losses() is not None:
+            others = "`--set match.mode=abs --set counters.overflow=wide`"
+            if machine.settings.loses is None:
+                others = "leave them out"
             raise ConfigError(
                 f"fidelity integer needs exact sums and nearest values, got {machine.losses()}; "
-                "use `--fidelity bit`, or `--set match.mode=abs --set counters.overflow=wide`"
+                f"use `--fidelity bit`, or {others}"
             )
         self.plan = machine.plan(trace)
         self.batch_multiple = 1 if self.plan.resident else machine.settings.mapping.batch_size

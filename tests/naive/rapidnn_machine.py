@@ -140,6 +140,7 @@ class NaiveRapidnn:
         table, adder, counters = layer.product_table, self.settings.adder, self.settings.counters
         assert table is not None
         counted, width = layer.weight is not None, adder.sum_bits
+        reads = "product_read" if counted else "value_read"
         products = table.products.tolist()
         bias = None if layer.bias is None else layer.bias.read().tolist()
         per_channel = len(neurons) // layer.output_shape[0]
@@ -161,7 +162,6 @@ class NaiveRapidnn:
             self._count(
                 "add_products",
                 cycles=0,
-                product_read=len(made.counts),
                 operand_write=made.operands,
                 csa_level=made.levels,
                 csa_adder=made.adders,
@@ -170,6 +170,7 @@ class NaiveRapidnn:
                 nor_gate_cell=cells,
                 nor_init_cell=cells,
             )
+            self._count("add_products", **{reads: len(made.counts)})
             sums.append(made.total)
             levels.append(made.levels)
         if counted:
@@ -223,7 +224,7 @@ class NaiveRapidnn:
             return self._pooled(layer, inputs[0], quants[0])
         if layer.table is not None:
             table, n = layer.table.read(), int(np.prod(layer.output_shape))
-            self._count("look_up", cycles=1, product_read=n)
+            self._count("look_up", cycles=1, value_read=n)
             rows = np.broadcast_to(np.atleast_2d(table), (layer.output_shape[0], table.shape[-1]))
             return np.stack([row[codes] for row, codes in zip(rows, inputs[0], strict=True)])
         if layer.kind == "concat":

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bitpim_traces.builder import TraceBuilder, WeightCodes, quantization_of
 from bitpim_traces.check import check_trace
 from bitpim_traces.codebook import Codebook, ProductTable
+from bitpim_traces.codebook_rules import check_product_table
 from bitpim_traces.errors import TraceDataError, TraceError
 from bitpim_traces.numbers.affine import decode, encode, real_values, same_quantization
 from bitpim_traces.numbers.product_tables import (
@@ -355,3 +356,55 @@ def test_a_codebook_is_like_no_affine_codes() -> None:
     assert not same_quantization(affine, book)
     assert same_quantization(book, Quantization.of_codebook(replace(BOOK, levels=None)))
     assert not same_quantization(book, Quantization.of_codebook(replace(BOOK, fraction_bits=2)))
+
+
+# --- ends
+
+
+def test_tables_of_too_many_products_are_refused_before_they_are_made() -> None:
+    """Two codebooks of 65,536 values are a small file; their products would take 32 GiB."""
+    large = Codebook(np.arange(-32768, 32768, dtype=np.int64), 0, 17)
+    for make in (
+        lambda: products_of(large, large),
+        lambda: shares_of(large, 257),
+        lambda: terms_of([large] * 257),
+    ):
+        with pytest.raises(TraceDataError, match=r"at most 16777216 products, got \d+ x 65536"):
+            make()
+
+
+def test_a_file_with_a_table_of_another_size_makes_none() -> None:
+    coded = Quantization.of_codebook(Codebook(np.array([0, 1], np.int64), 0, 8))
+    large = Codebook(np.arange(-32768, 32768, dtype=np.int64), 0, 17)
+    builder = TraceBuilder("small", (4,), coded)
+    builder.linear("fc", -1, WeightCodes(np.ones((2, 4), np.int64), coded), coded)
+    layer = builder.build(np.ones((1, 4), np.int64)).layers[0]
+    found: list[tuple[Any, ...]] = []
+    wide = Quantization.of_codebook(large)
+    check_product_table(
+        replace(layer, weight_quantization=wide), [wide], lambda *fault: found.append(fault)
+    )
+    assert found == [("product_table/products", "shape (65536, 65536)", (2, 2))]
+
+
+def test_products_far_below_the_last_place_are_zero() -> None:
+    """-2^31 squared, 2^62, is a half 63 places below, and a quarter 64 places below."""
+    least = Codebook(np.array([-(2**31), 0], np.int64), 64, 32)
+    for fraction_bits, need in ((66, 1), (65, 1), (64, 0), (0, 0)):
+        table = products_of(least, least, fraction_bits=fraction_bits)
+        assert table.products[0, 0] == need
+
+
+def test_products_that_no_width_holds_name_no_width() -> None:
+    books = [Codebook(np.array([0, 1], np.int64), places, 8) for places in (64, -64)]
+    with pytest.raises(TraceDataError, match=r"130 bits .*, got 32; use product_fraction_bits=-34"):
+        terms_of(books)
+    assert terms_of(books, fraction_bits=-34).products.max() == 1 << 30
+
+
+def test_a_builder_refuses_sums_that_are_not_comparable() -> None:
+    source = Quantization.of_codebook(Codebook(np.array([0, 2**31 - 1], np.int64), 0, 32))
+    output = Quantization.of_codebook(Codebook(np.array([0, 1], np.int64), 30, 8))
+    builder = TraceBuilder("far", (4,), source, accumulator_bits=48)
+    with pytest.raises(TraceDataError, match=r"'sum' .* within 62 bits at one fraction, got sums"):
+        builder.add("sum", [-1, -1], output)

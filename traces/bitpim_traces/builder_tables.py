@@ -15,7 +15,7 @@ from bitpim_traces.numbers.accumulator import need_fit
 from bitpim_traces.numbers.product_tables import products_of, shares_of, terms_of
 from bitpim_traces.operators import OPERATORS
 from bitpim_traces.records import LayerRecord, Quantization, Requantize
-from bitpim_traces.value_rules import looked_up_span
+from bitpim_traces.value_rules import fit_one_fraction, looked_up_span
 
 __all__ = ["need_one_sort", "product_scale", "raw_step", "with_product_table"]
 
@@ -57,7 +57,7 @@ def with_product_table(
     Raises
     ------
     TraceDataError
-        The table does not fit the codebooks, or a sum its accumulator.
+        The table does not fit the codebooks, a sum its accumulator, or sums and values 62 bits.
     """
     operator = OPERATORS[record.kind]
     if not operator.product_rows:
@@ -76,6 +76,12 @@ def with_product_table(
     check_product_table(record, sources, checks.raising(where))
     bounds = looked_up_span(record, table, [None] * len(sources))
     need_fit(where, bounds, record.accumulator_bits)
+    if not fit_one_fraction(record, table, bounds):
+        low, high = int(bounds[0].min()), int(bounds[1].max())
+        raise TraceDataError(
+            f"{where}: need sums and values within 62 bits at one fraction, got sums from {low} to "
+            f"{high} of {table.fraction_bits} fraction bits; use values of about as many"
+        )
     if record.requantize is not None:
         if not record.requantize.rule.scales_products:
             mode = record.requantize.mode

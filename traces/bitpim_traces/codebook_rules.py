@@ -142,18 +142,32 @@ def check_product_table(layer: LayerRecord, inputs: Sequence[Quantization], say:
         got = f"{table.bits} and {table.fraction_bits}"
         say("product_table@bits", "bits 2 to 62 and fraction_bits -128 to 128", got)
         return
+    shape = _shape_of(layer, inputs)
+    if table.products.shape != shape:  # before anything of that size is made
+        say("product_table/products", f"shape {shape}", table.products.shape)
+        return
     try:
         need = made_again(layer, inputs, table)
     except TraceDataError as error:
         say("product_table", "products of the codebooks", str(error))
         return
-    if table.products.shape != need.products.shape:
-        say("product_table/products", f"shape {need.products.shape}", table.products.shape)
-    elif not np.array_equal(table.products, need.products):
+    if not np.array_equal(table.products, need.products):
         row, column = np.argwhere(table.products != need.products)[0]
         what = f"{int(need.products[row, column])} in row {row}, column {column}, by the codebooks"
         say("product_table/products", what, int(table.products[row, column]))
     _check_points(layer, table, say)
+
+
+def _shape_of(layer: LayerRecord, inputs: Sequence[Quantization]) -> tuple[int, int]:
+    """Return rows and columns of a layer's products."""
+    rows, n_codes = OPERATORS[layer.kind].product_rows, [q.code_max + 1 for q in inputs]
+    if rows == "weight codes":
+        assert layer.weight_quantization is not None
+        return layer.weight_quantization.code_max + 1, n_codes[0]
+    if rows == "elements":
+        assert layer.geometry is not None
+        return layer.geometry.kernel[0] * layer.geometry.kernel[1], n_codes[0]
+    return len(inputs), max(n_codes)
 
 
 def made_again(

@@ -24,7 +24,7 @@ from bitpim_traces.records import (
 )
 from bitpim_traces.tree import DatasetEntry, Tree, blocks, sha256_of
 
-__all__ = ["check_checksums", "check_values", "looked_up_span"]
+__all__ = ["check_checksums", "check_values", "fit_one_fraction", "looked_up_span"]
 
 Span = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 """Lowest and highest value of a sum, one entry a channel (or one in all).
@@ -154,13 +154,21 @@ def _check_looked_up(
         report(Fault(path, need, f"{low}..{high} possible", "data"))
     elif layer.requantize is not None:
         _check_products(layer.requantize, span, path, report)
-    elif layer.output.codebook is not None and table.points is None:
-        up = max(layer.output.codebook.fraction_bits - table.fraction_bits, 0)
-        down = max(table.fraction_bits - layer.output.codebook.fraction_bits, 0)
-        least, most = (int(v) for v in layer.output.codebook.values[[0, -1]])
-        if max(-low << up, high << up, -least << down, most << down) >= 1 << 61:
-            need = "sums and values within 62 bits at one fraction"
-            report(Fault(path, need, f"sums {low}..{high} possible", "data"))
+    elif not fit_one_fraction(layer, table, span):
+        need = "sums and values within 62 bits at one fraction"
+        report(Fault(path, need, f"sums {low}..{high} possible", "data"))
+
+
+def fit_one_fraction(layer: LayerRecord, table: ProductTable, span: Span) -> bool:
+    """Tell whether sums and the output's values can be compared: within 62 bits at one fraction."""
+    codebook = layer.output.codebook
+    if codebook is None or table.points is not None:
+        return True
+    up = max(codebook.fraction_bits - table.fraction_bits, 0)
+    down = max(table.fraction_bits - codebook.fraction_bits, 0)
+    low, high = int(span[0].min()), int(span[1].max())
+    least, most = (int(v) for v in codebook.values[[0, -1]])
+    return max(-low << up, high << up, -least << down, most << down) < 1 << 61
 
 
 def looked_up_span(

@@ -213,20 +213,29 @@ def test_tables_of_other_integers() -> None:
         assert run(CountedSums(np.array([[1, 0]], np.uint8), products, None), codes)[0] == [[127]]
 
 
-@pytest.mark.parametrize("bias", [None, np.array([0, -2, 0])])
+@pytest.mark.parametrize("bias", [None, np.array([0, 2, 0])])
 def test_a_sum_that_may_not_fit_is_refused(bias: Array | None) -> None:
-    """Filter 1 may reach 7 + 7 + 3, and down to -5, with its bias to -7; filter 0 then to -33."""
+    """Filter 1 may reach 7 + 7 + 3, with its bias 19: 6 bits; then filter 0 -33, which needs 7."""
     weights = np.array([[0, 0, 0], [1, 1, 0], [0, 0, 0]])
-    least = 5 if bias is None else 7
+    ends = "-5 to 17" if bias is None else "-3 to 19"
     with pytest.raises(
         AccumulatorError,
-        match=rf"filter 1: need sums of 6 bits, up to 17 and down to -{least}, "
-        r"got sum_bits 5; take sum_bits 6$",
+        match=rf"filter 1: need sums of 6 bits, from {ends}, got sum_bits 5; take sum_bits 6$",
     ):
         CountedSums(weights, PLAIN, bias, sum_bits=5)
     CountedSums(weights, PLAIN, bias, sum_bits=6)
     with pytest.raises(AccumulatorError, match=r"filter 0: need sums of 7 bits"):
         CountedSums(weights, np.array([[1, -11], [7, 0]]), bias, sum_bits=6)
+
+
+def test_sums_of_one_sign_need_no_room_for_the_other() -> None:
+    codes = np.array([[0, 0]], np.uint8)
+    down = np.array([[-64, 0]])
+    assert run(CountedSums(np.array([[0, 0]]), down, None, sum_bits=8), codes)[0] == [[-128]]
+    with pytest.raises(AccumulatorError, match=r"from 0 to 128, got sum_bits 8; take sum_bits 9"):
+        CountedSums(np.array([[0, 0]]), -down, None, sum_bits=8)
+    near = CountedSums(np.array([[0, 0]]), -down, None, sum_bits=8, reach=(0, 64))
+    assert run(near, np.array([[0, 1]], np.uint8))[0] == [[64]]
 
 
 def test_a_sum_that_no_width_holds_is_refused() -> None:

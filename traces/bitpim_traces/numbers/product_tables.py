@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from bitpim_traces.codebook import Codebook, ProductTable
 from bitpim_traces.errors import TraceDataError
+from bitpim_traces.file_bounds import MAX_PARAMETERS
 
 __all__ = [
     "PRODUCT_TABLE_BITS",
@@ -41,9 +42,10 @@ def products_of(
     Raises
     ------
     TraceDataError
-        A product does not fit `bits`.
+        A product does not fit `bits`, or there are too many.
     """
-    products = np.multiply.outer(weight.values, source.values)  # below 2**62 of 32-bit values
+    _need_size(weight.n_codes, source.n_codes)
+    products = np.multiply.outer(weight.values, source.values)  # 2**62 at most, of 32-bit values
     exact = weight.fraction_bits + source.fraction_bits
     fraction_bits = exact if fraction_bits is None else fraction_bits
     what = "products of weights and inputs"
@@ -65,8 +67,9 @@ def shares_of(
     Raises
     ------
     TraceDataError
-        A value does not fit `bits`.
+        A value does not fit `bits`, or there are too many.
     """
+    _need_size(n_elements, source.n_codes)
     if fraction_bits is None:
         room = bits - 1 - int(np.abs(source.values).max()).bit_length()
         fraction_bits = source.fraction_bits + min(max(room, 0), 8)
@@ -93,11 +96,12 @@ def terms_of(
     Raises
     ------
     TraceDataError
-        A value does not fit `bits`.
+        A value does not fit `bits`, or there are too many.
     """
     if fraction_bits is None:
         fraction_bits = max(source.fraction_bits for source in sources)
     width = max(source.n_codes for source in sources)
+    _need_size(len(sources), width)
     rows, what = np.zeros((len(sources), width), np.int64), "values of inputs"
     for row, source in zip(rows, sources, strict=True):
         own = _rounded(source.values, source.fraction_bits, fraction_bits, bits, what)
@@ -133,9 +137,17 @@ def nearest(values: Ints, queries: Ints) -> Ints:
     return found
 
 
+def _need_size(n_rows: int, n_codes: int) -> None:
+    if n_rows * n_codes > MAX_PARAMETERS:
+        raise TraceDataError(
+            f"product table: need at most {MAX_PARAMETERS} products, got {n_rows} x {n_codes}; use "
+            "codebooks of fewer values, or smaller windows"
+        )
+
+
 def _rounded(values: Ints, exact_bits: int, fraction_bits: int, bits: int, what: str) -> Ints:
     """Bring values to a fraction, ties away from zero; they have to fit `bits` then."""
-    up, down = max(fraction_bits - exact_bits, 0), min(max(exact_bits - fraction_bits, 0), 63)
+    up, down = max(fraction_bits - exact_bits, 0), min(max(exact_bits - fraction_bits, 0), 64)
     ends = (int(values.min()) << up, int(values.max()) << up)
     if up and max(abs(end) for end in ends) >= 1 << 62:
         _fitted(np.array(ends, object), fraction_bits, bits, what)
@@ -151,8 +163,9 @@ def _fitted(products: npt.NDArray[Any], fraction_bits: int, bits: int, what: str
     limit = 1 << (bits - 1)
     if low < -limit or high >= limit:
         need = 1 + max(high.bit_length(), (-low - 1).bit_length())
+        wider = f"product_bits={need}, or " if need <= 62 else ""
         raise TraceDataError(
             f"product table: need {need} bits for {what} from {low} to {high}, got {bits}; use "
-            f"product_bits={need}, or product_fraction_bits={fraction_bits - (need - bits)} or less"
+            f"{wider}product_fraction_bits={fraction_bits - (need - bits)} or less"
         )
     return products.astype(np.int64)
