@@ -28,6 +28,7 @@ from bitpim_traces.quantize.assemble import with_answers
 from bitpim_traces.records import TensorRecord, Trace
 from bitpim_traces.synthetic import synthetic_float_network
 from bitpim_traces.synthetic.images import synthetic_images
+from tests.codebook_traces import codebook_trace as codebook_trace_of
 
 N_IMAGES = 18
 
@@ -72,6 +73,22 @@ def test_exact_arithmetic_is_that_of_the_referee(trace: Trace, size: int) -> Non
     codes = sized.samples.codes.read(0, 5)
     (expected,) = run_network(sized, codes).values()
     np.testing.assert_array_equal(ExactTables(sized).run(codes), expected)
+
+
+def test_exact_arithmetic_of_windows_of_any_kind() -> None:
+    """Strides, groups and borders that differ on all sides, where products are exact."""
+    n_exact = 0
+    for seed in range(24):
+        trace = codebook_trace_of(seed, n_layers=1, most_codes=16, kinds=("conv2d",))
+        try:
+            exact = ExactTables(trace)
+        except ConfigError:
+            continue
+        (expected,) = run_network(trace, trace.samples.codes.read()).values()
+        np.testing.assert_array_equal(exact.run(trace.samples.codes.read()), expected)
+        padding = trace.layers[0].geometry.padding  # type: ignore[union-attr]
+        n_exact += len(set(padding)) > 1
+    assert n_exact >= 3
 
 
 def test_rounded_products_have_no_exact_arithmetic() -> None:
