@@ -288,3 +288,21 @@ def test_a_made_trace_is_kept_and_smaller_sizes_are_levels(
     assert all(4 < size <= 16 for size in sizes)
     assert small.samples.quantization.code_max < 4
     assert small.layers[0].weight_quantization.code_max < 4  # type: ignore[union-attr]
+
+
+def test_points_of_some_files_are_drawn_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    from bench.table_figure import main
+
+    for place, some in enumerate((POINTS[:2], POINTS[2:])):
+        journal = Journal(Point, tmp_path / f"{place}.jsonl")
+        for one in some:
+            journal.add(one)
+    files, figure = [str(tmp_path / f"{place}.jsonl") for place in range(2)], tmp_path / "a.svg"
+    assert main([*files, "--figure", str(figure)]) == 0
+    assert capsys.readouterr().out.strip() == table(POINTS)
+    assert b"</svg>" in figure.read_bytes()
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "none.jsonl")])
