@@ -27,6 +27,9 @@ __all__ = ["LARGEST", "N_CALIBRATION", "at_size", "codebook_trace", "float_answe
 LARGEST = 64
 """Values of the codebooks of weights and of activations: the paper's largest."""
 
+VALUE_BITS = 16
+"""Width of the values of codebooks: so wide that accuracy is that of their number alone."""
+
 N_CALIBRATION = 1000
 _BATCH = 250
 
@@ -49,20 +52,23 @@ def codebook_trace(
     FileNotFoundError
         It is missing, and there is no folder of real data.
     """
-    trained = "" if retraining is None else f"_retrained{retraining.epochs}x{n_taught or 'all'}"
-    path = folder / f"{name}_{size}{trained}.h5"
+    told = "" if retraining is None else f"_retrained{retraining.epochs}x{n_taught or 'all'}"
+    path = folder / f"{name}_{size}{told}.h5"
     if not path.exists():
         if real_data is None:
             raise FileNotFoundError(f"{path}: no such trace; give --real-data to make it")
         folder.mkdir(parents=True, exist_ok=True)
         real = _real(name, real_data)
         settings = CodebookSettings(
-            weight_codes=size, input_codes=size, calibration_samples=N_CALIBRATION
+            weight_codes=size,
+            input_codes=size,
+            value_bits=VALUE_BITS,
+            calibration_samples=N_CALIBRATION,
         )
-        network = real.network
+        trained = None
         if retraining is not None:
-            network = _retrained(real, settings, retraining, n_taught).network
-        write_trace(_trace(real, network, settings), path)
+            trained = _retrained(real, settings, retraining, n_taught)
+        write_trace(_trace(real, trained, settings), path)
     return open_trace(path)
 
 
@@ -89,15 +95,16 @@ def _retrained(
     )
 
 
-def _trace(real: RealNetwork, network: FloatNetwork, settings: CodebookSettings) -> Trace:
-    """Cluster a network, and give the trace what `real`, not retrained, answers to its images."""
+def _trace(real: RealNetwork, trained: Retrained | None, settings: CodebookSettings) -> Trace:
+    """Cluster a network, and give the trace what `real`, not re-trained, answers to its images."""
     n_images, n_seen = real.test.shape[0], min(N_CALIBRATION, real.taught.shape[0])
     made = quantize_codebooks(
-        network,
+        real.network if trained is None else trained.network,
         real.test.read(0, n_images),
         labels=real.test_labels,
         settings=settings,
         calibration=real.taught.read(0, n_seen),
+        codebooks=None if trained is None else trained.codebooks,
         dataset=real.dataset,
     )
     answers = TensorRecord.of(

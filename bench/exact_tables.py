@@ -1,11 +1,12 @@
 """A network of codebooks in exact arithmetic, fast: what `rapidnn` computes, without its counts.
 
-Sums of a convolution or linear layer are those of values multiplied in float64, by PyTorch. Integers
-below 2^53 are exact there in any order, and each layer is shown to stay below. All other steps are
-the machine's own. Matching is by difference.
+Sums of a convolution or linear layer are those of values multiplied in float64, by PyTorch.
+Integers below 2^53 are exact there in any order, and each layer is shown to stay below. All other
+steps are the machine's own. Matching is by difference.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch.nn import functional
 from bitpim import make_machine
 from bitpim.errors import ConfigError
 from bitpim.lookup.encoding import Encoding, MatchRule
-from bitpim.lookup.rna_layers import prepare_rna_layer
+from bitpim.lookup.rna_layers import PreparedRna, prepare_rna_layer
 from bitpim.lookup.rna_mapping import rules_by_layer
 from bitpim.lookup.rna_plan import RnaPlan
 from bitpim.machine.schedule import run_layers
@@ -58,13 +59,17 @@ class ExactTables:
                 self._steps.append(_Weighted(layer, quantizations[0], encoding).run)
             else:
                 prepared = prepare_rna_layer(layer, quantizations, planned, rule, bit=False)
-                self._steps.append(lambda inputs, p=prepared: p.run(inputs)[0])
+                self._steps.append(partial(_codes_of, prepared))
 
     def run(self, codes: Codes) -> Codes:
         """Return the last layer's codes of input codes, batch first."""
         layers = run_layers(self.trace, codes, lambda x, inputs: self._steps[x.index](inputs))
         *_, (_, out) = layers
         return out
+
+
+def _codes_of(prepared: PreparedRna, inputs: Sequence[Codes]) -> Codes:
+    return prepared.run(inputs)[0]
 
 
 class _Weighted:

@@ -29,7 +29,7 @@ from bench.exact_tables import ExactTables
 from bench.finished_points import Journal
 from bench.networks.float_networks import FLOAT_NETWORKS
 from bench.table_figure import draw_accuracy
-from bench.table_text import plain, table
+from bench.table_text import Point, plain, table
 from bitpim import make_machine
 from bitpim.errors import BitpimError, ConfigError, MismatchError
 from bitpim.lookup.nearest_table import MATCH_MODES
@@ -72,28 +72,6 @@ class Wanted:
     def make(self) -> Machine:
         """Make the machine; its own assignments come last."""
         return make_machine("rapidnn", None, (f"match.mode={self.mode}", *self.assignments))
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """What came out of one network with codebooks of one size.
-
-    `n_float` counts right answers of the float network on the same images, `n_same` the images
-    whose choice is the float network's. `key` is a digest of the trace, the size, the images and
-    every setting.
-    """
-
-    network: str
-    size: int
-    mode: str
-    retrained: bool
-    fidelity: str
-    n_images: int
-    n_right: int
-    n_float: int
-    n_same: int
-    seconds: float
-    key: str
 
 
 @dataclass(frozen=True, slots=True)

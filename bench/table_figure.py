@@ -1,9 +1,17 @@
-"""The figure of accuracy against codebook sizes: a panel a network, a line a way of matching."""
+"""`python -m bench.table_figure FILE.jsonl... --figure FILE`: accuracy against codebook sizes.
 
-from collections.abc import Mapping
+A panel a network, a line a way of matching, from finished points of `bench.table_accuracy`.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from bitpim.report.figure_file import COLOURS, literal
+from bench.finished_points import Journal
+from bench.table_text import Point, plain, table
+from bitpim.report.figure_file import COLOURS, literal, write_figure
 
 __all__ = ["draw_accuracy"]
 
@@ -55,3 +63,23 @@ def _draw_curve(axes: Any, points: list[Any], curve: str, place: int) -> None:
     shares = [100 * by_size[size]["accuracy"] for size in sizes]
     colour = COLOURS[place % len(COLOURS)]
     axes.plot(sizes, shares, marker="o", ms=3.5, color=colour, label=literal(curve))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Draw the points of some files together, and print their table."""
+    parser = argparse.ArgumentParser(prog="python -m bench.table_figure", description=__doc__)
+    parser.add_argument("files", nargs="+", type=Path, help="points as bench.table_accuracy keeps")
+    parser.add_argument("--figure", type=Path, help="where to draw them")
+    options = parser.parse_args(arguments)
+    points = [point for file in options.files for point in Journal(Point, file).points.values()]
+    if not points:
+        parser.error("no finished points in these files")
+    points.sort(key=lambda p: (p.network, p.retrained))
+    if options.figure is not None:
+        write_figure(options.figure, lambda: draw_accuracy(plain(points)))
+    print(table(points))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,26 +1,45 @@
 """What `bench.table_accuracy` measured, as plain values and as a table."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import Any
 
-if TYPE_CHECKING:
-    from bench.table_accuracy import Point
-
-__all__ = ["curve_of", "loss_of", "plain", "table"]
+__all__ = ["Point", "curve_of", "loss_of", "plain", "table"]
 
 
-def curve_of(point: "Point") -> str:
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What came out of one network with codebooks of one size.
+
+    `n_float` counts right answers of the float network on the same images, `n_same` the images
+    whose choice is the float network's. `key` is a digest of the trace, the size, the images and
+    every setting.
+    """
+
+    network: str
+    size: int
+    mode: str
+    retrained: bool
+    fidelity: str
+    n_images: int
+    n_right: int
+    n_float: int
+    n_same: int
+    seconds: float
+    key: str
+
+
+def curve_of(point: Point) -> str:
     """Name the line that a point lies on."""
     return f"{point.mode}, re-trained" if point.retrained else point.mode
 
 
-def loss_of(point: "Point") -> float:
+def loss_of(point: Point) -> float:
     """Return the points of accuracy that the float network has more, on the same images."""
     return 100 * (point.n_float - point.n_right) / point.n_images
 
 
-def plain(points: Sequence["Point"]) -> dict[str, Any]:
+def plain(points: Sequence[Point]) -> dict[str, Any]:
     """Everything as plain values."""
     return {
         "points": [
@@ -36,7 +55,7 @@ def plain(points: Sequence["Point"]) -> dict[str, Any]:
     }
 
 
-def table(points: Sequence["Point"]) -> str:
+def table(points: Sequence[Point]) -> str:
     """Write per cent right, a row a network, curve and count of images, a column a size."""
     sizes = sorted({p.size for p in points})
     rows = [["network", "match", "images", "float", *map(str, sizes), "loss at the largest"]]

@@ -1,8 +1,8 @@
-"""`python -m bench.reproduce.rapidnn [--traces FOLDER] [--real-data FOLDER] [--json] [--plot FILE]`.
+"""`python -m bench.reproduce.rapidnn [--traces FOLDER | --real-data FOLDER]`.
 
-The numbers of RAPIDNN (Imani et al., HPCA 2020), RA1 to RA7, beside what the machine gives. RAPIDNN,
-ISAAC and PipeLayer run the same network, each by its own price tables; its paper's ratios do not
-follow from them, and what would have to be otherwise is solved for. Nothing is tuned to come closer.
+The numbers of RAPIDNN (Imani et al., HPCA 2020), RA1 to RA7, beside what the machine gives.
+RAPIDNN, ISAAC and PipeLayer run the same network, each by its own price tables; its paper's ratios
+do not follow from them, and what would have to be otherwise is solved for. Nothing is tuned.
 
 Without real traces weights and images are random, and there is no accuracy. `--traces` is a folder
 of `bench.codebook_traces`; what is missing there is made of `--real-data`. Accuracies here are over

@@ -106,8 +106,8 @@ def layer_matches(
 ) -> list[LayerMatches]:
     """Compare winners on the sums of convolutions and linear layers; codes go on by difference."""
     settings = load_preset("rapidnn")
-    stage_bits: int = settings.match.stage_bits  # type: ignore[attr-defined]
-    sum_bits: int = settings.adder.sum_bits  # type: ignore[attr-defined]
+    stage_bits: int = settings.match.stage_bits
+    sum_bits: int = settings.adder.sum_bits
     found = []
     for layer, sums in _sums_of_layers(trace, n_images, sum_bits):
         rules = {mode: MatchRule(mode, stage_bits) for mode in ("abs", *modes)}

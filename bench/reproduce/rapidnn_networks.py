@@ -1,8 +1,8 @@
 """Networks that RAPIDNN and the crossbar machines are compared on, as each of them takes them.
 
 RAPIDNN runs codebooks of 64 values and needs codes: how many pairs occur depends on them. Where
-there is no folder of real traces, weights and images are random; shapes are the networks' own. ISAAC
-and PipeLayer get outlines of the same shapes in 16-bit codes, as their papers have them.
+there is no folder of real traces, weights and images are random; shapes are the networks' own.
+ISAAC and PipeLayer get outlines of the same shapes in 16-bit codes, as their papers have them.
 """
 
 from collections.abc import Callable, Mapping

@@ -222,7 +222,7 @@ def chip_figures() -> dict[str, float]:
     Multiply-accumulates of an RNA in a nanosecond, by GOPS/s/mm2 and by GOPS/s/W; both cannot hold
     on one chip of that area and power.
     """
-    chip = load_preset("rapidnn").chip  # type: ignore[attr-defined]
+    chip = load_preset("rapidnn").chip
     by_area = CHIP_DENSITY * chip.area_mm2
     by_power = CHIP_EFFICIENCY * chip.power_w
     return {

@@ -135,7 +135,8 @@ def _consistency(found: Found) -> Iterator[str]:
     chip = found["chip"]
     yield (
         f"  RAPIDNN's own peaks, recalled: {chip['GOPS/s/mm2']} GOPS/s/mm2 are "
-        f"{chip['TOPS by area']:.0f} TOPS, {chip['GOPS/s/W']} GOPS/s/W {chip['TOPS by power']:.0f}; "
+        f"{chip['TOPS by area']:.0f} TOPS, {chip['GOPS/s/W']} GOPS/s/W "
+        f"{chip['TOPS by power']:.0f}; "
         f"{chip['MAC an RNA and ns by area']:.2f} or {chip['MAC an RNA and ns by power']:.2f} MAC "
         "an RNA and ns"
     )

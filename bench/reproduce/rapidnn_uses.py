@@ -157,7 +157,7 @@ def rna_uses(trace: Trace, n_images: int = 1) -> list[RnaUse]:
 
 def scheduled(run: RnaRun, schedule: str, neurons: int) -> RnaUse:
     """Return what a run comes to by one of SCHEDULES."""
-    chip = load_preset("rapidnn").chip  # type: ignore[attr-defined]
+    chip = load_preset("rapidnn").chip
     n_chips = run.settings.chip.tiles // chip.tiles
     rnas = int(run.plan.totals()["arrays"])
     latency = sum(run.cycles) + (sum(run.refills) if schedule == "one chip" else 0)

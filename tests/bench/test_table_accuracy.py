@@ -4,6 +4,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,17 +15,20 @@ from bench import codebook_traces, table_accuracy
 from bench.codebook_traces import LARGEST, at_size, codebook_trace
 from bench.exact_tables import ExactTables
 from bench.finished_points import Journal
+from bench.networks.float_networks import RealNetwork
 from bench.table_accuracy import Point, Wanted, accuracies, baseline, measure
 from bench.table_text import loss_of, plain, table
 from bitpim import make_machine
 from bitpim.errors import ConfigError, MismatchError
 from bitpim.proof.reference import run_network
 from bitpim_traces import write_trace
+from bitpim_traces.exporter import Pixels
 from bitpim_traces.quantize import CodebookSettings, quantize_codebooks
 from bitpim_traces.quantize.assemble import with_answers
 from bitpim_traces.records import TensorRecord, Trace
 from bitpim_traces.synthetic import synthetic_float_network
 from bitpim_traces.synthetic.images import synthetic_images
+from tests.codebook_traces import codebook_trace as codebook_trace_of
 
 N_IMAGES = 18
 
@@ -69,6 +73,22 @@ def test_exact_arithmetic_is_that_of_the_referee(trace: Trace, size: int) -> Non
     codes = sized.samples.codes.read(0, 5)
     (expected,) = run_network(sized, codes).values()
     np.testing.assert_array_equal(ExactTables(sized).run(codes), expected)
+
+
+def test_exact_arithmetic_of_windows_of_any_kind() -> None:
+    """Strides, groups and borders that differ on all sides, where products are exact."""
+    n_exact = 0
+    for seed in range(24):
+        trace = codebook_trace_of(seed, n_layers=1, most_codes=16, kinds=("conv2d",))
+        try:
+            exact = ExactTables(trace)
+        except ConfigError:
+            continue
+        (expected,) = run_network(trace, trace.samples.codes.read()).values()
+        np.testing.assert_array_equal(exact.run(trace.samples.codes.read()), expected)
+        padding = trace.layers[0].geometry.padding  # type: ignore[union-attr]
+        n_exact += len(set(padding)) > 1
+    assert n_exact >= 3
 
 
 def test_rounded_products_have_no_exact_arithmetic() -> None:
@@ -125,7 +145,7 @@ def test_fidelities_that_differ_stop_it(trace: Trace, monkeypatch: pytest.Monkey
             made if fidelity == "bit" else other, trace, fidelity=fidelity, jobs=jobs
         ),
     )
-    with pytest.raises(MismatchError, match="layer 0 .* bit and integer fidelity differ"):
+    with pytest.raises(MismatchError, match=r"layer 0 .* bit and integer fidelity differ"):
         table_accuracy.need_equal(trace, made, ExactTables(trace), 2)
 
 
@@ -136,7 +156,7 @@ def test_finished_points_are_not_run_again(
     monkeypatch.setattr(
         table_accuracy,
         "measure",
-        lambda *given, **more: ran.append(given[2]) or measure(*given, **more),
+        lambda *given, **more: (ran.append(given[2]), measure(*given, **more))[1],
     )
     every = [wanted(4, "wxor", 3), wanted(LARGEST, "wxor", 3)]
     first = accuracies(lambda *_: trace, every, Journal(Point, path))
@@ -245,19 +265,17 @@ def test_a_made_trace_is_kept_and_smaller_sizes_are_levels(
     """Float answers are those of the network as given; training leaves them."""
     network = synthetic_float_network("tiny", 3)
     rng = np.random.default_rng(2)
-    pixels = codebook_traces.Pixels(rng.integers(0, 256, (6, *network.input_shape), np.uint8))
+    pixels = Pixels(rng.integers(0, 256, (6, *network.input_shape), np.uint8))
     labels = np.zeros(6, np.int64)
-    real = codebook_traces.RealNetwork(
-        network,
-        None,
-        pixels,
-        labels,
-        pixels,
-        labels,
-        "drawn",  # type: ignore[arg-type]
-    )
-    asked = []
-    monkeypatch.setattr(codebook_traces, "_real", lambda name, folder: asked.append(name) or real)
+    nothing: Any = None
+    real = RealNetwork(network, nothing, pixels, labels, pixels, labels, "drawn")
+    asked: list[str] = []
+
+    def read(name: str, _: Path) -> RealNetwork:
+        asked.append(name)
+        return real
+
+    monkeypatch.setattr(codebook_traces, "_real", read)
     made = codebook_trace("perceptron", tmp_path, tmp_path, 16)
     assert codebook_trace("perceptron", tmp_path, None, 16).digest == made.digest
     assert asked == ["perceptron"]
@@ -270,3 +288,21 @@ def test_a_made_trace_is_kept_and_smaller_sizes_are_levels(
     assert all(4 < size <= 16 for size in sizes)
     assert small.samples.quantization.code_max < 4
     assert small.layers[0].weight_quantization.code_max < 4  # type: ignore[union-attr]
+
+
+def test_points_of_some_files_are_drawn_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    from bench.table_figure import main
+
+    for place, some in enumerate((POINTS[:2], POINTS[2:])):
+        journal = Journal(Point, tmp_path / f"{place}.jsonl")
+        for one in some:
+            journal.add(one)
+    files, figure = [str(tmp_path / f"{place}.jsonl") for place in range(2)], tmp_path / "a.svg"
+    assert main([*files, "--figure", str(figure)]) == 0
+    assert capsys.readouterr().out.strip() == table(POINTS)
+    assert b"</svg>" in figure.read_bytes()
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "none.jsonl")])

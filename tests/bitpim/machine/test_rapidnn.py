@@ -408,6 +408,20 @@ def test_a_relu_is_compared_before_the_search(mode: str) -> None:
     assert searched.codes.ravel().tolist()[:2] == [2, 0]
 
 
+def test_a_relu_of_points_is_not_compared_again() -> None:
+    """Its values go to the search as they are: 9, 1001, is nearer to 0 than to 5, by its bits."""
+    output = Quantization.of_codebook(Codebook(np.array([0, 2, 5]), 0, 8))
+    inputs, one = Codebook(np.array([-1, 0, 9]), 0, 8), Codebook(np.array([0, 1]), 0, 8)
+    products = products_of(one, inputs, fraction_bits=0, bits=16)
+    table = replace(products, points=np.array([[0, 0], [9, 9]]))
+    builder = TraceBuilder("points", (1,), Quantization.of_codebook(inputs))
+    weight = WeightCodes(np.array([[1]]), Quantization.of_codebook(one))
+    builder.linear("relu", -1, weight, output, activation=Activation("relu"), table=table)
+    trace = builder.build(np.array([[1], [2]], np.uint8))
+    found = {mode: run(machine(f"match.mode={mode}"), trace)[0].codes for mode in ("abs", "wxor")}
+    assert [codes.ravel().tolist() for codes in found.values()] == [[0, 2], [0, 0]]
+
+
 def test_the_classic_failure_of_bits() -> None:
     """0111 is one from 1000; by its bits 0000 is nearer."""
     values, query = np.array([0b0000, 0b1000]) - 8, np.array([0b0111]) - 8
