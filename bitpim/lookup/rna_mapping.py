@@ -1,6 +1,8 @@
 """How layers of codebooks come to RNAs: what each neuron does, and whether its tables fit."""
 
+import math
 from dataclasses import replace
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -104,7 +106,7 @@ class _Planner:
         self.quantizations = trace.input_quantizations(layer)
         self.where = f"layer {layer.index} {layer.name!r} ({layer.kind})"
         self.neurons = int(np.prod(layer.output_shape, dtype=np.int64))
-        own = -(-self.neurons * (1000 - round(1000 * settings.neurons.shared)) // 1000)
+        own = math.ceil(self.neurons * (1 - Fraction(str(settings.neurons.shared))))
         self.rnas = max(1, min(settings.chip.n_rnas, own))
 
     def plan(self, *, reads_input: bool) -> RnaLayerPlan:

@@ -211,6 +211,17 @@ def test_shared_rnas_save_rnas_and_cost_a_round() -> None:
     assert max(layer.rounds for layer in shared.layers) == 2
 
 
+def test_a_small_share_counts_too() -> None:
+    trace = codebook_trace(31, n_layers=0, n_samples=0, most_codes=16)
+    weighted = machine("neurons.shared=0.0004").plan(trace).layers[-1]
+    assert weighted.rnas == weighted.neurons < 2500
+    coded = Quantization.of_codebook(Codebook(np.array([0, 1]), 0, 2))
+    builder = TraceBuilder("large", (1,), coded)
+    builder.linear("fc", -1, WeightCodes(np.zeros((5000, 1), np.int64), coded), coded)
+    (large,) = machine("neurons.shared=0.0004").plan(builder.build(np.zeros((0, 1), int))).layers
+    assert large.rnas == 4998
+
+
 def test_the_plan_states_the_most_there_can_be() -> None:
     trace = codebook_trace(33, n_layers=4, **SMALL)
     made = machine()

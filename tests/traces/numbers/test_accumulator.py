@@ -90,3 +90,9 @@ def test_fixed_point_shifts_must_fit_int32() -> None:
     need_fixed_point_fit("here", (np.array([-(1 << 27)]), np.array([(1 << 27) - 1])), step)
     with pytest.raises(TraceDataError, match="shift left by 4, got 33 bits"):
         need_fixed_point_fit("here", (np.array([0]), np.array([1 << 27])), step)
+
+
+def test_no_accumulator_has_more_than_64_bits() -> None:
+    bounds = np.array([-(1 << 70)], object), np.array([1], object)
+    with pytest.raises(TraceDataError, match=r"need an accumulator of 71 bits .* none has more"):
+        need_fit("here", bounds, 64)

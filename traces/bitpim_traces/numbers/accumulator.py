@@ -22,6 +22,7 @@ Bounds = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 """Python integers: int64 does not hold every sum with a bias of 64 bits."""
 
 _BLOCK_CODES = 1 << 21
+_MOST_BITS = 64  # of an accumulator
 
 
 def dot_bounds(
@@ -79,11 +80,15 @@ def need_fit(where: str, bounds: Bounds, accumulator_bits: int) -> None:
     """Raise TraceDataError unless sums within `bounds` fit a signed accumulator."""
     need = bits_needed(bounds)
     if need > accumulator_bits:
+        remedy = (
+            f"set accumulator_bits={need} (`--set accumulator_bits={need}` on the command line)"
+        )
+        if need > _MOST_BITS:
+            remedy = f"none has more than {_MOST_BITS}: take smaller filters"
         raise TraceDataError(
             f"{where}: need an accumulator of {need} bits for sums from {int(bounds[0].min())} to"
-            f" {int(bounds[1].max())}, got {accumulator_bits}; set"
-            f" accumulator_bits={need} (`--set accumulator_bits={need}` on the command line) or use"
-            " fewer weight or activation bits"
+            f" {int(bounds[1].max())}, got {accumulator_bits}; {remedy} or use fewer weight or"
+            " activation bits"
         )
 
 
