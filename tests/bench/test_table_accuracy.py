@@ -152,14 +152,13 @@ def test_fidelities_that_differ_stop_it(trace: Trace, monkeypatch: pytest.Monkey
 def test_finished_points_are_not_run_again(
     trace: Trace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "points.jsonl"
-    ran: list[Any] = []
+    path, ran = tmp_path / "points.jsonl", list[Wanted]()
 
-    def noted(*given: Any, **more: Any) -> Any:
+    def counted(*given: Any, **more: Any) -> list[Point]:
         ran.append(given[2])
         return measure(*given, **more)
 
-    monkeypatch.setattr(table_accuracy, "measure", noted)
+    monkeypatch.setattr(table_accuracy, "measure", counted)
     every = [wanted(4, "wxor", 3), wanted(LARGEST, "wxor", 3)]
     first = accuracies(lambda *_: trace, every, Journal(Point, path))
     with path.open("a") as cut:
