@@ -37,7 +37,18 @@ from bitpim.report.figure_file import FORMATS, write_figure
 from bitpim.threads import use_threads
 from bitpim_traces.records import Trace
 
-__all__ = ["Baseline", "Point", "Wanted", "accuracies", "baseline", "measure", "table"]
+__all__ = [
+    "Advance",
+    "Baseline",
+    "Point",
+    "Wanted",
+    "accuracies",
+    "baseline",
+    "choices",
+    "measure",
+    "table",
+    "watched",
+]
 
 MACHINES = ("dense_crossbar", "isaac", "sre", "pattern_crossbar")
 MODELS = adc_models(lambda model: model.takes_bits)

@@ -39,7 +39,16 @@ from bitpim.threads import use_threads
 from bitpim_traces.exporter import Retraining
 from bitpim_traces.records import Trace
 
-__all__ = ["Baseline", "Point", "Wanted", "accuracies", "baseline", "measure", "need_equal"]
+__all__ = [
+    "SIZES",
+    "Baseline",
+    "Point",
+    "Wanted",
+    "accuracies",
+    "baseline",
+    "measure",
+    "need_equal",
+]
 
 SIZES = (4, 8, 16, 32, 64)
 N_EQUAL = 16

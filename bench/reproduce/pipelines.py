@@ -32,6 +32,8 @@ from bitpim.units import cycles_to_s
 from bitpim_traces.records import Quantization, Trace
 
 __all__ = [
+    "AS_THE_PAPERS",
+    "CODES",
     "MACHINES",
     "MachineUse",
     "machine_use",

@@ -17,7 +17,16 @@ from bitpim.machine.rapidnn import RapidnnSettings
 from bitpim.machine.registry import load_preset
 from bitpim_traces.records import Trace
 
-__all__ = ["SCHEDULES", "TABLES", "RnaUse", "added_events", "price_tables", "rna_run", "rna_uses"]
+__all__ = [
+    "SCHEDULES",
+    "TABLES",
+    "RnaUse",
+    "added_events",
+    "price_tables",
+    "rna_run",
+    "rna_uses",
+    "scheduled",
+]
 
 TABLES = ("rapidnn_45nm", "rapidnn_gates")
 SCHEDULES = ("one chip", "one chip, no refill", "all neurons", "all neurons, pipeline")
