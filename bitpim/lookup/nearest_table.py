@@ -123,10 +123,6 @@ class NearestTable:
         compared = compared + sum(standing) if self.mode == "staged" else compared * self.n_stages
         return Found(rows.reshape(queries.shape), compared)
 
-    def rows_compared(self, n_queries: int) -> int:
-        """Return the rows that queries precharge where no stage leaves any out."""
-        return n_queries * self.n_rows * self.n_stages
-
     def _words(self, numbers: Ints) -> npt.NDArray[np.uint64]:
         offset = np.uint64(1 << (self.width - 1))
         mask = np.uint64((1 << self.width) - 1)

@@ -4,7 +4,6 @@ A neuron's block of memory is an RNA (RAPIDNN neuron): a crossbar that holds pro
 counters, and two memories that are searched.
 """
 
-from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -132,10 +131,6 @@ class RnaSettings(Settings):
     mapping: RnaMappingSettings
     timing: RnaTimingSettings
     chip: RnaChipSettings
-
-    def unused(self) -> Mapping[str, str]:
-        """Return the keys that change nothing beside the others: none."""
-        return {}
 
     @property
     def loses(self) -> str | None:

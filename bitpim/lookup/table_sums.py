@@ -5,7 +5,6 @@ of values multiplied, where a table holds products that are exact and words are 
 is counted comes of the codes either way.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -207,10 +206,3 @@ def _is_exact(layer: LayerRecord, weight: Codebook, source: Codebook) -> bool:
 
 def _plain(bits: int) -> Quantization:
     return Quantization(bits, True, np.ones(1), np.zeros(1, np.int64))
-
-
-def rows_of_inputs(products: Ints, rule: SumRule, n_terms: int) -> Callable[[Codes, Ints], Events]:
-    """Return what adds up `n_terms` products, the k-th by row k of a table: nothing is counted."""
-    weights = np.arange(n_terms)[None]
-    plain = SumRule(rule.digits, None, rule.sum_bits)
-    return CountedSums(weights, products, None, **plain._asdict()).run

@@ -16,7 +16,6 @@ from bitpim_traces.file_bounds import MAX_PARAMETERS
 __all__ = [
     "PRODUCT_TABLE_BITS",
     "nearest",
-    "nearest_codes",
     "products_of",
     "shares_of",
     "terms_of",
@@ -107,27 +106,6 @@ def terms_of(
         own = _rounded(source.values, source.fraction_bits, fraction_bits, bits, what)
         row[: source.n_codes] = own
     return ProductTable(rows, fraction_bits, bits)
-
-
-def nearest_codes(sums: Ints, fraction_bits: int, codebook: Codebook) -> Ints:
-    """Return the codes of the values nearest to sums that have so many fraction bits.
-
-    Of two that are equally near it is the lower.
-
-    Raises
-    ------
-    TraceDataError
-        Sums and values do not fit 62 bits at one fraction.
-    """
-    up = max(codebook.fraction_bits - fraction_bits, 0)
-    down = max(fraction_bits - codebook.fraction_bits, 0)
-    most = max(abs(int(sums.max(initial=0))), abs(int(sums.min(initial=0)))) << up
-    if max(most, int(np.abs(codebook.values).max()) << down) >= 1 << 61:
-        raise TraceDataError(
-            f"codebook: need sums and values within 62 bits at one fraction, got sums of "
-            f"{fraction_bits} fraction bits and values of {codebook.fraction_bits}; use fewer"
-        )
-    return nearest(codebook.values << down, sums << up)
 
 
 def nearest(values: Ints, queries: Ints) -> Ints:
