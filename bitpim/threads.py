@@ -16,7 +16,7 @@ import numba
 
 from bitpim_traces.whole_file import signals_held
 
-__all__ = ["available_threads", "run_all", "share_out", "thread_limit", "use_threads"]
+__all__ = ["available_threads", "by_sample", "run_all", "share_out", "thread_limit", "use_threads"]
 
 
 class _Limit(local):
@@ -86,6 +86,27 @@ def share_out(n: int, work: Callable[[int, int], None], n_threads: int | None = 
     for error in errors:
         if error is not None:
             raise error
+
+
+def by_sample(n_samples: int, work: Callable[[int, int], None]) -> None:
+    """Call ``work(start, stop)`` on shares of samples, one a thread, each on that thread alone.
+
+    Fewer samples than threads are one share, whose own work may be shared out.
+    """
+    limit = thread_limit()
+    if n_samples < limit or limit == 1:
+        work(0, n_samples)
+        return
+
+    def alone(start: int, stop: int) -> None:
+        before = thread_limit()
+        use_threads(1)
+        try:
+            work(start, stop)
+        finally:
+            use_threads(before)
+
+    share_out(n_samples, alone)
 
 
 def run_all(jobs: Iterable[Callable[[], object]]) -> None:

@@ -102,11 +102,9 @@ class Encoding:
             assert self._y is not None
             found = self.points.find(sums)
             y, points_compared = self._y[found.rows], found.rows_compared
-        y = y << self._up if self._up else y
-        if self._limits is not None:
-            y = np.clip(y, *self._limits)
-        rows, values_compared = self.values.find(np.ascontiguousarray(y))
-        return Encoded(rows.astype(code_dtype(self.layer.output)), points_compared, values_compared)
+        dtype = code_dtype(self.layer.output)
+        rows, values_compared = self.values.encode(y, self._up, self._limits, dtype)
+        return Encoded(rows, points_compared, values_compared)
 
     def _rescaled(self, sums: Ints) -> Codes:
         """Return affine codes of sums, by shifts; the last layer of a network has them."""

@@ -16,6 +16,7 @@ from bitpim.errors import AccumulatorError
 from bitpim.threads import share_out
 from bitpim_kernels.nearest import (
     breaks_of,
+    encode_abs,
     nearest_abs,
     nearest_staged,
     nearest_xor,
@@ -97,11 +98,7 @@ class NearestTable:
         AccumulatorError
             A query does not fit the words.
         """
-        if queries.size and width_of(queries) > self.width:
-            raise AccumulatorError(
-                f"nearest match: need queries of {self.width} bits, got one of "
-                f"{width_of(queries)}; use wider sums"
-            )
+        self._need_fitting(queries)
         words = self._words(queries).reshape(-1)
         rows, standing = np.empty(words.shape, np.int64), []
 
@@ -119,9 +116,43 @@ class NearestTable:
                 standing.append(int(left[:-1].sum()))
 
         share_out(words.size, search)
-        compared = words.size * self.n_rows
-        compared = compared + sum(standing) if self.mode == "staged" else compared * self.n_stages
+        stages = 1 if self.mode == "staged" else self.n_stages
+        compared = words.size * self.n_rows * stages + sum(standing)
         return Found(rows.reshape(queries.shape), compared)
+
+    def encode(self, numbers: Ints, up: int, limits: tuple[int, int] | None, dtype: Any) -> Found:
+        """Return what `find` does of numbers shifted up and limited, with rows of another type.
+
+        Raises
+        ------
+        AccumulatorError
+            As in `find`.
+        """
+        if self.mode != "abs" or self.width == MOST_BITS:
+            queries = numbers << up if up else numbers
+            if limits is not None:
+                queries = np.clip(queries, *limits)
+            found = self.find(np.ascontiguousarray(queries))
+            return found._replace(rows=found.rows.astype(dtype))
+        offset = 1 << (self.width - 1)
+        ends = (-offset, offset - 1) if limits is None else limits
+        if limits is None:
+            self._need_fitting(numbers, up)
+        flat = np.ascontiguousarray(numbers).reshape(-1)
+        rows = np.empty(flat.shape, dtype)
+
+        def search(start: int, stop: int) -> None:
+            encode_abs(self._breaks, flat[start:stop], up, ends, offset, rows[start:stop])
+
+        share_out(flat.size, search)
+        return Found(rows.reshape(numbers.shape), flat.size * self.n_rows * self.n_stages)
+
+    def _need_fitting(self, queries: Ints, up: int = 0) -> None:
+        if queries.size and width_of(queries) + up > self.width:
+            raise AccumulatorError(
+                f"nearest match: need queries of {self.width} bits, got one of "
+                f"{width_of(queries) + up}; use wider sums"
+            )
 
     def _words(self, numbers: Ints) -> npt.NDArray[np.uint64]:
         offset = np.uint64(1 << (self.width - 1))

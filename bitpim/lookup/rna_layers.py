@@ -1,6 +1,7 @@
 """Layers on RNAs, ready to run: codes in, codes out, and what happened."""
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ from bitpim.lookup.nearest_table import width_of
 from bitpim.lookup.rna_mapping import RnaRule
 from bitpim.lookup.rna_plan import Activity, RnaLayerPlan, slowest
 from bitpim.lookup.table_sums import SumRule, Sums, WeightedSums, channels_last
-from bitpim.threads import share_out
+from bitpim.threads import by_sample, share_out
 from bitpim_kernels.windows import gather_rows
 from bitpim_traces.numbers.accumulator import bits_needed
 from bitpim_traces.numbers.affine import code_dtype
@@ -27,8 +28,10 @@ __all__ = ["PreparedRna", "prepare_rna_layer"]
 Codes = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
 
-_WORK_BYTES = 32 << 20
-"""What the windows and the sums of samples that run together may take."""
+_WORK_BYTES = 4 << 20
+"""What the windows and the sums of samples that one thread runs together may take: what it works
+on stays in the caches.
+"""
 
 
 class _SumMaker(Protocol):
@@ -145,13 +148,18 @@ class _Summed:
         shape = layer.output_shape
         images = (n_samples, *((*shape[1:], shape[0]) if len(shape) == 3 else (1, 1, *shape)))
         out = np.empty((n_samples, int(np.prod(shape))), code_dtype(layer.output))
-        total = Activity()
-        step = self._samples_at_once()
-        for first in range(0, n_samples, step):
-            part = [codes[first : first + step] for codes in last]
-            codes, activity = self._block(part)
-            out[first : first + step] = codes.reshape(len(part[0]), -1)
-            total = total.plus(activity)
+        step, found = self._samples_at_once(), [Activity()]
+
+        def work(start: int, stop: int) -> None:
+            for first in range(start, stop, step):
+                last_of = min(first + step, stop)
+                part = [codes[first:last_of] for codes in last]
+                codes, activity = self._block(part)
+                out[first:last_of] = codes.reshape(len(part[0]), -1)
+                found.append(activity)
+
+        by_sample(n_samples, work)
+        total = reduce(Activity.plus, found)
         codes = out.reshape(images)
         return (
             codes.transpose(0, 3, 1, 2) if len(shape) == 3 else codes.reshape(n_samples, *shape)
@@ -255,10 +263,7 @@ class _Terms:
     def run(self, inputs: Sequence[Codes]) -> Ints:
         shape = np.broadcast_shapes(*(codes.shape for codes in inputs))
         terms = [np.broadcast_to(codes, shape).reshape(-1) for codes in inputs]
-        dtype = np.result_type(*terms)
-        return self._adder.run(np.stack([t.astype(dtype) for t in terms], axis=1)).reshape(
-            -1, shape[-1]
-        )
+        return self._adder.run_terms(terms).reshape(-1, shape[-1])
 
 
 class _Joined:
@@ -286,13 +291,20 @@ class _Adder:
         self._counted = CountedSums(weights, products, None, sum_bits=rule.sum_bits, reach=reach)
         self._products, self._bit = products, bit
 
+    def run_terms(self, terms: Sequence[Codes]) -> Ints:
+        """Return the sums of terms, each (n,)."""
+        if self._bit:
+            dtype = np.result_type(*terms)
+            return self.run(np.stack([term.astype(dtype) for term in terms], axis=1))
+        total = np.take(self._products[0], terms[0])
+        for row, codes in zip(self._products[1:], terms[1:], strict=True):
+            total += np.take(row, codes)
+        return total
+
     def run(self, codes: Codes) -> Ints:
         """Return the sums of rows of codes (n, n_terms)."""
         if not self._bit:
-            total = np.zeros(len(codes), np.int64)
-            for row, column in zip(self._products, codes.T, strict=True):
-                total += row[column]
-            return total
+            return self.run_terms(list(codes.T))
         sums = np.empty((len(codes), 1), np.int64)
         self._counted.run(np.ascontiguousarray(codes), sums)
         return sums[:, 0]

@@ -18,7 +18,7 @@ from bitpim.errors import AccumulatorError
 from bitpim.lookup.counted_sums import CountedSums, Events
 from bitpim.lookup.nearest_table import width_of
 from bitpim.threads import share_out
-from bitpim_kernels.windows import gather_rows
+from bitpim_kernels.windows import gather_pixels
 from bitpim_traces.codebook import Codebook
 from bitpim_traces.numbers.affine import code_dtype
 from bitpim_traces.numbers.product_tables import products_of
@@ -94,16 +94,20 @@ class WeightedSums:
         return joined_sums(found, events)
 
     def _multiplied(self, images: Codes, prepared: PreparedLayer, values: Codes, up: int) -> Ints:
-        inputs = values[images]
+        inputs = np.take(values, images)
         shape = (len(images), *self.layer.input_shapes[0])
         first = inputs.transpose(0, 3, 1, 2) if len(shape) == 4 else inputs.reshape(shape)
         sums = prepared.run([first])
         last = sums.transpose(0, 2, 3, 1) if sums.ndim == 4 else sums
-        flat = last.reshape(-1, last.shape[-1]).astype(np.int64) << up
-        return flat if self._bias is None else flat + self._bias
+        flat: Ints = last.reshape(-1, last.shape[-1]).astype(np.int64, copy=False)
+        if up:
+            flat <<= up
+        if self._bias is not None:
+            flat += self._bias
+        return flat
 
     def _windows(self, images: Codes, group: int) -> Codes:
-        """Return the windows of one conv group as rows, taps in the order of flattened weights."""
+        """Return the windows of one conv group as rows, taps in the order of `counted_groups`."""
         depth = images.shape[3] // len(self.groups)
         channels = (group * depth, (group + 1) * depth)
         n_positions = len(images) * self.n_positions
@@ -111,14 +115,14 @@ class WeightedSums:
 
         def gather(start: int, stop: int) -> None:
             pad = self.layer.pad_code
-            gather_rows(images, channels, self._window, pad, start, rows[start:stop])
+            gather_pixels(images, channels, self._window, pad, start, rows[start:stop])
 
         share_out(n_positions, gather)
         return rows
 
 
 def counted_groups(layer: LayerRecord, rule: SumRule) -> list[CountedSums]:
-    """Return the neurons of each conv group of a layer.
+    """Return the neurons of each conv group of a layer, channels of a tap side by side.
 
     Raises
     ------
@@ -127,7 +131,7 @@ def counted_groups(layer: LayerRecord, rule: SumRule) -> list[CountedSums]:
     """
     assert layer.weight is not None and layer.product_table is not None
     n_groups = 1 if layer.geometry is None else layer.geometry.groups
-    codes = layer.weight.read()
+    codes = np.moveaxis(layer.weight.read(), 1, -1)
     rows = codes.reshape(n_groups, len(codes) // n_groups, -1)
     bias = None if layer.bias is None else layer.bias.read().reshape(n_groups, -1)
     form: dict[str, Any] = rule._asdict()

@@ -18,21 +18,14 @@ from numba.core import cgutils
 
 from bitpim_kernels.ir import I64, Lanes, address, constant, instead_of
 
-__all__ = ["BEYOND", "IN_TURN", "TOGETHER", "add_last", "sum_trees"]
-
-BEYOND = 8
-"""Words that a list has beyond its last, which a level may read and overwrite."""
-
-IN_TURN = 4
-"""Trees that take turns, level by level, so that none waits for what it has just written."""
+__all__ = ["TOGETHER", "add_last", "sum_trees"]
 
 TOGETHER = 16
-"""Sums whose last additions are made together."""
+"""Sums that are made together, a lane each."""
 
-Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
 
-_ONE = np.uint64(1)
+_ZERO, _ONE = np.uint64(0), np.uint64(1)
 
 
 def _nor(x: Any, y: Any) -> Any:
@@ -48,44 +41,36 @@ def _full_adder(x: Any, y: Any, z: Any, nor: Any = _nor) -> tuple[Any, Any]:
     return total, nor(both, neither)
 
 
-def sum_trees(
-    words: Words, n: int, n_words: Ints, n_ones: Ints, spare: Words, last: Words, levels: Ints
-) -> None:
-    """Add the words of each of n lines, level by level until two are left, and some ones.
+def sum_trees(words: Words, start: int, n: int, last: Words, lane: int) -> None:
+    """Add n words of each of TOGETHER lanes, level by level until two are left, and some ones.
 
     Of every level's words, word i is added to words ``i + n // 3`` and ``i + 2 * (n // 3)``: sums
     come first, then carries one place higher, then what is left over. A carry word has nothing in
     its lowest place, so a one goes there, first come, first served; one that finds no carry word is
     left to the carry in of the last addition.
 
-    The caller sees to it that of n words there are ``max(0, n - 2) + 1`` ones at most.
+    A lane with fewer words has zeros after them. Of k words it has ``max(0, k - 2) + 1`` ones at
+    most; the caller sees to that.
 
     Shapes
     ------
-    words: (lines, most words + BEYOND or more) is overwritten; lines are a multiple of IN_TURN,
-        and those from n on have no words, but may be written as the others are
-    n_words, n_ones: (lines,)
-    spare: (IN_TURN, most words + BEYOND or more) is overwritten
-    last: (3, lines) is written: two words, 0 where there are fewer, and the carry in
-    levels: (lines,) is written
+    words: flat, of which n * TOGETHER from `start` on are overwritten: word i of all lanes, then
+        word i + 1
+    last: (3, lanes) rows 0 and 1 of these lanes, from `lane` on, become the two words, 0 where
+        there are fewer; row 2 holds how many ones there are, and then the carry in
     """
-    for line in range(n):
-        source, target = words[line], spare[line % IN_TURN]
-        left, ones, n_levels = int(n_words[line]), int(n_ones[line]), 0
-        while left > 2:
-            third = left // 3
-            total, carry = _full_adder(*source[: 3 * third].reshape(3, third))
-            placed = min(ones, third)
-            target[:third] = total
-            target[third : 2 * third] = carry << _ONE
-            target[third : third + placed] |= _ONE
-            target[2 * third : left - third] = source[3 * third : left]
-            source, target = target, source
-            left, ones, n_levels = left - third, ones - placed, n_levels + 1
-        last[:, line] = 0
-        last[:left, line] = source[:left]
-        last[2, line] = ones
-        levels[line] = n_levels
+    source = words[start : start + n * TOGETHER].reshape(n, TOGETHER)
+    ones = last[2, lane : lane + TOGETHER]
+    while n > 2:
+        third = n // 3
+        total, carry = _full_adder(*source[: 3 * third].reshape(3, third, TOGETHER))
+        source[:third], source[third : 2 * third] = total, carry << _ONE
+        source[2 * third : n - third] = source[3 * third : n].copy()
+        source[third : 2 * third] |= np.arange(third, dtype=np.uint64)[:, None] < ones
+        ones -= np.minimum(ones, np.uint64(third))
+        n -= third
+    last[:2, lane : lane + TOGETHER] = _ZERO
+    last[:n, lane : lane + TOGETHER] = source[:n]
 
 
 def add_last(last: Words, start: int, n_bits: int, out: Words) -> None:
@@ -123,91 +108,64 @@ def _emit_nor(b: Any) -> Any:
 
 
 @instead_of(sum_trees)
-def _sum_trees(
-    words: Any, n: Any, n_words: Any, n_ones: Any, spare: Any, last: Any, levels: Any
-) -> Any:
+def _sum_trees(words: Any, start: Any, n: Any, last: Any, lane: Any) -> Any:
     def emit(context: Any, b: Any, *args: Any) -> None:
-        step = constant(IN_TURN)
-        with cgutils.for_range_slice(b, constant(0), args[1], step, I64) as (first, _):
-            lines = [b.add(first, constant(i)) for i in range(IN_TURN)]
-            begins = [
-                (
-                    address(context, b, words, args[0], line, 0),
-                    address(context, b, spare, args[4], i, 0),
-                    b.load(address(context, b, n_words, args[2], line)),
-                    b.load(address(context, b, n_ones, args[3], line)),
-                    constant(0),
-                )
-                for i, line in enumerate(lines)
-            ]
-            for line, found in zip(lines, _emit_trees(b, begins), strict=True):
-                for row, word in enumerate(found[:3]):
-                    b.store(word, address(context, b, last, args[5], row, line))
-                b.store(found[3], address(context, b, levels, args[6], line))
+        base = address(context, b, words, args[0], args[1])
+        ends = [address(context, b, last, args[3], row, args[4]) for row in range(3)]
+        lanes, left = _words(b, TOGETHER), cgutils.alloca_once_value(b, args[2])
+        head, body, end = (b.append_basic_block(name) for name in ("head", "body", "end"))
+        b.branch(head)
+        b.position_at_end(head)
+        n_left = b.load(left)
+        b.cbranch(b.icmp_signed(">", n_left, constant(2)), body, end)
+        b.position_at_end(body)
+        third = b.udiv(n_left, constant(3))
+        _emit_level(b, base, n_left, third)
+        _emit_ones(b, _row(b, base, third), third, ends[2])
+        b.store(b.sub(n_left, third), left)
+        b.branch(head)
+        b.position_at_end(end)
+        for i in range(2):
+            is_there = b.icmp_signed(">", n_left, constant(i))
+            word = cgutils.alloca_once_value(b, lanes.all(0))
+            with b.if_then(is_there):
+                b.store(lanes.load(_row(b, base, constant(i))), word)
+            lanes.store(b.load(word), ends[i])
 
-    return types.void(words, _LONG, n_words, n_ones, spare, last, levels), emit
-
-
-def _emit_trees(b: Any, begins: list[tuple[Any, ...]]) -> list[tuple[Any, Any, Any, Any]]:
-    """Emit trees in turn, level by level; return of each two words, ones left, and levels."""
-    variables = [[cgutils.alloca_once_value(b, value) for value in begin] for begin in begins]
-    head, body, end = (b.append_basic_block(name) for name in ("head", "body", "end"))
-    b.branch(head)
-    b.position_at_end(head)
-    most = constant(0)
-    for _, _, n, _, _ in variables:
-        left = b.load(n)
-        most = b.select(b.icmp_signed(">", left, most), left, most)
-    b.cbranch(b.icmp_signed(">", most, constant(2)), body, end)
-    b.position_at_end(body)
-    for state in variables:
-        found = _emit_level(b, *(b.load(variable) for variable in state))
-        for variable, value in zip(state, found, strict=True):
-            b.store(value, variable)
-    b.branch(head)
-    b.position_at_end(end)
-    return [_emit_end(b, *(b.load(variable) for variable in state)) for state in variables]
+    return types.void(words, _LONG, _LONG, last, _LONG), emit
 
 
-def _emit_end(
-    b: Any, source: Any, _: Any, n: Any, n_ones: Any, n_levels: Any
-) -> tuple[Any, Any, Any, Any]:
-    first, second = (
-        b.select(
-            b.icmp_signed(">", n, constant(i)), b.load(b.gep(source, [constant(i)])), constant(0)
-        )
-        for i in range(2)
-    )
-    return first, second, n_ones, n_levels
+def _row(b: Any, base: Any, i: Any, first: int = 0) -> Any:
+    """Emit the address of the words that are i-th of their lanes, from a lane on."""
+    return b.gep(base, [b.add(b.mul(i, constant(TOGETHER)), constant(first))])
 
 
-def _emit_level(b: Any, source: Any, target: Any, n: Any, n_ones: Any, n_levels: Any) -> list[Any]:
-    """Emit a level, and what the next one begins with.
+def _emit_level(b: Any, base: Any, n: Any, third: Any) -> None:
+    lanes, second = _words(b, _REGISTER), b.shl(third, constant(1))
+    with cgutils.for_range(b, third) as loop:
+        places = [b.add(loop.index, offset) for offset in (constant(0), third, second)]
+        for first in range(0, TOGETHER, _REGISTER):
+            rows = [_row(b, base, place, first) for place in places]
+            x, y, z = (lanes.load(row) for row in rows)
+            total, carry = _full_adder(x, y, z, nor=_emit_nor(b))
+            lanes.store(total, rows[0])
+            lanes.store(b.shl(carry, lanes.all(1)), rows[1])
+    beyond = b.add(second, third)
+    with cgutils.for_range(b, b.sub(n, beyond)) as loop:
+        for first in range(0, TOGETHER, _REGISTER):
+            word = lanes.load(_row(b, base, b.add(beyond, loop.index), first))
+            lanes.store(word, _row(b, base, b.add(second, loop.index), first))
 
-    It goes from the last register to the first: what one has too much is overwritten later. Two
-    words or fewer are copied.
-    """
-    lanes = _words(b, _REGISTER)
-    third = b.udiv(n, constant(3))
-    second = b.shl(third, constant(1))
-    carries = b.gep(target, [third])
-    step = constant(-_REGISTER)
-    begin = b.and_(b.sub(third, constant(1)), constant(-_REGISTER))
-    with cgutils.for_range_slice(b, begin, constant(-1), step, I64, inc=False) as (i, _):
-        x, y, z = (
-            lanes.load(b.gep(source, [place])) for place in (i, b.add(i, third), b.add(i, second))
-        )
-        total, carry = _full_adder(x, y, z, _emit_nor(b))
-        lanes.store(total, b.gep(target, [i]))
-        lanes.store(b.shl(carry, lanes.all(1)), b.gep(carries, [i]))
-    rest = lanes.load(b.gep(source, [b.add(second, third)]))
-    lanes.store(rest, b.gep(target, [second]))
-    placed = b.select(b.icmp_signed("<", n_ones, third), n_ones, third)
-    with cgutils.for_range(b, placed) as loop:
-        place = b.gep(carries, [loop.index])
-        b.store(b.or_(b.load(place), constant(1)), place)
-    is_level = b.zext(b.icmp_signed(">", n, constant(2)), I64)
-    return [target, source, b.sub(n, third), b.sub(n_ones, placed), b.add(n_levels, is_level)]
+
+def _emit_ones(b: Any, carries: Any, third: Any, ones: Any) -> None:
+    """Emit ones in the lowest places of carry words, as many as there are of either."""
+    lanes = _words(b, TOGETHER)
+    with b.if_then(_any(b, lanes.load(ones))), cgutils.for_range(b, third) as loop:
+        left = lanes.load(ones)
+        placed = b.zext(b.icmp_unsigned("!=", left, lanes.all(0)), lanes.vector)
+        place = b.gep(carries, [b.mul(loop.index, constant(TOGETHER))])
+        lanes.store(b.or_(lanes.load(place), placed), place)
+        lanes.store(b.sub(left, placed), ones)
 
 
 @instead_of(add_last)

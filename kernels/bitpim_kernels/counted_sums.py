@@ -31,6 +31,7 @@ def sum_windows(
     rules: Rules,
     tile: Tile,
     lists: Lists,
+    levels_of: Levels,
     out: Ints,
     levels: Levels,
     sums: Ints,
@@ -42,6 +43,7 @@ def sum_windows(
     Shapes
     ------
     codes: (n_windows, n_taps, bytes of a code) less than the input codes of `groups`
+    levels_of: (n_taps + 2,) levels of a tree of so many operands
     out, levels: (n_windows, n_filters)
     sums: (N_SUMS,)
     """
@@ -51,22 +53,26 @@ def sum_windows(
         for f in range(groups.firsts.shape[0] - 1):
             list_operands(groups, f, rules, tile, lists, sums)
             _count_lists(lists, n, sums)
-            sum_trees(
-                lists.lines,
-                n,
-                lists.n_words,
-                lists.n_negative,
-                lists.spare,
-                lists.last,
-                lists.n_levels,
-            )
             for lane in range(0, n, TOGETHER):
+                n_words = _fill(lists, lane)
+                sum_trees(lists.words, lists.starts[lane], n_words, lists.last, lane)
                 add_last(lists.last, lane, rules.n_bits, lists.totals)
             for lane in range(n):
-                levels[start + lane, f] = lists.n_levels[lane]
+                levels[start + lane, f] = levels_of[lists.n_words[lane]]
                 out[start + lane, f] = np.int64(lists.totals[lane] << unused) >> np.int64(unused)
     for lane in range(LANES):
         sums[LARGEST] = max(sums[LARGEST], np.int64(tile.largest[lane]))
+
+
+@kernel()
+def _fill(lists: Lists, first: int) -> Integer:
+    """Make lanes that are added together equally long, by zeros; return the length."""
+    most = lists.n_words[first : first + TOGETHER].max()
+    for lane in range(first, first + TOGETHER):
+        end = lists.starts[lane] + np.uint32(most * TOGETHER)
+        for place in range(lists.ends[lane], end, TOGETHER):
+            lists.words[place] = np.uint64(0)
+    return most
 
 
 @kernel()
@@ -76,7 +82,7 @@ def _count_lists(lists: Lists, n: int, sums: Ints) -> None:
         n_operands = lists.n_words[lane]
         sums[OPERANDS] += n_operands
         sums[ADDERS] += max(0, n_operands - 2)
-        sums[NEGATIVES] += lists.n_negative[lane]
+        sums[NEGATIVES] += np.int64(lists.last[2, lane])
 
 
 @kernel()
@@ -96,9 +102,8 @@ def count_windows(
 
     Shapes
     ------
-    codes, levels, sums: as in `sum_windows`
+    codes, levels_of, levels, sums: as in `sum_windows`
     digits: (n_filters, LANES) scratch
-    levels_of: (n_taps + 2,) levels of a tree of so many operands
     """
     n_filters = groups.firsts.shape[0] - 1
     n_biases = 1 if groups.biases.shape[0] > 0 else 0
@@ -110,8 +115,10 @@ def count_windows(
         for f in range(n_filters):
             for lane in range(n):
                 found = np.int64(digits[f, lane]) + n_biases
-                levels[start + lane, f] = levels_of[found]
                 n_operands += found
                 n_adders += max(0, found - 2)
+        for lane in range(n):
+            for f in range(n_filters):
+                levels[start + lane, f] = levels_of[digits[f, lane] + n_biases]
     sums[OPERANDS] += n_operands
     sums[ADDERS] += n_adders

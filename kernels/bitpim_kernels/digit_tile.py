@@ -18,15 +18,15 @@ __all__ = [
     "ADDERS",
     "LARGEST",
     "NEGATIVES",
-    "NUMBERED",
     "N_SUMS",
     "OPERANDS",
     "PLANES",
     "READS",
     "SATURATED",
+    "Events",
     "add_digits",
-    "add_new_digits",
     "cut_planes",
+    "ones_of",
 ]
 
 PLANES = 9
@@ -34,9 +34,6 @@ PLANES = 9
 
 READS, OPERANDS, ADDERS, NEGATIVES, SATURATED, LARGEST, N_SUMS = range(7)
 """Where an array of sums holds each event."""
-
-NUMBERED = 170
-"""Taps whose digits are added as they come at most: a number and its half fit a byte."""
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -68,30 +65,6 @@ def add_digits(
         sums[LARGEST] = max(sums[LARGEST], row.max())
 
 
-def add_new_digits(
-    counts: Bytes,
-    n: int,
-    signed: bool,
-    lit: Bytes,
-    digits: npt.NDArray[np.int32],
-    sums: Ints,
-) -> None:
-    """Add the digits that rows of `number_taps` add to those of the times before.
-
-    They are NUMBERED at most. All else is as in `add_digits`.
-    """
-    for row in counts[:n]:
-        now = np.where(lit, row, 0).astype(np.int64)
-        before = np.where(lit, now - 1, 0)
-        for sign, n_met in ((1, now), (-1, before)):
-            half = n_met >> 1
-            ones = (n_met + half) ^ half if signed else n_met
-            digits += sign * np.bitwise_count(ones).astype(np.int32)
-            sums[NEGATIVES] += sign * int(np.bitwise_count(half & ones).sum()) if signed else 0
-        sums[READS] += np.count_nonzero(now == 1)
-        sums[LARGEST] = max(sums[LARGEST], now.max())
-
-
 def cut_planes(counts: Bytes, n: int, n_planes: int, planes: Words, largest: Bytes) -> int:
     """Write the bits of rows of counts, a word each, and a word 0; return how many are not 0.
 
@@ -112,57 +85,39 @@ def cut_planes(counts: Bytes, n: int, n_planes: int, planes: Words, largest: Byt
 _LONG = types.int64
 
 
-class _Digits:
-    """Emits the events of rows of counts: added in bytes, widened once."""
+class Events:
+    """Events of a register of lanes or more, added in bytes, widened once."""
 
-    def __init__(self, b: Any, signed: Any, base: Any, n: Any) -> None:
-        self.b, self.lanes, self.base, self.n = b, Lanes(b, LANES, 8), base, n
-        self.signed = signed
-        self.total, self.reads, self.negative, self.largest = (
-            self.lanes.variable() for _ in range(4)
-        )
-        for variable in (self.total, self.reads, self.negative, self.largest):
-            b.store(self.lanes.all(0), variable)
+    def __init__(self, b: Any, lanes: Lanes) -> None:
+        self.b, self.lanes = b, lanes
+        self.digits, self.reads, self.negative, self.largest = (lanes.variable() for _ in range(4))
+        for variable in (self.digits, self.reads, self.negative, self.largest):
+            b.store(lanes.all(0), variable)
 
-    def add(self, *, new: bool) -> None:
-        """Emit a loop over all rows, a form for each kind of digits."""
-        b, lanes = self.b, self.lanes
-        with b.if_else(self.signed) as branches:
-            for branch, is_signed in zip(branches, (True, False), strict=True):
-                with branch, each_row(b, constant(0), self.n) as (i, _):
-                    n_met = lanes.load(row_address(b, self.base, i))
-                    self._count(n_met, is_signed, new, b.add)
-                    if new:
-                        self._count(b.sub(n_met, lanes.all(1)), is_signed, new, b.sub)
-                        is_read = b.icmp_unsigned("==", n_met, lanes.all(1))
-                    else:
-                        is_read = b.icmp_unsigned("!=", n_met, lanes.all(0))
-                    b.store(b.sub(b.load(self.reads), b.sext(is_read, lanes.vector)), self.reads)
-                    b.store(_larger(b, n_met, b.load(self.largest)), self.largest)
+    def add(self, variable: Any, vector: Any) -> None:
+        """Emit an addition to bytes, which wrap."""
+        self.b.store(self.b.add(self.b.load(variable), vector), variable)
 
-    def _count(self, n_met: Any, is_signed: bool, new: bool, add: Any) -> None:
-        b = self.b
-        ones = n_met
-        if is_signed:
-            half = b.lshr(n_met, self.lanes.all(1))
-            more = b.add(n_met, half)
-            ones = b.xor(more, half)
-            if not new:
-                ninth = b.sext(b.icmp_unsigned("<", more, half), self.lanes.vector)  # -1 if it is 1
-                b.store(b.sub(b.load(self.total), ninth), self.total)
-            negative = _popcount(b, b.and_(ones, half))
-            b.store(add(b.load(self.negative), negative), self.negative)
-        b.store(add(b.load(self.total), _popcount(b, ones)), self.total)
+    def take(self, variable: Any, vector: Any) -> None:
+        """Emit a subtraction from bytes, which wrap; of all ones it adds 1."""
+        self.b.store(self.b.sub(self.b.load(variable), vector), variable)
 
-    def finish(self, context: Any, kinds: Any, digits: Any, sums: Any, lit: Any = None) -> None:
+    def enlarge(self, n_met: Any) -> None:
+        """Emit the larger of counts and those met so far."""
+        self.b.store(_larger(self.b, n_met, self.b.load(self.largest)), self.largest)
+
+    def finish(
+        self, context: Any, kinds: Any, digits: Any, sums: Any, lane: int = 0, lit: Any = None
+    ) -> None:
+        """Emit the addition of lit lanes to arrays of digits, from a lane on, and of sums."""
         b = self.b
 
         def found(variable: Any) -> Any:
             return b.load(variable) if lit is None else b.and_(b.load(variable), lit)
 
-        wide = Lanes(b, LANES, 32)
-        place = address(context, b, kinds[0], digits, 0)
-        wide.add_to(place, b.zext(found(self.total), wide.vector))
+        wide = Lanes(b, self.lanes.n, 32)
+        place = address(context, b, kinds[0], digits, lane)
+        wide.add_to(place, b.zext(found(self.digits), wide.vector))
         for k, variable in ((READS, self.reads), (NEGATIVES, self.negative)):
             place = address(context, b, kinds[1], sums, k)
             b.store(b.add(b.load(place), _sum(b, found(variable))), place)
@@ -174,22 +129,32 @@ class _Digits:
 @instead_of(add_digits)
 def _add_digits(counts: Any, n: Any, signed: Any, digits: Any, sums: Any) -> Any:
     def emit(context: Any, b: Any, *args: Any) -> None:
-        found = _Digits(b, args[2], address(context, b, counts, args[0], 0, 0), args[1])
-        found.add(new=False)
-        found.finish(context, (digits, sums), args[3], args[4])
+        lanes = Lanes(b, LANES, 8)
+        events, base = Events(b, lanes), address(context, b, counts, args[0], 0, 0)
+        with b.if_else(args[2]) as branches:
+            for branch, is_signed in zip(branches, (True, False), strict=True):
+                with branch, each_row(b, constant(0), args[1]) as (i, _):
+                    _count(events, lanes.load(row_address(b, base, i)), is_signed)
+        events.finish(context, (digits, sums), args[3], args[4])
 
     return types.void(counts, _LONG, types.boolean, digits, sums), emit
 
 
-@instead_of(add_new_digits)
-def _add_new_digits(counts: Any, n: Any, signed: Any, lit: Any, digits: Any, sums: Any) -> Any:
-    def emit(context: Any, b: Any, *args: Any) -> None:
-        found = _Digits(b, args[2], address(context, b, counts, args[0], 0, 0), args[1])
-        found.add(new=True)
-        valid = found.lanes.load(address(context, b, lit, args[3], 0))
-        found.finish(context, (digits, sums), args[4], args[5], valid)
-
-    return types.void(counts, _LONG, types.boolean, lit, digits, sums), emit
+def _count(events: Events, n_met: Any, is_signed: bool) -> None:
+    """Emit the events of a row of counts."""
+    b, lanes = events.b, events.lanes
+    ones = n_met
+    if is_signed:
+        half = b.lshr(n_met, lanes.all(1))
+        more = b.add(n_met, half)
+        ones = b.xor(more, half)
+        ninth = b.sext(b.icmp_unsigned("<", more, half), lanes.vector)  # -1 if it is 1
+        events.take(events.digits, ninth)
+        events.add(events.negative, ones_of(b, b.and_(ones, half)))
+    events.add(events.digits, ones_of(b, ones))
+    is_read = b.icmp_unsigned("!=", n_met, lanes.all(0))
+    events.take(events.reads, b.sext(is_read, lanes.vector))
+    events.enlarge(n_met)
 
 
 @instead_of(cut_planes)
@@ -235,7 +200,8 @@ def _intrinsic(b: Any, name: str, result: Any, vector: Any) -> Any:
     return b.call(function, [vector])
 
 
-def _popcount(b: Any, vector: Any) -> Any:
+def ones_of(b: Any, vector: Any) -> Any:
+    """Emit how many ones each element has."""
     return _intrinsic(b, "ctpop", vector.type, vector)
 
 

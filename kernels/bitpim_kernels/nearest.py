@@ -7,7 +7,7 @@ out over threads.
 Source: the three nearest-distance modes of NDCAM as RAPIDNN uses it (semantics derived).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ __all__ = [
     "Ordered",
     "XorTree",
     "breaks_of",
+    "encode_abs",
     "nearest_abs",
     "nearest_staged",
     "nearest_xor",
@@ -32,6 +33,7 @@ Numbers = npt.NDArray[np.uint64]
 _ALL_ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ONE = np.uint64(1)
 _ZERO = np.uint64(0)
+_FEWEST_BUCKETS, _MOST_BUCKETS = 1 << 11, 1 << 16  # of a table of numbers, in reach of a cache
 _TOGETHER = 512  # queries that are searched together: their places stay in the nearest cache
 
 
@@ -51,16 +53,24 @@ class Ordered(NamedTuple):
 class Breaks(NamedTuple):
     """The distinct stored numbers, each with the least query that it wins, in rising order.
 
+    Queries from `low` on lie in buckets of ``2**shift``, the last without an end; those below are
+    in the first. A query's number is one of the `width` from its bucket's first on.
+
     Shapes
     ------
     starts: (n_values,) the first is 0
     values: (n_values,)
     rows: (n_values,) the lowest row that holds each
+    firsts: (n_buckets,)
     """
 
     starts: Numbers
     values: Numbers
     rows: Ints
+    firsts: Numbers
+    low: np.uint64
+    shift: np.uint64
+    width: int
 
 
 class XorTree(NamedTuple):
@@ -105,7 +115,21 @@ def breaks_of(values: Numbers) -> Breaks:
     upper_wins = (gaps & _ONE == 0) & (rows[1:] < rows[:-1])
     starts = np.zeros_like(found)
     starts[1:] = found[:-1] + half + np.where(upper_wins, np.uint64(0), _ONE)
-    return Breaks(starts, found, rows)
+    return Breaks(starts, found, rows, *_buckets(starts))
+
+
+def _buckets(starts: Numbers) -> tuple[Numbers, np.uint64, np.uint64, int]:
+    """Return each bucket's first place, where buckets begin, their shift, and places of one."""
+    low = int(starts[1]) - 1 if len(starts) > 1 else 0  # the last query of the first number
+    span = int(starts[-1]) - low if len(starts) > 1 else 0
+    n_most = min(max(_FEWEST_BUCKETS, 8 * len(starts)), _MOST_BUCKETS)
+    shift = max(0, (span // n_most).bit_length())
+    n_buckets = (span >> shift) + 1
+    begins = np.uint64(low) + (np.arange(n_buckets, dtype=np.uint64) << np.uint64(shift))
+    firsts = np.searchsorted(starts, begins, side="right") - 1
+    width = 1 + int(np.diff(firsts, append=len(starts) - 1).max())
+    places = np.minimum(firsts, len(starts) - width).astype(np.uint64)
+    return places, np.uint64(low), np.uint64(shift), width
 
 
 def xor_tree(values: Numbers) -> XorTree:
@@ -141,7 +165,7 @@ def nearest_abs(table: Breaks, queries: Numbers, rows: Ints, distances: Numbers)
     at = np.empty(_TOGETHER, np.uint64)
     for start in range(0, queries.shape[0], _TOGETHER):
         some = queries[start : start + _TOGETHER]
-        _search_starts(table.starts, some, at)
+        _search_starts(table, some, at)
         for i in range(some.shape[0]):
             q, v = some[i], table.values[at[i]]
             rows[start + i] = table.rows[at[i]]
@@ -149,19 +173,50 @@ def nearest_abs(table: Breaks, queries: Numbers, rows: Ints, distances: Numbers)
 
 
 @kernel()
-def _search_starts(starts: Numbers, queries: Numbers, at: Numbers) -> None:
+def encode_abs(
+    table: Breaks,
+    numbers: Ints,
+    up: int,
+    limits: tuple[int, int],
+    offset: int,
+    codes: npt.NDArray[Any],
+) -> None:
+    """Write the row nearest to each number, shifted up, limited, and moved by an offset.
+
+    What is searched for is no less than 0.
+
+    Shapes
+    ------
+    numbers, codes: (n,)
+    """
+    low, high = limits
+    words, at = np.empty(_TOGETHER, np.uint64), np.empty(_TOGETHER, np.uint64)
+    for start in range(0, numbers.shape[0], _TOGETHER):
+        n = min(_TOGETHER, numbers.shape[0] - start)
+        for i in range(n):
+            words[i] = np.uint64(min(max(numbers[start + i] << up, low), high) + offset)
+        _search_starts(table, words[:n], at)
+        for i in range(n):
+            codes[start + i] = table.rows[at[i]]
+
+
+@kernel()
+def _search_starts(table: Breaks, queries: Numbers, at: Numbers) -> None:
     """Write the place of the last start that is at most each query.
 
-    All halve their range together: no branch depends on a query.
+    All halve the range of their buckets together: no branch depends on a query.
 
     Shapes
     ------
     queries: (n,)
     at: (at least n,)
     """
+    starts, firsts = table.starts, table.firsts
+    last = np.uint64(firsts.shape[0] - 1)
     for i in range(queries.shape[0]):
-        at[i] = _ZERO
-    width = starts.shape[0]
+        bucket = (max(queries[i], table.low) - table.low) >> table.shift
+        at[i] = firsts[min(bucket, last)]
+    width = table.width
     while width > 1:
         half = np.uint64(width // 2)
         for i in range(queries.shape[0]):

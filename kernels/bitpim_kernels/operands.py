@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitpim_kernels.carry_save import TOGETHER
 from bitpim_kernels.digit_tile import (
     LARGEST,
     NEGATIVES,
-    NUMBERED,
     READS,
     SATURATED,
     add_digits,
-    add_new_digits,
     cut_planes,
 )
+from bitpim_kernels.group_digits import NUMBERED, add_group_digits
 from bitpim_kernels.jit import kernel
-from bitpim_kernels.pair_tile import LANES, count_codes, count_taps, number_taps
+from bitpim_kernels.pair_tile import LANES, LONGEST, count_codes, count_taps
 from bitpim_kernels.pairs import Groups, Lists, Rules, Tile
 from bitpim_kernels.vector import popcount
 
@@ -36,6 +36,7 @@ Taps = npt.NDArray[np.int32]
 Words = npt.NDArray[np.uint64]
 
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
+_STEP = np.uint32(TOGETHER)  # from an operand of a lane to its next
 
 
 @kernel()
@@ -101,10 +102,10 @@ def list_operands(
     has_bias = groups.biases.shape[0] > 0
     for lane in range(LANES):
         lists.ends[lane] = lists.starts[lane]
-        lists.n_negative[lane] = 0
+        lists.last[2, lane] = _ZERO
         if has_bias and tile.lit[lane]:
             lists.words[lists.starts[lane]] = groups.biases[f]
-            lists.ends[lane] += np.uint32(1)
+            lists.ends[lane] += _STEP
     group, last = groups.firsts[f], groups.firsts[f + 1]
     while group < last:
         start, end = groups.starts[group], groups.starts[group + 1]
@@ -117,12 +118,14 @@ def list_operands(
             group = stop
             continue
         products = groups.products[groups.weights[group]]
+        together = _count_long(groups, group, rules, tile)
         for lane in range(LANES):
             if tile.lit[lane]:
-                _list_counters(groups.taps[start:end], products, rules, tile, lane, lists, sums)
+                n_met = _count(groups.taps[start:end], tile, lane, together)
+                _list_counters(n_met, products, rules, tile, lane, lists, sums)
         group += 1
     for lane in range(LANES):
-        lists.n_words[lane] = np.int64(lists.ends[lane]) - np.int64(lists.starts[lane])
+        lists.n_words[lane] = np.int64(lists.ends[lane] - lists.starts[lane]) // TOGETHER
 
 
 @kernel()
@@ -186,7 +189,7 @@ def _append(
         lane = popcount(below_word & ~lanes_word)
         end = ends[lane]
         words[end] = products[weight, codes[row, lane]] << shift
-        ends[lane] = end + np.uint32(1)
+        ends[lane] = end + _STEP
         lanes_word &= below_word
 
 
@@ -207,17 +210,17 @@ def _append_inverted(
         lane = popcount(below_word & ~lanes_word)
         end = ends[lane]
         words[end] = ~(products[weight, codes[row, lane]] << shift)
-        ends[lane] = end + np.uint32(1)
-        lists.n_negative[lane] += 1
+        ends[lane] = end + _STEP
+        lists.last[2, lane] += _ONE
         lanes_word &= below_word
 
 
 @kernel()
 def _list_counters(
-    taps: Taps, products: Words, rules: Rules, tile: Tile, lane: int, lists: Lists, sums: Ints
+    n_codes: int, products: Words, rules: Rules, tile: Tile, lane: int, lists: Lists, sums: Ints
 ) -> None:
-    """List the operands of a group in one lane, a counter for each code."""
-    for i in range(_count(taps, tile, lane)):
+    """List the operands of a group in one lane, whose counters met so many codes."""
+    for i in range(n_codes):
         code = tile.met[i]
         n_met = tile.counters[code]
         tile.counters[code] = 0
@@ -234,16 +237,38 @@ def _list_counters(
                 word = products[code] << np.uint64(place)
                 end = lists.ends[lane]
                 lists.words[end] = ~word if is_negative else word
-                lists.ends[lane] = end + np.uint32(1)
-                lists.n_negative[lane] += is_negative
+                lists.ends[lane] = end + _STEP
+                lists.last[2, lane] += np.uint64(is_negative)
             n_met >>= 1
             place += 1
 
 
 @kernel()
-def _count(taps: Taps, tile: Tile, lane: int) -> Integer:
-    """Count the codes at some taps of a lane; return how many codes were met."""
-    n_met = 0
+def _count_long(groups: Groups, group: int, rules: Rules, tile: Tile) -> bool:
+    """Count the codes of a long group for all lanes, if they are few enough; return whether so."""
+    n_codes, some = groups.products.shape[1], tile.some
+    if rules.longest == 0 or n_codes > LONGEST:
+        return False
+    tile.wide[:] = 0
+    for first in range(groups.starts[group], groups.starts[group + 1], LONGEST):
+        some[0], some[1] = first, min(first + LONGEST, groups.starts[group + 1])
+        count_codes(tile.codes, groups.taps, some, 0, tile.lit, tile.rows, tile.counts, n_codes)
+        for code in range(n_codes):
+            for lane in range(LANES):
+                tile.wide[code, lane] += np.int32(tile.counts[code, lane])
+    return True
+
+
+@kernel()
+def _count(taps: Taps, tile: Tile, lane: int, together: bool) -> Integer:
+    """Set the counter of each code of a group in a lane; return how many codes were met."""
+    n_met: Integer = 0
+    if together:
+        for code in range(tile.wide.shape[0]):
+            tile.met[n_met] = code
+            tile.counters[code] = tile.wide[code, lane]
+            n_met += tile.wide[code, lane] != 0
+        return n_met
     for tap in taps:
         code = np.int64(tile.codes[tap, lane])
         if tile.high.shape[0] > 0:
@@ -262,7 +287,7 @@ def count_digits(groups: Groups, rules: Rules, tile: Tile, digits: Digits, sums:
     ------
     digits: (n_filters, LANES)
     """
-    limit, starts = min(groups.products.shape[1], NUMBERED), groups.starts
+    limit, starts = min(2 * groups.products.shape[1], NUMBERED), groups.starts
     for f in range(digits.shape[0]):
         found = digits[f]
         found[:] = 0
@@ -271,9 +296,11 @@ def count_digits(groups: Groups, rules: Rules, tile: Tile, digits: Digits, sums:
             n = starts[group + 1] - starts[group]
             if n > rules.longest:
                 taps = groups.taps[starts[group] : starts[group + 1]]
+                together = _count_long(groups, group, rules, tile)
                 for lane in range(LANES):
                     if tile.lit[lane]:
-                        found[lane] += _count_counters(taps, rules, tile, lane, sums)
+                        n_met = _count(taps, tile, lane, together)
+                        found[lane] += _count_counters(n_met, rules, tile, sums)
                 group += 1
             elif n > limit:
                 n_rows = _count_together(groups, group, group + 1, tile)
@@ -281,17 +308,25 @@ def count_digits(groups: Groups, rules: Rules, tile: Tile, digits: Digits, sums:
                 group += 1
             else:
                 stop = _groups_together(starts, group, last, min(rules.longest, limit))
-                number_taps(tile.codes, groups.taps, starts, group, stop, tile.rows, tile.counts)
-                n_rows = starts[stop] - starts[group]
-                add_new_digits(tile.counts, n_rows, rules.signed, tile.lit, found, sums)
+                add_group_digits(
+                    tile.codes,
+                    groups.taps,
+                    starts,
+                    group,
+                    stop,
+                    rules.signed,
+                    tile.lit,
+                    found,
+                    sums,
+                )
                 group = stop
 
 
 @kernel()
-def _count_counters(taps: Taps, rules: Rules, tile: Tile, lane: int, sums: Ints) -> Integer:
-    """Return the digits of a group's counts in one lane, a counter for each code."""
+def _count_counters(n_codes: int, rules: Rules, tile: Tile, sums: Ints) -> Integer:
+    """Return the digits of a group's counts in one lane, whose counters met so many codes."""
     n_digits: Integer = 0
-    for i in range(_count(taps, tile, lane)):
+    for i in range(n_codes):
         n_met = tile.counters[tile.met[i]]
         tile.counters[tile.met[i]] = 0
         sums[READS] += 1

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
@@ -19,15 +20,19 @@ from bitpim_kernels.ir import I64, Lanes, address, constant, instead_of
 __all__ = [
     "LANES",
     "LONGEST",
+    "SIDE",
     "count_codes",
     "count_taps",
     "each_row",
-    "number_taps",
+    "lay_block",
     "row_address",
 ]
 
 LANES = 64
 """Positions of a tile: two registers of 256 bits, and one word of verdicts."""
+
+SIDE = 16
+"""Windows and taps of a block that changes places at once."""
 
 LONGEST = 255
 """Taps of a group that is counted at once at most: a count fits a byte."""
@@ -69,26 +74,6 @@ def count_taps(
             counts[here][i] = np.where(again, 0, n_met).astype(np.uint8) & lit
 
 
-def number_taps(
-    tile: Bytes,
-    taps: Taps,
-    starts: Ints,
-    first: int,
-    stop: int,
-    rows: Bytes,
-    counts: Bytes,
-) -> None:
-    """Write how often the code of each tap was met in its group so far, this time included.
-
-    All is as in `count_taps`, but for lanes that hold no position, where anything is written.
-    """
-    for group in range(first, stop):
-        here = slice(starts[group] - starts[first], starts[group + 1] - starts[first])
-        found = rows[here] = tile[taps[starts[group] : starts[group + 1]]]
-        for i in range(len(found)):
-            counts[here][i] = (found[: i + 1] == found[i]).sum(axis=0)
-
-
 def count_codes(
     tile: Bytes,
     taps: Taps,
@@ -108,6 +93,18 @@ def count_codes(
     for code in range(n_codes):
         rows[code] = code
         counts[code] = (found == code).sum(axis=0).astype(np.uint8) & lit
+
+
+def lay_block(codes: Bytes, first: int, tap: int, lane: int, tile: Bytes) -> None:
+    """Lay SIDE taps of SIDE windows as rows of a tile, from a lane on.
+
+    Shapes
+    ------
+    codes: (n_windows, n_taps, 1)
+    tile: (n_taps, LANES)
+    """
+    taps = slice(tap, tap + SIDE)
+    tile[taps, lane : lane + SIDE] = codes[first : first + SIDE, taps, 0].T
 
 
 _LONG = types.int64
@@ -148,18 +145,15 @@ class _Rows:
     def _start(self, group: Any) -> Any:
         return self.b.load(self.b.gep(self.starts, [group]))
 
-    def count(self, lit: Any = None) -> None:
-        """Emit the counts of all groups, a register of lanes after the other.
-
-        Without `lit` they are those so far.
-        """
+    def count(self, lit: Any) -> None:
+        """Emit the counts of all groups, a register of lanes after the other."""
         b = self.b
         with each_row(b, self.first, self.stop) as (group, _):
             start = b.sub(self._start(group), self.begin)
             n = b.sub(b.sub(self._start(b.add(group, constant(1))), self.begin), start)
             for lane in range(0, LANES, _REGISTER):
                 place = b.add(b.mul(start, constant(LANES)), constant(lane))
-                half = _Half(self, place, n, None if lit is None else b.gep(lit, [constant(lane)]))
+                half = _Half(self, place, n, b.gep(lit, [constant(lane)]))
                 whole = b.and_(n, constant(-_BLOCK))
                 with cgutils.for_range_slice(b, constant(0), whole, constant(_BLOCK), I64) as (
                     i,
@@ -180,7 +174,7 @@ class _Half:
         self.b, self.n = b, n
         self.lanes = Lanes(b, _REGISTER, 8)
         self.rows, self.counts = b.gep(rows.rows, [first]), b.gep(rows.counts, [first])
-        self.lit = None if lit is None else self.lanes.load(lit)
+        self.lit = self.lanes.load(lit)
 
     def block(self, start: Any, n: int) -> None:
         """Emit the counts of rows side by side, which stay in registers."""
@@ -195,16 +189,12 @@ class _Half:
                 alike = self._alike(mine[other], mine[k])
                 self._add(before[k], alike)
                 self._add(after[other], alike)
-        if self.lit is not None:
-            self._compare(b.add(start, constant(n)), self.n, mine, after)
+        self._compare(b.add(start, constant(n)), self.n, mine, after)
         for k in range(n):
             n_before, n_after = b.load(before[k]), b.load(after[k])  # below 0
-            if self.lit is None:
-                found = b.sub(self.lanes.all(1), n_before)
-            else:
-                is_first = b.icmp_signed("==", n_before, self.lanes.all(0))
-                shown = b.and_(self.lit, b.sext(is_first, self.lanes.vector))
-                found = b.and_(b.sub(self.lanes.all(1), n_after), shown)
+            is_first = b.icmp_signed("==", n_before, self.lanes.all(0))
+            shown = b.and_(self.lit, b.sext(is_first, self.lanes.vector))
+            found = b.and_(b.sub(self.lanes.all(1), n_after), shown)
             self.lanes.store(found, row_address(b, self.counts, b.add(start, constant(k))))
 
     def _compare(self, start: Any, stop: Any, mine: list[Any], totals: list[Any]) -> None:
@@ -237,18 +227,6 @@ def _count_taps(
     return types.void(*kinds[:5], lit, *kinds[5:]), emit
 
 
-@instead_of(number_taps)
-def _number_taps(
-    tile: Any, taps: Any, starts: Any, first: Any, stop: Any, rows: Any, counts: Any
-) -> Any:
-    kinds = (tile, taps, starts, _LONG, _LONG, rows, counts)
-
-    def emit(context: Any, b: Any, *args: Any) -> None:
-        _Rows(context, b, kinds, args).count()
-
-    return types.void(*kinds), emit
-
-
 @instead_of(count_codes)
 def _count_codes(
     tile: Any, taps: Any, starts: Any, group: Any, lit: Any, rows: Any, counts: Any, n_codes: Any
@@ -271,3 +249,37 @@ def _count_codes(
             lanes.store(lanes.splat(code), row_address(b, found.rows, code))
 
     return types.void(*kinds[:4], lit, *kinds[5:], _LONG), emit
+
+
+@instead_of(lay_block)
+def _lay_block(codes: Any, first: Any, tap: Any, lane: Any, tile: Any) -> Any:
+    def emit(context: Any, b: Any, *args: Any) -> None:
+        lanes = Lanes(b, SIDE, 8)
+        rows = [
+            lanes.load(address(context, b, codes, args[0], b.add(args[1], constant(i)), args[2], 0))
+            for i in range(SIDE)
+        ]
+        for row, found in enumerate(_turned(b, rows)):
+            place = address(context, b, tile, args[4], b.add(args[2], constant(row)), args[3])
+            lanes.store(found, place)
+
+    return types.void(codes, _LONG, _LONG, _LONG, tile), emit
+
+
+def _turned(b: Any, rows: list[Any]) -> list[Any]:
+    """Emit the columns of a square: its halves are interleaved, as often as it has halves."""
+    n = len(rows)
+    low, high = (
+        ir.Constant(
+            ir.VectorType(ir.IntType(32), n),
+            [start + i // 2 + n * (i % 2) for i in range(n)],
+        )
+        for start in (0, n // 2)
+    )
+    for _ in range(n.bit_length() - 1):
+        rows = [
+            b.shuffle_vector(upper, lower, order)
+            for upper, lower in zip(rows[: n // 2], rows[n // 2 :], strict=True)
+            for order in (low, high)
+        ]
+    return rows

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bitpim_kernels.carry_save import BEYOND, IN_TURN
+from bitpim_kernels.carry_save import TOGETHER
 from bitpim_kernels.digit_tile import (
     PLANES,
 )
 from bitpim_kernels.jit import kernel
-from bitpim_kernels.pair_tile import LANES, LONGEST
+from bitpim_kernels.pair_tile import LANES, LONGEST, SIDE, lay_block
 
 __all__ = ["Groups", "Lists", "Rules", "Tile", "empty_lists", "empty_tile", "lay_tile"]
 
@@ -78,8 +78,11 @@ class Tile(NamedTuple):
     weights: (LONGEST,) the weight code of a row
     planes: (LONGEST, PLANES) bits of the counts
     largest: (LANES,) the largest count met so far
+    wide: (input codes, LANES) counts of a group that is longer than LONGEST; (0, LANES) where there
+        are more codes than rows
+    some: (2,) first and end of some of its taps
     counters: (input codes,) 0 between two groups
-    met: (n_taps + 1,) codes that counters have met
+    met: (n_taps + input codes + 1,) codes that counters have met
     """
 
     codes: Bytes
@@ -90,36 +93,33 @@ class Tile(NamedTuple):
     weights: Ints
     planes: Words
     largest: Bytes
+    wide: Digits
+    some: Ints
     counters: Ints
     met: Ints
 
 
 class Lists(NamedTuple):
-    """The operands of each lane's sum, and what its tree needs.
+    """The operands of each lane's sum.
+
+    Those of TOGETHER lanes lie side by side: the first of each lane, then the second of each.
 
     Shapes
     ------
-    lines: (LANES, n_taps + 1 + BEYOND or more) operands
-    words: the same, flat
-    starts, ends: (LANES,) where each lane's are in `words`
+    words: (at least LANES * (n_taps + 1),)
+    starts, ends: (LANES,) where each lane's first is in `words`, and where the next would be
     n_words: (LANES,) how many they are
-    n_negative: (LANES,) how many are inverted, so that each lacks a one
-    spare: (IN_TURN, as many as a line) scratch of trees
-    last: (3, LANES) two words and a carry in, which a tree leaves
+    last: (3, LANES) two words and ones of each lane: how many are inverted, each of which lacks a
+        one, and later the carry in
     totals: (LANES,)
-    n_levels: (LANES,) levels of a tree
     """
 
-    lines: Words
     words: Words
     starts: Places
     ends: Places
     n_words: Ints
-    n_negative: Ints
-    spare: Words
     last: Words
     totals: Words
-    n_levels: Ints
 
 
 def empty_tile(n_taps: int, n_codes: int) -> Tile:
@@ -134,27 +134,25 @@ def empty_tile(n_taps: int, n_codes: int) -> Tile:
         np.zeros(LONGEST, np.int64),
         np.zeros((LONGEST, PLANES), np.uint64),
         np.zeros(LANES, np.uint8),
+        np.zeros((n_codes if n_codes <= LONGEST else 0, LANES), np.int32),
+        np.zeros(2, np.int64),
         np.zeros(n_codes, np.int64),
-        np.zeros(n_taps + 1, np.int64),
+        np.zeros(n_taps + n_codes + 1, np.int64),
     )
 
 
 def empty_lists(n_taps: int) -> Lists:
     """Return place for the operands of sums of so many taps: no more than taps, and a bias."""
-    n_lines = (n_taps + 1 + BEYOND + 7) // 8
-    n_lines += 1 - n_lines % 2  # an odd number of cache lines, so that lists share no set
-    words = np.zeros(LANES * 8 * n_lines, np.uint64)
+    n_words = (n_taps + 1) * TOGETHER
+    n_words += 8 * (1 - n_words // 8 % 2)  # an odd number of cache lines: lists share no set
+    lanes = np.arange(LANES)
     return Lists(
-        words.reshape(LANES, 8 * n_lines),
-        words,
-        np.arange(0, words.shape[0], 8 * n_lines).astype(np.uint32),
+        np.zeros(LANES // TOGETHER * n_words, np.uint64),
+        (lanes // TOGETHER * n_words + lanes % TOGETHER).astype(np.uint32),
         np.zeros(LANES, np.uint32),
         np.zeros(LANES, np.int64),
-        np.zeros(LANES, np.int64),
-        np.zeros((IN_TURN, 8 * n_lines), np.uint64),
         np.zeros((3, LANES), np.uint64),
         np.zeros(LANES, np.uint64),
-        np.zeros(LANES, np.int64),
     )
 
 
@@ -167,9 +165,17 @@ def lay_tile(codes: Bytes, start: int, tile: Tile) -> Integer:
     codes: (n_windows, n_taps, bytes of a code) the lowest byte first; 1 or 2
     """
     n = min(LANES, codes.shape[0] - start)
+    n_taps = codes.shape[1]
     for lane in range(LANES):
         tile.lit[lane] = 255 if lane < n else 0
-    for tap in range(codes.shape[1]):
+    if n >= SIDE and n_taps >= SIDE and codes.shape[2] == 1:
+        # the last blocks lie over those before them
+        for block in range(0, n, SIDE):
+            lane = min(block, n - SIDE)
+            for first in range(0, n_taps, SIDE):
+                lay_block(codes, start + lane, min(first, n_taps - SIDE), lane, tile.codes)
+        return n
+    for tap in range(n_taps):
         for lane in range(n):
             tile.codes[tap, lane] = codes[start + lane, tap, 0]
     for tap in range(tile.high.shape[0]):

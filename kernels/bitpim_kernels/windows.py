@@ -14,6 +14,7 @@ __all__ = [
     "fill_outer_rows",
     "fill_vector_rows",
     "gather_entries",
+    "gather_pixels",
     "gather_rows",
     "gather_window",
     "pack_windows",
@@ -152,6 +153,36 @@ def gather_rows(
             else:
                 for c in range(n):
                     out[p, c * n_taps + tap] = pad_code
+
+
+@kernel()
+def gather_pixels(
+    images: Codes, channels: tuple[int, int], window: Window, pad_code: int, first: int, out: Codes
+) -> None:
+    """Write windows as `gather_rows` does, but tap by tap, the channels of a tap side by side."""
+    n, begin = channels[1] - channels[0], channels[0]
+    step, together = window.dilation_x, 1
+    if step == 1 and n == window.channels:  # taps of a line lie side by side in an image too
+        together = window.kernel_x
+    for p in range(out.shape[0]):
+        row, x_out = divmod(first + p, window.cols)
+        sample, y_out = divmod(row, window.rows)
+        left = x_out * window.stride_x - window.left
+        for r in range(window.kernel_y):
+            y = y_out * window.stride_y - window.top + r * window.dilation_y
+            place = out[p, r * window.kernel_x * n : (r + 1) * window.kernel_x * n]
+            if y < 0 or y >= window.height:
+                place[:] = pad_code
+                continue
+            line = images[sample, y].reshape(-1)
+            for s in range(0, window.kernel_x, together):
+                x = left + s * step
+                before = min(together, max(0, -x))
+                inside = min(together, max(before, window.width - x))
+                place[s * n : (s + before) * n] = pad_code
+                source = line[(x + before) * window.channels + begin :]
+                _copy_strided(source, 1, place[(s + before) * n : (s + inside) * n])
+                place[(s + inside) * n : (s + together) * n] = pad_code
 
 
 @kernel()

@@ -15,7 +15,14 @@ import numpy as np
 import pytest
 
 from bitpim import threads
-from bitpim.threads import available_threads, run_all, share_out, thread_limit, use_threads
+from bitpim.threads import (
+    available_threads,
+    by_sample,
+    run_all,
+    share_out,
+    thread_limit,
+    use_threads,
+)
 
 
 @pytest.fixture(autouse=True, params=[1, 2])
@@ -42,6 +49,28 @@ def test_shares_cover_the_range_once(n: int, n_threads: int | None) -> None:
 
     share_out(n, work, n_threads)
     assert (seen == 1).all()
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 7])
+def test_samples_are_shared_to_threads_that_work_alone(n: int, limit: int) -> None:
+    seen, limits = np.zeros(n, int), []
+
+    def work(start: int, stop: int) -> None:
+        seen[start:stop] += 1
+        limits.append(thread_limit())
+
+    by_sample(n, work)
+    assert (seen == 1).all() and thread_limit() == limit
+    assert limits == ([limit] if n < limit else [1] * limit)
+
+
+def test_a_thread_that_worked_alone_has_its_limit_again(limit: int) -> None:
+    def fail(start: int, stop: int) -> None:
+        raise ArithmeticError("a share")
+
+    with pytest.raises(ArithmeticError, match="a share"):
+        by_sample(4, fail)
+    assert thread_limit() == limit
 
 
 def test_an_error_of_a_share_is_raised_when_all_have_ended() -> None:

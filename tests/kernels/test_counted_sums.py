@@ -13,6 +13,7 @@ from bitpim_kernels.pairs import Groups, Lists, Rules, Tile, empty_lists, empty_
 from tests.naive.rapidnn import Neuron, neuron
 
 Array = npt.NDArray[Any]
+LEVELS = np.array([csa_levels(n) for n in range(14)], np.uint8)
 
 
 def groups_of(weights: Array, products: Array, biases: Array) -> Groups:
@@ -50,7 +51,9 @@ def test_windows_equal_neurons_added_gate_by_gate(rules: Rules, n: int, kernels:
     out, levels = np.full((n, 3), 9), np.full((n, 3), 9, np.uint8)
     sums = np.zeros(N_SUMS, np.int64)
     groups = groups_of(weights, products, biases)
-    kernels.sum_windows(codes[:, :, None], groups, rules, *scratch(12, 4), out, levels, sums)
+    kernels.sum_windows(
+        codes[:, :, None], groups, rules, *scratch(12, 4), LEVELS, out, levels, sums
+    )
     found: list[list[Neuron]] = [
         [
             neuron(w, u, products.tolist(), b, signed=rules.signed, width=13)
@@ -70,11 +73,10 @@ def test_windows_equal_neurons_added_gate_by_gate(rules: Rules, n: int, kernels:
     expected[LARGEST] = max((neuron.largest for neuron in every), default=0)
     assert sums.tolist() == expected.tolist()
 
-    levels_of = np.array([csa_levels(k) for k in range(14)], np.uint8)
     counted, again = np.full((n, 3), 9, np.uint8), np.zeros(N_SUMS, np.int64)
     digits = np.full((3, LANES), 99, np.int32)
     kernels.count_windows(
-        codes[:, :, None], groups, rules, scratch(12, 4)[0], levels_of, digits, counted, again
+        codes[:, :, None], groups, rules, scratch(12, 4)[0], LEVELS, digits, counted, again
     )
     assert counted.tolist() == levels.tolist() and again.tolist() == sums.tolist()
 
@@ -86,5 +88,7 @@ def test_a_sum_wraps_at_its_width(kernels: Any) -> None:
     codes, sums = np.zeros((1, 2), np.uint8), np.zeros(N_SUMS, np.int64)
     for n_bits, expected in ((8, -56), (9, 200), (64, 200)):
         rules = Rules(False, 62, n_bits, LONGEST)
-        kernels.sum_windows(codes[:, :, None], groups, rules, *scratch(2, 1), out, levels, sums)
+        kernels.sum_windows(
+            codes[:, :, None], groups, rules, *scratch(2, 1), LEVELS, out, levels, sums
+        )
         assert out[0, 0] == expected

@@ -12,7 +12,6 @@ from bitpim_kernels.digit_tile import (
     PLANES,
     READS,
     add_digits,
-    add_new_digits,
     cut_planes,
 )
 from bitpim_kernels.jit import kernel
@@ -21,19 +20,11 @@ from tests.naive.rapidnn import binary_digits, signed_digits
 
 Form = Callable[[Any], Callable[..., Any]]
 Array = npt.NDArray[Any]
-LIT = np.full(LANES, 255, np.uint8)
 
 
 @kernel()
 def digits_added(counts: Array, n: int, signed: bool, digits: Array, sums: Array) -> None:
     add_digits(counts, n, signed, digits, sums)
-
-
-@kernel()
-def new_digits_added(
-    counts: Array, n: int, signed: bool, lit: Array, digits: Array, sums: Array
-) -> None:
-    add_new_digits(counts, n, signed, lit, digits, sums)
 
 
 @kernel()
@@ -62,32 +53,10 @@ def test_digits_of_every_count(first: int, signed: bool, form: Form) -> None:
     assert np.count_nonzero(added) == 2 + (sums[LARGEST] > LARGEST + 1) - (not signed)
 
 
-@pytest.mark.parametrize("signed", [False, True])
-def test_numbers_add_up_to_the_digits_of_counts(signed: bool, form: Form) -> None:
-    """Lane l has a code l + 1 times, and another once; one lane holds nothing."""
-    numbers = np.ones((LANES + 1, LANES), np.uint8)
-    for lane in range(LANES):
-        numbers[: lane + 1, lane] = range(1, lane + 2)
-        numbers[lane + 1 :, lane] = 1  # codes met once each
-    lit = LIT.copy()
-    lit[40] = 0
-    digits, sums = np.zeros(LANES, np.int32), np.zeros(N_SUMS, np.int64)
-    form(new_digits_added)(numbers, LANES + 1, signed, lit, digits, sums)
-    once = [LANES - lane for lane in range(LANES)]
-    found = [digits_of(lane + 1, signed) for lane in range(LANES)]
-    expected = [len(d) + n for d, n in zip(found, once, strict=True)]
-    assert digits.tolist() == [0 if lane == 40 else n for lane, n in enumerate(expected)]
-    negatives = [d.count(-1) for d in found]
-    assert sums[NEGATIVES] == sum(negatives) - negatives[40]
-    assert sums[READS] == sum(n + 1 for lane, n in enumerate(once) if lane != 40)
-    assert sums[LARGEST] == LANES
-
-
 def test_no_rows_have_no_digits(form: Form) -> None:
     counts, digits = np.ones((LONGEST, LANES), np.uint8), np.zeros(LANES, np.int32)
     sums = np.zeros(N_SUMS, np.int64)
     form(digits_added)(counts, 0, True, digits, sums)
-    form(new_digits_added)(counts, 0, True, LIT, digits, sums)
     assert not digits.any() and not sums.any()
 
 

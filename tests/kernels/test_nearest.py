@@ -29,7 +29,13 @@ def found(search: Callable[..., Any], *inputs: Any, n: int) -> list[tuple[int, i
 
 def by_difference(form: Form, values: list[int], queries: list[int]) -> list[tuple[int, int]]:
     table = nearest.breaks_of(numbers(values))
-    return found(form(nearest.nearest_abs), table, numbers(queries), n=len(queries))
+    pairs = found(form(nearest.nearest_abs), table, numbers(queries), n=len(queries))
+    signed, codes = [q for q in queries if q < 1 << 63], np.zeros(len(queries), np.uint16)
+    limits, chosen = (-7, TOP >> 1), codes[: len(signed)]
+    form(nearest.encode_abs)(table, np.array(signed, np.int64) - 7, 0, limits, 7, chosen)
+    wanted = [row for q, (_, row) in zip(queries, pairs, strict=True) if q < 1 << 63]
+    assert chosen.tolist() == wanted
+    return pairs
 
 
 def by_xor(form: Form, values: list[int], queries: list[int]) -> list[tuple[int, int]]:
@@ -153,6 +159,29 @@ def test_more_queries_than_are_searched_together() -> None:
     expected = np.abs(values[None, :] - queries[:, None]).argmin(1)
     pairs = by_difference(JITTED, values.tolist(), queries.tolist())
     assert [row for _, row in pairs] == expected.tolist()
+
+
+@pytest.mark.parametrize("n_values", [2, 300, 3000])
+def test_numbers_that_crowd_in_few_buckets(n_values: int, form: Form) -> None:
+    """Half of the numbers lie side by side, far from the others."""
+    rng = np.random.default_rng(n_values)
+    close = (1 << 40) + np.arange(n_values // 2)
+    values = np.concatenate([close, rng.integers(0, 1 << 62, n_values - len(close))])
+    rng.shuffle(values)
+    queries = np.concatenate([values[:50] + 1, close[:50], rng.integers(0, 1 << 63, 50)])
+    pairs = by_difference(form, values.tolist(), queries.tolist())
+    expected = [naive.nearest(values.tolist(), q) for q in queries.tolist()]
+    assert pairs == expected
+
+
+def test_what_is_searched_for_is_shifted_and_limited(form: Form) -> None:
+    table = nearest.breaks_of(numbers([0, 8, 16, 24]))  # -16, -8, 0, 8
+    codes = np.full(5, 99, np.uint8)
+    sums = np.array([-99, -3, 1, 2, 99])
+    form(nearest.encode_abs)(table, sums, 2, (-12, 3), 16, codes)
+    assert codes.tolist() == [0, 0, 2, 2, 2]
+    form(nearest.encode_abs)(table, sums, 1, (-16, 15), 16, codes)
+    assert codes.tolist() == [0, 1, 2, 2, 3]
 
 
 def test_no_queries(form: Form) -> None:

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 
 from bitpim_kernels import operands, pairs
+from bitpim_kernels.carry_save import TOGETHER
 from bitpim_kernels.digit_tile import LARGEST, N_SUMS, NEGATIVES, READS, SATURATED
 from bitpim_kernels.pair_tile import LANES, LONGEST
 from bitpim_kernels.pairs import Groups, Rules
+from tests.naive.rapidnn import binary_digits, signed_digits
 
 WORD = 1 << 64
 
@@ -44,11 +46,12 @@ def listed(
         sums[:] = 0
         kernels.list_operands(groups, 1, rules, tile, lists, sums)
     sums[LARGEST] = max(sums[LARGEST], tile.largest.max())
-    ends = lists.ends.astype(int) - lists.starts
-    assert lists.n_words.tolist() == ends.tolist()
-    assert np.shares_memory(lists.lines, lists.words) and not ends[len(codes) :].any()
-    found = [sorted(lists.lines[lane, :n].tolist()) for lane, n in enumerate(ends[: len(codes)])]
-    return found, lists, sums
+    lengths = lists.ends.astype(int) - lists.starts
+    assert lengths.tolist() == [n * TOGETHER for n in lists.n_words.tolist()]
+    assert not lengths[len(codes) :].any()
+    places = zip(lists.starts.tolist(), lists.ends.tolist(), strict=True)
+    found = [sorted(lists.words[a:b:TOGETHER].tolist()) for a, b in places]
+    return found[: len(codes)], lists, sums
 
 
 @pytest.mark.parametrize("longest", [0, 4, LONGEST])
@@ -57,7 +60,7 @@ def test_binary_digits_are_listed(longest: int, kernels: Any) -> None:
     found, lists, sums = listed(kernels, Rules(False, 62, 64, longest))
     assert found[0] == sorted([600, 20, 80, 2, 6])
     assert found[1] == sorted([600, 10, 20, 60, 1, 4, 3])
-    assert not lists.n_negative.any()
+    assert not lists.last[2].any()
     assert (sums[READS], sums[LARGEST], sums[SATURATED]) == (3 + 5, 5, 0)
 
 
@@ -67,7 +70,7 @@ def test_signed_digits_are_listed(longest: int, kernels: Any) -> None:
     found, lists, sums = listed(kernels, Rules(True, 62, 64, longest))
     assert found[0] == sorted([600, 20, 80, 2, 6])
     assert found[1] == sorted([600, 40, WORD - 1 - 10, 60, 1, 4, 3])
-    assert lists.n_negative.tolist() == [0, 1] + [0] * (LANES - 2)
+    assert lists.last[2].tolist() == [0, 1] + [0] * (LANES - 2)
     assert (sums[READS], sums[LARGEST], sums[SATURATED]) == (3 + 5, 5, 0)
 
 
@@ -109,3 +112,37 @@ def test_digits_are_counted(longest: int, signed: bool, n_negative: int, kernels
     kernels.count_digits(GROUPS, Rules(signed, 62, 64, longest), tile, digits, sums)
     assert digits.tolist() == [lane + [0] * (LANES - 2) for lane in ([4, 4], [4, 6])]
     assert (sums[READS], sums[LARGEST], sums[NEGATIVES]) == (8 + 6, 5, n_negative + signed)
+
+
+@pytest.mark.parametrize("n_codes", [3, LONGEST, 256, 300])
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_group_longer_than_a_row_of_counts(signed: bool, n_codes: int, kernels: Any) -> None:
+    """600 taps of one weight: counts of 300 and more, in parts of 255, or code by code."""
+    codes = np.stack([np.arange(600) % 2, np.full(600, n_codes - 1)]).astype("<u2")
+    whole = codes.astype(np.uint8)[:, :, None] if n_codes <= 256 else codes.view(np.uint8)
+    tile, lists = pairs.empty_tile(600, n_codes), pairs.empty_lists(600)
+    assert pairs.lay_tile(whole.reshape(2, 600, -1), 0, tile) == 2
+    groups = Groups(
+        np.arange(600).astype(np.int32),
+        np.array([0, 1]),
+        np.array([0, 600]),
+        np.array([1]),
+        np.arange(2 * n_codes, dtype=np.uint64).reshape(2, n_codes),
+        np.zeros(0, np.uint64),
+    )
+    rules = Rules(signed, 62, 64, LONGEST if n_codes <= 256 else 0)
+    digits, sums = np.zeros((1, LANES), np.int32), np.zeros(N_SUMS, np.int64)
+    kernels.count_digits(groups, rules, tile, digits, sums)
+    expected = [[signed_digits(n) if signed else binary_digits(n) for n in (300, 600)]]
+    lengths = [len([d for d in found if d]) for found in expected[0]]
+    assert digits[0, :3].tolist() == [2 * lengths[0], lengths[1], 0]
+    assert (sums[READS], sums[LARGEST]) == (3, 600)
+    again = np.zeros(N_SUMS, np.int64)
+    kernels.list_operands(groups, 0, rules, tile, lists, again)
+    assert lists.n_words[:3].tolist() == digits[0, :3].tolist()
+    totals = [
+        lists.words[a:b:TOGETHER].sum() + ones
+        for a, b, ones in zip(lists.starts, lists.ends, lists.last[2], strict=True)
+    ]
+    assert totals[:2] == [300 * (n_codes + n_codes + 1), 600 * (2 * n_codes - 1)]
+    assert (again[READS], again[LARGEST]) == (3, 600) and not tile.counters.any()

@@ -5,11 +5,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from bitpim_kernels.digit_tile import (
-    NUMBERED,
-)
 from bitpim_kernels.jit import kernel
-from bitpim_kernels.pair_tile import LANES, LONGEST, count_codes, count_taps, number_taps
+from bitpim_kernels.pair_tile import LANES, LONGEST, count_codes, count_taps
 
 Form = Callable[[Any], Callable[..., Any]]
 Array = npt.NDArray[Any]
@@ -21,13 +18,6 @@ def taps_counted(
     tile: Array, taps: Array, starts: Array, stop: int, lit: Array, rows: Array, counts: Array
 ) -> None:
     count_taps(tile, taps, starts, 1, stop, lit, rows, counts)
-
-
-@kernel()
-def taps_numbered(
-    tile: Array, taps: Array, starts: Array, stop: int, rows: Array, counts: Array
-) -> None:
-    number_taps(tile, taps, starts, 1, stop, rows, counts)
 
 
 @kernel()
@@ -60,7 +50,7 @@ class Case:
 
 GROUPS = [
     [1, 1], [2, 2], [1, 3], [1, 4], [2, 5], [1, 6, 7, 8], [3, 9], [1, 1, 1, 2, 3, 4, 5, 13],
-    [1, NUMBERED], [1, LONGEST],
+    [1, 170], [1, LONGEST],
 ]  # fmt: skip
 
 
@@ -81,20 +71,6 @@ def test_taps_of_a_group_are_counted(lengths: list[int], n_codes: int, form: For
             assert c.counts[here, lane].tolist() == expected
         at += len(group[0])
     assert at == c.n and np.all(c.counts[at:] == 88) and np.all(c.rows[at:] == 77)
-
-
-@pytest.mark.parametrize("lengths", GROUPS)
-@pytest.mark.parametrize("n_codes", [1, 2, 256])
-def test_taps_of_a_group_are_numbered(lengths: list[int], n_codes: int, form: Form) -> None:
-    c = Case(lengths, n_codes)
-    form(taps_numbered)(c.tile, c.taps, c.starts, c.stop, c.rows, c.counts)
-    at = 0
-    for group in c.columns():
-        for lane, codes in enumerate(group):
-            expected = [codes[: i + 1].count(code) for i, code in enumerate(codes)]
-            assert c.counts[at : at + len(codes), lane].tolist() == expected
-        at += len(group[0])
-    assert np.all(c.counts[at:] == 88)
 
 
 @pytest.mark.parametrize(("n", "n_codes"), [(1, 1), (2, 1), (7, 7), (40, 3), (LONGEST, 40)])

@@ -454,3 +454,21 @@ def test_words_are_wide_enough() -> None:
         NearestTable(np.array([0, 128]), 65, "abs", 8)
     with pytest.raises(AccumulatorError, match="need queries of 8 bits, got one of 9"):
         NearestTable(np.array([0, 1]), 8, "abs", 8).find(np.array([128]))
+    with pytest.raises(AccumulatorError, match="need queries of 8 bits, got one of 9"):
+        NearestTable(np.array([0, 1]), 8, "abs", 8).encode(np.array([32]), 2, None, np.uint8)
+
+
+@pytest.mark.parametrize("mode", ["abs", "wxor", "staged"])
+@pytest.mark.parametrize("width", [16, 63, 64])
+@pytest.mark.parametrize(("up", "limits"), [(0, None), (3, None), (2, (-300, 301))])
+def test_sums_are_encoded_as_they_are_found(
+    up: int, limits: tuple[int, int] | None, width: int, mode: str
+) -> None:
+    rng = np.random.default_rng(width)
+    values = rng.choice(np.arange(-900, 900), 40, replace=False)
+    table = NearestTable(values, width, mode, 5)
+    sums = rng.integers(-1000, 1000, (17, 6))
+    moved = sums << up if limits is None else np.clip(sums << up, *limits)
+    rows, compared = table.encode(sums.T.copy().T, up, limits, np.uint16)
+    assert rows.dtype == np.uint16 and rows.tolist() == table.find(moved).rows.tolist()
+    assert compared == table.find(moved).rows_compared
