@@ -264,10 +264,10 @@ def _count(taps: Taps, tile: Tile, lane: int, together: bool) -> Integer:
     """Set the counter of each code of a group in a lane; return how many codes were met."""
     n_met: Integer = 0
     if together:
-        for code in range(tile.wide.shape[0]):
-            tile.met[n_met] = code
-            tile.counters[code] = tile.wide[code, lane]
-            n_met += tile.wide[code, lane] != 0
+        for row in range(tile.wide.shape[0]):
+            tile.met[n_met] = row
+            tile.counters[row] = tile.wide[row, lane]
+            n_met += tile.wide[row, lane] != 0
         return n_met
     for tap in taps:
         code = np.int64(tile.codes[tap, lane])
