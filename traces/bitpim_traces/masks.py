@@ -18,6 +18,7 @@ from bitpim_traces.records import LayerRecord, TensorRecord, Trace
 
 __all__ = [
     "MAX_POSITIONS",
+    "OVERLAP_GROUPS",
     "PATTERNS",
     "PRUNING_MASK",
     "LayerMask",
@@ -31,6 +32,7 @@ __all__ = [
 
 PRUNING_MASK = "pruning_mask"
 PATTERNS = "patterns"
+OVERLAP_GROUPS = "overlap_groups"
 
 MAX_POSITIONS = 32
 """Positions of a window whose masks have codes: a code is a uint32."""
