@@ -163,17 +163,9 @@ class CountedSums:
         levels_of = _levels_of(self.n_taps + 2)
 
         def work(here: slice, levels: Levels, sums: Indices) -> None:
-            tile, lists = self._empty_tile(), empty_lists(self.n_taps)
+            tile, lists = self._empty_tile(), empty_lists(levels_of)
             sum_windows(
-                codes[here],
-                self._groups,
-                self._rules,
-                tile,
-                lists,
-                levels_of,
-                out[here],
-                levels,
-                sums,
+                codes[here], self._groups, self._rules, tile, lists, out[here], levels, sums
             )
 
         return self._events(codes.shape[0], work)

@@ -31,7 +31,6 @@ def sum_windows(
     rules: Rules,
     tile: Tile,
     lists: Lists,
-    levels_of: Levels,
     out: Ints,
     levels: Levels,
     sums: Ints,
@@ -43,7 +42,6 @@ def sum_windows(
     Shapes
     ------
     codes: (n_windows, n_taps, bytes of a code) less than the input codes of `groups`
-    levels_of: (n_taps + 2,) levels of a tree of so many operands
     out, levels: (n_windows, n_filters)
     sums: (N_SUMS,)
     """
@@ -58,7 +56,7 @@ def sum_windows(
                 sum_trees(lists.words, lists.starts[lane], n_words, lists.last, lane)
                 add_last(lists.last, lane, rules.n_bits, lists.totals)
             for lane in range(n):
-                levels[start + lane, f] = levels_of[lists.n_words[lane]]
+                levels[start + lane, f] = lists.levels_of[lists.n_words[lane]]
                 out[start + lane, f] = np.int64(lists.totals[lane] << unused) >> np.int64(unused)
     for lane in range(LANES):
         sums[LARGEST] = max(sums[LARGEST], np.int64(tile.largest[lane]))
@@ -102,7 +100,8 @@ def count_windows(
 
     Shapes
     ------
-    codes, levels_of, levels, sums: as in `sum_windows`
+    codes, levels, sums: as in `sum_windows`
+    levels_of: (n_taps + 2,) levels of a tree of so many operands
     digits: (n_filters, LANES) scratch
     """
     n_filters = groups.firsts.shape[0] - 1

@@ -112,6 +112,7 @@ class Lists(NamedTuple):
     last: (3, LANES) two words and ones of each lane: how many are inverted, each of which lacks a
         one, and later the carry in
     totals: (LANES,)
+    levels_of: (n_taps + 2,) levels of a tree of so many operands
     """
 
     words: Words
@@ -120,6 +121,7 @@ class Lists(NamedTuple):
     n_words: Ints
     last: Words
     totals: Words
+    levels_of: Bytes
 
 
 def empty_tile(n_taps: int, n_codes: int) -> Tile:
@@ -141,9 +143,14 @@ def empty_tile(n_taps: int, n_codes: int) -> Tile:
     )
 
 
-def empty_lists(n_taps: int) -> Lists:
-    """Return place for the operands of sums of so many taps: no more than taps, and a bias."""
-    n_words = (n_taps + 1) * TOGETHER
+def empty_lists(levels_of: Bytes) -> Lists:
+    """Return place for the operands of sums: no more than taps, and a bias.
+
+    Shapes
+    ------
+    levels_of: (n_taps + 2,) levels of a tree of so many operands
+    """
+    n_words = (levels_of.shape[0] - 1) * TOGETHER
     n_words += 8 * (1 - n_words // 8 % 2)  # an odd number of cache lines: lists share no set
     lanes = np.arange(LANES)
     return Lists(
@@ -153,6 +160,7 @@ def empty_lists(n_taps: int) -> Lists:
         np.zeros(LANES, np.int64),
         np.zeros((3, LANES), np.uint64),
         np.zeros(LANES, np.uint64),
+        levels_of,
     )
 
 

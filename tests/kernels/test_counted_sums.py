@@ -31,7 +31,7 @@ def groups_of(weights: Array, products: Array, biases: Array) -> Groups:
 
 
 def scratch(n_taps: int, n_codes: int) -> tuple[Tile, Lists]:
-    return empty_tile(n_taps, n_codes), empty_lists(n_taps)
+    return empty_tile(n_taps, n_codes), empty_lists(LEVELS[: n_taps + 2])
 
 
 @pytest.fixture(params=["jit", "python"])
@@ -51,9 +51,7 @@ def test_windows_equal_neurons_added_gate_by_gate(rules: Rules, n: int, kernels:
     out, levels = np.full((n, 3), 9), np.full((n, 3), 9, np.uint8)
     sums = np.zeros(N_SUMS, np.int64)
     groups = groups_of(weights, products, biases)
-    kernels.sum_windows(
-        codes[:, :, None], groups, rules, *scratch(12, 4), LEVELS, out, levels, sums
-    )
+    kernels.sum_windows(codes[:, :, None], groups, rules, *scratch(12, 4), out, levels, sums)
     found: list[list[Neuron]] = [
         [
             neuron(w, u, products.tolist(), b, signed=rules.signed, width=13)
@@ -88,7 +86,5 @@ def test_a_sum_wraps_at_its_width(kernels: Any) -> None:
     codes, sums = np.zeros((1, 2), np.uint8), np.zeros(N_SUMS, np.int64)
     for n_bits, expected in ((8, -56), (9, 200), (64, 200)):
         rules = Rules(False, 62, n_bits, LONGEST)
-        kernels.sum_windows(
-            codes[:, :, None], groups, rules, *scratch(2, 1), LEVELS, out, levels, sums
-        )
+        kernels.sum_windows(codes[:, :, None], groups, rules, *scratch(2, 1), out, levels, sums)
         assert out[0, 0] == expected

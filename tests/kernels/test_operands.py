@@ -39,7 +39,7 @@ def listed(
 ) -> tuple[list[list[int]], Any, Any]:
     """The operands of filter 1 in each lane, sorted; the lists; the events."""
     tile = pairs.empty_tile(codes.shape[1], groups.products.shape[1])
-    lists = pairs.empty_lists(codes.shape[1])
+    lists = pairs.empty_lists(np.zeros(codes.shape[1] + 2, np.uint8))
     assert pairs.lay_tile(codes[:, :, None], 0, tile) == len(codes)
     sums = np.zeros(N_SUMS, np.int64)
     for _ in range(2):  # what was listed before leaves nothing behind
@@ -120,7 +120,7 @@ def test_a_group_longer_than_a_row_of_counts(signed: bool, n_codes: int, kernels
     """600 taps of one weight: counts of 300 and more, in parts of 255, or code by code."""
     codes = np.stack([np.arange(600) % 2, np.full(600, n_codes - 1)]).astype("<u2")
     whole = codes.astype(np.uint8)[:, :, None] if n_codes <= 256 else codes.view(np.uint8)
-    tile, lists = pairs.empty_tile(600, n_codes), pairs.empty_lists(600)
+    tile, lists = pairs.empty_tile(600, n_codes), pairs.empty_lists(np.zeros(602, np.uint8))
     assert pairs.lay_tile(whole.reshape(2, 600, -1), 0, tile) == 2
     groups = Groups(
         np.arange(600).astype(np.int32),

@@ -46,7 +46,7 @@ def test_blocks_of_windows_change_places(n_taps: int, kernels: Any) -> None:
 
 @pytest.mark.parametrize("n_taps", [1, 7, 8, 100])
 def test_lists_have_room(n_taps: int, kernels: Any) -> None:
-    lists = kernels.empty_lists(n_taps)
+    lists = kernels.empty_lists(np.zeros(n_taps + 2, np.uint8))
     n = int(lists.starts[TOGETHER])
     assert (n_taps + 1) * TOGETHER <= n < (n_taps + 2) * TOGETHER and n % 16 == 8
     assert lists.words.shape == (LANES // TOGETHER * n,)
