@@ -2,7 +2,8 @@
 
 The filter groups of a layer follow each other on the same arrays, in turn: each loads its filters,
 streams its windows, multiplies and reduces in passes of its own. The sums of windows are made once
-for all filters that use the same entries, and the codes of all groups go out together.
+for all filters that use the same entries. Sums become codes in the end, those of all groups: filters
+that shift alike run one program, and the codes go out together.
 """
 
 from collections.abc import Sequence
@@ -13,22 +14,14 @@ import numpy.typing as npt
 
 from bitpim.sram.filter_groups import FilterGroup, LaneSums
 from bitpim.sram.lane_programs import WindowCorrection
-from bitpim.sram.lanes import LaneProgram
 from bitpim.sram.occupancy import Occupancy
 from bitpim.sram.plan import LayerPlan, Phases, scale_phases
+from bitpim.sram.requantize_plan import EpiloguePlan, Requantization, RequantizeWork, schedule
 from bitpim.sram.transposed import ConvShape
 
-__all__ = ["ConvPlan", "EpiloguePlan", "GroupPlan", "WindowSum"]
+__all__ = ["ConvPlan", "GroupPlan", "WindowSum"]
 
 Int64 = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class EpiloguePlan:
-    """Filters of a group that share the program from sums to codes."""
-
-    filters: Int64
-    program: LaneProgram
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,26 +176,29 @@ class ConvPlan(LayerPlan):
         if not any(part.epilogue for part in self.parts):
             return {"host": self._host(n_samples)}
         packed = self.settings.mapping.requantize_packing == "packed"
-        per_filter = n_samples * self.shape.n_positions
-        work = []
+        works = self._requantization(n_samples, packed=packed)
+        n_outputs = n_samples * self.shape.n_convolutions
+        return {
+            "gather": self._gather(works, n_samples, packed=packed),
+            "requantize": {
+                "cycles": works.cycles(works.steps),
+                "sram_compute_cycle": works.array_steps(works.steps),
+            },
+            "output": self.output_phase(
+                works.passes, works.array_passes, n_outputs, self.output_bits
+            ),
+        }
+
+    def _requantization(self, n_samples: int, *, packed: bool) -> Requantization:
+        """The sums of each program, gathered to full arrays or where they were made."""
+        works = []
         for part in self.parts:
             lanes_each = 1 if packed else part.group.layout.n_lanes
             for one in part.epilogue:
-                n_items = per_filter * one.filters.size
-                work.append((self.pool.spread(self.where, n_items, lanes_each), one.program))
-        whole = self.pool.in_turn([place for place, _ in work])
-        return {
-            "gather": self._gather(work, n_samples, packed=packed),
-            "requantize": {
-                "cycles": sum(p.passes * program.n_steps() for p, program in work),
-                "sram_compute_cycle": sum(
-                    p.array_passes * program.n_steps() for p, program in work
-                ),
-            },
-            "output": self.output_phase(
-                whole, n_samples * self.shape.n_convolutions, self.output_bits
-            ),
-        }
+                n_items = n_samples * self.shape.n_positions * one.filters.size
+                place = self.pool.spread(self.where, n_items, lanes_each)
+                works.append(RequantizeWork(n_items, lanes_each, one.program, place))
+        return schedule(self.pool, works, self.settings.mapping.requantize_schedule)
 
     def _host(self, n_samples: int) -> dict[str, int]:
         """Read the sums, carry the accumulators to the CPU, and codes back."""
@@ -214,20 +210,18 @@ class ConvPlan(LayerPlan):
         moved = _access(reads)
         return moved | {"cycles": moved["cycles"] + self.bus_cycles(n_bytes), "bus_byte": n_bytes}
 
-    def _gather(
-        self, work: Sequence[tuple[Occupancy, LaneProgram]], n_samples: int, *, packed: bool
-    ) -> dict[str, int]:
+    def _gather(self, works: Requantization, n_samples: int, *, packed: bool) -> dict[str, int]:
         """Read sums where they were made; write them and the constants where codes are made.
 
         In place the sums stay where they are; window sums and constants are written beside them.
         """
-        moves = self._window_reads(n_samples)
-        if packed:
-            moves += self._sum_reads(n_samples)
-        for there, program in work:
-            skip = () if packed else ("sum",)
-            moves += [(there, bits) for name, bits in program.widths.items() if name not in skip]
-        return _access(moves)
+        read = self._window_reads(n_samples) + (self._sum_reads(n_samples) if packed else [])
+        moved = _access(read)
+        rows = [work.written(() if packed else ("sum",)) for work in works.works]
+        return {
+            "cycles": moved["cycles"] + works.cycles(rows),
+            "sram_access_cycle": moved["sram_access_cycle"] + works.array_steps(rows),
+        }
 
 
 def _compute(place: Occupancy, steps: int, *, moves: int = 0) -> dict[str, int]:

@@ -17,7 +17,8 @@ from bitpim.sram.lane_codes import LaneCodes
 from bitpim.sram.network_mapping import plan_layer
 from bitpim.sram.rules import ConvRule, OneGroup
 from bitpim_traces.records import Geometry, Trace
-from tests.naive.cache_arrays import PhaseCounts, add_counts, run_lane_program, run_lanes
+from tests.naive.cache_arrays import PhaseCounts, add_counts, run_lanes
+from tests.naive.cache_banks import Banks, Job
 from tests.one_layer import one_layer, quantization
 from tests.toy_rules import NarrowWeights, TwoGroups, with_channels_pruned
 
@@ -77,6 +78,18 @@ CASES: dict[str, tuple[Trace, tuple[str, ...]]] = {
     "inputs streamed in parts": (
         one_layer(11, (2, 4, 4), 4, same(3)),
         ("geometry.array_rows=128",),
+    ),
+    "one shift after the other": (
+        one_layer(13, (4, 8, 8), 8, same(3)),
+        ("mapping.requantize_schedule=in_turn",),
+    ),
+    "shifts in banks of two arrays": (
+        one_layer(14, (2, 9, 9), 8, same(3)),
+        ("geometry.banks_per_way=3", "geometry.arrays_per_bank=2", "geometry.array_columns=32"),
+    ),
+    "shifts in one bank follow each other": (
+        one_layer(15, (2, 7, 7), 6, same(3)),
+        ("geometry.banks_per_way=1", "geometry.arrays_per_bank=3", "geometry.array_columns=32"),
     ),
     "carries out of a full sum, moves of three cycles": (
         one_layer(12, (8,), 4, inputs=quantization(3, 0), weights=quantization(5, 0)),
@@ -159,10 +172,30 @@ class Literal:
             places = np.stack([self.positions, self.groups], axis=1)
             once, which = np.unique(places[wanted], axis=0, return_inverse=True)
             codes = self.windows[once[:, 0], once[:, 1]]
-            sums, done = run_lanes(self.plan, window.sums, None, codes, np.arange(len(codes)))
+            items = np.arange(len(codes))
+            sums, done = run_lanes(
+                self.plan, window.sums, None, codes, items, read_bits=window.bits
+            )
             out[wanted] = sums[which.reshape(-1)]
             add_counts(counts, done)
         return out, counts
+
+    def codes(self, sums: Codes, windows: Codes | None, *, at_once: bool) -> tuple[Codes, Banks]:
+        """Requantize all items, the longest program first; yield codes, and what the banks did."""
+        geometry = self.plan.settings.geometry
+        banks = Banks(self.plan.pool.n_arrays, geometry.array_columns, geometry.arrays_per_bank)
+        operands = self.operands(sums, windows)
+        epilogues = [one for part in self.plan.parts for one in part.epilogue]
+        epilogues.sort(key=lambda one: one.program.n_steps(), reverse=True)
+        whose = [np.isin(self.filters, one.filters) for one in epilogues]
+        jobs = [
+            Job(one.program, {name: values[mine] for name, values in operands.items()})
+            for one, mine in zip(epilogues, whose, strict=True)
+        ]
+        codes = np.empty(sums.size, np.int64)
+        for mine, done in zip(whose, banks.run(jobs, at_once=at_once), strict=True):
+            codes[mine] = done
+        return codes, banks
 
     def operands(self, sums: Codes, windows: Codes | None) -> dict[str, Codes]:
         step = self.layer.requantize
@@ -242,15 +275,8 @@ def done_array_by_array(trace: Trace, chosen: NeuralCacheSettings, rule: ConvRul
     literal = Literal(trace, plan)
     sums, counts = literal.dot_products()
     windows, window_counts = literal.window_sums() if plan.windows else (None, {})
-    codes = np.empty(sums.size, np.int64)
-    steps = 0
-    operands = literal.operands(sums, windows)
-    for one in (one for part in plan.parts for one in part.epilogue):
-        mine = np.isin(literal.filters, one.filters)
-        named = {name: values[mine] for name, values in operands.items()}
-        codes[mine], done = run_lane_program(one.program, plan.pool.n_columns, named, [])
-        steps += done["sram_compute_cycle"]
-
+    at_once = chosen.mapping.requantize_schedule == "at_once"
+    codes, banks = literal.codes(sums, windows, at_once=at_once)
     referee = run_network(trace, trace.samples.codes.read())[0]
     assert np.array_equal(codes, in_order(trace, referee))
     network = CacheMachine(chosen, rule).prepare(trace)
@@ -265,8 +291,19 @@ def done_array_by_array(trace: Trace, chosen: NeuralCacheSettings, rule: ConvRul
     for phase in ("filter_load", "input_stream"):
         assert planned[phase]["sram_access_cycle"] == counts[phase]["sram_access_cycle"], phase
         assert planned[phase]["cycles"] >= counts[phase]["cycles"], phase
-    assert planned["requantize"]["sram_compute_cycle"] == steps
+    read = sum((c.pop("gather", Counts()) for c in (counts, window_counts)), Counts())
     if windows is not None:
         total = sum(window_counts.values(), Counts())
         assert {name: total[name] for name in EVENTS} == planned["window_sum"]
+    assert planned["requantize"] == {
+        "cycles": banks.compute_cycles,
+        "sram_compute_cycle": banks.work["sram_compute_cycle"],
+    }
+    # operands are written and codes read in the arrays whose program runs between
+    bits, gather, output = layer.output.bits, planned["gather"], planned["output"]
+    accesses = gather["sram_access_cycle"] + output["sram_access_cycle"]
+    assert accesses == (read + banks.work)["sram_access_cycle"]
+    rows = bits * len(banks.passes)
+    assert gather["cycles"] + rows == read["cycles"] + banks.access_cycles
+    assert output["cycles"] >= rows
     return literal
