@@ -2,8 +2,8 @@
 
 The filter groups of a layer follow each other on the same arrays, in turn: each loads its filters,
 streams its windows, multiplies and reduces in passes of its own. The sums of windows are made once
-for all filters that use the same entries. Sums become codes in the end, those of all groups: filters
-that shift alike run one program, and the codes go out together.
+for all filters that use the same entries. In the end the sums of all groups become codes, those of
+filters that shift alike by one program, and go out together.
 """
 
 from collections.abc import Sequence

@@ -6,7 +6,6 @@ no bank is left, all that was laid down runs, and the arrays are filled again.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt

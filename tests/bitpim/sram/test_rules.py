@@ -172,7 +172,7 @@ def test_a_rule_may_bring_its_own_tap(zero: int) -> None:
 # counts, worked by hand for two arrays of 256 lanes
 
 
-def two_groups() -> tuple[Trace, ConvPlan]:
+def two_groups(*assigned: str) -> tuple[Trace, ConvPlan]:
     """Ten filters of 6 x 3 x 3 at 63 positions; the odd ones use channels 0, 2, 3 and 5."""
     trace = one_layer(1, (6, 9, 7), 10, SAME, weights=quantization(8, 77))
     (layer,) = trace.layers
@@ -181,7 +181,7 @@ def two_groups() -> tuple[Trace, ConvPlan]:
     weight[1::2, [1, 4]] = 77
     record = replace(layer.weight, load=lambda start, stop: weight[start:stop])
     trace = replace(trace, layers=(replace(layer, weight=record),))
-    return trace, plan_of(trace, TwoGroups(), *TINY, "mapping.batch_size=2")
+    return trace, plan_of(trace, TwoGroups(), *TINY, "mapping.batch_size=2", *assigned)
 
 
 def test_filter_groups_follow_each_other_with_passes_of_their_own() -> None:
@@ -274,7 +274,7 @@ def test_a_group_streams_and_sums_the_windows_of_its_conv_groups() -> None:
 
 def test_codes_of_all_groups_go_out_together() -> None:
     """One gathering, each group's sums with the rows of its own; one output."""
-    trace, plan = two_groups()
+    trace, plan = two_groups("mapping.requantize_schedule=in_turn")
     phases = plan.counts(2)
     parts = [one for part in plan.parts for one in part.epilogue]
     places = [-(-126 * one.filters.size // 256) for one in parts]
@@ -300,6 +300,15 @@ def test_codes_of_all_groups_go_out_together() -> None:
     }
     assert phases["output"]["bus_byte"] == 1260
     assert phases["output"]["sram_access_cycle"] == sum(places) * 8
+    # at once, the longest first: both groups' 378 codes in 2 arrays each, then 252 in one each
+    assert (sorted(places), sorted(steps)) == ([1, 1, 2, 2], [720, 720, 724, 724])
+    at_once = two_groups()[1].counts(2)
+    assert at_once["requantize"] == {**phases["requantize"], "cycles": 2 * 724 + 720}
+    written = (rule + 29) + (rule + 26) + (rule + 29)  # the last pass: the longer of both
+    assert at_once["gather"] == {
+        **phases["gather"],
+        "cycles": 40 * 29 + 5 * 26 + 8 * 14 + 1 * 14 + written,
+    }
     # 30 samples: either half of the codes fits in the two arrays for input and output, not both
     many = plan_of(trace, TwoGroups(), *TINY, "mapping.batch_size=30").counts(30)
     assert many["output"]["dram_byte"] == 2 * (30 * 630 - 2 * 256 * 256 // 8)
@@ -359,7 +368,8 @@ def test_shared_lanes_are_filled_once_and_reduced_often() -> None:
     }
     assert phases["filter_load"]["dram_byte"] == 72
     widths = sum(sum(one.program.widths.values()) for one in part.epilogue)  # one array each
-    assert phases["gather"]["cycles"] == 3 * 26 + widths
+    in_turn = plan_of(trace, SharedLanes(), *TINY, "mapping.requantize_schedule=in_turn").counts(1)
+    assert in_turn["gather"]["cycles"] == 3 * 26 + widths
     check(trace, SharedLanes())
 
 
