@@ -210,7 +210,7 @@ def _window_bits(layer: WeightedLayer, layout: LaneLayout) -> int:
 def _group_plan(layer: WeightedLayer, group: FilterGroup) -> GroupPlan:
     correction = _correction(group, _window_bits(layer, group.layout))
     epilogue = _epilogue(layer, group, correction)
-    return GroupPlan(group, _n_conv_groups(layer, group.filters), correction, epilogue)
+    return GroupPlan(group, correction, epilogue)
 
 
 def _correction(group: FilterGroup, window_bits: int) -> WindowCorrection | None:

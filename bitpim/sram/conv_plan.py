@@ -29,7 +29,6 @@ class GroupPlan:
     """A filter group with what follows its sums."""
 
     group: FilterGroup
-    n_conv_groups: int  # that its filters belong to
     correction: WindowCorrection | None
     epilogue: tuple[EpiloguePlan, ...]  # empty: the CPU requantizes
 
@@ -44,14 +43,10 @@ class WindowSum:
 
     @property
     def steps(self) -> int:
-        """Cycles of one sum, its inputs written once more."""
-        taps, costs = self.sums.layout.taps_per_lane, self.sums.costs
-        return taps * (costs.accumulate + self.sums.input_bits) + costs.reduction
-
-    @property
-    def accesses(self) -> int:
-        """Of these, plain ones."""
-        return self.sums.costs.moves + self.sums.layout.taps_per_lane * self.sums.input_bits
+        """Cycles of one sum, whose inputs are there."""
+        return (
+            self.sums.layout.taps_per_lane * self.sums.costs.accumulate + self.sums.costs.reduction
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +76,7 @@ class ConvPlan(LayerPlan):
     def batch_phases(self, n_samples: int) -> Phases:
         """Load filters, stream windows, multiply, reduce, correct, requantize, write out."""
         phases = [self._group_phases(part, n_samples) for part in self.parts]
-        places = [(self._window_place(window, n_samples), window) for window in self.windows]
-        phases += [
-            {"window_sum": _compute(place, window.steps, moves=window.accesses)}
-            for place, window in places
-        ]
+        phases += [{"window_sum": self._window_sum(one, n_samples)} for one in self.windows]
         phases.append(self._epilogue_phases(n_samples))
         return scale_phases([(1, one) for one in phases])
 
@@ -102,8 +93,8 @@ class ConvPlan(LayerPlan):
         group, place = part.group, self._place(part, n_samples)
         taps, costs = group.layout.taps_per_lane, group.sums.costs
         phases: Phases = {
-            "filter_load": self._filter_load(group, place),
-            "input_stream": self._input_stream(part, place, n_samples),
+            "filter_load": self._filter_load(group, place, n_samples),
+            "input_stream": self._input_stream(group, place, n_samples),
             "mac": _compute(place, taps * costs.multiply_accumulate),
             "reduction": _compute(place, costs.reduction, moves=costs.moves),
         }
@@ -119,33 +110,45 @@ class ConvPlan(LayerPlan):
         ]
         return scale_phases([(1, one) for one in (phases, *extra)])
 
-    def _filter_load(self, group: FilterGroup, place: Occupancy) -> dict[str, int]:
-        """Filters come from DRAM through the transposer; a broadcast writes all copies of one."""
+    def _filter_load(self, group: FilterGroup, place: Occupancy, n_samples: int) -> dict[str, int]:
+        """Filters come from DRAM through the transposer; a broadcast writes all copies of one.
+
+        All arrays that work hold them; the last filling may need fewer.
+        """
         bits = group.sums.weight_bits
         filters = self._spread(group.n_lane_sets, group.sums)
         rows = group.layout.taps_per_lane * bits
         n_bytes = -(-(group.n_weights * bits + group.index_bits) // 8)
-        arrays = max(filters.array_passes, min(place.array_passes, self.pool.n_arrays))
+        full = (filters.passes - 1) * place.arrays
+        last = place.array_passes - full * n_samples * self.shape.n_positions
         dram = -(-n_bytes // self.settings.transfer.dram_bytes_per_cycle)
         return {
             "cycles": max(dram, filters.passes * rows),
-            "sram_access_cycle": arrays * rows,
+            "sram_access_cycle": (full + min(last, place.arrays)) * rows,
             "dram_byte": n_bytes,
             "tmu_row": -(-group.n_weights // self.pool.n_columns) * bits,
             "bus_byte": n_bytes,
         }
 
-    def _input_stream(self, part: GroupPlan, place: Occupancy, n_samples: int) -> dict[str, int]:
-        """Each pass writes the window's codes under the filters; filters of a pixel share them.
+    def _input_stream(self, group: FilterGroup, place: Occupancy, n_samples: int) -> dict[str, int]:
+        """Each pass writes the window's codes under the filters; filters of a pixel share them."""
+        n_windows = n_samples * self.shape.n_positions * self._conv_groups_streamed(group)
+        return self._stream(group.sums, place, n_windows)
 
-        Where the filters do not fit at once, every filling streams all windows again.
+    def _conv_groups_streamed(self, group: FilterGroup) -> int:
+        """Conv groups whose windows are streamed at a position.
+
+        Where the filters do not fit at once, every filling streams the windows that it needs.
         """
-        group = part.group
-        rows = group.layout.taps_per_lane * self.input_bits
-        window = group.layout.entries.size * part.n_conv_groups
-        fillings = self._spread(group.n_lane_sets, group.sums).passes
-        n_codes = fillings * n_samples * self.shape.n_positions * window
-        n_bytes = -(-n_codes * self.input_bits // 8)
+        conv_groups = group.filter_of_sets // (self.shape.out_channels // self.shape.groups)
+        most = self.pool.items_at_once(group.layout.n_lanes)
+        starts = range(0, conv_groups.size, most)
+        return sum(np.unique(conv_groups[first : first + most]).size for first in starts)
+
+    def _stream(self, sums: LaneSums, place: Occupancy, n_windows: int) -> dict[str, int]:
+        """Carry the codes of windows over the bus and write them in the passes of a place."""
+        rows = sums.layout.taps_per_lane * sums.input_bits
+        n_bytes = -(-n_windows * sums.layout.entries.size * sums.input_bits // 8)
         return {
             "cycles": max(place.passes * rows, self.bus_cycles(n_bytes)),
             "sram_access_cycle": place.array_passes * rows,
@@ -154,10 +157,19 @@ class ConvPlan(LayerPlan):
 
     # once for all groups
 
+    def _window_sum(self, window: WindowSum, n_samples: int) -> dict[str, int]:
+        """Stream the windows once more, and sum their codes."""
+        place = self._window_place(window, n_samples)
+        streamed = self._stream(window.sums, place, self._n_windows(window, n_samples))
+        summed = _compute(place, window.steps, moves=window.sums.costs.moves)
+        return scale_phases([(1, {"": streamed}), (1, {"": summed})])[""]
+
+    def _n_windows(self, window: WindowSum, n_samples: int) -> int:
+        return n_samples * self.shape.n_positions * window.n_conv_groups
+
     def _window_place(self, window: WindowSum, n_samples: int) -> Occupancy:
         """The windows of a batch, in lanes."""
-        n = n_samples * self.shape.n_positions * window.n_conv_groups
-        return self._spread(n, window.sums)
+        return self._spread(self._n_windows(window, n_samples), window.sums)
 
     def _sum_reads(self, n_samples: int) -> list[tuple[Occupancy, int]]:
         """Where sums lie and how many rows they have."""
@@ -205,7 +217,7 @@ class ConvPlan(LayerPlan):
         reads = self._sum_reads(n_samples) + self._window_reads(n_samples)
         n_bits = n_samples * self.shape.n_convolutions * (self.accumulator_bits + self.output_bits)
         for window in self.windows:
-            n_bits += n_samples * self.shape.n_positions * window.n_conv_groups * window.bits
+            n_bits += self._n_windows(window, n_samples) * window.bits
         n_bytes = -(-n_bits // 8)
         moved = _access(reads)
         return moved | {"cycles": moved["cycles"] + self.bus_cycles(n_bytes), "bus_byte": n_bytes}

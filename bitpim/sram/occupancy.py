@@ -49,6 +49,11 @@ class ArrayPool:
         """Lanes of all arrays."""
         return self.n_arrays * self.n_columns
 
+    def items_at_once(self, lanes_each: int) -> int:
+        """How many items of so many lanes fit; 0 where one needs more arrays than there are."""
+        per_array = self.n_columns // lanes_each
+        return per_array * self.n_arrays or self.n_arrays // -(-lanes_each // self.n_columns)
+
     def spread(self, where: str, n_items: int, lanes_each: int) -> Occupancy:
         """Place items of so many neighbouring lanes each; an item may span whole arrays.
 

@@ -122,7 +122,7 @@ def convolution_phases(
     arrays, passes = up(items, 32), up(up(items, 32), 2)
     reduction, moves = 2 * (24 + 25 + 26) + 3, 24 + 25 + 26
     window_arrays = up(n * 63, 32)
-    window_steps = 9 * 25 + reduction
+    window_steps, streamed = 9 * 25 + reduction, n * 63 * 54
     each = 256 if packing == "packed" else 32
     parts = [(n * 63 * part.filters.size, part.program.n_steps()) for part in epilogue_of(plan)]
     code_arrays = sum(up(k, each) for k, _ in parts)
@@ -157,9 +157,11 @@ def convolution_phases(
             "sram_access_cycle": arrays * moves,
         },
         "window_sum": {
-            "cycles": up(window_arrays, 2) * (window_steps + 72),
+            "cycles": up(window_arrays, 2) * window_steps
+            + max(up(window_arrays, 2) * 72, up(streamed, 32)),
             "sram_compute_cycle": window_arrays * (window_steps - moves),
             "sram_access_cycle": window_arrays * (72 + moves),
+            "bus_byte": streamed,
         },
         "requantize": {
             "cycles": sum(longest),

@@ -118,11 +118,13 @@ def test_filters_that_do_not_fit_are_refilled_and_stream_all_windows_again() -> 
         each streams the 4 windows:   3 x 4 x 27 codes of 5 bits = 1,620 bits = 203 bytes
 
     75 arrays work, in 10 passes. 4,050 weights of 6 bits: 3,038 bytes, 1,013 cycles of DRAM.
+
+    Filling 2 makes 88 convolutions in 11 arrays, so copies of its 22 filters fill all 8, too.
     """
     phases = plan_of(conv(4, 150)).counts(1)
     assert phases["filter_load"] == {
         "cycles": 1013,  # rows: 3 x 54
-        "sram_access_cycle": 19 * 54,
+        "sram_access_cycle": (8 + 8 + 8) * 54,
         "dram_byte": 3038,
         "tmu_row": 127 * 6,  # 4,050 / 32
         "bus_byte": 3038,
@@ -189,6 +191,8 @@ def test_a_batch_shares_its_filters_and_rounds_bytes_once() -> None:
 def test_a_zero_point_of_weights_sums_each_window_once() -> None:
     """Zero point 4: four windows in 4 lanes each, half an array; all 5 filters use them.
 
+    They cross the bus once more: 540 bits, 68 bytes, 17 cycles.
+
     A tap: 5 rows written, 25 cycles added; then the tree of 100. A sum is at most 27 x 31 = 837,
     10 rows. Correcting takes the sum times 2^2 off: complement 10, carry 1, add to 30 rows.
     """
@@ -197,14 +201,18 @@ def test_a_zero_point_of_weights_sums_each_window_once() -> None:
         "cycles": 9 * (25 + 5) + 100,
         "sram_compute_cycle": 9 * 25 + 51,
         "sram_access_cycle": 9 * 5 + 49,
+        "bus_byte": 68,
     }
     # read 26 rows in 3 arrays and 10 in one; write 26 + 32 + 2 + 10
     assert phases["gather"] == {"cycles": 26 + 10 + 70, "sram_access_cycle": 3 * 26 + 10 + 70}
     assert phases["requantize"]["cycles"] == 207 + 41
     # 256 positions: 32 arrays, 4 passes
     many = plan_of(conv(18, 5, zero=4)).counts(1)["window_sum"]
-    assert many["cycles"] == 4 * 370
     assert many["sram_access_cycle"] == 32 * 94
+    assert many["bus_byte"] == 4320
+    assert many["cycles"] == 4 * (9 * 25 + 100) + 1080  # 4,320 bytes; rows 4 x 45
+    wide = plan_of(conv(18, 5, zero=4), "transfer.bus_bytes_per_cycle=99").counts(1)["window_sum"]
+    assert wide["cycles"] == 4 * 370
 
 
 def test_conv_groups_stream_and_sum_windows_of_their_own() -> None:
@@ -221,9 +229,11 @@ def test_conv_groups_stream_and_sum_windows_of_their_own() -> None:
     assert phases["mac"]["mac_exec"] == 24 * 18
     assert phases["filter_load"]["dram_byte"] == 81  # 108 weights of 6 bits
     assert phases["window_sum"]["sram_access_cycle"] == 45 + 24  # one halving moves 24
+    assert phases["window_sum"]["bus_byte"] == 90
     # 256 positions: 512 windows, of which 16 fit an array
     many = plan_of(conv(18, 6, channels=4, groups=2, zero=4)).counts(1)
     assert many["window_sum"]["sram_access_cycle"] == 32 * (45 + 24)
+    assert many["window_sum"]["bus_byte"] == 256 * 90 // 4
     assert many["input_stream"]["bus_byte"] == 256 * 90 // 4
 
 
