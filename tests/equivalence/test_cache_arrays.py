@@ -80,7 +80,7 @@ CASES: dict[str, tuple[Trace, tuple[str, ...]]] = {
         one_layer(11, (2, 4, 4), 4, same(3)),
         ("geometry.array_rows=128",),
     ),
-    "filters in two fillings": (one_layer(16, (4, 4, 4), 24, same(3)), NARROW),
+    "filters in two fillings": (one_layer(16, (4, 3, 2), 24, same(3)), NARROW),
     "conv groups in two fillings": (
         one_layer(17, (8, 4, 4), 48, Geometry((3, 3), groups=4), n_samples=2),
         (*NARROW, "mapping.batch_size=2"),
@@ -94,11 +94,11 @@ CASES: dict[str, tuple[Trace, tuple[str, ...]]] = {
         ("mapping.requantize_schedule=in_turn",),
     ),
     "shifts in banks of two arrays": (
-        one_layer(14, (2, 9, 9), 8, same(3)),
+        one_layer(14, (2, 7, 6), 8, same(3)),
         ("geometry.banks_per_way=3", "geometry.arrays_per_bank=2", "geometry.array_columns=32"),
     ),
     "shifts in one bank follow each other": (
-        one_layer(15, (2, 7, 7), 6, same(3)),
+        one_layer(15, (2, 6, 5), 6, same(3)),
         ("geometry.banks_per_way=1", "geometry.arrays_per_bank=3", "geometry.array_columns=32"),
     ),
     "carries out of a full sum, moves of three cycles": (

@@ -513,6 +513,16 @@ def test_an_addition_streams_operands_of_different_widths() -> None:
     }
 
 
+def test_sums_of_codes_spill_as_those_of_products_do() -> None:
+    """3,600 codes of 7 bits are 3,150 bytes, 78 more than the I/O ways hold; 3,500 are 3,063."""
+    rule = Requantize("truncate_shift", np.array([3, 5], np.int32), np.array([4], np.int32))
+    for n, n_bytes, spilled in ((3500, 3063, 0), (3600, 3150, 2 * 78)):
+        layer = plain("add", [(n,), (n,)], [5, 7], (n,), requantize=rule)
+        output = counts_of(layer, 1)["output"]
+        assert (output["bus_byte"], output["dram_byte"]) == (n_bytes, spilled)
+    assert counts_of(layer, 2, "mapping.batch_size=2")["output"]["dram_byte"] == 2 * (6300 - 3072)
+
+
 def test_a_product_streams_both_operands_into_each_lane() -> None:
     """Codes of 5 and 7 bits, the second of 3 repeated 7 times: 21 lanes of 12 rows, 252 bits.
 
