@@ -143,7 +143,8 @@ class ConvPlan(LayerPlan):
         conv_groups = group.filter_of_sets // (self.shape.out_channels // self.shape.groups)
         most = self.pool.items_at_once(group.layout.n_lanes)
         starts = range(0, conv_groups.size, most)
-        return sum(np.unique(conv_groups[first : first + most]).size for first in starts)
+        fillings = (conv_groups[first : first + most] for first in starts)
+        return sum(np.unique(held[held >= 0]).size for held in fillings)
 
     def _stream(self, sums: LaneSums, place: Occupancy, n_windows: int) -> dict[str, int]:
         """Carry the codes of windows over the bus and write them in the passes of a place."""

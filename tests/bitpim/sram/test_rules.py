@@ -356,6 +356,9 @@ def test_shared_lanes_are_filled_once_and_reduced_often() -> None:
     assert group.owners is not None
     assert group.owners.tolist() == [[0, 0, 1, 2], [3, 4, 4, 4]]
     assert (group.n_lane_sets, group.filters_of_a_set, group.n_weights) == (2, 3, 8 * 9)
+    assert group.filter_of_sets.tolist() == [2, 4]
+    idle = replace(group, owners=np.array([[0, 0, 1, 2], [-1] * 4]))
+    assert idle.filter_of_sets.tolist() == [2, -1]
     phases = plan.counts(1)  # 25 positions x 2 sets of 4 lanes: one array
     assert phases["mac"] == {
         "cycles": 9 * 127,
