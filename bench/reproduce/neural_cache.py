@@ -192,8 +192,8 @@ def explained() -> list[str]:
         "filters is known in outline only (9 taps, 16 channels, powers of two)",
         "zero points: the sum of each window's codes, streamed once more, which our exact affine "
         "arithmetic needs and the breakdown does not name",
-        "quantization: one multiplier and shift a layer, as the paper has; a product of 32 x 16 bits "
-        "is most of it, and full arrays make it few passes; what the paper counts is not told",
+        "quantization: one multiplier and shift a layer, as the paper has; a product of 32 x 16 "
+        "bits is most of it, and full arrays make it few passes; what the paper counts is not told",
         "input stream and output: bus width and overlap are not published; ours adds both in full",
         "the quoted parts are recalled, and so is the split; their sum is "
         f"{sum(QUOTED_SHARES.values()):.1f} %",
