@@ -93,10 +93,15 @@ def test_filters_are_refilled_in_every_batch(counts: Count) -> None:
 
 
 def test_a_last_filling_of_few_filters_writes_few_arrays(counts: Count) -> None:
-    """130 filters: 64, 64 and 2, which make 8 convolutions at 4 positions, in a single array."""
+    """130 filters: 64, 64 and 2, which make 8 convolutions at 4 positions, in a single array.
+
+    Of two samples they make 16, in two arrays.
+    """
     load = counts(conv(4, 130), 1)["filter_load"]
     assert load["sram_access_cycle"] == (8 + 8 + 1) * 54
     assert load["dram_byte"] == 2633  # 3,510 weights, 21,060 bits
+    pair = counts(conv(4, 130), 2, TWO)["filter_load"]
+    assert pair["sram_access_cycle"] == (8 + 8 + 2) * 54
     full = counts(conv(4, 128), 1)["filter_load"]
     assert full["sram_access_cycle"] == (8 + 8) * 54
 
