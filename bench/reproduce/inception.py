@@ -165,14 +165,18 @@ def _tensor(shape: tuple[int, ...], axes: str, role: str) -> TensorRecord:
     return TensorRecord(shape, np.dtype(np.uint8), axes, "code", role, _no_values)
 
 
-def record(index: int, shape: Shape) -> LayerRecord:
-    """Make the layer record a plan needs: all of it but values."""
+def record(index: int, shape: Shape, n_shifts: int = 1) -> LayerRecord:
+    """Make the layer record a plan needs: all of it but values.
+
+    Filters shift by one number, or by so many in turn, as where each channel has a scale.
+    """
     n_steps = shape.kernel[0] * shape.kernel[1] if shape.kind == "avg_pool2d" else 1
-    step = Requantize(
-        "truncate_shift",
-        np.full(n_steps, (1 << MULTIPLIER_BITS) - 1, np.int32),
-        np.full(n_steps, SHIFT, np.int32),
-    )
+    shifts = np.full(n_steps, SHIFT, np.int32)
+    if shape.n_weights and n_shifts > 1:
+        n_steps = shape.n_out
+        shifts = (SHIFT - np.arange(n_steps) % n_shifts).astype(np.int32)
+    multipliers = np.full(n_steps, (1 << MULTIPLIER_BITS) - 1, np.int32)
+    step = Requantize("truncate_shift", multipliers, shifts)
     weight = {
         "conv2d": ((shape.n_out, shape.n_in, *shape.kernel), "OIHW"),
         "linear": ((shape.n_out, shape.n_in), "OI"),

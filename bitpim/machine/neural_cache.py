@@ -19,13 +19,18 @@ How it is verified
     by array, row by row, column move by column move gives the same codes and the plan's counts.
 Known differences and assumptions
     Signed codes are offset to unsigned (`arithmetic.signed_encoding`); the sum of a window's raw
-    codes, for weight zero points, is computed once for all filters; sums are gathered before
-    requantization (`mapping.requantize_packing`); widths of the transfers (`transfer.*`).
-    Requantization may use all rows of an array: filters it displaces are not counted as loaded
-    again. A filter stays where it was loaded, which is exact when the convolutions of a pass are a
-    multiple of the filters. Without power-of-two padding, lanes whose partner belongs to another
-    convolution receive 0 in a move, at no cost. Constants are broadcast: their rows are counted,
-    their bus bytes are not.
+    codes, for weight zero points, is computed once for all filters, from windows streamed once
+    more; sums are gathered before requantization (`mapping.requantize_packing`), and filters of
+    different shifts into different banks, which run programs of their own
+    (`mapping.requantize_schedule`; `bitpim/sram/README.md` says what is left of the distance to
+    the paper's 5 %); programs of one lane an output follow each other; widths of the transfers
+    (`transfer.*`). Outputs that the I/O ways cannot hold go to DRAM and come back once, whatever
+    the fillings of the layer that reads them; what the CPU writes does not spill. Requantization
+    may use all rows of an array: filters it displaces are not counted as loaded again. A filter
+    stays where it was loaded, which is exact when the convolutions of a pass are a multiple of the
+    filters. Without power-of-two padding, lanes whose partner belongs to another convolution
+    receive 0 in a move, at no cost. Constants are broadcast: their rows are counted, their bus
+    bytes are not.
 """
 
 from bitpim.config import MachineEntry

@@ -9,10 +9,11 @@ from bitpim import programs
 from bitpim.digital.requantize import mode_of
 from bitpim.errors import MappingError
 from bitpim.programs.program import Field
-from bitpim.sram.conv_plan import ConvPlan, EpiloguePlan, GroupPlan, WindowSum
+from bitpim.sram.conv_plan import ConvPlan, GroupPlan, WindowSum
 from bitpim.sram.costs import step_costs
 from bitpim.sram.filter_groups import FilterGroup, LaneSums, need_bits, sum_widths
 from bitpim.sram.lane_programs import WindowCorrection, epilogue_program
+from bitpim.sram.requantize_plan import EpiloguePlan
 from bitpim.sram.requantize_rule import need_host, requantize_rule
 from bitpim.sram.rules import ConvRule
 from bitpim.sram.settings import CacheSettings
@@ -209,7 +210,7 @@ def _window_bits(layer: WeightedLayer, layout: LaneLayout) -> int:
 def _group_plan(layer: WeightedLayer, group: FilterGroup) -> GroupPlan:
     correction = _correction(group, _window_bits(layer, group.layout))
     epilogue = _epilogue(layer, group, correction)
-    return GroupPlan(group, _n_conv_groups(layer, group.filters), correction, epilogue)
+    return GroupPlan(group, correction, epilogue)
 
 
 def _correction(group: FilterGroup, window_bits: int) -> WindowCorrection | None:

@@ -2,7 +2,8 @@
 
 The filter groups of a layer follow each other on the same arrays, in turn: each loads its filters,
 streams its windows, multiplies and reduces in passes of its own. The sums of windows are made once
-for all filters that use the same entries, and the codes of all groups go out together.
+for all filters that use the same entries. In the end the sums of all groups become codes, those of
+filters that shift alike by one program, and go out together.
 """
 
 from collections.abc import Sequence
@@ -13,22 +14,14 @@ import numpy.typing as npt
 
 from bitpim.sram.filter_groups import FilterGroup, LaneSums
 from bitpim.sram.lane_programs import WindowCorrection
-from bitpim.sram.lanes import LaneProgram
 from bitpim.sram.occupancy import Occupancy
 from bitpim.sram.plan import LayerPlan, Phases, scale_phases
+from bitpim.sram.requantize_plan import EpiloguePlan, Requantization, RequantizeWork, schedule
 from bitpim.sram.transposed import ConvShape
 
-__all__ = ["ConvPlan", "EpiloguePlan", "GroupPlan", "WindowSum"]
+__all__ = ["ConvPlan", "GroupPlan", "WindowSum"]
 
 Int64 = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class EpiloguePlan:
-    """Filters of a group that share the program from sums to codes."""
-
-    filters: Int64
-    program: LaneProgram
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +29,6 @@ class GroupPlan:
     """A filter group with what follows its sums."""
 
     group: FilterGroup
-    n_conv_groups: int  # that its filters belong to
     correction: WindowCorrection | None
     epilogue: tuple[EpiloguePlan, ...]  # empty: the CPU requantizes
 
@@ -51,14 +43,10 @@ class WindowSum:
 
     @property
     def steps(self) -> int:
-        """Cycles of one sum, its inputs written once more."""
-        taps, costs = self.sums.layout.taps_per_lane, self.sums.costs
-        return taps * (costs.accumulate + self.sums.input_bits) + costs.reduction
-
-    @property
-    def accesses(self) -> int:
-        """Of these, plain ones."""
-        return self.sums.costs.moves + self.sums.layout.taps_per_lane * self.sums.input_bits
+        """Cycles of one sum, whose inputs are there."""
+        return (
+            self.sums.layout.taps_per_lane * self.sums.costs.accumulate + self.sums.costs.reduction
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +76,7 @@ class ConvPlan(LayerPlan):
     def batch_phases(self, n_samples: int) -> Phases:
         """Load filters, stream windows, multiply, reduce, correct, requantize, write out."""
         phases = [self._group_phases(part, n_samples) for part in self.parts]
-        places = [(self._window_place(window, n_samples), window) for window in self.windows]
-        phases += [
-            {"window_sum": _compute(place, window.steps, moves=window.accesses)}
-            for place, window in places
-        ]
+        phases += [{"window_sum": self._window_sum(one, n_samples)} for one in self.windows]
         phases.append(self._epilogue_phases(n_samples))
         return scale_phases([(1, one) for one in phases])
 
@@ -109,8 +93,8 @@ class ConvPlan(LayerPlan):
         group, place = part.group, self._place(part, n_samples)
         taps, costs = group.layout.taps_per_lane, group.sums.costs
         phases: Phases = {
-            "filter_load": self._filter_load(group, place),
-            "input_stream": self._input_stream(part, place, n_samples),
+            "filter_load": self._filter_load(group, place, n_samples),
+            "input_stream": self._input_stream(group, place, n_samples),
             "mac": _compute(place, taps * costs.multiply_accumulate),
             "reduction": _compute(place, costs.reduction, moves=costs.moves),
         }
@@ -126,33 +110,46 @@ class ConvPlan(LayerPlan):
         ]
         return scale_phases([(1, one) for one in (phases, *extra)])
 
-    def _filter_load(self, group: FilterGroup, place: Occupancy) -> dict[str, int]:
-        """Filters come from DRAM through the transposer; a broadcast writes all copies of one."""
+    def _filter_load(self, group: FilterGroup, place: Occupancy, n_samples: int) -> dict[str, int]:
+        """Filters come from DRAM through the transposer; a broadcast writes all copies of one.
+
+        All arrays that work hold them; the last filling may need fewer.
+        """
         bits = group.sums.weight_bits
         filters = self._spread(group.n_lane_sets, group.sums)
         rows = group.layout.taps_per_lane * bits
         n_bytes = -(-(group.n_weights * bits + group.index_bits) // 8)
-        arrays = max(filters.array_passes, min(place.array_passes, self.pool.n_arrays))
+        full = (filters.passes - 1) * place.arrays
+        last = place.array_passes - full * n_samples * self.shape.n_positions
         dram = -(-n_bytes // self.settings.transfer.dram_bytes_per_cycle)
         return {
             "cycles": max(dram, filters.passes * rows),
-            "sram_access_cycle": arrays * rows,
+            "sram_access_cycle": (full + min(last, place.arrays)) * rows,
             "dram_byte": n_bytes,
             "tmu_row": -(-group.n_weights // self.pool.n_columns) * bits,
             "bus_byte": n_bytes,
         }
 
-    def _input_stream(self, part: GroupPlan, place: Occupancy, n_samples: int) -> dict[str, int]:
-        """Each pass writes the window's codes under the filters; filters of a pixel share them.
+    def _input_stream(self, group: FilterGroup, place: Occupancy, n_samples: int) -> dict[str, int]:
+        """Each pass writes the window's codes under the filters; filters of a pixel share them."""
+        n_windows = n_samples * self.shape.n_positions * self._conv_groups_streamed(group)
+        return self._stream(group.sums, place, n_windows)
 
-        Where the filters do not fit at once, every filling streams all windows again.
+    def _conv_groups_streamed(self, group: FilterGroup) -> int:
+        """Conv groups whose windows are streamed at a position.
+
+        Where the filters do not fit at once, every filling streams the windows that it needs.
         """
-        group = part.group
-        rows = group.layout.taps_per_lane * self.input_bits
-        window = group.layout.entries.size * part.n_conv_groups
-        fillings = self._spread(group.n_lane_sets, group.sums).passes
-        n_codes = fillings * n_samples * self.shape.n_positions * window
-        n_bytes = -(-n_codes * self.input_bits // 8)
+        conv_groups = group.filter_of_sets // (self.shape.out_channels // self.shape.groups)
+        most = self.pool.items_at_once(group.layout.n_lanes)
+        starts = range(0, conv_groups.size, most)
+        fillings = (conv_groups[first : first + most] for first in starts)
+        return sum(np.unique(held[held >= 0]).size for held in fillings)
+
+    def _stream(self, sums: LaneSums, place: Occupancy, n_windows: int) -> dict[str, int]:
+        """Carry the codes of windows over the bus and write them in the passes of a place."""
+        rows = sums.layout.taps_per_lane * sums.input_bits
+        n_bytes = -(-n_windows * sums.layout.entries.size * sums.input_bits // 8)
         return {
             "cycles": max(place.passes * rows, self.bus_cycles(n_bytes)),
             "sram_access_cycle": place.array_passes * rows,
@@ -161,10 +158,19 @@ class ConvPlan(LayerPlan):
 
     # once for all groups
 
+    def _window_sum(self, window: WindowSum, n_samples: int) -> dict[str, int]:
+        """Stream the windows once more, and sum their codes."""
+        place = self._window_place(window, n_samples)
+        streamed = self._stream(window.sums, place, self._n_windows(window, n_samples))
+        summed = _compute(place, window.steps, moves=window.sums.costs.moves)
+        return scale_phases([(1, {"": streamed}), (1, {"": summed})])[""]
+
+    def _n_windows(self, window: WindowSum, n_samples: int) -> int:
+        return n_samples * self.shape.n_positions * window.n_conv_groups
+
     def _window_place(self, window: WindowSum, n_samples: int) -> Occupancy:
         """The windows of a batch, in lanes."""
-        n = n_samples * self.shape.n_positions * window.n_conv_groups
-        return self._spread(n, window.sums)
+        return self._spread(self._n_windows(window, n_samples), window.sums)
 
     def _sum_reads(self, n_samples: int) -> list[tuple[Occupancy, int]]:
         """Where sums lie and how many rows they have."""
@@ -183,51 +189,52 @@ class ConvPlan(LayerPlan):
         if not any(part.epilogue for part in self.parts):
             return {"host": self._host(n_samples)}
         packed = self.settings.mapping.requantize_packing == "packed"
-        per_filter = n_samples * self.shape.n_positions
-        work = []
+        works = self._requantization(n_samples, packed=packed)
+        n_outputs = n_samples * self.shape.n_convolutions
+        return {
+            "gather": self._gather(works, n_samples, packed=packed),
+            "requantize": {
+                "cycles": works.cycles(works.steps),
+                "sram_compute_cycle": works.array_steps(works.steps),
+            },
+            "output": self.output_phase(
+                works.passes, works.array_passes, n_outputs, self.output_bits
+            ),
+        }
+
+    def _requantization(self, n_samples: int, *, packed: bool) -> Requantization:
+        """The sums of each program, gathered to full arrays or where they were made."""
+        works = []
         for part in self.parts:
             lanes_each = 1 if packed else part.group.layout.n_lanes
             for one in part.epilogue:
-                n_items = per_filter * one.filters.size
-                work.append((self.pool.spread(self.where, n_items, lanes_each), one.program))
-        whole = self.pool.in_turn([place for place, _ in work])
-        return {
-            "gather": self._gather(work, n_samples, packed=packed),
-            "requantize": {
-                "cycles": sum(p.passes * program.n_steps() for p, program in work),
-                "sram_compute_cycle": sum(
-                    p.array_passes * program.n_steps() for p, program in work
-                ),
-            },
-            "output": self.output_phase(
-                whole, n_samples * self.shape.n_convolutions, self.output_bits
-            ),
-        }
+                n_items = n_samples * self.shape.n_positions * one.filters.size
+                place = self.pool.spread(self.where, n_items, lanes_each)
+                works.append(RequantizeWork(n_items, lanes_each, one.program, place))
+        return schedule(self.pool, works, self.settings.mapping.requantize_schedule)
 
     def _host(self, n_samples: int) -> dict[str, int]:
         """Read the sums, carry the accumulators to the CPU, and codes back."""
         reads = self._sum_reads(n_samples) + self._window_reads(n_samples)
         n_bits = n_samples * self.shape.n_convolutions * (self.accumulator_bits + self.output_bits)
         for window in self.windows:
-            n_bits += n_samples * self.shape.n_positions * window.n_conv_groups * window.bits
+            n_bits += self._n_windows(window, n_samples) * window.bits
         n_bytes = -(-n_bits // 8)
         moved = _access(reads)
         return moved | {"cycles": moved["cycles"] + self.bus_cycles(n_bytes), "bus_byte": n_bytes}
 
-    def _gather(
-        self, work: Sequence[tuple[Occupancy, LaneProgram]], n_samples: int, *, packed: bool
-    ) -> dict[str, int]:
+    def _gather(self, works: Requantization, n_samples: int, *, packed: bool) -> dict[str, int]:
         """Read sums where they were made; write them and the constants where codes are made.
 
         In place the sums stay where they are; window sums and constants are written beside them.
         """
-        moves = self._window_reads(n_samples)
-        if packed:
-            moves += self._sum_reads(n_samples)
-        for there, program in work:
-            skip = () if packed else ("sum",)
-            moves += [(there, bits) for name, bits in program.widths.items() if name not in skip]
-        return _access(moves)
+        read = self._window_reads(n_samples) + (self._sum_reads(n_samples) if packed else [])
+        moved = _access(read)
+        rows = [work.written(() if packed else ("sum",)) for work in works.works]
+        return {
+            "cycles": moved["cycles"] + works.cycles(rows),
+            "sram_access_cycle": moved["sram_access_cycle"] + works.array_steps(rows),
+        }
 
 
 def _compute(place: Occupancy, steps: int, *, moves: int = 0) -> dict[str, int]:

@@ -63,7 +63,9 @@ class LanePlan(LayerPlan):
                 "bus_byte": n_bytes,
             },
             self.phase: self._program_phase(n_samples),
-            "output": self.output_phase(place, n_samples * self.n_outputs, self.output_bits),
+            "output": self.output_phase(
+                place.passes, place.array_passes, n_samples * self.n_outputs, self.output_bits
+            ),
         }
 
     def _places(self, n_samples: int) -> list[tuple[Occupancy, LaneWork]]:

@@ -146,6 +146,14 @@ class FilterGroup:
         return self.filters.size if self.owners is None else self.owners.shape[0]
 
     @property
+    def filter_of_sets(self) -> Int64:
+        """A filter of the layer that each set of lanes holds, (n_lane_sets,); -1 for none."""
+        if self.owners is None:
+            return self.filters
+        last = self.owners.max(axis=1)
+        return np.where(last >= 0, self.filters[last], -1)
+
+    @property
     def filters_of_a_set(self) -> int:
         """Most filters that share a set of lanes; all sets reduce as often, in lock step."""
         if self.owners is None:

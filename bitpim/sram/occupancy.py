@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bitpim.errors import MappingError
 
-__all__ = ["ArrayPool", "Occupancy"]
+__all__ = ["ArrayPool", "Occupancy", "Round"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +25,34 @@ class Occupancy:
 
 
 @dataclass(frozen=True, slots=True)
+class Round:
+    """Passes alike: so many, in each of which these works run, named by their places in order."""
+
+    passes: int
+    works: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ArrayPool:
-    """Equal arrays that compute in lock step, so many in each cache slice."""
+    """Equal arrays that compute in lock step, so many in each cache slice.
+
+    Arrays of one bank run the same program; those of different banks may run different ones.
+    """
 
     n_arrays: int
     n_columns: int
     n_cache_slices: int = 1
+    arrays_per_bank: int = 1
 
     @property
     def n_lanes(self) -> int:
         """Lanes of all arrays."""
         return self.n_arrays * self.n_columns
+
+    def items_at_once(self, lanes_each: int) -> int:
+        """How many items of so many lanes fit; 0 where one needs more arrays than there are."""
+        per_array = self.n_columns // lanes_each
+        return per_array * self.n_arrays or self.n_arrays // -(-lanes_each // self.n_columns)
 
     def spread(self, where: str, n_items: int, lanes_each: int) -> Occupancy:
         """Place items of so many neighbouring lanes each; an item may span whole arrays.
@@ -45,13 +62,9 @@ class ArrayPool:
         MappingError
             One item needs more arrays than there are.
         """
-        each = -(-lanes_each // self.n_columns)
-        if lanes_each <= self.n_columns:
-            array_passes = -(-n_items // (self.n_columns // lanes_each))
-            at_once = self.n_arrays
-        else:
-            array_passes = n_items * each
-            at_once = self.n_arrays // each * each
+        n_units, each = self._units(n_items, lanes_each)
+        array_passes = n_units * each
+        at_once = self.n_arrays // each * each
         if at_once == 0:
             n_slices = -(-each // (self.n_arrays // self.n_cache_slices))
             raise MappingError(
@@ -71,6 +84,40 @@ class ArrayPool:
             max((place.arrays for place in places), default=0),
             sum(place.lanes for place in places),
         )
+
+    def at_once(self, works: Sequence[tuple[int, int]]) -> list[Round]:
+        """Fill banks with one work after the other, each (items, lanes of an item) as in `spread`.
+
+        A work begins in the next bank that is free, so that a bank never holds two of them; where
+        none is left, the next pass begins.
+        """
+        rounds: list[Round] = []
+        inside: tuple[int, ...] = ()
+        free = self.n_arrays
+        for work, (n_items, lanes_each) in enumerate(works):
+            left, each = self._units(n_items, lanes_each)
+            most = self.n_arrays // each
+            while left:
+                taken = min(left, free // each)
+                left -= taken
+                if taken:
+                    inside += (work,)
+                    n_banks = -(-taken * each // self.arrays_per_bank)
+                    free = max(0, free - n_banks * self.arrays_per_bank)
+                if left:
+                    rounds.append(Round(1, inside))
+                    inside, free = (), self.n_arrays
+                    alone = (left - 1) // most
+                    left -= alone * most
+                    if alone:
+                        rounds.append(Round(alone, (work,)))
+        return [*rounds, Round(1, inside)] if inside else rounds
+
+    def _units(self, n_items: int, lanes_each: int) -> tuple[int, int]:
+        """How many units items fill, and the arrays of a unit: one, or those that an item spans."""
+        each = -(-lanes_each // self.n_columns)
+        per_unit = max(self.n_columns // lanes_each, 1)
+        return -(-n_items // per_unit), each
 
     def _occupancy(self, passes: int, array_passes: int, arrays: int, lanes: int) -> Occupancy:
         utilization = lanes / max(passes * self.n_lanes, 1)

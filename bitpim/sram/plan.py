@@ -47,7 +47,12 @@ class LayerPlan:
     def pool(self) -> ArrayPool:
         """The arrays that compute."""
         geometry = self.settings.geometry
-        return ArrayPool(geometry.n_compute_arrays, geometry.array_columns, geometry.n_cache_slices)
+        return ArrayPool(
+            geometry.n_compute_arrays,
+            geometry.array_columns,
+            geometry.n_cache_slices,
+            geometry.arrays_per_bank,
+        )
 
     @property
     def index_bits(self) -> int:
@@ -69,8 +74,10 @@ class LayerPlan:
         parts = [(full, self.batch_phases(batch))] if full else []
         return scale_phases(parts + ([(1, self.batch_phases(rest))] if rest else []))
 
-    def output_phase(self, place: Occupancy, n_outputs: int, output_bits: int) -> dict[str, int]:
-        """Read the codes of all outputs and carry them to the I/O ways.
+    def output_phase(
+        self, passes: int, array_passes: int, n_outputs: int, output_bits: int
+    ) -> dict[str, int]:
+        """Read the codes of all outputs, from so many arrays, and carry them to the I/O ways.
 
         What these cannot hold goes to DRAM and comes back for the next layer.
         """
@@ -80,8 +87,8 @@ class LayerPlan:
         spilled = 2 * max(0, n_bytes - capacity)
         dram = -(-spilled // self.settings.transfer.dram_bytes_per_cycle)
         return {
-            "cycles": max(place.passes * output_bits, self.bus_cycles(n_bytes), dram),
-            "sram_access_cycle": place.array_passes * output_bits,
+            "cycles": max(passes * output_bits, self.bus_cycles(n_bytes), dram),
+            "sram_access_cycle": array_passes * output_bits,
             "bus_byte": n_bytes,
             "dram_byte": spilled,
         }

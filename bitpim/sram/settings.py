@@ -104,6 +104,10 @@ class CacheMappingSettings(Part):
     requantize_packing: Literal["packed", "in_place"] = Field(
         description="gather the sums to full arrays before requantization, or leave them in place"
     )
+    requantize_schedule: Literal["at_once", "in_turn"] = Field(
+        description="filters of different shifts are requantized in different banks at once, or "
+        "one shift after the other in all arrays"
+    )
     batch_size: Count = Field(description="samples that share one loading of the filters")
 
     @classmethod

@@ -83,15 +83,30 @@ def test_latency_follows_the_assumptions_the_right_way() -> None:
         neural_cache.settings_of("neural_cache", "transfer.no_such_key=4")
 
 
+def test_shifts_in_turn_take_longer_and_at_once_hardly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 8 shifts each takes a pass of its own in turn; at once they share full ones."""
+    monkeypatch.setattr(neural_cache, "N_SHIFTS", (1, 8))
+    one, one_in_turn, eight, eight_in_turn = neural_cache.shifts()
+    assert (one.n_shifts, eight.schedule, eight_in_turn.schedule) == (1, '"at_once"', '"in_turn"')
+    assert one.quantization_ms == one_in_turn.quantization_ms
+    assert one.quantization_ms <= eight.quantization_ms < 1.1 * one.quantization_ms
+    assert 4 * one.quantization_ms < eight_in_turn.quantization_ms < 8 * one.quantization_ms
+    for row in (eight, eight_in_turn):
+        others = row.total_ms - row.quantization_ms
+        assert others == pytest.approx(one.total_ms - one.quantization_ms, rel=0.02)
+
+
 def test_the_command_prints_everything(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(neural_cache, "ASSUMPTIONS", (("transfer.dram_bytes_per_cycle", ("4",)),))
+    monkeypatch.setattr(neural_cache, "N_SHIFTS", (2,))
     monkeypatch.setattr("sys.argv", ["neural_cache", "--json"])
     assert neural_cache.main() == 0
     found = json.loads(capsys.readouterr().out)
     assert found["inception_v3"]["quoted_ms"] == 4.72
     assert {row["key"] for row in found["sensitivity"]} == {"transfer.dram_bytes_per_cycle"}
+    assert [row["schedule"] for row in found["shifts"]] == ['"at_once"', '"in_turn"']
     printed = neural_cache.text(found)
     assert "MISSED" not in printed
     assert "4.720" in printed and "reduction" in printed

@@ -17,7 +17,8 @@ from bitpim.sram.lane_codes import LaneCodes
 from bitpim.sram.network_mapping import plan_layer
 from bitpim.sram.rules import ConvRule, OneGroup
 from bitpim_traces.records import Geometry, Trace
-from tests.naive.cache_arrays import PhaseCounts, add_counts, run_lane_program, run_lanes
+from tests.naive.cache_arrays import PhaseCounts, add_counts, run_lanes
+from tests.naive.cache_banks import Banks, Job
 from tests.one_layer import one_layer, quantization
 from tests.toy_rules import NarrowWeights, TwoGroups, with_channels_pruned
 
@@ -27,6 +28,7 @@ TWO_ARRAYS = (
     "geometry.banks_per_way=2",
     "geometry.arrays_per_bank=1",
 )
+NARROW = ("geometry.array_columns=32",)
 EVENTS = ("cycles", "sram_compute_cycle", "sram_access_cycle")
 Codes = npt.NDArray[np.int64]
 
@@ -77,6 +79,27 @@ CASES: dict[str, tuple[Trace, tuple[str, ...]]] = {
     "inputs streamed in parts": (
         one_layer(11, (2, 4, 4), 4, same(3)),
         ("geometry.array_rows=128",),
+    ),
+    "filters in two fillings": (one_layer(16, (4, 3, 2), 24, same(3)), NARROW),
+    "conv groups in two fillings": (
+        one_layer(17, (8, 4, 4), 48, Geometry((3, 3), groups=4), n_samples=2),
+        (*NARROW, "mapping.batch_size=2"),
+    ),
+    "filters over arrays, in three fillings": (
+        one_layer(18, (1100,), 5),
+        ("geometry.banks_per_way=7", "geometry.array_columns=32"),
+    ),
+    "one shift after the other": (
+        one_layer(13, (4, 8, 8), 8, same(3)),
+        ("mapping.requantize_schedule=in_turn",),
+    ),
+    "shifts in banks of two arrays": (
+        one_layer(14, (2, 7, 6), 8, same(3)),
+        ("geometry.banks_per_way=3", "geometry.arrays_per_bank=2", "geometry.array_columns=32"),
+    ),
+    "shifts in one bank follow each other": (
+        one_layer(15, (2, 6, 5), 6, same(3)),
+        ("geometry.banks_per_way=1", "geometry.arrays_per_bank=3", "geometry.array_columns=32"),
     ),
     "carries out of a full sum, moves of three cycles": (
         one_layer(12, (8,), 4, inputs=quantization(3, 0), weights=quantization(5, 0)),
@@ -130,6 +153,7 @@ class Literal:
         self.filters = np.tile(np.arange(n_filters), n_positions)
         self.positions = np.repeat(np.arange(n_positions), n_filters)
         self.groups = self.filters // (n_filters // self.windows.shape[1])
+        self.window_bytes = self.waits = 0
 
     def dot_products(self) -> tuple[Codes, PhaseCounts]:
         """Run the filter groups in turn; yield the sums of all items, and the counts of all."""
@@ -148,7 +172,30 @@ class Literal:
         held = part.group.hold(self.weights[filters]).codes.astype(np.int64)
         windows = self.windows[self.positions[items], self.groups[items]]
         which = np.searchsorted(filters, self.filters[items])
-        return run_lanes(self.plan, part.group.sums, held, windows, which)
+        order = np.argsort(which // self.at_once(part), kind="stable")  # filling after filling
+        sums = np.empty(which.size, np.int64)
+        sums[order], counts = run_lanes(
+            self.plan, part.group.sums, held, windows[order], which[order]
+        )
+        return sums, counts
+
+    def at_once(self, part: GroupPlan) -> int:
+        """How many filters of a group fit in all arrays."""
+        pool, n_lanes = self.plan.pool, part.group.layout.n_lanes
+        return (pool.n_columns // n_lanes) * pool.n_arrays or pool.n_arrays // (
+            -(-n_lanes // pool.n_columns)
+        )
+
+    def bytes_streamed(self) -> int:
+        """Bytes of the codes that each filling's filters need, windows of a conv group once."""
+        n_bytes = 0
+        for part in self.plan.parts:
+            mine = np.isin(self.filters, part.group.filters)
+            filling = np.searchsorted(part.group.filters, self.filters) // self.at_once(part)
+            windows = {*zip(filling[mine], self.positions[mine], self.groups[mine], strict=True)}
+            n_codes = len(windows) * part.group.layout.entries.size
+            n_bytes += -(-n_codes * part.group.sums.input_bits // 8)
+        return n_bytes
 
     def window_sums(self) -> tuple[Codes, PhaseCounts]:
         """Sum the entries of each window once for all filters that use them."""
@@ -159,10 +206,36 @@ class Literal:
             places = np.stack([self.positions, self.groups], axis=1)
             once, which = np.unique(places[wanted], axis=0, return_inverse=True)
             codes = self.windows[once[:, 0], once[:, 1]]
-            sums, done = run_lanes(self.plan, window.sums, None, codes, np.arange(len(codes)))
+            items = np.arange(len(codes))
+            sums, done = run_lanes(
+                self.plan, window.sums, None, codes, items, read_bits=window.bits
+            )
+            n_bytes = -(
+                -codes.shape[0] * window.sums.layout.entries.size * window.sums.input_bits // 8
+            )
+            self.window_bytes += n_bytes
+            rows = done["input_stream"]["cycles"]
+            self.waits += max(0, self.plan.bus_cycles(n_bytes) - rows)  # for the bus
             out[wanted] = sums[which.reshape(-1)]
             add_counts(counts, done)
         return out, counts
+
+    def codes(self, sums: Codes, windows: Codes | None, *, at_once: bool) -> tuple[Codes, Banks]:
+        """Requantize all items, the longest program first; yield codes, and what the banks did."""
+        geometry = self.plan.settings.geometry
+        banks = Banks(self.plan.pool.n_arrays, geometry.array_columns, geometry.arrays_per_bank)
+        operands = self.operands(sums, windows)
+        epilogues = [one for part in self.plan.parts for one in part.epilogue]
+        epilogues.sort(key=lambda one: one.program.n_steps(), reverse=True)
+        whose = [np.isin(self.filters, one.filters) for one in epilogues]
+        jobs = [
+            Job(one.program, {name: values[mine] for name, values in operands.items()})
+            for one, mine in zip(epilogues, whose, strict=True)
+        ]
+        codes = np.empty(sums.size, np.int64)
+        for mine, done in zip(whose, banks.run(jobs, at_once=at_once), strict=True):
+            codes[mine] = done
+        return codes, banks
 
     def operands(self, sums: Codes, windows: Codes | None) -> dict[str, Codes]:
         step = self.layer.requantize
@@ -242,15 +315,8 @@ def done_array_by_array(trace: Trace, chosen: NeuralCacheSettings, rule: ConvRul
     literal = Literal(trace, plan)
     sums, counts = literal.dot_products()
     windows, window_counts = literal.window_sums() if plan.windows else (None, {})
-    codes = np.empty(sums.size, np.int64)
-    steps = 0
-    operands = literal.operands(sums, windows)
-    for one in (one for part in plan.parts for one in part.epilogue):
-        mine = np.isin(literal.filters, one.filters)
-        named = {name: values[mine] for name, values in operands.items()}
-        codes[mine], done = run_lane_program(one.program, plan.pool.n_columns, named, [])
-        steps += done["sram_compute_cycle"]
-
+    at_once = chosen.mapping.requantize_schedule == "at_once"
+    codes, banks = literal.codes(sums, windows, at_once=at_once)
     referee = run_network(trace, trace.samples.codes.read())[0]
     assert np.array_equal(codes, in_order(trace, referee))
     network = CacheMachine(chosen, rule).prepare(trace)
@@ -265,8 +331,26 @@ def done_array_by_array(trace: Trace, chosen: NeuralCacheSettings, rule: ConvRul
     for phase in ("filter_load", "input_stream"):
         assert planned[phase]["sram_access_cycle"] == counts[phase]["sram_access_cycle"], phase
         assert planned[phase]["cycles"] >= counts[phase]["cycles"], phase
-    assert planned["requantize"]["sram_compute_cycle"] == steps
+    if trace.n_samples <= chosen.mapping.batch_size:  # bytes are rounded once a batch
+        assert planned["input_stream"]["bus_byte"] == literal.bytes_streamed()
+    read = sum((c.pop("gather", Counts()) for c in (counts, window_counts)), Counts())
     if windows is not None:
         total = sum(window_counts.values(), Counts())
-        assert {name: total[name] for name in EVENTS} == planned["window_sum"]
+        assert planned["window_sum"] == {
+            "cycles": total["cycles"] + literal.waits,
+            "sram_compute_cycle": total["sram_compute_cycle"],
+            "sram_access_cycle": total["sram_access_cycle"],
+            "bus_byte": literal.window_bytes,
+        }
+    assert planned["requantize"] == {
+        "cycles": banks.compute_cycles,
+        "sram_compute_cycle": banks.work["sram_compute_cycle"],
+    }
+    # operands are written and codes read in the arrays whose program runs between
+    bits, gather, output = layer.output.bits, planned["gather"], planned["output"]
+    accesses = gather["sram_access_cycle"] + output["sram_access_cycle"]
+    assert accesses == (read + banks.work)["sram_access_cycle"]
+    rows = bits * len(banks.passes)
+    assert gather["cycles"] + rows == read["cycles"] + banks.access_cycles
+    assert output["cycles"] >= rows
     return literal

@@ -12,7 +12,8 @@ ROOMS = {
     KERNELS: ("tests/kernels", ()),
     "bitpim/sram": (
         "tests/bitpim/sram",
-        ("test_worked_counts", "test_plan", "test_rules", "../machine/test_neural_cache"),
+        ("test_worked_counts", "test_worked_bytes", "test_plan", "test_rules",
+         "../machine/test_neural_cache"),
     ),
     "bitpim/crossbar": (
         "tests/bitpim/crossbar",

@@ -27,17 +27,23 @@ PhaseCounts = dict[str, Counts]
 
 
 def run_lanes(
-    plan: ConvPlan, lane_sums: LaneSums, weights: Codes | None, windows: Codes, filters: Codes
+    plan: ConvPlan,
+    lane_sums: LaneSums,
+    weights: Codes | None,
+    windows: Codes,
+    filters: Codes,
+    *,
+    read_bits: int | None = None,
 ) -> tuple[Codes, PhaseCounts]:
     """Run dot products: item i multiplies weights[filters[i]] and windows[i]; yield sums, counts.
 
-    Without weights the codes of each window are summed.
+    Without weights the codes of each window are summed. Of a sum all rows are read, or so many.
     """
     pool, n_lanes = plan.pool, lane_sums.layout.n_lanes
     arrays_each = -(-n_lanes // pool.n_columns)
     per_array = max(pool.n_columns // n_lanes, 1)
     arrays = [
-        _Array(plan, lane_sums, arrays_each, weighted=weights is not None)
+        _Array(plan, lane_sums, arrays_each, read_bits, weighted=weights is not None)
         for _ in range(pool.n_arrays // arrays_each)
     ]
     sums: list[int] = []
@@ -75,11 +81,21 @@ def add_counts(counts: PhaseCounts, more: PhaseCounts) -> None:
 class _Array:
     """One array, or as many as a convolution of many channels spans."""
 
-    def __init__(self, plan: ConvPlan, sums: LaneSums, n_arrays: int, *, weighted: bool) -> None:
+    def __init__(
+        self,
+        plan: ConvPlan,
+        sums: LaneSums,
+        n_arrays: int,
+        read_bits: int | None,
+        *,
+        weighted: bool,
+    ) -> None:
         columns, rows = plan.pool.n_columns, sums.rows
         self.cells = Subarray(rows.n_rows, n_arrays * columns, array_cols=columns)
         self.settings, self.sums, self.layout = plan.settings, sums, sums.layout
         self.weighted = weighted
+        self.read_bits = sums.final_bits if read_bits is None else read_bits
+        self.read = np.empty(0, np.int64)
         self.held: list[int] = []
         self.counts: PhaseCounts = {}
         self.inputs = rows.filter_rows
@@ -106,8 +122,12 @@ class _Array:
                 self.act("mac", self._multiply if self.weighted else self._accumulate, tap)
         for level in range(self.layout.n_levels):
             self.act("reduction", self._reduce, level)
-        first_lanes = self.cells.read_codes(self.total)[:: self.layout.n_lanes]
+        self.act("gather", self._read)
+        first_lanes = self.read[:: self.layout.n_lanes]
         return [int(code) for code in first_lanes[: len(windows)]]
+
+    def _read(self) -> None:
+        self.read = self.cells.read_codes(self.total[: self.read_bits])
 
     def _weight(self, tap: int) -> Field:
         return Field("w", tap * self.sums.weight_bits, self.sums.weight_bits)

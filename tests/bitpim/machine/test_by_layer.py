@@ -127,6 +127,7 @@ LANES = st.fixed_dictionaries(
         "mapping.partial_sum_bits": st.integers(24, 32),
         "mapping.reduction_bits": st.sampled_from(["grow", "fixed"]),
         "mapping.requantize_packing": st.sampled_from(["packed", "in_place"]),
+        "mapping.requantize_schedule": st.sampled_from(["at_once", "in_turn"]),
     }
 )
 

@@ -127,6 +127,7 @@ def test_sums_of_more_than_forty_rows(bits: int) -> None:
         ("mapping.batch_size=4",),
         ("mapping.reduction_bits=fixed",),
         ("mapping.requantize_packing=in_place",),
+        ("mapping.requantize_schedule=in_turn",),
         ("mapping.pad_channels_to_power_of_two=false",),
         ("mapping.filter_split_limit_taps=4", "mapping.filter_pack_limit_channels=4"),
         ONE_SLICE,

@@ -1,11 +1,11 @@
 """Work spread over arrays that are filled pass by pass."""
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bitpim.errors import MappingError
-from bitpim.sram.occupancy import ArrayPool
+from bitpim.sram.occupancy import ArrayPool, Round
 
 
 def filled(n_arrays: int, n_columns: int, n_items: int, lanes_each: int) -> list[list[int]]:
@@ -69,3 +69,72 @@ def test_works_in_turn_have_passes_of_their_own() -> None:
     assert both.utilization == 516 / (3 * 512)
     assert pool.in_turn([second]) == second
     assert pool.in_turn([]) == pool.spread("layer", 0, 1)
+
+
+def filled_at_once(
+    n_arrays: int, n_columns: int, bank: int, works: list[tuple[int, int]]
+) -> list[list[int]]:
+    """Lay works down item by item; yield for each pass the work in each array, -1 for none.
+
+    An item takes neighbouring arrays that are free, or room beside items of its own work, in banks
+    that run no other work.
+    """
+    passes: list[list[int]] = []
+    held: list[int] = []  # the work of each array
+    lanes: list[int] = []  # that are taken
+    for work, (n_items, lanes_each) in enumerate(works):
+        each = -(-lanes_each // n_columns)
+        begun = 0  # an item lies behind those of its work
+        for _ in range(n_items):
+            for first in range(begun, len(held) - each + 1):
+                mine = range(first, first + each)
+                banks = {array // bank for array in mine}
+                others = {held[a] for a in range(len(held)) if a // bank in banks} - {-1, work}
+                room = n_columns - min(lanes_each, n_columns)
+                if not others and all(lanes[a] <= (room if each == 1 else 0) for a in mine):
+                    break
+            else:
+                held, lanes, first = [-1] * n_arrays, [0] * n_arrays, 0
+                passes.append(held)
+            for array in range(first, first + each):
+                held[array] = work
+                lanes[array] += min(lanes_each, n_columns)
+            begun = first
+    return passes
+
+
+@given(
+    n_banks=st.integers(1, 4),
+    bank=st.integers(1, 3),
+    n_columns=st.integers(1, 12),
+    works=st.lists(st.tuples(st.integers(0, 40), st.integers(1, 20)), max_size=4),
+)
+def test_works_at_once_are_those_of_laying_items_one_by_one(
+    n_banks: int, bank: int, n_columns: int, works: list[tuple[int, int]]
+) -> None:
+    pool = ArrayPool(n_banks * bank, n_columns, arrays_per_bank=bank)
+    assume(all(lanes <= pool.n_lanes for _, lanes in works))
+    rounds = pool.at_once(works)
+    expanded = [one.works for one in rounds for _ in range(one.passes)]
+    passes = filled_at_once(pool.n_arrays, n_columns, bank, works)
+    assert [set(one) - {-1} for one in passes] == [set(one) for one in expanded]
+    alone = [pool.spread("layer", *work) for work in works]
+    assert len(passes) <= pool.in_turn(alone).passes
+    arrays = sum(work >= 0 for one in passes for work in one)
+    assert arrays == sum(place.array_passes for place in alone)
+
+
+def test_works_at_once_share_the_pass_in_which_one_ends() -> None:
+    """Four banks of two arrays: 5 arrays, then 9, then 1; an array of a begun bank stays idle.
+
+    pass 0: 0 0 | 0 0 | 0 . | 1 1      pass 1: 1 1 | 1 1 | 1 1 | 1 .      pass 2: 2 . | ...
+    """
+    pool = ArrayPool(8, 10, arrays_per_bank=2)
+    assert pool.at_once([(50, 1), (90, 1), (10, 1)]) == [
+        Round(1, (0, 1)),
+        Round(1, (1,)),
+        Round(1, (2,)),
+    ]
+    assert pool.at_once([(850, 1)]) == [Round(1, (0,)), Round(9, (0,)), Round(1, (0,))]
+    assert pool.at_once([(0, 1), (1, 1)]) == [Round(1, (1,))]
+    assert pool.at_once([]) == []

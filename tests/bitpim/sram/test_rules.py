@@ -172,7 +172,7 @@ def test_a_rule_may_bring_its_own_tap(zero: int) -> None:
 # counts, worked by hand for two arrays of 256 lanes
 
 
-def two_groups() -> tuple[Trace, ConvPlan]:
+def two_groups(*assigned: str) -> tuple[Trace, ConvPlan]:
     """Ten filters of 6 x 3 x 3 at 63 positions; the odd ones use channels 0, 2, 3 and 5."""
     trace = one_layer(1, (6, 9, 7), 10, SAME, weights=quantization(8, 77))
     (layer,) = trace.layers
@@ -181,7 +181,7 @@ def two_groups() -> tuple[Trace, ConvPlan]:
     weight[1::2, [1, 4]] = 77
     record = replace(layer.weight, load=lambda start, stop: weight[start:stop])
     trace = replace(trace, layers=(replace(layer, weight=record),))
-    return trace, plan_of(trace, TwoGroups(), *TINY, "mapping.batch_size=2")
+    return trace, plan_of(trace, TwoGroups(), *TINY, "mapping.batch_size=2", *assigned)
 
 
 def test_filter_groups_follow_each_other_with_passes_of_their_own() -> None:
@@ -234,12 +234,14 @@ def test_windows_are_summed_once_for_each_set_of_entries() -> None:
     assert (some.sums.layout.entries // 9).tolist() == [c for c in (0, 2, 3, 5) for _ in range(9)]
     assert (whole.bits, some.bits) == ((54 * 255).bit_length(), (36 * 255).bit_length())
     # 126 windows: 16 arrays of 8, and 2 of 64
-    whole_steps = 3 * (25 + 8) + 2 * 130 + 5
-    some_steps = 9 * (25 + 8) + 2 * 49 + 2
+    whole_steps = 3 * 25 + 2 * 130 + 5
+    some_steps = 9 * 25 + 2 * 49 + 2
+    bus = -(-126 * 54 // 32) + -(-126 * 36 // 32)  # rows: 8 x 3 x 8 and 1 x 9 x 8
     assert plan.counts(2)["window_sum"] == {
-        "cycles": 8 * whole_steps + 1 * some_steps,
-        "sram_compute_cycle": 16 * (whole_steps - 24 - 130) + 2 * (some_steps - 72 - 49),
+        "cycles": 8 * whole_steps + 1 * some_steps + bus,
+        "sram_compute_cycle": 16 * (whole_steps - 130) + 2 * (some_steps - 49),
         "sram_access_cycle": 16 * (24 + 130) + 2 * (72 + 49),
+        "bus_byte": 126 * 54 + 126 * 36,
     }
 
 
@@ -261,12 +263,12 @@ def test_a_group_streams_and_sums_the_windows_of_its_conv_groups() -> None:
     record = replace(layer.weight, load=lambda start, stop: weight[start:stop])
     trace = replace(trace, layers=(replace(layer, weight=record),))
     plan = plan_of(trace, TwoGroups(), *TINY)
-    assert [part.n_conv_groups for part in plan.parts] == [2, 2]
     assert [window.n_conv_groups for window in plan.windows] == [2, 2]
     phases = plan.counts(1)
     assert phases["input_stream"]["bus_byte"] == 63 * 2 * 18 + 63 * 2 * 9
     # 126 windows of 6 lanes in 8, three taps each, and of one lane
     assert phases["window_sum"]["sram_access_cycle"] == 4 * (24 + 24 + 25 + 26) + 1 * 72
+    assert phases["window_sum"]["bus_byte"] == phases["input_stream"]["bus_byte"]
     whole = plan_of(trace, OneGroup(), *TINY)
     assert [window.n_conv_groups for window in whole.windows] == [4]
     assert whole.counts(1)["input_stream"]["bus_byte"] == 63 * 4 * 18
@@ -274,7 +276,7 @@ def test_a_group_streams_and_sums_the_windows_of_its_conv_groups() -> None:
 
 def test_codes_of_all_groups_go_out_together() -> None:
     """One gathering, each group's sums with the rows of its own; one output."""
-    trace, plan = two_groups()
+    trace, plan = two_groups("mapping.requantize_schedule=in_turn")
     phases = plan.counts(2)
     parts = [one for part in plan.parts for one in part.epilogue]
     places = [-(-126 * one.filters.size // 256) for one in parts]
@@ -300,6 +302,15 @@ def test_codes_of_all_groups_go_out_together() -> None:
     }
     assert phases["output"]["bus_byte"] == 1260
     assert phases["output"]["sram_access_cycle"] == sum(places) * 8
+    # at once, the longest first: both groups' 378 codes in 2 arrays each, then 252 in one each
+    assert (sorted(places), sorted(steps)) == ([1, 1, 2, 2], [720, 720, 724, 724])
+    at_once = two_groups()[1].counts(2)
+    assert at_once["requantize"] == {**phases["requantize"], "cycles": 2 * 724 + 720}
+    written = (rule + 29) + (rule + 26) + (rule + 29)  # the last pass: the longer of both
+    assert at_once["gather"] == {
+        **phases["gather"],
+        "cycles": 40 * 29 + 5 * 26 + 8 * 14 + 1 * 14 + written,
+    }
     # 30 samples: either half of the codes fits in the two arrays for input and output, not both
     many = plan_of(trace, TwoGroups(), *TINY, "mapping.batch_size=30").counts(30)
     assert many["output"]["dram_byte"] == 2 * (30 * 630 - 2 * 256 * 256 // 8)
@@ -345,6 +356,9 @@ def test_shared_lanes_are_filled_once_and_reduced_often() -> None:
     assert group.owners is not None
     assert group.owners.tolist() == [[0, 0, 1, 2], [3, 4, 4, 4]]
     assert (group.n_lane_sets, group.filters_of_a_set, group.n_weights) == (2, 3, 8 * 9)
+    assert group.filter_of_sets.tolist() == [2, 4]
+    idle = replace(group, owners=np.array([[0, 0, 1, 2], [-1] * 4]))
+    assert idle.filter_of_sets.tolist() == [2, -1]
     phases = plan.counts(1)  # 25 positions x 2 sets of 4 lanes: one array
     assert phases["mac"] == {
         "cycles": 9 * 127,
@@ -359,7 +373,8 @@ def test_shared_lanes_are_filled_once_and_reduced_often() -> None:
     }
     assert phases["filter_load"]["dram_byte"] == 72
     widths = sum(sum(one.program.widths.values()) for one in part.epilogue)  # one array each
-    assert phases["gather"]["cycles"] == 3 * 26 + widths
+    in_turn = plan_of(trace, SharedLanes(), *TINY, "mapping.requantize_schedule=in_turn").counts(1)
+    assert in_turn["gather"]["cycles"] == 3 * 26 + widths
     check(trace, SharedLanes())
 
 

@@ -1,25 +1,6 @@
 """Counts of small layers on a toy cache, worked by hand: each number is derived beside it.
 
-The toy cache, drawn once for all tests here:
-
-    2 slices x | CPU | CPU | I/O | compute | compute |   each way: 1 bank of 2 arrays
-               arrays that compute 2 x 2 x 2 = 8, arrays that stage 2 x 1 x 2 = 4
-
-    an array: 192 wordlines x 32 bitlines (lanes); the I/O ways hold 4 x 192 x 32 / 8 = 3,072 bytes
-    a pass fills 8 arrays = 256 lanes; buses carry 2 x 2 = 4 bytes a cycle, DRAM 3
-
-The layer most tests lay out: 3 channels of 3 x 3 taps, 5-bit inputs, 6-bit weights, 7-bit outputs.
-
-    a convolution takes 4 lanes:   channel 0 | channel 1 | channel 2 | idle     9 taps in each lane
-    so an array holds 32 / 4 = 8 of them
-
-    one tap   product 5 + 6 rows zeroed (11), first weight bit: tag 1 + copy 5, five more weight
-              bits: tag 1 + carry reset 1 + 5 adds + carry store 1   = 11 + 6 + 5 x 8 = 57 cycles,
-              add to the 24-bit partial sum 24 + 1                   = 25: in all 82
-    the tree  2 halvings: move 24, add 25; move 25, add 26           = 49 moved + 51 added = 100
-    a code    sum + offset: 1 + 32; times a multiplier of 2 bits: 2 x 32 + 2 + 36 = 102; shift by 20
-              for nothing, zero point into r = 34 - 20 + 1 = 15 rows: 1 + 15; clamp: 3 x 15 + 7 + 4
-              = 33 + 102 + 16 + 56 = 207
+The cache and the layer most tests lay out are drawn in `toy_cache`.
 """
 
 from dataclasses import replace
@@ -29,65 +10,14 @@ import numpy as np
 import pytest
 
 from bitpim.config import override
-from bitpim.machine.cache_machine import CacheMachine
 from bitpim.machine.registry import load_preset
 from bitpim.sram.network_mapping import plan_layer
 from bitpim.sram.rules import OneGroup
-from bitpim_traces.records import NETWORK_INPUT, Geometry, LayerRecord, Requantize, Trace
+from bitpim_traces.records import NETWORK_INPUT, Geometry, LayerRecord, Requantize
+from tests.bitpim.sram.toy_cache import OUTPUT, TOY, conv, narrow, plan_of
 from tests.one_layer import one_layer, quantization
 
-TOY = (
-    "geometry.n_cache_slices=2",
-    "geometry.ways_per_cache_slice=5",
-    "geometry.cpu_ways=2",
-    "geometry.io_ways=1",
-    "geometry.banks_per_way=1",
-    "geometry.arrays_per_bank=2",
-    "geometry.array_rows=192",
-    "geometry.array_columns=32",
-    "transfer.bus_bytes_per_cycle=2",
-    "transfer.dram_bytes_per_cycle=3",
-)
-RULE = Requantize("truncate_shift", np.array([3], np.int32), np.array([20], np.int32))
-OUTPUT = quantization(7, 3)
 Phases = dict[str, dict[str, int]]
-
-
-def plan_of(trace: Trace, *assigned: str, preset: str = "neural_cache") -> Any:
-    settings = override(load_preset("neural_cache", preset), [*TOY, *assigned])
-    (plan,) = CacheMachine(settings, OneGroup()).plan(trace).layers
-    return plan
-
-
-def conv(
-    side: int,
-    n_filters: int,
-    *,
-    zero: int = 0,
-    channels: int = 3,
-    kernel: int = 3,
-    groups: int = 1,
-    bits: tuple[int, int] = (5, 6),
-    mode: str = "truncate_shift",
-) -> Trace:
-    """Build a convolution of `channels` square images; unsigned weights of one zero point."""
-    trace = one_layer(
-        0,
-        (channels, side, side),
-        n_filters,
-        Geometry((kernel, kernel), groups=groups),
-        inputs=quantization(bits[0]),
-        weights=quantization(bits[1], zero),
-        mode=mode,
-    )
-    return narrow(trace, None if mode != "truncate_shift" else RULE)
-
-
-def narrow(trace: Trace, rule: Requantize | None = RULE) -> Trace:
-    """Give the only layer 7-bit outputs, and one requantize step for all its filters."""
-    (layer,) = trace.layers
-    made = replace(layer, output=OUTPUT, clamp=(0, 127), requantize=rule or layer.requantize)
-    return replace(trace, layers=(made,))
 
 
 def test_the_toy_cache_is_what_is_drawn() -> None:
@@ -188,11 +118,13 @@ def test_filters_that_do_not_fit_are_refilled_and_stream_all_windows_again() -> 
         each streams the 4 windows:   3 x 4 x 27 codes of 5 bits = 1,620 bits = 203 bytes
 
     75 arrays work, in 10 passes. 4,050 weights of 6 bits: 3,038 bytes, 1,013 cycles of DRAM.
+
+    Filling 2 makes 88 convolutions in 11 arrays, so copies of its 22 filters fill all 8, too.
     """
     phases = plan_of(conv(4, 150)).counts(1)
     assert phases["filter_load"] == {
         "cycles": 1013,  # rows: 3 x 54
-        "sram_access_cycle": 19 * 54,
+        "sram_access_cycle": (8 + 8 + 8) * 54,
         "dram_byte": 3038,
         "tmu_row": 127 * 6,  # 4,050 / 32
         "bus_byte": 3038,
@@ -259,6 +191,8 @@ def test_a_batch_shares_its_filters_and_rounds_bytes_once() -> None:
 def test_a_zero_point_of_weights_sums_each_window_once() -> None:
     """Zero point 4: four windows in 4 lanes each, half an array; all 5 filters use them.
 
+    They cross the bus once more: 540 bits, 68 bytes, 17 cycles.
+
     A tap: 5 rows written, 25 cycles added; then the tree of 100. A sum is at most 27 x 31 = 837,
     10 rows. Correcting takes the sum times 2^2 off: complement 10, carry 1, add to 30 rows.
     """
@@ -267,14 +201,18 @@ def test_a_zero_point_of_weights_sums_each_window_once() -> None:
         "cycles": 9 * (25 + 5) + 100,
         "sram_compute_cycle": 9 * 25 + 51,
         "sram_access_cycle": 9 * 5 + 49,
+        "bus_byte": 68,
     }
     # read 26 rows in 3 arrays and 10 in one; write 26 + 32 + 2 + 10
     assert phases["gather"] == {"cycles": 26 + 10 + 70, "sram_access_cycle": 3 * 26 + 10 + 70}
     assert phases["requantize"]["cycles"] == 207 + 41
     # 256 positions: 32 arrays, 4 passes
     many = plan_of(conv(18, 5, zero=4)).counts(1)["window_sum"]
-    assert many["cycles"] == 4 * 370
     assert many["sram_access_cycle"] == 32 * 94
+    assert many["bus_byte"] == 4320
+    assert many["cycles"] == 4 * (9 * 25 + 100) + 1080  # 4,320 bytes; rows 4 x 45
+    wide = plan_of(conv(18, 5, zero=4), "transfer.bus_bytes_per_cycle=99").counts(1)["window_sum"]
+    assert wide["cycles"] == 4 * 370
 
 
 def test_conv_groups_stream_and_sum_windows_of_their_own() -> None:
@@ -291,9 +229,11 @@ def test_conv_groups_stream_and_sum_windows_of_their_own() -> None:
     assert phases["mac"]["mac_exec"] == 24 * 18
     assert phases["filter_load"]["dram_byte"] == 81  # 108 weights of 6 bits
     assert phases["window_sum"]["sram_access_cycle"] == 45 + 24  # one halving moves 24
+    assert phases["window_sum"]["bus_byte"] == 90
     # 256 positions: 512 windows, of which 16 fit an array
     many = plan_of(conv(18, 6, channels=4, groups=2, zero=4)).counts(1)
     assert many["window_sum"]["sram_access_cycle"] == 32 * (45 + 24)
+    assert many["window_sum"]["bus_byte"] == 256 * 90 // 4
     assert many["input_stream"]["bus_byte"] == 256 * 90 // 4
 
 
@@ -571,6 +511,16 @@ def test_an_addition_streams_operands_of_different_widths() -> None:
         "add": {"cycles": 206, "sram_compute_cycle": 206},
         "output": {"cycles": 7, "sram_access_cycle": 7, "bus_byte": 19, "dram_byte": 0},
     }
+
+
+def test_sums_of_codes_spill_as_those_of_products_do() -> None:
+    """3,600 codes of 7 bits are 3,150 bytes, 78 more than the I/O ways hold; 3,500 are 3,063."""
+    rule = Requantize("truncate_shift", np.array([3, 5], np.int32), np.array([4], np.int32))
+    for n, n_bytes, spilled in ((3500, 3063, 0), (3600, 3150, 2 * 78)):
+        layer = plain("add", [(n,), (n,)], [5, 7], (n,), requantize=rule)
+        output = counts_of(layer, 1)["output"]
+        assert (output["bus_byte"], output["dram_byte"]) == (n_bytes, spilled)
+    assert counts_of(layer, 2, "mapping.batch_size=2")["output"]["dram_byte"] == 2 * (6300 - 3072)
 
 
 def test_a_product_streams_both_operands_into_each_lane() -> None:
