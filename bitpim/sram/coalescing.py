@@ -20,7 +20,7 @@ from bitpim.sram.low_precision import group_by_precision
 from bitpim.sram.occupancy import ArrayPool
 from bitpim.sram.signed_taps import without_window_sums
 from bitpim.sram.sparse_settings import SparseCacheSettings
-from bitpim.sram.transposed import LaneLayout, lay_lanes
+from bitpim.sram.transposed import LaneLayout, lanes_and_taps, lay_lanes, next_power_of_two
 from bitpim.sram.weighted_layer import WeightedLayer
 
 __all__ = ["coalesced_groups", "lay_channels", "pass_cycles"]
@@ -76,6 +76,11 @@ class _Coalescing:
     kept: Bools
 
     @property
+    def lengths(self) -> Int64:
+        """Channels that each filter keeps."""
+        return self.kept.sum(axis=1)
+
+    @property
     def pool(self) -> ArrayPool:
         geometry = self.settings.geometry
         return ArrayPool(geometry.n_compute_arrays, geometry.array_columns)
@@ -89,9 +94,13 @@ class _Coalescing:
 
     def lists_of_filters(self, filters: Int64) -> list[FilterGroup]:
         """Part filters by the length of their lists."""
-        lengths = self.kept[filters].sum(axis=1)
-        present, which, counts = np.unique(lengths, return_inverse=True, return_counts=True)
-        layouts = [self._places(int(length)) for length in present]
+        lengths = self.lengths[filters]
+        most = np.array([self._lanes(int(length)) for length in range(lengths.max() + 1)])
+        present, which, counts = np.unique(
+            most[lengths], axis=0, return_inverse=True, return_counts=True
+        )
+        which = which.reshape(-1)
+        layouts = [self._places(int(lengths[which == i].max())) for i in range(len(present))]
         like = group_by_precision(self.layer, filters, layouts[-1])
         demands = [
             self._demand(int(n), layout, like) for n, layout in zip(counts, layouts, strict=True)
@@ -101,6 +110,18 @@ class _Coalescing:
             mine = filters[(which >= run.start) & (which < run.stop)]
             groups.append(self._group(mine, self.kept[mine], layouts[run.stop - 1]))
         return groups
+
+    def _lanes(self, n_channels: int) -> tuple[int, int]:
+        """Lanes of so many channels, padded as those of a layout are, and taps of each."""
+        mapping = self.settings.mapping
+        n_lanes, n_taps = lanes_and_taps(
+            n_channels,
+            self.layer.shape.n_taps,
+            split_limit_taps=mapping.filter_split_limit_taps,
+            pack_limit_channels=mapping.filter_pack_limit_channels,
+        )
+        padded = mapping.pad_channels_to_power_of_two
+        return (next_power_of_two(n_lanes) if padded else n_lanes), n_taps
 
     def _places(self, n_channels: int) -> LaneLayout:
         """Lay so many channels, named by their places in a list."""
@@ -126,11 +147,15 @@ class _Coalescing:
         Filters of equal channels are neighbours, so that they meet in an array. Tried are sets that
         begin with as many filters as the shortest list lets into an array, with fewer, and so on.
         """
-        n_filters = self.kept.shape[0]
-        order = np.lexsort([*np.packbits(self.kept, axis=1).T[::-1], self.kept.sum(axis=1)])
+        packed = np.ascontiguousarray(np.packbits(self.kept, axis=1))
+        order = np.lexsort((packed.view(f"S{packed.shape[1]}")[:, 0], self.lengths))
         limits = self._limits()
-        like = group_by_precision(self.layer, np.arange(n_filters), self._places(limits[-1][1]))
-        tried = [self._sets(order, limits[first:]) for first in range(len(limits))]
+        like = group_by_precision(self.layer, np.sort(order), self._places(limits[-1][1]))
+        tried = []
+        while limits:
+            tried.append(self._sets(order, limits))
+            first = tried[-1][0][0]  # beginning with more filters is beginning with these
+            limits = [limit for limit in limits if limit[0] < first]
         best = min(tried, key=lambda sets: sum(self._cycles(one, like) for one in sets))
         groups = []
         for together, sets in best:
@@ -148,7 +173,7 @@ class _Coalescing:
         """Filters an array holds, from most to fewest, and the channels each may have then."""
         limits: dict[int, int] = {}
         for n_channels in range(1, self.kept.shape[1] + 1):
-            together = self.pool.n_columns // self._places(n_channels).n_lanes
+            together = self.pool.n_columns // self._lanes(n_channels)[0]
             if together <= 1:
                 limits[1] = self.kept.shape[1]
                 break
@@ -161,24 +186,33 @@ class _Coalescing:
         for together, most in limits:
             last = together == limits[-1][0]
             size = min(together, order.size)
-            if not size:
+            n_short = order.size if last else int((self.lengths[order] <= most).sum())
+            n_whole = n_short if last else n_short // max(size, 1) * size
+            chosen, rest = [], [order[n_whole:]]
+            if last and size == 1:
+                parts.append((1, [order]))
                 break
-            sets = np.split(order, range(size, order.size, size))
-            short = [
-                bool(one.size == size and self.kept[one].any(axis=0).sum() <= most) for one in sets
-            ]
-            chosen = [one for one, fits in zip(sets, short, strict=True) if fits or last]
+            for one in np.split(order[:n_whole], range(size, n_whole, size)) if n_whole else ():
+                fits = last or self.kept[one].any(axis=0).sum() <= most
+                (chosen if fits else rest).append(one)
             if chosen:
                 parts.append((size, chosen))
-            rest = [one for one, fits in zip(sets, short, strict=True) if not (fits or last)]
-            order = np.concatenate(rest) if rest else order[:0]
+            order = np.concatenate(rest)
+            order = order[np.argsort(self.lengths[order], kind="stable")]
         return parts
 
     def _cycles(self, part: tuple[int, list[Int64]], like: FilterGroup) -> int:
         together, sets = part
-        longest = max(int(self.kept[one].any(axis=0).sum()) for one in sets)
-        demand = self._demand(len(sets) * together, self._places(longest), like, together)
+        n_filters = sum(one.size for one in sets)
+        longest = max(self._n_listed(one, together) for one in sets)
+        demand = self._demand(n_filters, self._places(longest), like, together)
         return n_cycles(demand, demand.n_items)
+
+    def _n_listed(self, filters: Int64, together: int) -> int:
+        """Channels of the longest list of some filters: their own, or the one they share."""
+        if together == 1:
+            return int(self.lengths[filters].max())
+        return int(self.kept[filters].any(axis=0).sum())
 
     # groups
 
@@ -201,12 +235,17 @@ class _Coalescing:
             group = replace(group, lists=GatherLists(kept, self.layer.shape.n_taps, together))
         elif first.size == kept.shape[1]:
             return group  # nothing is pruned
-        stored = kept if lists is None else lists
         return replace(
             group,
-            index_bits=int(stored.sum()) * (kept.shape[1] - 1).bit_length(),
+            index_bits=self._index_bits(kept if lists is None else lists),
             extra=(*group.extra, self._gathering(group)),
         )
+
+    def _index_bits(self, lists: Bools) -> int:
+        """Bits of stored lists: the channels' numbers, or for every channel whether it is kept."""
+        if self.settings.sparsity.index_format == "bitmap":
+            return lists.size
+        return int(lists.sum()) * (lists.shape[1] - 1).bit_length()
 
     def _gathering(self, group: FilterGroup) -> ExtraSteps:
         """Every streamed row passes the block."""

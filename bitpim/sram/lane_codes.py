@@ -42,4 +42,4 @@ class LaneCodes:
         """Yield unsigned codes of the same shape."""
         if self.offset == 0:
             return np.ascontiguousarray(codes, self.dtype)
-        return (codes.astype(np.int32) + self.offset).astype(self.dtype)
+        return codes.astype(self.dtype) + self.dtype.type(self.offset)  # both wrap, so it is exact

@@ -21,6 +21,10 @@ class SparsitySettings(Part):
         description="coalescing: each filter gathers its own channels, or those of filters that "
         "share an array theirs together"
     )
+    index_format: Literal["list", "bitmap"] = Field(
+        description="coalescing: a stored list has the number of each channel in it, or a bit for "
+        "every channel"
+    )
     gather_pipelined: bool = Field(
         description="coalescing: gathering hides behind the bus, or takes coalesce_cycles a row"
     )

@@ -17,6 +17,7 @@ __all__ = [
     "LaneLayout",
     "RowBudget",
     "allocate_rows",
+    "lanes_and_taps",
     "lay_lanes",
     "next_power_of_two",
     "with_more_rows",
@@ -105,6 +106,17 @@ class LaneLayout:
         return (n_joined - 1).bit_length()
 
 
+def lanes_and_taps(
+    n_channels: int, n_taps: int, *, split_limit_taps: int, pack_limit_channels: int
+) -> tuple[int, int]:
+    """Yield the lanes with weights that so many channels take, and the taps of each, as `lay_lanes`."""
+    if n_taps == 1:
+        per_lane = max(min(pack_limit_channels, n_channels), 1)
+        return max(-(-n_channels // per_lane), 1), per_lane
+    parts = -(-n_taps // split_limit_taps)
+    return max(n_channels * parts, 1), -(-n_taps // parts)
+
+
 def lay_lanes(
     shape: ConvShape,
     *,
@@ -122,16 +134,14 @@ def lay_lanes(
     """
     channels = np.arange(shape.in_channels) if channels is None else channels
     C, taps = channels.size, shape.n_taps
+    n_used, per_lane = lanes_and_taps(
+        C, taps, split_limit_taps=split_limit_taps, pack_limit_channels=pack_limit_channels
+    )
     if taps == 1:
-        per_lane = max(min(pack_limit_channels, C), 1)
-        n_used = max(-(-C // per_lane), 1)
         source = np.full(n_used * per_lane, -1, np.int64)
         source[:C] = channels
     else:
-        parts = -(-taps // split_limit_taps)
-        per_lane = -(-taps // parts)
-        n_used = max(C * parts, 1)
-        by_channel = np.full((C, parts * per_lane), -1, np.int64)
+        by_channel = np.full((C, -(-taps // per_lane) * per_lane), -1, np.int64)
         by_channel[:, :taps] = channels[:, None] * taps + np.arange(taps)
         source = by_channel.ravel() if C else np.full(per_lane, -1, np.int64)
     lanes = source.reshape(n_used, per_lane)
