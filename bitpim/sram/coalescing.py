@@ -78,7 +78,8 @@ class _Coalescing:
     @property
     def lengths(self) -> Int64:
         """Channels that each filter keeps."""
-        return self.kept.sum(axis=1)
+        lengths: Int64 = self.kept.sum(axis=1)
+        return lengths
 
     @property
     def pool(self) -> ArrayPool:
@@ -188,7 +189,8 @@ class _Coalescing:
             size = min(together, order.size)
             n_short = order.size if last else int((self.lengths[order] <= most).sum())
             n_whole = n_short if last else n_short // max(size, 1) * size
-            chosen, rest = [], [order[n_whole:]]
+            chosen: list[Int64] = []
+            rest = [order[n_whole:]]
             if last and size == 1:
                 parts.append((1, [order]))
                 break
@@ -244,7 +246,7 @@ class _Coalescing:
     def _index_bits(self, lists: Bools) -> int:
         """Bits of stored lists: the channels' numbers, or for every channel whether it is kept."""
         if self.settings.sparsity.index_format == "bitmap":
-            return lists.size
+            return int(lists.size)
         return int(lists.sum()) * (lists.shape[1] - 1).bit_length()
 
     def _gathering(self, group: FilterGroup) -> ExtraSteps:

@@ -168,9 +168,8 @@ def _packed(source: Int64, entries: Int64) -> Int64:
 
 def _used(source: Int64) -> Int64:
     """Leave out lanes that take nothing; one stays where all are such."""
-    taken = (source >= 0).any(axis=1)
-    taken[0] |= not taken.any()
-    return np.ascontiguousarray(source[taken])
+    taken = np.flatnonzero((source >= 0).any(axis=1))
+    return np.ascontiguousarray(source[taken] if taken.size else source[:1])
 
 
 def _distinct(sources: list[Int64]) -> tuple[list[Int64], Int64]:

@@ -61,7 +61,7 @@ class GatherLists:
         """Lists that differ, or are those of different conv groups."""
         packed = np.packbits(self.kept, axis=1)
         rows = np.column_stack([conv_groups.astype(">i8")[:, None].view(np.uint8), packed])
-        return np.unique(rows, axis=0).shape[0]
+        return int(np.unique(rows, axis=0).shape[0])
 
     def n_streamed(self, conv_groups: Int64) -> int:
         """Entries of all windows of a position that some filter takes."""
@@ -69,9 +69,7 @@ class GatherLists:
         return int(sum(union.sum() for union in unions)) * self.n_taps
 
 
-def lists_in_arrays(
-    n_filters: int, together: int, n_lanes: int, n_columns: int
-) -> tuple[int, int]:
+def lists_in_arrays(n_filters: int, together: int, n_lanes: int, n_columns: int) -> tuple[int, int]:
     """Say what `GatherLists.in_arrays` does, of so many filters."""
     n_lists = -(-n_filters // together)
     return n_lists, n_columns if n_lists > 1 else together * n_lanes

@@ -226,9 +226,7 @@ class _Overlapping:
         rows = group.layout.taps_per_lane * group.sums.input_bits
         cycles = 0 if sparsity.gather_pipelined else sparsity.coalesce_cycles * rows
         gathering = ExtraSteps("input_stream", cycles, {"gather_row": rows})
-        return replace(
-            group, index_bits=group.index_bits + lists, extra=(*group.extra, gathering)
-        )
+        return replace(group, index_bits=group.index_bits + lists, extra=(*group.extra, gathering))
 
 
 _ALONE = 0

@@ -67,7 +67,8 @@ class WeightedLayer:
         A weight of a linear layer, or of a convolution of one tap, is a conv kernel.
         """
         kept = self.kept()
-        return kept.reshape(kept.shape[0], self.shape.in_channels, -1).any(axis=2)
+        by_channel = kept.reshape(kept.shape[0], self.shape.in_channels, -1)
+        return np.asarray(by_channel.any(axis=2))
 
     def conv_group_of(self, filters: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return the conv group of filters."""

@@ -9,10 +9,10 @@ import pytest
 
 from bitpim.counts import Counts
 from bitpim.machine.bit_prudent import BitPrudentSettings
-from bitpim.machine.registry import load_preset, make_machine
+from bitpim.machine.registry import make_machine
 from bitpim.proof.reference import run_network
 from bitpim.sram.conv_plan import ConvPlan, GroupPlan, WindowSum
-from bitpim_traces.records import Geometry, TensorRecord, Trace
+from bitpim_traces.records import Geometry, Trace
 from tests.equivalence.test_cache_arrays import Literal, in_order
 from tests.naive.cache_arrays import PhaseCounts, add_counts, run_lane_program
 from tests.naive.sparse_arrays import IDLE, LaneSet, Work, run_sets
@@ -242,7 +242,10 @@ class Sparse(Literal):
                 sets.setdefault(key, replace(lanes, weights=None))
                 users.setdefault(key, []).append(members)
         n = len(sets)
-        which, positions = np.tile(np.arange(n), self.n_items), np.repeat(np.arange(self.n_items), n)
+        which, positions = (
+            np.tile(np.arange(n), self.n_items),
+            np.repeat(np.arange(self.n_items), n),
+        )
         conv_groups = np.tile([key[0] for key in sets], self.n_items)
         windows = self.windows[positions, conv_groups]
         work = Work([*sets.values()], which, windows, window.masks, 1, False, 0)

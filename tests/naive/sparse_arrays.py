@@ -7,6 +7,7 @@ which lanes it owns, or together in one tree over owners side by side.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -131,17 +132,15 @@ class _Unit:
 
     def load(self, items: range, *, new: bool) -> None:
         """Filters are stationary: they are written only where they are new."""
-        lists = {
-            lanes.source.tobytes() for lanes in map(self.set_of, items) if lanes is not None
-        }
+        lists = {lanes.source.tobytes() for lanes in map(self.set_of, items) if lanes is not None}
         assert self.work.together == 1 or len(lists) == 1, "an array has one list"
         self.places = list(items)
         self.cells.counts = Counts()
         for tap in range(self.layout.taps_per_lane) if self.sums.weight_bits else ():
-            held = self._columns(items, lambda lanes, _, t=tap: _weights(lanes)[:, t])
+            held = self._columns(items, partial(_weights, tap))
             self.cells.write_codes(self._weight(tap), held)
         for owner in range(self.work.masks):
-            mask = self._columns(items, lambda lanes, _, o=owner: _owns(lanes, o))
+            mask = self._columns(items, partial(_owns, owner))
             self.cells.write_codes(Field("owner", self.owner_row + owner, 1), mask)
         if new and self.sums.weight_bits:
             self.counts["filter_load"] = self.cells.counts
@@ -167,18 +166,18 @@ class _Unit:
     def _stream(self, items: range, taps: range) -> None:
         """Bring each lane the inputs of its channel."""
 
-        def taken(lanes: LaneSet, item: int, tap: int) -> Codes:
-            entry, window = lanes.source[:, tap], self.work.windows[item]
-            return np.array([window[e] if e >= 0 else 0 for e in entry], np.int64)
-
         for tap in taps:
-            codes = self._columns(items, lambda lanes, item, t=tap: taken(lanes, item, t))
+            codes = self._columns(items, partial(self._taken, tap))
             self.cells.write_codes(self._input(tap), codes)
         if self.work.gathers:
             n_rows = len(taps) * self.sums.input_bits
             self.cells.counts += Counts(
                 gather_row=n_rows * self.n_arrays, cycles=n_rows * self.work.gather_cycles
             )
+
+    def _taken(self, tap: int, lanes: LaneSet, item: int) -> Codes:
+        window = self.work.windows[item]
+        return np.array([window[e] if e >= 0 else 0 for e in lanes.source[:, tap]], np.int64)
 
     # what lanes compute
 
@@ -303,12 +302,12 @@ class _Unit:
             self.cells.counts = counts
 
 
-def _weights(lanes: LaneSet) -> Codes:
+def _weights(tap: int, lanes: LaneSet, item: int) -> Codes:
     assert lanes.weights is not None
-    return lanes.weights
+    return lanes.weights[:, tap]
 
 
-def _owns(lanes: LaneSet, owner: int) -> Codes:
+def _owns(owner: int, lanes: LaneSet, item: int) -> Codes:
     mask = np.zeros(lanes.source.shape[0], np.int64)
     if owner < len(lanes.owned):
         mask[lanes.owned[owner]] = 1

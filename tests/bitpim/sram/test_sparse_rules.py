@@ -12,6 +12,7 @@ from bitpim.machine.machine import Machine
 from bitpim.machine.registry import make_machine
 from bitpim.proof.reference import run_network
 from bitpim.sram.conv_plan import ConvPlan
+from bitpim.sram.plan import CachePlan
 from bitpim_traces.masks import OVERLAP_GROUPS
 from bitpim_traces.records import Geometry, TensorRecord, Trace
 from tests.one_layer import one_layer, quantization
@@ -78,7 +79,9 @@ def with_groups(trace: Trace, groups: Any) -> Trace:
 
 
 def plan_of(trace: Trace, *assignments: str) -> ConvPlan:
-    (plan,) = machine(*assignments).plan(trace).layers
+    whole = machine(*assignments).plan(trace)
+    assert isinstance(whole, CachePlan)
+    (plan,) = whole.layers
     assert isinstance(plan, ConvPlan)
     return plan
 
