@@ -22,12 +22,12 @@ What is left out
 How it is verified
     `tests/bitpim/sram/test_sparse_rules.py`: both fidelities equal the referee in every mode on
     random layers with zero points at both ends, counts are those worked by hand, and `dense` is
-    `neural_cache` with its counts. `tests/equivalence/test_sparse_arrays.py`: lists and owners found
-    anew from the weights, executed array by array, give the same codes, counts and bytes.
+    `neural_cache` with its counts. `tests/equivalence/test_sparse_arrays.py`: lists and owners
+    found anew from the weights, executed array by array, give the same codes, counts and bytes.
 Known differences and assumptions
     All of `sparsity.*` is assumed but that there are two ways. A weight of a linear layer, or of a
-    1 x 1 filter, is a conv kernel of its own, so that its number in a list (`sparsity.index_format`)
-    may be longer than itself; overlapping filters pack no such weights in a lane. Filters with
+    1 x 1 filter, is a conv kernel of its own, whose number in a list (`sparsity.index_format`) may
+    be longer than itself; overlapping filters pack no such weights in a lane. Filters with
     entries of their own would each need the sum of their window for a zero point of their weights:
     signed weights with zero point 0 are multiplied in two's complement instead
     (`sparsity.signed_weights`). An array has filters of one list, or any (`gather_list`); a

@@ -226,7 +226,7 @@ class _Coalescing:
         lists: Bools | None = None,
         together: int = 1,
     ) -> FilterGroup:
-        """Make a group of filters that gather what they keep, by stored `lists`, theirs or fewer."""
+        """Make a group of filters that gather what they keep, by `lists`, theirs or fewer."""
         first = np.flatnonzero(kept[0])
         alike = bool((kept == kept[0]).all())
         if alike:  # one layout for all of them, and no places
@@ -247,7 +247,7 @@ class _Coalescing:
         """Bits of stored lists: the channels' numbers, or for every channel whether it is kept."""
         if self.settings.sparsity.index_format == "bitmap":
             return int(lists.size)
-        return int(lists.sum()) * (lists.shape[1] - 1).bit_length()
+        return int(lists.sum()) * (int(lists.shape[1]) - 1).bit_length()
 
     def _gathering(self, group: FilterGroup) -> ExtraSteps:
         """Every streamed row passes the block."""

@@ -49,10 +49,9 @@ def trace_sets(layer: WeightedLayer, kept: Bools) -> list[Int64]:
         The trace does not say, or two filters of a set keep one channel or belong to different conv
         groups.
     """
-    name = layer.record.name
     remedy = (
-        f"prune with `bitpim trace prune ... --overlap`, or use "
-        f"`--set sparsity.overlap_groups@{name}=greedy`"
+        "prune with `bitpim trace prune ... --overlap`, or use "
+        "`--set sparsity.overlap_groups=greedy`"
     )
     tensor = layer.record.extra.get(OVERLAP_GROUPS)
     if tensor is None:
@@ -167,7 +166,7 @@ class _Overlapping:
             return _ALONE
         if self.masked:
             return int(owning.size)
-        parts = layout.n_used // self.kept.shape[1]
+        parts = layout.n_used // int(self.kept.shape[1])
         return int(self.kept[owning].sum(axis=1).max()) * parts
 
     def _layout(self, need: int, alone: LaneLayout, shared: LaneLayout) -> LaneLayout:

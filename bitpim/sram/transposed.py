@@ -109,7 +109,7 @@ class LaneLayout:
 def lanes_and_taps(
     n_channels: int, n_taps: int, *, split_limit_taps: int, pack_limit_channels: int
 ) -> tuple[int, int]:
-    """Yield the lanes with weights that so many channels take, and the taps of each, as `lay_lanes`."""
+    """Yield the lanes with weights that `lay_lanes` gives so many channels, and their taps."""
     if n_taps == 1:
         per_lane = max(min(pack_limit_channels, n_channels), 1)
         return max(-(-n_channels // per_lane), 1), per_lane

@@ -12,6 +12,7 @@ from bitpim.machine.bit_prudent import BitPrudentSettings
 from bitpim.machine.registry import make_machine
 from bitpim.proof.reference import run_network
 from bitpim.sram.conv_plan import ConvPlan, GroupPlan, WindowSum
+from bitpim.sram.plan import CachePlan
 from bitpim_traces.records import Geometry, Trace
 from tests.equivalence.test_cache_arrays import Literal, in_order
 from tests.naive.cache_arrays import PhaseCounts, add_counts, run_lane_program
@@ -273,7 +274,9 @@ def test_pruned_filters_done_array_by_array(layer: str, mode: str) -> None:
 def done_array_by_array(trace: Trace, *assignments: str) -> ConvPlan:
     """See that codes are the referee's and the machine's, and counts those of the plan."""
     machine = make_machine("bit_prudent", changes=[*TWO_ARRAYS, *assignments])
-    (plan,) = machine.plan(trace).layers
+    whole = machine.plan(trace)
+    assert isinstance(whole, CachePlan)
+    (plan,) = whole.layers
     assert isinstance(plan, ConvPlan)
     literal = Sparse(trace, plan)
     sums, counts = literal.dot_products()

@@ -1,6 +1,6 @@
 """Runs of filters with fewest cycles, against all ways to part them."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_no_other_runs_take_fewer_cycles(seed: int) -> None:
     every = []
     for cuts in product([False, True], repeat=5):
         edges = [0, *(i + 1 for i, cut in enumerate(cuts) if cut), 6]
-        every.append([range(a, b) for a, b in zip(edges, edges[1:], strict=False)])
+        every.append([range(a, b) for a, b in pairwise(edges)])
     assert cycles_of(demands, runs) == min(cycles_of(demands, some) for some in every)
 
 
