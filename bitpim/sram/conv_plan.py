@@ -2,7 +2,8 @@
 
 The filter groups of a layer follow each other on the same arrays, in turn: each loads its filters,
 streams its windows, multiplies and reduces in passes of its own. The sums of windows are made once
-for all filters that use the same entries. In the end the sums of all groups become codes, those of
+for all filters that use the same entries, side by side for those of a group with entries of their
+own. In the end the sums of all groups become codes, those of
 filters that shift alike by one program, and go out together.
 """
 
@@ -17,7 +18,7 @@ from bitpim.sram.lane_programs import WindowCorrection
 from bitpim.sram.occupancy import Occupancy
 from bitpim.sram.plan import LayerPlan, Phases, scale_phases
 from bitpim.sram.requantize_plan import EpiloguePlan, Requantization, RequantizeWork, schedule
-from bitpim.sram.transposed import ConvShape
+from bitpim.sram.transposed import ConvShape, LaneLayout
 
 __all__ = ["ConvPlan", "GroupPlan", "WindowSum"]
 
@@ -35,11 +36,17 @@ class GroupPlan:
 
 @dataclass(frozen=True, slots=True)
 class WindowSum:
-    """The sum of a window's raw codes over some entries, for the zero point of weights."""
+    """Sums of a window's raw codes over some entries, for the zero point of weights.
+
+    A position needs `n_sets` sets of lanes, each with one sum, or with one behind each of `masks`;
+    `n_streamed` entries of its windows are carried to them.
+    """
 
     sums: LaneSums
-    n_conv_groups: int
+    n_sets: int
+    n_streamed: int
     bits: int
+    masks: int = 0
 
     @property
     def steps(self) -> int:
@@ -83,11 +90,26 @@ class ConvPlan(LayerPlan):
     # each group in its turn
 
     def _place(self, part: GroupPlan, n_samples: int) -> Occupancy:
-        n = n_samples * self.shape.n_positions * part.group.n_lane_sets
-        return self._spread(n, part.group.sums)
+        return self._spread_sets(n_samples * self.shape.n_positions, part.group)
 
-    def _spread(self, n_items: int, sums: LaneSums) -> Occupancy:
-        return self.pool.spread(self.where, n_items, sums.layout.n_lanes)
+    def _spread_sets(self, times: int, group: FilterGroup) -> Occupancy:
+        """Place the sets of lanes of a group so many times; an array has those of one list."""
+        if group.lists is None or group.lists.together == 1:
+            return self._spread(times * group.n_lane_sets, group.layout)
+        n_lists, n_lanes = group.lists.in_arrays(group.layout.n_lanes, self.pool.n_columns)
+        return self.pool.spread(self.where, times * n_lists, n_lanes)
+
+    def _sets_at_once(self, group: FilterGroup) -> int:
+        """Sets of lanes that a filling holds at most."""
+        layout = group.layout
+        if group.lists is None or group.lists.together == 1:
+            return self.pool.items_at_once(layout.n_lanes, across=layout.across_arrays)
+        _, n_lanes = group.lists.in_arrays(layout.n_lanes, self.pool.n_columns)
+        return self.pool.items_at_once(n_lanes) * group.lists.together
+
+    def _spread(self, n_items: int, layout: LaneLayout) -> Occupancy:
+        spread = self.pool.spread_across if layout.across_arrays else self.pool.spread
+        return spread(self.where, n_items, layout.n_lanes)
 
     def _group_phases(self, part: GroupPlan, n_samples: int) -> Phases:
         group, place = part.group, self._place(part, n_samples)
@@ -98,6 +120,8 @@ class ConvPlan(LayerPlan):
             "mac": _compute(place, taps * costs.multiply_accumulate),
             "reduction": _compute(place, costs.reduction, moves=costs.moves),
         }
+        if group.masks:
+            phases["reduction"]["masked_reduction"] = place.array_passes * group.masks
         phases["mac"]["mac_exec"] = n_samples * self.shape.n_positions * group.n_weights
         extra: list[Phases] = [
             {
@@ -116,8 +140,8 @@ class ConvPlan(LayerPlan):
         All arrays that work hold them; the last filling may need fewer.
         """
         bits = group.sums.weight_bits
-        filters = self._spread(group.n_lane_sets, group.sums)
-        rows = group.layout.taps_per_lane * bits
+        filters = self._spread_sets(1, group)
+        rows = group.layout.taps_per_lane * bits + group.masks
         n_bytes = -(-(group.n_weights * bits + group.index_bits) // 8)
         full = (filters.passes - 1) * place.arrays
         last = place.array_passes - full * n_samples * self.shape.n_positions
@@ -132,24 +156,25 @@ class ConvPlan(LayerPlan):
 
     def _input_stream(self, group: FilterGroup, place: Occupancy, n_samples: int) -> dict[str, int]:
         """Each pass writes the window's codes under the filters; filters of a pixel share them."""
-        n_windows = n_samples * self.shape.n_positions * self._conv_groups_streamed(group)
-        return self._stream(group.sums, place, n_windows)
+        return self._stream(group.sums, place, n_samples, self._entries_streamed(group))
 
-    def _conv_groups_streamed(self, group: FilterGroup) -> int:
-        """Conv groups whose windows are streamed at a position.
+    def _entries_streamed(self, group: FilterGroup) -> int:
+        """Entries of a position's windows that are streamed.
 
-        Where the filters do not fit at once, every filling streams the windows that it needs.
+        Where the filters do not fit at once, every filling streams what its filters need.
         """
         conv_groups = group.filter_of_sets // (self.shape.out_channels // self.shape.groups)
-        most = self.pool.items_at_once(group.layout.n_lanes)
-        starts = range(0, conv_groups.size, most)
-        fillings = (conv_groups[first : first + most] for first in starts)
-        return sum(np.unique(held[held >= 0]).size for held in fillings)
+        most = self._sets_at_once(group)
+        fillings = (slice(first, first + most) for first in range(0, group.n_lane_sets, most))
+        return sum(group.n_streamed(held, conv_groups) for held in fillings)
 
-    def _stream(self, sums: LaneSums, place: Occupancy, n_windows: int) -> dict[str, int]:
-        """Carry the codes of windows over the bus and write them in the passes of a place."""
+    def _stream(
+        self, sums: LaneSums, place: Occupancy, n_samples: int, n_entries: int
+    ) -> dict[str, int]:
+        """Carry entries of each position over the bus; write them in the passes of a place."""
         rows = sums.layout.taps_per_lane * sums.input_bits
-        n_bytes = -(-n_windows * sums.layout.entries.size * sums.input_bits // 8)
+        n_codes = n_samples * self.shape.n_positions * n_entries
+        n_bytes = -(-n_codes * sums.input_bits // 8)
         return {
             "cycles": max(place.passes * rows, self.bus_cycles(n_bytes)),
             "sram_access_cycle": place.array_passes * rows,
@@ -161,29 +186,32 @@ class ConvPlan(LayerPlan):
     def _window_sum(self, window: WindowSum, n_samples: int) -> dict[str, int]:
         """Stream the windows once more, and sum their codes."""
         place = self._window_place(window, n_samples)
-        streamed = self._stream(window.sums, place, self._n_windows(window, n_samples))
+        streamed = self._stream(window.sums, place, n_samples, window.n_streamed)
         summed = _compute(place, window.steps, moves=window.sums.costs.moves)
+        if window.masks:
+            summed["masked_reduction"] = place.array_passes * window.masks
         return scale_phases([(1, {"": streamed}), (1, {"": summed})])[""]
-
-    def _n_windows(self, window: WindowSum, n_samples: int) -> int:
-        return n_samples * self.shape.n_positions * window.n_conv_groups
 
     def _window_place(self, window: WindowSum, n_samples: int) -> Occupancy:
         """The windows of a batch, in lanes."""
-        return self._spread(self._n_windows(window, n_samples), window.sums)
+        n = n_samples * self.shape.n_positions * window.n_sets
+        return self._spread(n, window.sums.layout)
 
     def _sum_reads(self, n_samples: int) -> list[tuple[Occupancy, int]]:
         """Where sums lie and how many rows they have."""
         return [
             (
                 self._place(part, n_samples),
-                part.group.sums.final_bits * part.group.filters_of_a_set,
+                part.group.sums.final_bits * max(part.group.masks, 1),
             )
             for part in self.parts
         ]
 
     def _window_reads(self, n_samples: int) -> list[tuple[Occupancy, int]]:
-        return [(self._window_place(window, n_samples), window.bits) for window in self.windows]
+        return [
+            (self._window_place(window, n_samples), window.bits * max(window.masks, 1))
+            for window in self.windows
+        ]
 
     def _epilogue_phases(self, n_samples: int) -> Phases:
         if not any(part.epilogue for part in self.parts):
@@ -218,7 +246,8 @@ class ConvPlan(LayerPlan):
         reads = self._sum_reads(n_samples) + self._window_reads(n_samples)
         n_bits = n_samples * self.shape.n_convolutions * (self.accumulator_bits + self.output_bits)
         for window in self.windows:
-            n_bits += self._n_windows(window, n_samples) * window.bits
+            n_sums = window.n_sets * max(window.masks, 1)
+            n_bits += n_samples * self.shape.n_positions * n_sums * window.bits
         n_bytes = -(-n_bits // 8)
         moved = _access(reads)
         return moved | {"cycles": moved["cycles"] + self.bus_cycles(n_bytes), "bus_byte": n_bytes}

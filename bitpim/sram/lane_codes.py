@@ -42,4 +42,6 @@ class LaneCodes:
         """Yield unsigned codes of the same shape."""
         if self.offset == 0:
             return np.ascontiguousarray(codes, self.dtype)
-        return (codes.astype(np.int32) + self.offset).astype(self.dtype)
+        wrapped: npt.NDArray[Any] = codes.astype(self.dtype)
+        wrapped += self.dtype.type(self.offset)  # both wrap, so the sum is exact
+        return wrapped

@@ -21,11 +21,24 @@ class SparsitySettings(Part):
         description="coalescing: each filter gathers its own channels, or those of filters that "
         "share an array theirs together"
     )
+    index_format: Literal["list", "bitmap"] = Field(
+        description="coalescing: a stored list has the number of each channel in it, or a bit for "
+        "every channel"
+    )
     gather_pipelined: bool = Field(
         description="coalescing: gathering hides behind the bus, or takes coalesce_cycles a row"
     )
     coalesce_cycles: Annotated[int, Field(ge=0, le=1000)] = Field(
         description="coalescing: cycles a gathered row takes where gather_pipelined is false"
+    )
+    lanes_across_arrays: bool = Field(
+        description="coalescing with a list a filter: a convolution may begin in one array and end "
+        "in the next, as those do that span arrays; or each lies in one"
+    )
+    signed_weights: Literal["offset", "subtract"] = Field(
+        description="signed weights where filters leave out channels of their own: offset, so that "
+        "each filter needs the sum of its window; or in two's complement, the last partial "
+        "product subtracted"
     )
     overlap_groups: Literal["trace", "greedy"] = Field(
         description="overlapping: groups of filters are those of the trace, or made here, filter "

@@ -5,7 +5,7 @@ at one output position) are summed by a tree. Linear layers are convolutions of 
 Source: Neural Cache, ISCA 2018; splitting, packing and power-of-two padding as preset keys.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,10 @@ __all__ = [
     "LaneLayout",
     "RowBudget",
     "allocate_rows",
+    "lanes_and_taps",
     "lay_lanes",
     "next_power_of_two",
+    "with_more_rows",
 ]
 
 
@@ -59,7 +61,9 @@ class LaneLayout:
 
     `source[lane, tap]` is channel * R*S + position within the window, or -1 where the tap is
     empty. `n_lanes` is what a convolution occupies; the last `n_lanes - n_used` are idle. `entries`
-    are those of the window that have a tap, ascending.
+    are those of the window that have a tap, ascending. `across_arrays` lets a convolution begin in
+    one array and end in the next. Lanes hold one sum, or where `segment_lanes` is given several
+    side by side, of at most so many lanes each, which one tree makes.
 
     Raises
     ------
@@ -70,6 +74,8 @@ class LaneLayout:
 
     source: npt.NDArray[np.int64]
     n_lanes: int
+    across_arrays: bool = False
+    segment_lanes: int | None = None
     entries: npt.NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -96,7 +102,19 @@ class LaneLayout:
     @property
     def n_levels(self) -> int:
         """Steps of the reduction tree."""
-        return (self.n_lanes - 1).bit_length()
+        n_joined = self.n_lanes if self.segment_lanes is None else self.segment_lanes
+        return (n_joined - 1).bit_length()
+
+
+def lanes_and_taps(
+    n_channels: int, n_taps: int, *, split_limit_taps: int, pack_limit_channels: int
+) -> tuple[int, int]:
+    """Yield the lanes with weights that `lay_lanes` gives so many channels, and their taps."""
+    if n_taps == 1:
+        per_lane = max(min(pack_limit_channels, n_channels), 1)
+        return max(-(-n_channels // per_lane), 1), per_lane
+    parts = -(-n_taps // split_limit_taps)
+    return max(n_channels * parts, 1), -(-n_taps // parts)
 
 
 def lay_lanes(
@@ -106,6 +124,7 @@ def lay_lanes(
     pack_limit_channels: int,
     pad_to_power_of_two: bool,
     channels: npt.NDArray[np.int64] | None = None,
+    across_arrays: bool = False,
 ) -> LaneLayout:
     """Spread the weights of one filter over lanes, of all channels or of some.
 
@@ -115,20 +134,19 @@ def lay_lanes(
     """
     channels = np.arange(shape.in_channels) if channels is None else channels
     C, taps = channels.size, shape.n_taps
+    n_used, per_lane = lanes_and_taps(
+        C, taps, split_limit_taps=split_limit_taps, pack_limit_channels=pack_limit_channels
+    )
     if taps == 1:
-        per_lane = max(min(pack_limit_channels, C), 1)
-        n_used = max(-(-C // per_lane), 1)
         source = np.full(n_used * per_lane, -1, np.int64)
         source[:C] = channels
     else:
-        parts = -(-taps // split_limit_taps)
-        per_lane = -(-taps // parts)
-        n_used = max(C * parts, 1)
-        by_channel = np.full((C, parts * per_lane), -1, np.int64)
+        by_channel = np.full((C, -(-taps // per_lane) * per_lane), -1, np.int64)
         by_channel[:, :taps] = channels[:, None] * taps + np.arange(taps)
         source = by_channel.ravel() if C else np.full(per_lane, -1, np.int64)
     lanes = source.reshape(n_used, per_lane)
-    return LaneLayout(lanes, next_power_of_two(n_used) if pad_to_power_of_two else n_used)
+    n_lanes = next_power_of_two(n_used) if pad_to_power_of_two else n_used
+    return LaneLayout(lanes, n_lanes, across_arrays)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +160,14 @@ class RowBudget:
     moved_rows: int
     n_rows: int
     input_taps: int
+    owner_rows: int = 0
 
     @property
     def used(self) -> int:
         """Rows in use, of `n_rows`."""
         return (
             self.filter_rows
+            + self.owner_rows
             + self.input_rows
             + self.product_rows
             + self.partial_sum_rows
@@ -195,3 +215,39 @@ def allocate_rows(
             "mapping.filter_split_limit_taps or mapping.filter_pack_limit_channels"
         )
     return budget
+
+
+def with_more_rows(
+    name: str, rows: RowBudget, input_bits: int, *, scratch_rows: int = 0, owner_rows: int = 0
+) -> RowBudget:
+    """Make room for more scratch beside the product, and for rows that say which lanes owners have.
+
+    Where there are owners, what each of them owns is copied before it is reduced. Copy and moved
+    sum lie over inputs and product, which are spent then. Fewer inputs are resident where rows are
+    short.
+
+    Raises
+    ------
+    MappingError
+        No input is left.
+    """
+    product_rows = rows.product_rows + scratch_rows
+    reduced = rows.partial_sum_rows * (2 if owner_rows else 1)
+    for input_taps in range(rows.input_taps, 0, -1):
+        input_rows = input_taps * input_bits
+        budget = replace(
+            rows,
+            input_rows=input_rows,
+            input_taps=input_taps,
+            product_rows=product_rows,
+            moved_rows=max(0, reduced - input_rows - product_rows),
+            owner_rows=owner_rows,
+        )
+        if budget.used <= rows.n_rows:
+            return budget
+    raise MappingError(
+        f"{name}: need {budget.used} rows ({scratch_rows} more beside the product, {owner_rows} "
+        f"that say who owns a lane), got an array of {rows.n_rows}; use "
+        f"`--set geometry.array_rows={next_power_of_two(budget.used)}`, or "
+        "`--set sparsity.mode=dense`"
+    )

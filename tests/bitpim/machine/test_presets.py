@@ -21,6 +21,12 @@ from bitpim.machine.registry import (
 )
 
 PRESETS = {
+    "bit_prudent": (
+        "bit_prudent",
+        "bit_prudent_calibrated",
+        "bit_prudent_exact",
+        "bit_prudent_overlap",
+    ),
     "dense_crossbar": ("dense_crossbar", "dense_crossbar_128rows", "dense_crossbar_8bit"),
     "isaac": ("isaac", "isaac_8bit"),
     "neural_cache": ("neural_cache", "neural_cache_calibrated", "neural_cache_mve"),
@@ -136,7 +142,9 @@ def test_schema_states_what_a_value_may_be() -> None:
 
 
 CROSSBAR_PRESETS = [
-    (m, n) for m, n in EVERY_PRESET if m not in ("neural_cache", "pipelayer", "rapidnn")
+    (machine, name)
+    for machine, name in EVERY_PRESET
+    if machine not in ("bit_prudent", "neural_cache", "pipelayer", "rapidnn")
 ]
 
 
