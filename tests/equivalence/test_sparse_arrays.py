@@ -1,4 +1,4 @@
-"""Bit Prudent against itself done literally: lists, owners and masks found anew from the weights."""
+"""Bit Prudent against itself done literally, lists and owners found anew from the weights."""
 
 from dataclasses import replace
 from typing import Any

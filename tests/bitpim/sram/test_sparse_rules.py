@@ -363,7 +363,7 @@ def test_filters_of_different_conv_groups_share_no_lanes() -> None:
 def test_a_layer_without_any_weight_is_refused(mode: str) -> None:
     trace = pruned_to(one_layer(1, (3, 4, 4), 2, SAME, weights=quantization(8, 9)), [(), ()])
     with pytest.raises(
-        MappingError, match=r"all of 6 at the zero .*`--set sparsity.mode=dense`, for this"
+        MappingError, match=r"all of 6 at the zero .*`--set sparsity.mode=dense`, with"
     ):
         plan_of(trace, *MODES[mode])
     check(trace, *MODES[mode], "sparsity.mode@only=dense")
