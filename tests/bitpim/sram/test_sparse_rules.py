@@ -90,7 +90,7 @@ def plan_of(trace: Trace, *assignments: str) -> ConvPlan:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("seed", [s for s in range(19) if s != 8])  # all of 8 is pruned
+@pytest.mark.parametrize("seed", [s for s in range(11) if s != 8])  # all of 8 is pruned
 def test_every_mode_gives_the_codes_of_the_referee(seed: int, mode: str) -> None:
     tiny = TINY if seed % 4 == 0 else ()
     offset = ("sparsity.signed_weights=offset",) if seed % 3 == 0 else ()
