@@ -36,7 +36,7 @@ class PrunedLanes:
             raise MappingError(
                 f"{layer.where}: need a conv kernel that is not pruned, got all of "
                 f"{kept.size} at the zero point; prune less, leave the layer out of the network, "
-                "or use `--set sparsity.mode=dense`, with @ and its name behind the key for it alone"
+                "or use `--set sparsity.mode=dense`, with @ and its name behind the key for it"
             )
         groups = coalesced_groups if settings.sparsity.mode == "coalesce" else overlapping_groups
         return groups(layer, settings, kept)

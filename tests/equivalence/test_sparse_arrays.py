@@ -1,4 +1,4 @@
-"""Bit Prudent against itself done literally: lists, owners and masks found anew from weights."""
+"""Bit Prudent against itself done literally, lists and owners found anew from the weights."""
 
 from dataclasses import replace
 from typing import Any
@@ -58,8 +58,8 @@ def same(height: int) -> Geometry:
 
 
 LAYERS: dict[str, tuple[Trace, tuple[str, ...]]] = {
-    "3x3": (one_layer(20, (9, 4, 4), 12, same(3), n_samples=2), ()),
-    "3x3, offset": (one_layer(20, (9, 4, 4), 6, same(3)), WINDOW_SUMS),
+    "3x3": (one_layer(20, (9, 3, 3), 8, same(3), n_samples=2), ()),
+    "3x3, offset": (one_layer(20, (9, 3, 4), 6, same(3)), WINDOW_SUMS),
     "zero points of channels, strides": (
         one_layer(
             21,

@@ -67,6 +67,19 @@ def test_every_pair_of_signed_factors(bits: int, a_signed: bool, w_signed: bool)
         assert program.n_steps == bits * bits + 5 * bits - 2 + bits * w_signed
 
 
+@pytest.mark.parametrize("bits", [1, 2, 3, 8])
+def test_every_pair_of_factors_whose_product_stays_unsigned(bits: int) -> None:
+    """A negative factor leaves the half of what the rows hold."""
+    a, w = all_pairs(bits)
+    w = w - (1 << bits - 1)
+    program = multiply_program(bits, w_signed=True, to_unsigned=True)
+    surplus = (w < 0) << 2 * bits - 1
+    assert np.array_equal(run(program, a=a, w=w)("product"), a * w + surplus)
+    total = np.full(a.size, 5)
+    program = mac_program(bits, 2 * bits + 2, w_signed=True, to_unsigned=True)
+    assert np.array_equal(run(program, a=a, w=w, total=total)("total"), 5 + a * w + surplus)
+
+
 @settings(max_examples=60, deadline=None)
 @given(cases)
 def test_multiply_of_unequal_widths(case: dict[str, Any]) -> None:

@@ -90,7 +90,7 @@ def plan_of(trace: Trace, *assignments: str) -> ConvPlan:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("seed", [s for s in range(19) if s != 8])  # all of 8 is pruned
+@pytest.mark.parametrize("seed", [s for s in range(11) if s != 8])  # all of 8 is pruned
 def test_every_mode_gives_the_codes_of_the_referee(seed: int, mode: str) -> None:
     tiny = TINY if seed % 4 == 0 else ()
     offset = ("sparsity.signed_weights=offset",) if seed % 3 == 0 else ()
@@ -370,7 +370,7 @@ def test_filters_of_different_conv_groups_share_no_lanes() -> None:
 def test_a_layer_without_any_weight_is_refused(mode: str) -> None:
     trace = pruned_to(one_layer(1, (3, 4, 4), 2, SAME, weights=quantization(8, 9)), [(), ()])
     with pytest.raises(
-        MappingError, match=r"all of 6 at the zero .*`--set sparsity.mode=dense`, for this"
+        MappingError, match=r"all of 6 at the zero .*`--set sparsity.mode=dense`, with"
     ):
         plan_of(trace, *MODES[mode])
     check(trace, *MODES[mode], "sparsity.mode@only=dense")
