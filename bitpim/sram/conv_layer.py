@@ -47,16 +47,16 @@ class ConvLayer:
         self._inputs = weighted.inputs
         codes = weighted.codes()
         window = window_of(layer.geometry, layer.input_shapes[0])
-        zeros, surplus = np.zeros((2, codes.shape[0]), np.int64)
+        zeros, shifts, surplus = np.zeros((3, codes.shape[0]), np.int64)
         held = []
         for part in plan.parts:
             filters = part.group.filters
             weights, surplus[filters] = _held(weighted, part.group, codes[filters])
             held.append(weights)
-            zeros[filters] = part.group.zeros
+            zeros[filters], shifts[filters] = part.group.zeros, part.group.sum_shift
         offsets = _offsets(weighted, codes) - surplus
         steps = steps_of(layer, codes.shape[0], *_limits(weighted, codes))
-        accumulators = Accumulators(layer, steps, offsets, zeros)
+        accumulators = Accumulators(layer, steps, offsets, zeros, shifts)
         self._groups = [
             _lane_convolution(plan, part, filters, window, weighted, accumulators)
             for part, filters in zip(plan.parts, held, strict=True)
@@ -142,18 +142,18 @@ def _lane_convolution(
         held,
         layer.inputs,
         window,
-        _arithmetic(part.group.sums, held.entries),
-        [_arithmetic(plan.windows[i].sums, held.entries) for i in windows],
+        _arithmetic(part.group.sums, held.entries, layer.inputs.bits),
+        [_arithmetic(plan.windows[i].sums, held.entries, layer.inputs.bits) for i in windows],
         window_at,
         _epilogues(part, layer.record, accumulators),
         accumulators,
     )
 
 
-def _arithmetic(sums: LaneSums, entries: Int64) -> LaneArithmetic:
-    """Say what lanes do, with entries counted as they are packed."""
+def _arithmetic(sums: LaneSums, entries: Int64, input_bits: int) -> LaneArithmetic:
+    """Say what lanes do, with entries counted as they are packed: whole, whatever a tap reads."""
     tap, source = sums.tap, sums.layout.source
-    x, total = tap.field("x"), tap.field("sum")
+    x, total = Field("x", tap.field("x").start, input_bits), tap.field("sum")
     weight = tap.field("w") if sums.weight_bits else Field("w", x.stop, 0)
     # The reduction widens the sum; its rows above are free in the tap's table. One width for
     # layers of every depth lets them share a kernel; the rows above a sum are zero.

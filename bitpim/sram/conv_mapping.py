@@ -141,11 +141,12 @@ def _windows(
 
     The first group that uses a set of entries says how they lie in lanes.
     """
-    found: dict[bytes, tuple[LaneLayout, FilterGroup, int]] = {}
+    found: dict[tuple[bytes, int | None], tuple[LaneLayout, FilterGroup, int]] = {}
     window_of = np.full(layer.shape.out_channels, -1, np.int64)
     for group in groups:
         for layout, filters in _entry_sets(group) if _corrects(group) else ():
-            _, _, place = found.setdefault(layout.entries.tobytes(), (layout, group, len(found)))
+            key = layout.entries.tobytes(), group.window_rows
+            _, _, place = found.setdefault(key, (layout, group, len(found)))
             window_of[filters] = place
     windows = tuple(
         _window_sum(layer, layout, group, _n_conv_groups(layer, np.flatnonzero(window_of == place)))
@@ -175,14 +176,15 @@ def _window_sum(
 ) -> WindowSum:
     """Sum the entries of a layout where a group's lanes have them, without weights."""
     settings, tap = layer.settings, group.sums.tap
-    sum_bits, levels, final_bits = sum_widths(settings.mapping, layout.n_levels)
-    largest = layer.inputs.code_max
+    widths = sum_widths(settings.mapping, layout.n_levels, group.sums.sum_bits)
+    sum_bits, levels, final_bits = widths
+    largest = _largest_summed(layer, group)
     lane = layout.taps_per_lane * largest
     need_bits(layer.where, lane, sum_bits, "mapping.partial_sum_bits")
     need_bits(
         layer.where, layout.entries.size * largest, final_bits, "mapping.reduction_fixed_bits"
     )
-    x, total = tap.field("x"), Field("sum", tap.field("sum").start, sum_bits)
+    x, total = tap.field("x")[: group.window_rows], Field("sum", tap.field("sum").start, sum_bits)
     sums = LaneSums(
         layout,
         programs.accumulate(x, total, n_rows=settings.geometry.array_rows),
@@ -196,18 +198,24 @@ def _window_sum(
             level_bits=levels,
         ),
     )
-    return WindowSum(sums, n_conv_groups, _window_bits(layer, layout))
+    return WindowSum(sums, n_conv_groups, _window_bits(layer, layout, group))
 
 
-def _window_bits(layer: WeightedLayer, layout: LaneLayout) -> int:
-    return int(layout.entries.size * layer.inputs.code_max).bit_length()
+def _largest_summed(layer: WeightedLayer, group: FilterGroup) -> int:
+    """Yield the most that an entry adds to a window's sum."""
+    rows = layer.inputs.bits if group.window_rows is None else group.window_rows
+    return (1 << rows) - 1
+
+
+def _window_bits(layer: WeightedLayer, layout: LaneLayout, group: FilterGroup) -> int:
+    return int(layout.entries.size * _largest_summed(layer, group)).bit_length()
 
 
 # what follows the sums of a group
 
 
 def _group_plan(layer: WeightedLayer, group: FilterGroup) -> GroupPlan:
-    correction = _correction(group, _window_bits(layer, group.layout))
+    correction = _correction(group, _window_bits(layer, group.layout, group))
     epilogue = _epilogue(layer, group, correction)
     return GroupPlan(group, _n_conv_groups(layer, group.filters), correction, epilogue)
 
@@ -244,6 +252,7 @@ def _epilogue(
             correction,
             rule,
             settings.geometry.array_rows,
+            group.sum_shift,
         )
         parts.append(EpiloguePlan(filters, program))
     return tuple(parts)

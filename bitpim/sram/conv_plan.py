@@ -43,7 +43,10 @@ class GroupPlan:
 
 @dataclass(frozen=True, slots=True)
 class WindowSum:
-    """The sum of a window's raw codes over some entries, for the zero point of weights."""
+    """The sum of a window's raw codes, or their low rows, over some entries.
+
+    It is for the zero point of weights, or tells how many inputs are no padding.
+    """
 
     sums: LaneSums
     n_conv_groups: int
@@ -111,7 +114,7 @@ class ConvPlan(LayerPlan):
         phases: Phases = {
             "filter_load": self._filter_load(group, place),
             "input_stream": self._input_stream(part, place, n_samples),
-            "mac": _compute(place, taps * costs.multiply_accumulate),
+            "mac": _compute(place, taps * costs.multiply_accumulate + costs.start),
             "reduction": _compute(place, costs.reduction, moves=costs.moves),
         }
         phases["mac"]["mac_exec"] = n_samples * self.shape.n_positions * group.n_weights
