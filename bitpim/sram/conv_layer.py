@@ -28,9 +28,6 @@ __all__ = ["ConvLayer"]
 Codes = npt.NDArray[Any]
 Int64 = npt.NDArray[np.int64]
 
-_SUM_ROWS = 40  # 24-bit partial sums of up to 65,536 lanes
-_MOST_SUM_ROWS = 63  # sums stay below 2^63: 16-bit codes would need 2^31 products to exceed it
-
 
 class ConvLayer:
     """A convolution, or a linear layer as one over a 1-pixel image, filter group by filter group.
@@ -155,12 +152,9 @@ def _arithmetic(sums: LaneSums, entries: Int64, input_bits: int) -> LaneArithmet
     tap, source = sums.tap, sums.layout.source
     x, total = Field("x", tap.field("x").start, input_bits), tap.field("sum")
     weight = tap.field("w") if sums.weight_bits else Field("w", x.stop, 0)
-    # The reduction widens the sum; its rows above are free in the tap's table. One width for
-    # layers of every depth lets them share a kernel; the rows above a sum are zero.
-    n_rows = _SUM_ROWS if sums.final_bits <= _SUM_ROWS else _MOST_SUM_ROWS
-    widest = Field("sum", total.start, n_rows)
     packed = np.where(source < 0, -1, np.searchsorted(entries, source))
-    return LaneArithmetic(tap.table, x, weight, widest, packed, sums.layout.n_lanes)
+    n_lanes = sums.layout.n_lanes
+    return LaneArithmetic(tap.table, x, weight, total, packed, n_lanes, sums.largest)
 
 
 def _epilogues(part: GroupPlan, layer: LayerRecord, accumulators: Accumulators) -> list[Epilogue]:

@@ -197,6 +197,7 @@ def _window_sum(
             sum_bits=sum_bits,
             level_bits=levels,
         ),
+        largest,
     )
     return WindowSum(sums, n_conv_groups, _window_bits(layer, layout, group))
 

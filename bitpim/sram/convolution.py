@@ -204,7 +204,7 @@ class LaneConvolution:
         """Run some filters at one block of positions; `out` is the block's part of the output."""
         part = range(runs[0].start, runs[-1].stop)
         scratch = SumScratch(self.dots, block_words)
-        sums = np.empty((len(part), self.dots.sums.width, block_words), np.uint64)
+        sums = np.empty((len(part), self.dots.sum_rows, block_words), np.uint64)
         windows: list[Words] = []
         beside = np.zeros(len(part), np.int64)  # which of the windows each filter needs
         for mine in runs:

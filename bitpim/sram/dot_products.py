@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.programs.program import Field
-from bitpim_kernels.bitserial import dot_products_kernel, tree_order
+from bitpim_kernels.bitserial import dot_products_kernel, level_rows, tree_order
 from bitpim_kernels.layout import to_planes
 from bitpim_kernels.windows import Window, gather_entries, pack_windows
 
@@ -31,7 +31,9 @@ class LaneArithmetic:
     table
         Steps of one tap: multiply-accumulate, or accumulate where `weight` has no bits.
     inputs, weight, sums
-        Rows of the operands in that table; `sums` is as wide as the widest reduced sum.
+        Rows of the operands in that table; `sums` is what a lane may add up.
+    largest
+        The most that a tap adds.
     source
         (n_used_lanes, n_taps): the element of a window each tap takes, -1 for none.
     n_lanes
@@ -44,13 +46,25 @@ class LaneArithmetic:
     sums: Field
     source: npt.NDArray[np.int64]
     n_lanes: int
+    largest: int
+
+    @property
+    def levels(self) -> npt.NDArray[np.int64]:
+        """Rows of sums that may hold other than zeros, at each level of the tree."""
+        n_used, n_taps = self.source.shape
+        return level_rows(n_taps * self.largest, self.n_lanes, n_used)
+
+    @property
+    def sum_rows(self) -> int:
+        """Rows of a reduced sum that may hold other than zeros."""
+        return int(self.levels[-1])
 
     def kernel(self, block_words: int, *, inputs_in_lanes: bool) -> Any:
         """Yield the fused kernel for one arrangement."""
         inputs = range(self.inputs.start, self.inputs.stop)
         weight = range(self.weight.start, self.weight.stop)
         vector, scalar = (inputs, weight) if inputs_in_lanes else (weight, inputs)
-        sums = range(self.sums.start, self.sums.stop)
+        sums = range(self.sums.start, self.sums.start + min(self.sums.width, self.levels[0]))
         return dot_products_kernel(self.table, vector, scalar, sums, block_words)
 
 
@@ -59,8 +73,9 @@ class SumScratch:
 
     def __init__(self, arithmetic: LaneArithmetic, block_words: int) -> None:
         self.order = tree_order(arithmetic.n_lanes)
-        levels = self.order.shape[0].bit_length() - 1
-        self.work = np.zeros((levels + 2, arithmetic.sums.width * block_words), np.uint64)
+        self.levels = arithmetic.levels
+        rows = int(self.levels[-1]) * block_words
+        self.work = np.empty((self.levels.size + 2, rows), np.uint64)
 
 
 def sum_planes(
@@ -81,10 +96,11 @@ def sum_planes(
     returns
         uint64 (n_outer, sum bits, block_words)
     """
-    block_words = planes.shape[2]
-    out = np.empty((scalars.shape[0], arithmetic.sums.width * block_words), np.uint64)
-    kernel(planes.reshape(-1), scalars, arithmetic.source, scratch.order, scratch.work, out)
-    return out.reshape(scalars.shape[0], arithmetic.sums.width, block_words)
+    block_words, n_rows = planes.shape[2], arithmetic.sum_rows
+    out = np.empty((scalars.shape[0], n_rows * block_words), np.uint64)
+    lanes = (arithmetic.source, scratch.order, scratch.levels)
+    kernel(planes.reshape(-1), scalars, *lanes, scratch.work, out)
+    return out.reshape(scalars.shape[0], n_rows, block_words)
 
 
 def position_planes(

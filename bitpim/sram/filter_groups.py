@@ -51,8 +51,11 @@ class LaneSums:
     final_bits: int  # after the reduction
     rows: RowBudget
     costs: StepCosts
+    largest: int = -1  # the most that a tap adds; -1 for as much as the sum holds
 
     def __post_init__(self) -> None:
+        if self.largest < 0:
+            object.__setattr__(self, "largest", (1 << self.sum_bits) - 1)
         last = max(field.stop for field in self.tap.fields)
         if self.tap.field("sum").stop < last:
             raise LayoutError(
@@ -210,7 +213,7 @@ def multiply_group(
     tap = _multiply_tap(**widths, n_rows=n_rows)
     costs = step_costs(settings.timing, level_bits=levels, **widths)
     return FilterGroup(
-        filters, LaneSums(layout, tap, final_bits, rows, costs), layer.zeros[filters]
+        filters, LaneSums(layout, tap, final_bits, rows, costs, largest), layer.zeros[filters]
     )
 
 

@@ -222,4 +222,4 @@ def _sums(layer: WeightedLayer, layout: LaneLayout, tap: _Tap) -> LaneSums:
         sum_bits=sum_bits,
         level_bits=levels,
     )
-    return LaneSums(layout, program, final_bits, rows, costs)
+    return LaneSums(layout, program, final_bits, rows, costs, tap.largest)
