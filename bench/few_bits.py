@@ -1,0 +1,84 @@
+"""Networks of few bits with the shapes of ResNet-20, to measure machines on."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from bitpim_traces.quantize import LayerBits, Settings
+from bitpim_traces.records import LayerRecord, Quantization, TensorRecord, Trace
+from bitpim_traces.synthetic import synthetic_network
+
+__all__ = ["BINARY_KINDS", "binary_resnet20", "ternary_resnet20"]
+
+BINARY_KINDS = ("conv2d", "activation")
+"""Kinds of layers that `binary_resnet20` computes in one bit, or makes one bit of."""
+
+_WIDE = ("conv1", "fc")  # keep eight bits, as is the rule
+_SHIFT = 13  # places by which sums of -1 and 1 are smaller than those of 8 by 8 bits
+_ACCUMULATOR_BITS = 16
+
+
+def ternary_resnet20(n_samples: int) -> Trace:
+    """ResNet-20 with weights -1, 0 and 1, but for the first and the last layer."""
+    wide = {name: LayerBits(weight_bits=8) for name in _WIDE}
+    settings = Settings(weight_bits=2, overrides=wide)
+    return synthetic_network("resnet20", n_samples=n_samples, settings=settings)
+
+
+def binary_resnet20(n_samples: int) -> Trace:
+    """ResNet-20 whose convolutions, but the first, have weights and inputs of -1 and 1.
+
+    A table before each of them says -1 below the middle of its input, and 1 from there on.
+    """
+    trace = synthetic_network("resnet20", n_samples=n_samples)
+    layers: list[LayerRecord] = []
+    place = {-1: -1}  # of each old layer
+    for layer in trace.layers:
+        inputs = tuple(place[i] for i in layer.inputs)
+        if layer.kind == "conv2d" and layer.name not in _WIDE:
+            layers.append(_signs(layer, layers[inputs[0]], len(layers)))
+            inputs = (len(layers) - 1,)
+            layer = _binary(layer)
+        place[layer.index] = len(layers)
+        layers.append(replace(layer, index=len(layers), inputs=inputs, output_float=None))
+    return replace(trace, layers=tuple(layers))
+
+
+def _quantization(n: int = 1) -> Quantization:
+    axis = 0 if n > 1 else None
+    return Quantization(2, True, np.ones(n), np.zeros(n, np.int64), axis, binary=True)
+
+
+def _signs(layer: LayerRecord, source: LayerRecord, index: int) -> LayerRecord:
+    n_codes = 1 << source.output.bits
+    table = np.where(np.arange(n_codes) < n_codes // 4, -1, 1).astype(np.int8)
+    return LayerRecord(
+        index,
+        f"{layer.name}.sign",
+        "activation",
+        (source.index,),
+        (source.output_shape,),
+        source.output_shape,
+        _quantization(),
+        activation="side",
+        clamp=(-2, 1),
+        table=TensorRecord.of(table, axes="K", role="table"),
+    )
+
+
+def _binary(layer: LayerRecord) -> LayerRecord:
+    assert layer.weight is not None and layer.requantize is not None
+    weight = np.where(layer.weight.read() < 0, -1, 1).astype(np.int8)
+    step = layer.requantize
+    assert step.shift is not None
+    return replace(
+        layer,
+        weight=TensorRecord.of(weight, axes="OIHW", role="weight"),
+        weight_quantization=_quantization(weight.shape[0]),
+        bias=None,
+        requantize=replace(step, shift=(step.shift - _SHIFT).astype(np.int32)),
+        accumulator_bits=_ACCUMULATOR_BITS,
+        pad_code=0,
+        weight_float=None,
+        bias_float=None,
+    )
