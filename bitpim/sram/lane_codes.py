@@ -45,4 +45,5 @@ class LaneCodes:
         """Yield unsigned codes of the same shape."""
         if self.offset == 0:
             return np.ascontiguousarray(codes, self.dtype)
-        return (codes.astype(np.int32) + self.offset).astype(self.dtype)
+        same = np.ascontiguousarray(codes, f"i{self.dtype.itemsize}").view(self.dtype)
+        return same + self.dtype.type(self.offset)  # as signed codes wrap, modulo the dtype

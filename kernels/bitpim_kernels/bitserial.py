@@ -5,6 +5,7 @@ in all of them (a scalar): pixels side by side share a weight, filters side by s
 The text of the kernel is made from a program table, so any width is covered.
 """
 
+import re
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
@@ -17,7 +18,7 @@ from bitpim_kernels.straight_line import compile_source, follow, indent
 
 __all__ = ["BLOCK_WORDS", "dot_products_kernel", "level_rows", "pick_block_words", "tree_order"]
 
-BLOCK_WORDS = (8, 32)
+BLOCK_WORDS = (16, 32)
 """Block sizes a kernel is made for: one vector register, and four, whose sums fit an L1 cache.
 
 Few sizes keep first runs short: each is a kernel of its own.
@@ -25,6 +26,7 @@ Few sizes keep first runs short: each is a kernel of its own.
 
 _CHUNK_ROWS = 4  # of sums that are added at a time
 _SPLIT_BITS = 2  # of scalars whose values have texts of their own
+_TOGETHER, _SHORT_STEPS = 3, 48  # taps of short tables that run at once
 _CACHE_BYTES = 600_000  # of an L2 cache, for planes that every filter reads again
 
 _HEAD = '''"""Generated from a program table; see bitpim_kernels.straight_line."""
@@ -65,9 +67,10 @@ from {adder} import add
 
 
 @kernel()
-def multiply_accumulate(vectors, at, scalar, sums, n_words):
+def multiply_accumulate(vector, scalar, sums, n_words):
 {taps}
 
+{together}
 
 @kernel()
 def dot_products(vectors, scalars, source, order, levels, work, out):
@@ -81,11 +84,14 @@ def dot_products(vectors, scalars, source, order, levels, work, out):
             if order[i] < source.shape[0]:
                 for w in range(levels[0] * n_words):
                     sums[w] = ZERO
-                for tap in range(source.shape[1]):
+                tap = 0
+{calls}
+                while tap < source.shape[1]:
                     k = source[order[i], tap]
                     if k >= 0:
                         scalar = np.uint64(scalars[o, k])
-                        multiply_accumulate(vectors, k * {entry}, scalar, sums, n_words)
+                        multiply_accumulate(vectors[k * {entry} :], scalar, sums, n_words)
+                    tap += 1
             else:  # an idle lane adds nothing to its partner
                 level = 1
                 extend_rows(work[0], levels[0] * n_words, levels[1] * n_words, work[top])
@@ -192,8 +198,14 @@ def _kernel_of(
 ) -> Any:
     table = np.frombuffer(table_bytes, np.int32).reshape(-1, op.N_FIELDS)
     tap = _Tap(table, vector_rows, scalar_rows, sum_rows, block)
+    together, calls = tap.together()
     text = _HEAD + _TEXT.format(
-        adder=_adder(), block=block, entry=len(vector_rows) * block, taps=indent(tap.text(), 1)
+        adder=_adder(),
+        block=block,
+        entry=len(vector_rows) * block,
+        taps=indent(tap.text(), 1),
+        together="\n".join(together),
+        calls=indent(calls, 4),
     )
     return compile_source(text).__dict__["dot_products"]
 
@@ -243,10 +255,62 @@ class _Tap:
         touched = [i for i, row in enumerate(sums) if values[row] != f"s{i}"]
         if not touched:
             return []
-        loads = [f"x{i} = vectors[at + {i * block} + w]" for i in range(len(self.vector_rows))]
+        loads = [f"x{i} = vector[{i * block} + w]" for i in range(len(self.vector_rows))]
         loads += [f"s{i} = sums[{i * block} + w]" for i in touched]
         stores = [f"sums[{i * block} + w] = {values[sums[i]]}" for i in touched]
         return ["for w in range(n_words):", *_deeper(loads + lines + stores)]
+
+
+    def together(self) -> tuple[list[str], list[str]]:
+        """Yield the text of several taps at once, and of its calls; of small tables only.
+
+        Sums then stay in registers from tap to tap.
+        """
+        n_bits, block, sums = len(self.scalar_rows), self.block, self.sum_rows
+        if len(self.table) > _SHORT_STEPS or n_bits > 1:
+            return [], []
+        values = {row: f"s{i}" for i, row in enumerate(sums)}
+        loads = [f"s{i} = sums[{i * block} + w]" for i in range(len(sums))]
+        names = [f"g{g}" for g in range(_TOGETHER)]
+        lines = []
+        for g, name in enumerate(names):
+            inputs = {row: f"x{g}_{i}" for i, row in enumerate(self.vector_rows)}
+            inputs |= {row: f"t{g}_{i}" for i, row in enumerate(self.scalar_rows)}
+            one, found = follow(op.SRAM, self.table, inputs | values, sums)
+            prefixed = [re.sub(r"\bv(\d+)\b", rf"{name}v\1", line) for line in one]
+            values = {row: re.sub(r"^v", f"{name}v", value) for row, value in found.items()}
+            rows = range(len(self.vector_rows))
+            lines += [f"x{g}_{i} = a{g}[{i * block} + w]" for i in rows]
+            lines += prefixed
+        stores = [f"sums[{i * block} + w] = {values[row]}" for i, row in enumerate(sums)]
+        masks = [
+            f"t{g}_{i} = ZERO - ((c{g} >> np.uint64({i})) & ONE)"
+            for g in range(_TOGETHER)
+            for i in range(n_bits)
+        ]
+        places = ", ".join(f"a{g}" for g in range(_TOGETHER))
+        scalars = ", ".join(f"c{g}" for g in range(_TOGETHER))
+        text = [
+            "",
+            "@kernel()",
+            f"def accumulate_together({places}, {scalars}, sums, n_words):",
+            *_deeper([*masks, "for w in range(n_words):", *_deeper(loads + lines + stores)]),
+            "",
+        ]
+        found = [f"k{g} = source[order[i], tap + {g}]" for g in range(_TOGETHER)]
+        least = "min(" + ", ".join(f"k{g}" for g in range(_TOGETHER)) + ")"
+        entry = len(self.vector_rows) * block
+        arguments = ", ".join(f"vectors[k{g} * {entry} :]" for g in range(_TOGETHER))
+        codes = ", ".join(f"np.uint64(scalars[o, k{g}])" for g in range(_TOGETHER))
+        calls = [
+            f"while tap + {_TOGETHER} <= source.shape[1]:",
+            *_deeper(found),
+            f"    if {least} < 0:",
+            "        break",
+            f"    accumulate_together({arguments}, {codes}, sums, n_words)",
+            f"    tap += {_TOGETHER}",
+        ]
+        return text, calls
 
 
 def _deeper(lines: Sequence[str]) -> list[str]:
