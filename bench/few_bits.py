@@ -15,13 +15,14 @@ BINARY_KINDS = ("conv2d", "activation")
 
 _WIDE = ("conv1", "fc")  # keep eight bits, as is the rule
 _SHIFT = 13  # places by which sums of -1 and 1 are smaller than those of 8 by 8 bits
-_ACCUMULATOR_BITS = 16
+_NARROWER = 8  # bits fewer in multipliers
+_ACCUMULATOR_BITS = 12  # for sums of at most 576 signs, and their bias
 
 
 def ternary_resnet20(n_samples: int) -> Trace:
     """ResNet-20 with weights -1, 0 and 1, but for the first and the last layer."""
     wide = {name: LayerBits(weight_bits=8) for name in _WIDE}
-    settings = Settings(weight_bits=2, overrides=wide)
+    settings = Settings(weight_bits=2, accumulator_bits=20, overrides=wide)
     return synthetic_network("resnet20", n_samples=n_samples, settings=settings)
 
 
@@ -70,13 +71,18 @@ def _binary(layer: LayerRecord) -> LayerRecord:
     assert layer.weight is not None and layer.requantize is not None
     weight = np.where(layer.weight.read() < 0, -1, 1).astype(np.int8)
     step = layer.requantize
-    assert step.shift is not None
+    assert step.shift is not None and step.multiplier is not None
+    narrow = replace(
+        step,
+        multiplier=(step.multiplier >> _NARROWER).astype(np.int32),
+        shift=(step.shift - _NARROWER - _SHIFT).astype(np.int32),
+    )
     return replace(
         layer,
         weight=TensorRecord.of(weight, axes="OIHW", role="weight"),
         weight_quantization=_quantization(weight.shape[0]),
         bias=None,
-        requantize=replace(step, shift=(step.shift - _SHIFT).astype(np.int32)),
+        requantize=narrow,
         accumulator_bits=_ACCUMULATOR_BITS,
         pad_code=0,
         weight_float=None,

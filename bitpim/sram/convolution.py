@@ -7,7 +7,7 @@ window sums, corrections, requantization, codes.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from threading import Lock
+from threading import Lock, local
 from typing import Any
 
 import numpy as np
@@ -90,6 +90,15 @@ class HeldFilters:
         np.divmod(self.entries, n_taps, out=(entries[:, 0], entries[:, 1]))
         entries[:, 0] += self.conv_groups[run.start] * self.in_channels
         return entries
+
+
+class _Own(local):
+    """What each thread keeps from block to block."""
+
+    block: LaneBlock | None = None
+
+
+_own = _Own()
 
 
 class LaneConvolution:
@@ -369,11 +378,12 @@ class LaneConvolution:
         )
 
     def _epilogue_block(self, block_words: int) -> LaneBlock:
+        """Yield this thread's own, made once for its largest program."""
         n_words = max(_BLOCK_GROUP_WORDS, block_words)
-        return LaneBlock(
-            max((e.program.n_rows for e in self.epilogue if e.program is not None), default=0),
-            n_words,
-        )
+        n_rows = max((e.program.n_rows for e in self.epilogue if e.program is not None), default=0)
+        if _own.block is None or not _own.block.holds(n_rows, n_words):
+            _own.block = LaneBlock(n_rows, n_words)
+        return _own.block
 
 
 def _window_sum(kernel: Any, window: LaneArithmetic, planes: Words) -> Words:

@@ -66,23 +66,25 @@ def _find_taps(window: Any, first: int, n_samples: int, inside: Words, beyond: W
 
 
 @kernel()
-def _gather_pixels(channel: Any, width: int, height: int, start: int, lanes: Any) -> None:
-    """Write the codes (samples, height, width) of one channel at positions from `start` on.
+def _copy(line: Codes, out: Codes) -> None:
+    for i in range(out.shape[0]):
+        out[i] = line[i]
 
-    Where there are none, 0.
-    """
+
+@kernel()
+def _gather_pixels(images: Codes, channel: int, start: int, lanes: Any) -> None:
+    """Write the codes of one channel at positions from `start` on; where there are none, 0."""
+    n_samples, _, height, width = images.shape
     lane = max(0, -start)
     lanes[:lane] = 0
     while lane < lanes.shape[0]:
         x = (start + lane) % width
         row = (start + lane) // width
-        if row // height >= channel.shape[0]:
+        if row // height >= n_samples:
             lanes[lane:] = 0
             return
-        line = channel[row // height, row % height]
         n = min(width - x, lanes.shape[0] - lane)
-        for i in range(n):
-            lanes[lane + i] = line[x + i]
+        _copy(images[row // height, channel, row % height, x:], lanes[lane : lane + n])
         lane += n
 
 
@@ -117,7 +119,7 @@ def pack_pixels(
         channel, tap = entries[e, 0], entries[e, 1]
         if channel != packed:
             start = first - 64 * margin
-            _gather_pixels(images[:, channel], window.width, window.height, start, lanes)
+            _gather_pixels(images, channel, start, lanes)
             codes_to_planes(lanes, planes)
             packed = channel
         dy = (tap // window.kernel_x) * window.dilation_y - window.top
