@@ -163,9 +163,10 @@ class LaneConvolution:
         share_windows = len(self.held.runs) == 1 and len(self.windows) <= 1
         if not share_windows or n_positions >= _SIDE_BY_SIDE_LIMIT:
             return False
-        by_position = self.held.n * _padded_words(n_positions)
-        by_filter = n_positions * _padded_words(self.held.n)
-        return bool(by_filter < by_position)
+        n_entries = self.held.weights.shape[1]
+        by_position = _padded_words(n_positions, n_entries * self.inputs.bits)
+        by_filter = _padded_words(self.held.n, n_entries * self.dots.weight.width)
+        return bool(n_positions * by_filter < self.held.n * by_position)
 
     # positions side by side: lanes of a word share a weight
 
@@ -361,7 +362,8 @@ class LaneConvolution:
         """Yield the sum of each window's codes, summed in lanes with positions side by side."""
         if not self.windows:
             return None
-        n_words = pick_block_words(words_for(n_positions))
+        n_planes = self.held.weights.shape[1] * self.inputs.bits
+        n_words = pick_block_words(words_for(n_positions), n_planes)
         kernel = self._kernels(n_words, inputs_in_lanes=True)[1][0]
         out = np.empty(n_positions, np.int64)
         for first in range(0, n_positions, 64 * n_words):
@@ -394,9 +396,9 @@ def _window_sum(kernel: Any, window: LaneArithmetic, planes: Words) -> Words:
     return sums
 
 
-def _padded_words(n_lanes: int) -> int:
+def _padded_words(n_lanes: int, n_planes: int) -> int:
     n_words = words_for(n_lanes)
-    block = pick_block_words(n_words)
+    block = pick_block_words(n_words, n_planes)
     return -(-n_words // block) * block
 
 

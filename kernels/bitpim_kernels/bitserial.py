@@ -18,10 +18,11 @@ from bitpim_kernels.straight_line import compile_source, follow, indent
 
 __all__ = ["BLOCK_WORDS", "dot_products_kernel", "level_rows", "pick_block_words", "tree_order"]
 
-BLOCK_WORDS = (16, 32)
-"""Block sizes a kernel is made for: one vector register, and four, whose sums fit an L1 cache.
+BLOCK_WORDS = (16, 32, 128)
+"""Block sizes a kernel is made for: few registers, sums that fit an L1 cache, few inputs of one bit.
 
-Few sizes keep first runs short: each is a kernel of its own.
+Few sizes keep first runs short: each is a kernel of its own. With fewer words LLVM makes no vectors
+of loops (measured: 8 took longer than 16).
 """
 
 _CHUNK_ROWS = 4  # of sums that are added at a time
@@ -129,11 +130,13 @@ def tree_order(n_lanes: int) -> npt.NDArray[np.int64]:
 def pick_block_words(n_words: int, n_planes: int = 0) -> int:
     """Choose the faster block size for rows of `n_words`, of which a block reads `n_planes`.
 
-    A block of 32 takes about the time of two of 8 while its planes stay in an L2 cache (measured).
+    The larger, the less is done beside the sums; but its planes are to stay in an L2 cache, and
+    at most half of it may be padding.
     """
-    small, large = BLOCK_WORDS
-    too_large = 8 * large * n_planes > _CACHE_BYTES
-    return small if n_words <= 2 * small or too_large else large
+    for size in reversed(BLOCK_WORDS):
+        if 2 * n_words > size and 8 * size * n_planes <= _CACHE_BYTES:
+            return size
+    return BLOCK_WORDS[0]
 
 
 def level_rows(largest: int, n_lanes: int, n_used: int) -> npt.NDArray[np.int64]:
