@@ -4,14 +4,19 @@ from dataclasses import replace
 
 import numpy as np
 
+from bitpim import make_machine
 from bitpim_traces.quantize import LayerBits, Settings
-from bitpim_traces.records import LayerRecord, Quantization, TensorRecord, Trace
+from bitpim_traces.records import (
+    NETWORK_INPUT,
+    LayerRecord,
+    Quantization,
+    Samples,
+    TensorRecord,
+    Trace,
+)
 from bitpim_traces.synthetic import synthetic_network
 
-__all__ = ["BINARY_KINDS", "binary_resnet20", "ternary_resnet20"]
-
-BINARY_KINDS = ("conv2d", "activation")
-"""Kinds of layers that `binary_resnet20` computes in one bit, or makes one bit of."""
+__all__ = ["binary_resnet20", "convolutions", "ternary_resnet20"]
 
 _WIDE = ("conv1", "fc")  # keep eight bits, as is the rule
 _SHIFT = 13  # places by which sums of -1 and 1 are smaller than those of 8 by 8 bits
@@ -33,7 +38,7 @@ def binary_resnet20(n_samples: int) -> Trace:
     """
     trace = synthetic_network("resnet20", n_samples=n_samples)
     layers: list[LayerRecord] = []
-    place = {-1: -1}  # of each old layer
+    place = {NETWORK_INPUT: NETWORK_INPUT}  # of each old layer
     for layer in trace.layers:
         inputs = tuple(place[i] for i in layer.inputs)
         if layer.kind == "conv2d" and layer.name not in _WIDE:
@@ -43,6 +48,25 @@ def binary_resnet20(n_samples: int) -> Trace:
         place[layer.index] = len(layers)
         layers.append(replace(layer, index=len(layers), inputs=inputs, output_float=None))
     return replace(trace, layers=tuple(layers))
+
+
+def convolutions(trace: Trace) -> list[Trace]:
+    """Yield each convolution but the first as a network of its own, with the inputs it has."""
+    codes = trace.samples.codes.read()
+    outputs = [
+        run.codes
+        for run in make_machine("neural_cache").prepare(trace, fidelity="integer").run_batch(codes)
+    ]
+    found = []
+    for layer in trace.layers:
+        if layer.kind != "conv2d" or layer.name in _WIDE:
+            continue
+        source = layer.inputs[0]
+        record = TensorRecord.of(np.ascontiguousarray(outputs[source]), axes="NCHW", role="samples")
+        samples = Samples(record, trace.layers[source].output, dataset="synthetic")
+        alone = replace(layer, index=0, inputs=(NETWORK_INPUT,), output_float=None)
+        found.append(replace(trace, layers=(alone,), samples=samples))
+    return found
 
 
 def _quantization(n: int = 1) -> Quantization:

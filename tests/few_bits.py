@@ -41,7 +41,9 @@ def few_bits(
     centred = rng.integers(-1, 1, layer.weight.shape, endpoint=True)
     if kind != "ternary":
         centred = np.where(centred == 0, 1, centred)
-    zeros = np.broadcast_to(weights.zero_point, (n_filters,)).reshape(-1, *(1,) * (centred.ndim - 1))
+    zeros = np.broadcast_to(weights.zero_point, (n_filters,)).reshape(
+        -1, *(1,) * (centred.ndim - 1)
+    )
     trace = with_weights(trace, centred + zeros)
     if kind == "xnor":
         codes = rng.choice(np.array([-1, 1], np.int8), trace.samples.codes.shape)
@@ -56,9 +58,18 @@ def random_few_bits(kind: str, seed: int, input_bits: int) -> Trace:
     groups = int(rng.choice([1, 1, 2, 3]))
     n_filters = groups * int(rng.integers(1, 9))
     signed = bool(seed % 2)
-    ends = (-(1 << input_bits - 1), (1 << input_bits - 1) - 1) if signed else (0, (1 << input_bits) - 1)
-    inputs = quantization(input_bits, int(rng.choice([*ends, rng.integers(*ends, endpoint=True)])), signed=signed)
-    more: dict[str, Any] = {"inputs": inputs, "mode": REQUANTIZE_MODES[seed % len(REQUANTIZE_MODES)]}
+    ends = (
+        (-(1 << input_bits - 1), (1 << input_bits - 1) - 1)
+        if signed
+        else (0, (1 << input_bits) - 1)
+    )
+    inputs = quantization(
+        input_bits, int(rng.choice([*ends, rng.integers(*ends, endpoint=True)])), signed=signed
+    )
+    more: dict[str, Any] = {
+        "inputs": inputs,
+        "mode": REQUANTIZE_MODES[seed % len(REQUANTIZE_MODES)],
+    }
     more["n_samples"] = int(rng.integers(1, 4))
     if kind == "ternary" and seed % 3:
         more["weights"] = quantization(2, rng.choice([1, 2], n_filters))

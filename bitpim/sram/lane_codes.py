@@ -46,4 +46,5 @@ class LaneCodes:
         if self.offset == 0:
             return np.ascontiguousarray(codes, self.dtype)
         same = np.ascontiguousarray(codes, f"i{self.dtype.itemsize}").view(self.dtype)
-        return same + self.dtype.type(self.offset)  # as signed codes wrap, modulo the dtype
+        shifted: npt.NDArray[Any] = same + self.dtype.type(self.offset)  # modulo the dtype
+        return shifted

@@ -192,8 +192,8 @@ def allocate_rows(
         need = max(budget.used, fixed + input_bits)
         raise MappingError(
             f"{name}: need {need} rows ({filter_rows} filter, {input_bits} for one input, "
-            f"{product_rows} product or scratch, {final_bits} partial sum), got an array of {n_rows}; use "
-            f"`--set geometry.array_rows={next_power_of_two(need)}`, or lower "
+            f"{product_rows} product or scratch, {final_bits} partial sum), got an array of "
+            f"{n_rows}; use `--set geometry.array_rows={next_power_of_two(need)}`, or lower "
             "mapping.filter_split_limit_taps or mapping.filter_pack_limit_channels"
         )
     return budget

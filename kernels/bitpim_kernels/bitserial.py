@@ -19,7 +19,7 @@ from bitpim_kernels.straight_line import compile_source, follow, indent
 __all__ = ["BLOCK_WORDS", "dot_products_kernel", "level_rows", "pick_block_words", "tree_order"]
 
 BLOCK_WORDS = (16, 32, 128)
-"""Block sizes a kernel is made for: few registers, sums that fit an L1 cache, few inputs of one bit.
+"""Block sizes a kernel is made for: a few registers; sums in an L1 cache; inputs of one bit.
 
 Few sizes keep first runs short: each is a kernel of its own. With fewer words LLVM makes no vectors
 of loops (measured: 8 took longer than 16).
@@ -263,7 +263,6 @@ class _Tap:
         stores = [f"sums[{i * block} + w] = {values[sums[i]]}" for i in touched]
         return ["for w in range(n_words):", *_deeper(loads + lines + stores)]
 
-
     def together(self) -> tuple[list[str], list[str]]:
         """Yield the text of several taps at once, and of its calls; of small tables only.
 
@@ -300,14 +299,14 @@ class _Tap:
             *_deeper([*masks, "for w in range(n_words):", *_deeper(loads + lines + stores)]),
             "",
         ]
-        found = [f"k{g} = source[order[i], tap + {g}]" for g in range(_TOGETHER)]
+        entries = [f"k{g} = source[order[i], tap + {g}]" for g in range(_TOGETHER)]
         least = "min(" + ", ".join(f"k{g}" for g in range(_TOGETHER)) + ")"
         entry = len(self.vector_rows) * block
         arguments = ", ".join(f"vectors[k{g} * {entry} :]" for g in range(_TOGETHER))
         codes = ", ".join(f"np.uint64(scalars[o, k{g}])" for g in range(_TOGETHER))
         calls = [
             f"while tap + {_TOGETHER} <= source.shape[1]:",
-            *_deeper(found),
+            *_deeper(entries),
             f"    if {least} < 0:",
             "        break",
             f"    accumulate_together({arguments}, {codes}, sums, n_words)",

@@ -272,7 +272,9 @@ FEW_BITS: dict[str, tuple[Trace, str, tuple[str, ...]]] = {
     ),
     "xnor, padded": (few_bits("xnor", 35, (6, 5, 5), 4, same(3)), "count_agreements", ()),
     "xnor": (
-        few_bits("xnor", 36, (6, 5, 5), 4, Geometry((2, 2), (2, 1), groups=2), mode="half_up_shift"),
+        few_bits(
+            "xnor", 36, (6, 5, 5), 4, Geometry((2, 2), (2, 1), groups=2), mode="half_up_shift"
+        ),
         "count_agreements",
         (),
     ),

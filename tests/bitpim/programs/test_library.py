@@ -356,7 +356,12 @@ def test_inputs_are_added_by_sign_and_mask(bits: int) -> None:
     what = np.where(w == 0, 0, np.where(w == 1, x, (1 << bits) - x))
     for masked in (True, False):
         rows = Rows()
-        fields = rows("x", bits), rows("w", 1 + masked), rows("addend", bits), rows("total", bits + 2)
+        fields = (
+            rows("x", bits),
+            rows("w", 1 + masked),
+            rows("addend", bits),
+            rows("total", bits + 2),
+        )
         function = programs.add_by_sign_and_mask if masked else programs.add_by_sign
         program = function(*fields)
         assert program.n_steps == bits + 1 + masked + (bits + 2) + 1

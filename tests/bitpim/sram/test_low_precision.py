@@ -154,7 +154,9 @@ REFUSED: dict[str, tuple[Trace, str, str]] = {
         "need weights of -1 and 1 for precision.weights=binary, got weights from -128 to 127",
     ),
     "ternary as binary": (
-        with_weights(few_bits("ternary", 20, (4, 4, 4), 4, SAME), [[[[1]]], [[[1]]], [[[0]]], [[[1]]]]),
+        with_weights(
+            few_bits("ternary", 20, (4, 4, 4), 4, SAME), [[[[1]]], [[[1]]], [[[0]]], [[[1]]]]
+        ),
         "binary",
         "need weights of -1 and 1 for precision.weights=binary, got a 0 in filter 2",
     ),
