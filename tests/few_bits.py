@@ -12,7 +12,6 @@ from tests.one_layer import code_array, one_layer, quantization
 __all__ = ["BINARY", "few_bits", "random_few_bits", "with_weights"]
 
 BINARY = Quantization(2, True, np.ones(1), np.zeros(1, np.int64), binary=True)
-KINDS = ("ternary", "binary", "xnor")
 
 
 def with_weights(trace: Trace, weight: npt.ArrayLike) -> Trace:
@@ -57,19 +56,12 @@ def random_few_bits(kind: str, seed: int, input_bits: int) -> Trace:
     rng = np.random.default_rng(seed)
     groups = int(rng.choice([1, 1, 2, 3]))
     n_filters = groups * int(rng.integers(1, 9))
-    signed = bool(seed % 2)
-    ends = (
-        (-(1 << input_bits - 1), (1 << input_bits - 1) - 1)
-        if signed
-        else (0, (1 << input_bits) - 1)
-    )
-    inputs = quantization(
-        input_bits, int(rng.choice([*ends, rng.integers(*ends, endpoint=True)])), signed=signed
-    )
-    more: dict[str, Any] = {
-        "inputs": inputs,
-        "mode": REQUANTIZE_MODES[seed % len(REQUANTIZE_MODES)],
-    }
+    like = quantization(input_bits, 0, signed=bool(seed % 2))
+    between = int(rng.integers(like.code_min, like.code_max, endpoint=True))
+    zero = (like.code_min, like.code_max, between)[int(rng.integers(3))]
+    mode = REQUANTIZE_MODES[seed % len(REQUANTIZE_MODES)]
+    inputs = quantization(input_bits, zero, signed=like.signed)
+    more: dict[str, Any] = {"inputs": inputs, "mode": mode}
     more["n_samples"] = int(rng.integers(1, 4))
     if kind == "ternary" and seed % 3:
         more["weights"] = quantization(2, rng.choice([1, 2], n_filters))

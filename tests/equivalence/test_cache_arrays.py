@@ -265,10 +265,10 @@ FEW_BITS: dict[str, tuple[Trace, str, tuple[str, ...]]] = {
         "add_by_sign",
         ("mapping.batch_size=2",),
     ),
-    "binary, inputs streamed in parts": (
-        few_bits("binary", 34, (2, 4, 4), 4, same(3)),
-        "add_by_sign",
-        ("geometry.array_rows=96",),
+    "ternary, inputs streamed in parts": (
+        few_bits("ternary", 34, (2, 4, 4), 4, same(3)),
+        "add_by_sign_and_mask",
+        ("geometry.array_rows=120",),
     ),
     "xnor, padded": (few_bits("xnor", 35, (6, 5, 5), 4, same(3)), "count_agreements", ()),
     "xnor": (

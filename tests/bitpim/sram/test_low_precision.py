@@ -141,7 +141,7 @@ REFUSED: dict[str, tuple[Trace, str, str]] = {
     "ternary multiplied": (
         few_bits("ternary", 20, (4, 4, 4), 4, SAME),
         "multiply",
-        "need weights beyond -1, 0 and 1 for precision.weights=multiply, got codes of 2 bits within",
+        "need weights beyond -1, 0 and 1 for precision.weights=multiply, got codes of 2 bits",
     ),
     "wide as ternary": (
         one_layer(21, (4, 4, 4), 4, SAME),
