@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.few_bits import binary_resnet20, convolutions, ternary_resnet20
 from bitpim import make_machine
 from bitpim.machine.machine import Machine
 from bitpim.threads import thread_limit, use_threads
@@ -113,6 +114,32 @@ def test_resnet20_rapidnn(
     trace, what = tables20
     case = named(f"resnet20_rapidnn_{fidelity}:{what}", n_images, n_threads)
     ratio(case, *both(trace, fidelity, n_images, n_threads, make_machine("rapidnn")))
+
+
+@pytest.mark.parametrize("kind", ["ternary", "xnor"])
+def test_resnet20_few_bits(ratio: Ratio, n_threads: int, kind: str) -> None:
+    """Ternary weights in the whole network; signs in the convolutions that have them."""
+    wide = synthetic_network("resnet20", n_samples=N_BIT_IMAGES)
+    if kind == "ternary":
+        sides = [ternary_resnet20(N_BIT_IMAGES)], [wide]
+    else:
+        sides = convolutions(binary_resnet20(N_BIT_IMAGES)), convolutions(wide)
+    case = named(f"resnet20_{kind}:synthetic", N_BIT_IMAGES, n_threads)
+    ours, twin = (runs(traces, n_threads) for traces in sides)
+    ratio(case, ours, twin)
+
+
+def runs(traces: list[Trace], n_threads: int) -> Callable[[], object]:
+    """Yield a run of all samples of some networks on Bit Prudent, weights laid out."""
+    machine = make_machine("bit_prudent")
+    all_codes = [trace.samples.codes.read() for trace in traces]
+    prepared = [machine.prepare(trace, jobs=n_threads) for trace in traces]
+
+    def run() -> None:
+        for network, codes in zip(prepared, all_codes, strict=True):
+            deque(network.run_batch(codes), maxlen=0)
+
+    return run
 
 
 def test_resnet20_integer(ratio: Ratio, resnet20: tuple[Trace, str], n_threads: int) -> None:

@@ -7,22 +7,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitpim.programs.assembler import Assembler
-from bitpim.programs.program import Field, Program
 from bitpim.sram.filter_groups import (
     ExtraSteps,
     FilterGroup,
     HeldWeights,
-    LaneSums,
     multiply_group,
 )
-from bitpim.sram.rules import OneGroup
 from bitpim.sram.transposed import LaneLayout, lay_lanes
 from bitpim.sram.weighted_layer import WeightedLayer
-from bitpim_kernels import opcodes as op
 from bitpim_traces.records import TensorRecord, Trace
 
-__all__ = ["NarrowWeights", "TernaryTaps", "TwoGroups", "with_channels_pruned"]
+__all__ = ["NarrowWeights", "TwoGroups", "with_channels_pruned"]
 
 Codes = npt.NDArray[Any]
 
@@ -82,49 +77,6 @@ class NarrowWeights:
             return HeldWeights(held - least[:, None], np.zeros(filters.size, np.int64))
 
         return [replace(group, zeros=layer.zeros - least, hold=hold)]
-
-
-class TernaryTaps:
-    """Weights -1, 0, 1 as mask and sign: an input is added, or its complement and one."""
-
-    def filter_groups(self, layer: WeightedLayer) -> Sequence[FilterGroup]:
-        (group,) = OneGroup().filter_groups(layer)
-        bits = layer.inputs.bits
-        tap = ternary_tap(bits, group.sums.sum_bits, layer.settings.geometry.array_rows)
-        costs = replace(group.sums.costs, multiply_accumulate=tap.n_steps)
-        sums = LaneSums(group.layout, tap, group.sums.final_bits, group.sums.rows, costs)
-
-        def hold(codes: Codes) -> HeldWeights:
-            weights = codes.astype(np.int64) - layer.zeros[:, None]
-            assert set(np.unique(weights)) <= {-1, 0, 1}
-            negative = weights < 0
-            surplus = negative.sum(axis=1) << bits  # 2^bits - x was added for -x
-            return HeldWeights((weights != 0) + 2 * negative, surplus)
-
-        return [replace(group, sums=sums, zeros=np.zeros_like(group.zeros), hold=hold)]
-
-
-def ternary_tap(input_bits: int, sum_bits: int, n_rows: int) -> Program:
-    """Add mask * (sign ? 2^bits - x : x) to the sum; the sign is set only where the mask is."""
-    x = Field("x", 0, input_bits)
-    w = Field("w", x.stop, 2)
-    addend = Field("addend", w.stop, input_bits)
-    total = Field("sum", addend.stop, sum_bits)
-    b = Assembler("ternary", n_rows)
-    b.reads(x, w)
-    b.writes(addend)
-    b.changes(total)
-    for bit in range(input_bits):
-        b.step(op.XOR, x[bit], w[1], to=addend[bit])
-        b.step(op.AND, addend[bit], w[0], to=addend[bit])
-    b.step(op.CARRY_RESET)
-    b.step(op.ADD, w[1], w[1])  # the sign is the carry in
-    for bit in range(sum_bits):
-        if bit < input_bits:
-            b.step(op.ADD, total[bit], addend[bit], to=total[bit])
-        else:
-            b.step(op.ADD_ROW, total[bit], to=total[bit])
-    return b.build()
 
 
 def with_channels_pruned(trace: Trace, seed: int, share: float) -> Trace:

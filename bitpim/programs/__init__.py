@@ -19,6 +19,7 @@ from bitpim.programs.arithmetic import (
     subtract,
     subtract_from,
 )
+from bitpim.programs.few_bits import add_by_sign, add_by_sign_and_mask, count_agreements
 from bitpim.programs.nor_arithmetic import (
     nor_add,
     nor_carry_save,
@@ -62,11 +63,14 @@ __all__ = [
     "RescaleRows",
     "accumulate",
     "add",
+    "add_by_sign",
+    "add_by_sign_and_mask",
     "add_constant",
     "average",
     "clamp",
     "complement",
     "copy",
+    "count_agreements",
     "csa_levels",
     "divide",
     "equal",

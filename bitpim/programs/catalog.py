@@ -120,6 +120,22 @@ def _accumulate(rows: RowAllocator, w: Widths) -> Program:
     )
 
 
+def _add_by_sign(*, masked: bool) -> Maker:
+    def make(rows: RowAllocator, w: Widths) -> Program:
+        function = programs.add_by_sign_and_mask if masked else programs.add_by_sign
+        x, weight = rows.take("x", w.bits), rows.take("w", 1 + masked)
+        addend, total = rows.take("addend", w.bits), rows.take("total", w.total_bits)
+        return function(x, weight, addend, total, n_rows=w.n_rows)
+
+    return make
+
+
+def _count_agreements(rows: RowAllocator, w: Widths) -> Program:
+    x, weight, same = rows.take("x", 2), rows.take("w", 1), rows.take("same", 1)
+    total = rows.take("total", w.total_bits)
+    return programs.count_agreements(x, weight, same, total, padded=True, n_rows=w.n_rows)
+
+
 def _subtract_from(rows: RowAllocator, w: Widths) -> Program:
     x, total = rows.take("x", w.bits), rows.take("total", w.total_bits)
     return programs.subtract_from(x, total, rows.take("not_x", w.bits), n_rows=w.n_rows)
@@ -251,6 +267,9 @@ CATALOG: Final[Mapping[str, Maker]] = {
     "multiply_signed": _multiply(signed=True),
     "multiply_accumulate": _multiply_accumulate,
     "accumulate": _accumulate,
+    "add_by_sign": _add_by_sign(masked=False),
+    "add_by_sign_and_mask": _add_by_sign(masked=True),
+    "count_agreements": _count_agreements,
     "subtract_from": _subtract_from,
     "divide": _divide,
     "selective_copy": _selective_copy,

@@ -22,6 +22,7 @@ class Accumulators:
     Attributes
     ----------
     offsets : (M,) added to the sum of a filter
+    shifts : (M,) places by which its sum is shifted before
     zeros : (M,) times the sum of the filter's window, taken off
     """
 
@@ -29,6 +30,7 @@ class Accumulators:
     steps: RequantizeSteps
     offsets: Int64
     zeros: Int64
+    shifts: Int64
 
     def of(self, sums: Codes, windows: Codes | None, filters: Int64) -> Int64:
         """Correct the sums of filters on the first axis; `filters` names them.
@@ -38,7 +40,8 @@ class Accumulators:
         AccumulatorError
             An accumulator leaves its bounds.
         """
-        out: Int64 = sums.astype(np.int64) + self.offsets[filters][:, None]
+        shifts, offsets = self.shifts[filters][:, None], self.offsets[filters][:, None]
+        out: Int64 = (sums.astype(np.int64) << shifts) + offsets
         if windows is not None:
             out -= self.zeros[filters][:, None] * windows
         steps = self.steps.kernel_steps

@@ -102,7 +102,7 @@ class _Coalescing:
         )
         which = which.reshape(-1)
         layouts = [self._places(int(lengths[which == i].max())) for i in range(len(present))]
-        like = group_by_precision(self.layer, filters, layouts[-1])
+        like = group_by_precision(self.layer, filters, layouts[-1], gathers=True)
         demands = [
             self._demand(int(n), layout, like) for n, layout in zip(counts, layouts, strict=True)
         ]
@@ -151,7 +151,9 @@ class _Coalescing:
         packed = np.ascontiguousarray(np.packbits(self.kept, axis=1))
         order = np.lexsort((packed.view(f"S{packed.shape[1]}")[:, 0], self.lengths))
         limits = self._limits()
-        like = group_by_precision(self.layer, np.sort(order), self._places(limits[-1][1]))
+        like = group_by_precision(
+            self.layer, np.sort(order), self._places(limits[-1][1]), gathers=True
+        )
         tried = []
         while limits:
             tried.append(self._sets(order, limits))
@@ -231,7 +233,7 @@ class _Coalescing:
         alike = bool((kept == kept[0]).all())
         if alike:  # one layout for all of them, and no places
             layout = lay_channels(self.layer, first, across_arrays=layout.across_arrays)
-        group = group_by_precision(self.layer, filters, layout)
+        group = group_by_precision(self.layer, filters, layout, gathers=True)
         if not alike:
             group = without_window_sums(self.layer, self.settings, group)
             group = replace(group, lists=GatherLists(kept, self.layer.shape.n_taps, together))

@@ -28,9 +28,6 @@ __all__ = ["ConvLayer"]
 Codes = npt.NDArray[Any]
 Int64 = npt.NDArray[np.int64]
 
-_SUM_ROWS = 40  # 24-bit partial sums of up to 65,536 lanes
-_MOST_SUM_ROWS = 63  # sums stay below 2^63: 16-bit codes would need 2^31 products to exceed it
-
 
 class ConvLayer:
     """A convolution, or a linear layer as one over a 1-pixel image, filter group by filter group.
@@ -47,16 +44,16 @@ class ConvLayer:
         self._inputs = weighted.inputs
         codes = weighted.codes()
         window = window_of(layer.geometry, layer.input_shapes[0])
-        zeros, surplus = np.zeros((2, codes.shape[0]), np.int64)
+        zeros, shifts, surplus = np.zeros((3, codes.shape[0]), np.int64)
         held = []
         for part in plan.parts:
             filters = part.group.filters
             weights, surplus[filters] = _held(weighted, part.group, codes[filters])
             held.append(weights)
-            zeros[filters] = part.group.zeros
+            zeros[filters], shifts[filters] = part.group.zeros, part.group.sum_shift
         offsets = _offsets(weighted, codes) - surplus
         steps = steps_of(layer, codes.shape[0], *_limits(weighted, codes))
-        accumulators = Accumulators(layer, steps, offsets, zeros)
+        accumulators = Accumulators(layer, steps, offsets, zeros, shifts)
         self._groups = [
             _lane_convolution(plan, part, filters, window, weighted, accumulators)
             for part, filters in zip(plan.parts, held, strict=True)
@@ -147,12 +144,12 @@ def _lane_convolution(
         entries = [_packed(summed.layout.source, held.entries)]
         if len(sources) > 1:
             entries, window_at = _distinct(sources)
-        windows = _arithmetic(summed, entries)
+        windows = _arithmetic(summed, entries, layer.inputs.bits)
     return LaneConvolution(
         held,
         layer.inputs,
         window,
-        _arithmetic(group.sums, sources),
+        _arithmetic(group.sums, sources, layer.inputs.bits),
         windows,
         window_at,
         _epilogues(part, layer.record, accumulators),
@@ -184,16 +181,12 @@ def _distinct(sources: list[Int64]) -> tuple[list[Int64], Int64]:
     return distinct, which
 
 
-def _arithmetic(sums: LaneSums, sources: list[Int64]) -> LaneArithmetic:
-    """Say what lanes do that take the entries of sources."""
+def _arithmetic(sums: LaneSums, sources: list[Int64], input_bits: int) -> LaneArithmetic:
+    """Say what lanes do that take the entries of sources: whole, whatever a tap reads of them."""
     tap = sums.tap
-    x, total = tap.field("x"), tap.field("sum")
+    x, total = Field("x", tap.field("x").start, input_bits), tap.field("sum")
     weight = tap.field("w") if sums.weight_bits else Field("w", x.stop, 0)
-    # The reduction widens the sum; its rows above are free in the tap's table. One width for
-    # layers of every depth lets them share a kernel; the rows above a sum are zero.
-    n_rows = _SUM_ROWS if sums.final_bits <= _SUM_ROWS else _MOST_SUM_ROWS
-    widest = Field("sum", total.start, n_rows)
-    return LaneArithmetic(tap.table, x, weight, widest, sources)
+    return LaneArithmetic(tap.table, x, weight, total, sources, sums.largest)
 
 
 def _epilogues(part: GroupPlan, layer: LayerRecord, accumulators: Accumulators) -> list[Epilogue]:

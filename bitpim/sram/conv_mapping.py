@@ -148,7 +148,7 @@ def _windows(
     Filters of any group that use the same entries share a sum; the first group says how they lie in
     lanes. A group whose filters have entries of their own sums them as it sums products.
     """
-    shared: dict[bytes, int] = {}
+    shared: dict[tuple[bytes, int | None], int] = {}
     makers: list[FilterGroup] = []
     window_of = np.full(layer.shape.out_channels, -1, np.int64)
     for group in groups:
@@ -156,7 +156,8 @@ def _windows(
             continue
         place = len(makers)
         if group.owners is None and group.lists is None:
-            place = shared.setdefault(group.layout.entries.tobytes(), place)
+            key = group.layout.entries.tobytes(), group.window_rows
+            place = shared.setdefault(key, place)
         if place == len(makers):
             makers.append(group)
         window_of[group.filters] = place
@@ -185,14 +186,15 @@ def _window_sets(layer: WeightedLayer, group: FilterGroup, filters: Int64) -> tu
 def _window_sum(layer: WeightedLayer, group: FilterGroup, filters: Int64) -> WindowSum:
     """Sum the entries of windows of filters where a group's lanes have them, without weights."""
     settings, tap, layout = layer.settings, group.sums.tap, group.layout
-    sum_bits, levels, final_bits = sum_widths(settings.mapping, layout.n_levels)
-    largest = layer.inputs.code_max
+    widths = sum_widths(settings.mapping, layout.n_levels, group.sums.sum_bits)
+    sum_bits, levels, final_bits = widths
+    largest = _largest_summed(layer, group)
     lane = layout.taps_per_lane * largest
     need_bits(layer.where, lane, sum_bits, "mapping.partial_sum_bits")
     need_bits(
         layer.where, layout.entries.size * largest, final_bits, "mapping.reduction_fixed_bits"
     )
-    x, total = tap.field("x"), Field("sum", tap.field("sum").start, sum_bits)
+    x, total = tap.field("x")[: group.window_rows], Field("sum", tap.field("sum").start, sum_bits)
     costs = step_costs(
         settings.timing,
         input_bits=layer.inputs.bits,
@@ -208,20 +210,27 @@ def _window_sum(layer: WeightedLayer, group: FilterGroup, filters: Int64) -> Win
         final_bits,
         group.sums.rows,
         costs,
+        largest,
     )
     sets = _window_sets(layer, group, filters)
-    return WindowSum(sums, *sets, _window_bits(layer, layout), group.masks)
+    return WindowSum(sums, *sets, _window_bits(layer, layout, group), group.masks)
 
 
-def _window_bits(layer: WeightedLayer, layout: LaneLayout) -> int:
-    return int(layout.entries.size * layer.inputs.code_max).bit_length()
+def _largest_summed(layer: WeightedLayer, group: FilterGroup) -> int:
+    """Yield the most that an entry adds to a window's sum."""
+    rows = layer.inputs.bits if group.window_rows is None else group.window_rows
+    return (1 << rows) - 1
+
+
+def _window_bits(layer: WeightedLayer, layout: LaneLayout, group: FilterGroup) -> int:
+    return int(layout.entries.size * _largest_summed(layer, group)).bit_length()
 
 
 # what follows the sums of a group
 
 
 def _group_plan(layer: WeightedLayer, group: FilterGroup) -> GroupPlan:
-    correction = _correction(group, _window_bits(layer, group.layout))
+    correction = _correction(group, _window_bits(layer, group.layout, group))
     epilogue = _epilogue(layer, group, correction)
     return GroupPlan(group, correction, epilogue)
 
@@ -258,6 +267,7 @@ def _epilogue(
             correction,
             rule,
             settings.geometry.array_rows,
+            group.sum_shift,
         )
         parts.append(EpiloguePlan(filters, program))
     return tuple(parts)

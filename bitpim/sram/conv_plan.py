@@ -36,10 +36,11 @@ class GroupPlan:
 
 @dataclass(frozen=True, slots=True)
 class WindowSum:
-    """Sums of a window's raw codes over some entries, for the zero point of weights.
+    """Sums of a window's raw codes, or of their low rows, over some entries.
 
-    A position needs `n_sets` sets of lanes, each with one sum, or with one behind each of `masks`;
-    `n_streamed` entries of its windows are carried to them.
+    They are for the zero point of weights, or tell how many inputs are no padding. A position needs
+    `n_sets` sets of lanes, each with one sum, or with one behind each of `masks`; `n_streamed`
+    entries of its windows are carried to them.
     """
 
     sums: LaneSums
@@ -117,7 +118,7 @@ class ConvPlan(LayerPlan):
         phases: Phases = {
             "filter_load": self._filter_load(group, place, n_samples),
             "input_stream": self._input_stream(group, place, n_samples),
-            "mac": _compute(place, taps * costs.multiply_accumulate),
+            "mac": _compute(place, taps * costs.multiply_accumulate + costs.start),
             "reduction": _compute(place, costs.reduction, moves=costs.moves),
         }
         if group.masks:

@@ -7,7 +7,7 @@ window sums, corrections, requantization, codes.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from threading import Lock
+from threading import Lock, local
 from typing import Any
 
 import numpy as np
@@ -91,6 +91,15 @@ class HeldFilters:
         return entries
 
 
+class _Own(local):
+    """What each thread keeps from block to block."""
+
+    block: LaneBlock | None = None
+
+
+_own = _Own()
+
+
 class LaneConvolution:
     """One filter group, its weights laid out, ready for batches.
 
@@ -158,9 +167,10 @@ class LaneConvolution:
         share_windows &= len(self.held.runs) == 1
         if not share_windows or n_positions >= _SIDE_BY_SIDE_LIMIT:
             return False
-        by_position = self._n_taken * _padded_words(n_positions)
-        by_filter = n_positions * _padded_words(self.held.n) * self.held.entries.size
-        return bool(by_filter < by_position)
+        by_position = _padded_words(n_positions, self.held.entries.size * self.inputs.bits)
+        by_filter = _padded_words(self.held.n, self.held.entries.size * self.dots.weight.width)
+        by_filter *= n_positions * self.held.entries.size
+        return bool(by_filter < self._n_taken * by_position)
 
     # positions side by side: lanes of a word share a weight
 
@@ -209,7 +219,7 @@ class LaneConvolution:
         """Run some filters at one block of positions; `out` is the block's part of the output."""
         part = range(runs[0].start, runs[-1].stop)
         scratch = SumScratch(self.dots, block_words)
-        sums = np.empty((len(part), self.dots.sums.width, block_words), np.uint64)
+        sums = np.empty((len(part), self.dots.sum_rows, block_words), np.uint64)
         windows: list[Words] = []
         beside = np.zeros(len(part), np.int64)  # which of the windows each filter needs
         for mine in runs:
@@ -361,7 +371,8 @@ class LaneConvolution:
         """Yield the sum of each window's codes, summed in lanes with positions side by side."""
         if self.windows is None:
             return None
-        n_words = pick_block_words(words_for(n_positions))
+        n_planes = self.held.weights.shape[1] * self.inputs.bits
+        n_words = pick_block_words(words_for(n_positions), n_planes)
         kernel = self._kernels(n_words, inputs_in_lanes=True)[1]
         which = np.zeros(1, np.int64)
         out = np.empty(n_positions, np.int64)
@@ -377,18 +388,19 @@ class LaneConvolution:
         return self.dots.kernel(block_words, inputs_in_lanes=inputs_in_lanes), window
 
     def _epilogue_block(self, block_words: int) -> LaneBlock:
+        """Yield this thread's own, made once for its largest program."""
         n_words = max(_BLOCK_GROUP_WORDS, block_words)
-        return LaneBlock(
-            max((e.program.n_rows for e in self.epilogue if e.program is not None), default=0),
-            n_words,
-        )
+        n_rows = max((e.program.n_rows for e in self.epilogue if e.program is not None), default=0)
+        if _own.block is None or not _own.block.holds(n_rows, n_words):
+            _own.block = LaneBlock(n_rows, n_words)
+        return _own.block
 
 
 def _window_sums(kernel: Any, windows: LaneArithmetic, which: Int64, planes: Words) -> Words:
     """Sum the codes of windows over some sources; (n, sum bits, block_words)."""
     chosen_ones = replace(windows, sources=[windows.sources[i] for i in which])
     ones = np.ones((which.size, planes.shape[0]), np.uint8)  # the kernel has no weight
-    return sum_planes(kernel, chosen_ones, SumScratch(chosen_ones, planes.shape[2]), planes, ones)
+    return sum_planes(kernel, chosen_ones, SumScratch(windows, planes.shape[2]), planes, ones)
 
 
 def _taking_all(dots: LaneArithmetic, n_entries: int) -> LaneArithmetic:
@@ -400,9 +412,9 @@ def _taking_all(dots: LaneArithmetic, n_entries: int) -> LaneArithmetic:
     return replace(dots, sources=[source.reshape(n_lanes, n_taps)])
 
 
-def _padded_words(n_lanes: int) -> int:
+def _padded_words(n_lanes: int, n_planes: int) -> int:
     n_words = words_for(n_lanes)
-    block = pick_block_words(n_words)
+    block = pick_block_words(n_words, n_planes)
     return -(-n_words // block) * block
 
 

@@ -1,15 +1,17 @@
 """Cycles of the bit-serial operations under the three cost modes; the bits never change.
 
 Source: Neural Cache (n^2 + 5n - 2 and n + 1 recalled, reproduced by construction; 236 and 132
-recalled, their split unknown); MVE (bs_intrinsics_latency.csv, found).
+recalled, their split unknown); MVE (bs_intrinsics_latency.csv, found); Bit Prudent (taps without a
+product, derived).
 """
 
 from dataclasses import dataclass, replace
 
 from bitpim.errors import ConfigError
+from bitpim.programs.program import Program
 from bitpim.sram.settings import CacheTimingSettings
 
-__all__ = ["StepCosts", "masked_costs", "step_costs"]
+__all__ = ["StepCosts", "masked_costs", "program_costs", "step_costs"]
 
 _MVE_MULTIPLY = {8: 42, 16: 152, 32: 560, 64: 2144}  # truncated to the operand width
 
@@ -22,6 +24,7 @@ class StepCosts:
     accumulate: int  # one tap of a sum of inputs without weights
     reduction: int  # the whole tree
     moves: int  # of these, plain accesses that bring the partners' sums
+    start: int = 0  # what the first tap of a pass takes longer than the others
 
 
 def step_costs(
@@ -41,13 +44,10 @@ def step_costs(
     n + m bits, since that model truncates products to the operand width.
     """
     accumulate = sum_bits + 1
-    move = timing.move_cycles_per_bit
-    moves = sum(v * move for v in level_bits)
     if timing.cost_mode == "nc_formula":
         multiply = (input_bits + weight_bits) + 1 + input_bits
         multiply += (weight_bits - 1) * (input_bits + 3)
-        tree = moves + sum(v + 1 for v in level_bits)
-        return StepCosts(multiply + accumulate, accumulate, tree, moves)
+        return StepCosts(multiply + accumulate, accumulate, *_tree(timing, level_bits))
     if timing.cost_mode == "nc_paper_calibrated":
         if (input_bits, weight_bits) != (8, 8):
             raise ConfigError(
@@ -55,10 +55,10 @@ def step_costs(
                 f"knows, got {input_bits} x {weight_bits}; use `--set timing.cost_mode=nc_formula`"
             )
         tree = timing.reduction_step_cycles_calibrated * len(level_bits)
-        mac = timing.mac_cycles_calibrated
-        return StepCosts(mac, accumulate, tree, min(moves, tree))
+        moves = sum(level_bits) * timing.move_cycles_per_bit
+        return StepCosts(timing.mac_cycles_calibrated, accumulate, tree, min(moves, tree))
     width = next(w for w in _MVE_MULTIPLY if w >= input_bits + weight_bits)
-    return StepCosts(_MVE_MULTIPLY[width] + sum_bits, sum_bits, moves + sum(level_bits), moves)
+    return StepCosts(_MVE_MULTIPLY[width] + sum_bits, sum_bits, *_tree(timing, level_bits))
 
 
 def masked_costs(costs: StepCosts, n_owners: int, copied_bits: int) -> StepCosts:
@@ -68,3 +68,34 @@ def masked_costs(costs: StepCosts, n_owners: int, copied_bits: int) -> StepCosts
     """
     reduction = n_owners * (1 + copied_bits + costs.reduction)
     return replace(costs, reduction=reduction, moves=n_owners * costs.moves)
+
+
+def program_costs(
+    timing: CacheTimingSettings,
+    tap: Program,
+    *,
+    start: int,
+    logic_rows: int,
+    sum_bits: int,
+    level_bits: list[int],
+) -> StepCosts:
+    """Yield the cycles of a convolution whose taps multiply nothing: those of the tap's program.
+
+    `mve` knows logic of rows and additions: of `logic_rows`, before a sum of `sum_bits`.
+    """
+    if timing.cost_mode == "nc_paper_calibrated":
+        raise ConfigError(
+            f"need products, whose cycles timing.cost_mode nc_paper_calibrated knows, got taps of "
+            f"{tap.name}; use `--set timing.cost_mode=nc_formula`"
+        )
+    tree = _tree(timing, level_bits)
+    if timing.cost_mode == "mve":
+        return StepCosts(logic_rows + sum_bits, sum_bits, *tree)
+    return StepCosts(tap.n_steps, sum_bits + 1, *tree, start)
+
+
+def _tree(timing: CacheTimingSettings, level_bits: list[int]) -> tuple[int, int]:
+    """Yield the cycles of the reduction, and how many of them are moves."""
+    moves = sum(level_bits) * timing.move_cycles_per_bit
+    stores_carry = 0 if timing.cost_mode == "mve" else 1
+    return moves + sum(v + stores_carry for v in level_bits), moves

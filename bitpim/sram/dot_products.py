@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.programs.program import Field
-from bitpim_kernels.bitserial import dot_products_kernel, tree_order
+from bitpim_kernels.bitserial import dot_products_kernel, level_rows, tree_order
 from bitpim_kernels.layout import to_planes
 from bitpim_kernels.windows import Window, gather_entries, pack_windows
 
@@ -32,10 +32,12 @@ class LaneArithmetic:
     table
         Steps of one tap: multiply-accumulate, or accumulate where `weight` has no bits.
     inputs, weight, sums
-        Rows of the operands in that table; `sums` is as wide as the widest reduced sum.
+        Rows of the operands in that table; `sums` is what a lane may add up.
     sources
         (n_used_lanes, n_taps) of every scalar set, or one for all: the element of a window each
         tap takes, -1 for none. Lanes that take nothing add nothing, so they may be left out.
+    largest
+        The most that a tap adds.
     """
 
     table: npt.NDArray[np.int32]
@@ -43,13 +45,28 @@ class LaneArithmetic:
     weight: Field
     sums: Field
     sources: Sequence[npt.NDArray[np.int64]]
+    largest: int
+
+    def levels(self, n_lanes: int) -> npt.NDArray[np.int64]:
+        """Rows of sums of so many lanes that may hold other than zeros, at each level of a tree."""
+        return level_rows(self.sources[0].shape[1] * self.largest, n_lanes, n_lanes)
+
+    @property
+    def most_lanes(self) -> int:
+        """Lanes of the longest source."""
+        return max(len(source) for source in self.sources)
+
+    @property
+    def sum_rows(self) -> int:
+        """Rows of a reduced sum that may hold other than zeros."""
+        return int(self.levels(self.most_lanes)[-1])
 
     def kernel(self, block_words: int, *, inputs_in_lanes: bool) -> Any:
         """Yield the fused kernel for one arrangement."""
         inputs = range(self.inputs.start, self.inputs.stop)
         weight = range(self.weight.start, self.weight.stop)
         vector, scalar = (inputs, weight) if inputs_in_lanes else (weight, inputs)
-        sums = range(self.sums.start, self.sums.stop)
+        sums = range(self.sums.start, self.sums.start + min(self.sums.width, self.levels(1)[0]))
         return dot_products_kernel(self.table, vector, scalar, sums, block_words)
 
 
@@ -57,8 +74,9 @@ class SumScratch:
     """Working memory of one thread."""
 
     def __init__(self, arithmetic: LaneArithmetic, block_words: int) -> None:
-        levels = (max(source.shape[0] for source in arithmetic.sources) - 1).bit_length()
-        self.work = np.zeros((levels + 2, arithmetic.sums.width * block_words), np.uint64)
+        self.levels = arithmetic.levels(arithmetic.most_lanes)
+        rows = int(self.levels[-1]) * block_words
+        self.work = np.empty((self.levels.size + 2, rows), np.uint64)
 
 
 def sum_planes(
@@ -81,17 +99,16 @@ def sum_planes(
         uint64 (n_outer, sum bits, block_words)
     """
     block_words, n_outer = planes.shape[2], scalars.shape[0]
-    out = np.empty((n_outer, arithmetic.sums.width * block_words), np.uint64)
-    vectors, sources = planes.reshape(-1), arithmetic.sources
-    work = scratch.work
-    if len(sources) == 1:
-        (source,) = sources
-        kernel(vectors, scalars, source, tree_order(source.shape[0]), work, out)
-    else:
-        for i, source in enumerate(sources[first : first + n_outer]):
-            order = tree_order(source.shape[0])
-            kernel(vectors, scalars[i : i + 1], source, order, work, out[i : i + 1])
-    return out.reshape(n_outer, arithmetic.sums.width, block_words)
+    sources, n_rows, work = arithmetic.sources, int(scratch.levels[-1]), scratch.work
+    out = np.empty((n_outer, n_rows * block_words), np.uint64)
+    vectors = planes.reshape(-1)
+    parts = [slice(None)] if len(sources) == 1 else [slice(i, i + 1) for i in range(n_outer)]
+    for source, part in zip(sources[first:] if len(sources) > 1 else sources, parts, strict=False):
+        levels = scratch.levels[: (len(source) - 1).bit_length() + 1].copy()
+        levels[-1] = n_rows  # as many of every sum; those above its own stay clear
+        order = tree_order(len(source))
+        kernel(vectors, scalars[part], source, order, levels, work, out[part])
+    return out.reshape(n_outer, n_rows, block_words)
 
 
 def position_planes(

@@ -52,8 +52,11 @@ class LaneSums:
     final_bits: int  # after the reduction
     rows: RowBudget
     costs: StepCosts
+    largest: int = -1  # the most that a tap adds; -1 for as much as the sum holds
 
     def __post_init__(self) -> None:
+        if self.largest < 0:
+            object.__setattr__(self, "largest", (1 << self.sum_bits) - 1)
         last = max(field.stop for field in self.tap.fields)
         if self.tap.field("sum").stop < last:
             raise LayoutError(
@@ -86,7 +89,8 @@ class HeldWeights:
     codes
         unsigned (n_filters, n_entries); code 0 must add nothing where an owner leaves an entry out
     surplus
-        (n_filters,): what a filter's sum holds beyond that of x * (weight + zero left in the codes)
+        (n_filters,): what a filter's sum, shifted by the group's `sum_shift`, holds beyond that of
+        x * weight + zero left in the codes * what the window sum adds
     """
 
     codes: Codes
@@ -121,6 +125,8 @@ class FilterGroup:
     sums : how lanes make their dot products; entries without a tap are left out for all of them
     zeros : (n,) zero point that stays in what lanes hold, so that products are those of x and
         weight + zero; the window's sum, times this, is taken off again
+    window_rows : low rows of an entry that the window's sum adds; None for the whole code
+    sum_shift : places by which sums are shifted on their way into accumulators
     hold : what rows `w` hold for lane codes (n, n_entries)
     owners : (n_lane_sets, n_used) which filter of the group each lane serves where several share a
         set of lanes, -1 for none; None where each filter has lanes of its own
@@ -135,6 +141,8 @@ class FilterGroup:
     sums: LaneSums
     zeros: Int64
     hold: Callable[[Codes], HeldWeights] = hold_codes
+    window_rows: int | None = None
+    sum_shift: int = 0
     owners: Int64 | None = None
     masks: int = 0
     lists: GatherLists | None = None
@@ -231,7 +239,7 @@ def multiply_group(
     tap = _multiply_tap(**widths, n_rows=n_rows)
     costs = step_costs(settings.timing, level_bits=levels, **widths)
     return FilterGroup(
-        filters, LaneSums(layout, tap, final_bits, rows, costs), layer.zeros[filters]
+        filters, LaneSums(layout, tap, final_bits, rows, costs, largest), layer.zeros[filters]
     )
 
 
@@ -243,9 +251,15 @@ def _multiply_tap(input_bits: int, weight_bits: int, sum_bits: int, n_rows: int)
     return programs.multiply_accumulate(x, weight, product, total, n_rows=n_rows)
 
 
-def sum_widths(mapping: CacheMappingSettings, n_levels: int) -> tuple[int, list[int], int]:
-    """Yield the bits of a lane's sum, of the operands of each level, and of the outcome."""
-    sum_bits = mapping.partial_sum_bits
+def sum_widths(
+    mapping: CacheMappingSettings, n_levels: int, sum_bits: int | None = None
+) -> tuple[int, list[int], int]:
+    """Yield the bits of a lane's sum, of the operands of each level, and of the outcome.
+
+    A sum has `sum_bits`, or those of the settings.
+    """
+    if sum_bits is None:
+        sum_bits = mapping.partial_sum_bits
     if mapping.reduction_bits == "grow":
         return sum_bits, [sum_bits + i for i in range(n_levels)], sum_bits + n_levels
     fixed = max(sum_bits, mapping.reduction_fixed_bits)

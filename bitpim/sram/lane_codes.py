@@ -15,18 +15,21 @@ __all__ = ["LaneCodes"]
 class LaneCodes:
     """What a tensor's codes become in lanes: unsigned codes, codes + offset.
 
-    The zero points move along.
+    The zero points move along. `binary` ones are 1 and 3, for -1 and 1, and where windows are
+    padded 2, for 0.
     """
 
     bits: int
     offset: int
     zero_point: npt.NDArray[np.int64]
+    binary: bool = False
 
     @classmethod
     def of(cls, quantization: Quantization) -> "LaneCodes":
         """Lane codes of a tensor with this quantization."""
         offset = -quantization.code_min
-        return cls(quantization.bits, offset, quantization.zero_point + offset)
+        zero_point = quantization.zero_point + offset
+        return cls(quantization.bits, offset, zero_point, quantization.binary)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -42,6 +45,6 @@ class LaneCodes:
         """Yield unsigned codes of the same shape."""
         if self.offset == 0:
             return np.ascontiguousarray(codes, self.dtype)
-        wrapped: npt.NDArray[Any] = codes.astype(self.dtype)
-        wrapped += self.dtype.type(self.offset)  # both wrap, so the sum is exact
-        return wrapped
+        same = np.ascontiguousarray(codes, f"i{self.dtype.itemsize}").view(self.dtype)
+        shifted: npt.NDArray[Any] = same + self.dtype.type(self.offset)  # modulo the dtype
+        return shifted

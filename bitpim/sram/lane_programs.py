@@ -135,8 +135,9 @@ def epilogue_program(
     correction: WindowCorrection | None,
     rule: RequantizeRule,
     n_rows: int,
+    sum_shift: int = 0,
 ) -> LaneProgram:
-    """Correct a reduced sum and requantize it: ((sum + offset - zero * window) -> code).
+    """Correct a reduced sum and requantize it: (sum 2^shift + offset - zero * window) -> code.
 
     Caller's fields: `sum`, `total` (the offset: bias and constant corrections), `multiplier`, and
     with a correction `window` and, where its zero points are no single power of two,
@@ -146,12 +147,12 @@ def epilogue_program(
     total = rows.field("total", accumulator_bits)
     multiplier = rows.field("multiplier", rule.multiplier_bits)
     later = _Rows(rows.next)
-    sums = rows.field("sum", min(sum_bits, accumulator_bits))
+    sums = rows.field("sum", min(sum_bits, accumulator_bits - sum_shift))
     inputs = ["sum", "total", "multiplier"]
     b = Assembler("correct", n_rows)
     b.changes(total, sums)
     b.step(op.CARRY_RESET)
-    fragments.accumulate(b, sums, total, x_signed=False)
+    fragments.accumulate(b, sums, total[sum_shift:], x_signed=False)
     if correction is not None:
         window = rows.field("window", min(correction.window_bits, accumulator_bits))
         b.changes(window)

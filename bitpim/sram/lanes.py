@@ -93,6 +93,10 @@ class LaneBlock:
         self._words[:] = 0
         self._latches = np.zeros(2 * n_words, np.uint64)
 
+    def holds(self, n_rows: int, n_words: int) -> bool:
+        """Tell whether programs of so many rows fit, over so many words."""
+        return n_words <= self.n_words and n_rows * n_words <= self._words.size
+
     def run(
         self,
         program: LaneProgram,

@@ -19,7 +19,7 @@ class PrunedLanes:
     """The rule of Bit Prudent, by each layer's `sparsity.mode`."""
 
     def filter_groups(self, layer: WeightedLayer) -> Sequence[FilterGroup]:
-        """Yield the groups of a layer.
+        """Yield the groups of a layer; where nothing is pruned, it lies densely.
 
         Raises
         ------
@@ -28,15 +28,16 @@ class PrunedLanes:
         """
         settings = layer.settings
         assert isinstance(settings, SparseCacheSettings)
-        if settings.sparsity.mode == "dense":
+        sparsity = settings.sparsity
+        kept = np.ones(0, np.bool_) if sparsity.mode == "dense" else layer.kept_channels()
+        if kept.all() and not (kept.size and sparsity.lanes_across_arrays):
             filters = np.arange(layer.shape.out_channels)
             return (group_by_precision(layer, filters, lay_channels(layer)),)
-        kept = layer.kept_channels()
         if not kept.any():
             raise MappingError(
                 f"{layer.where}: need a conv kernel that is not pruned, got all of "
                 f"{kept.size} at the zero point; prune less, leave the layer out of the network, "
                 "or use `--set sparsity.mode=dense`, with @ and its name behind the key for it"
             )
-        groups = coalesced_groups if settings.sparsity.mode == "coalesce" else overlapping_groups
+        groups = coalesced_groups if sparsity.mode == "coalesce" else overlapping_groups
         return groups(layer, settings, kept)

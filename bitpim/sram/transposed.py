@@ -184,14 +184,16 @@ def allocate_rows(
     input_bits: int,
     sum_bits: int,
     final_bits: int,
+    scratch_bits: int | None = None,
 ) -> RowBudget:
     """Divide the rows of an array; raises MappingError where one input no longer fits.
 
     The partial sum is `sum_bits` wide while products are added and grows to `final_bits` in the
-    reduction; the product rows then hold the partner's moved sum together with the inputs.
+    reduction; the product rows then hold the partner's moved sum together with the inputs. A tap
+    that makes no product has `scratch_bits` instead.
     """
     filter_rows = taps * weight_bits
-    product_rows = weight_bits + input_bits
+    product_rows = weight_bits + input_bits if scratch_bits is None else scratch_bits
     fixed = filter_rows + product_rows + final_bits
     free = n_rows - fixed
     input_taps = min(taps, max(free, 0) // input_bits)
@@ -210,8 +212,8 @@ def allocate_rows(
         need = max(budget.used, fixed + input_bits)
         raise MappingError(
             f"{name}: need {need} rows ({filter_rows} filter, {input_bits} for one input, "
-            f"{product_rows} product, {final_bits} partial sum), got an array of {n_rows}; use "
-            f"`--set geometry.array_rows={next_power_of_two(need)}`, or lower "
+            f"{product_rows} product or scratch, {final_bits} partial sum), got an array of "
+            f"{n_rows}; use `--set geometry.array_rows={next_power_of_two(need)}`, or lower "
             "mapping.filter_split_limit_taps or mapping.filter_pack_limit_channels"
         )
     return budget

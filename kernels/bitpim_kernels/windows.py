@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from bitpim_kernels.jit import kernel
 from bitpim_kernels.layout import codes_to_planes
+from bitpim_kernels.shifted_windows import pack_pixels, positions_are_pixels
 
 __all__ = [
     "Window",
@@ -202,6 +203,9 @@ def pack_windows(
     out
         uint64 (n_entries, n_bits, n_words)
     """
+    if positions_are_pixels(window):
+        pack_pixels(images, entries, window, pad_code, first, out)
+        return
     for e in range(entries.shape[0]):
         gather_window(images, entries[e, 0], entries[e, 1], window, pad_code, first, lanes)
         codes_to_planes(lanes, out[e])

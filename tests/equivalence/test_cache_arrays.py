@@ -16,7 +16,10 @@ from bitpim.sram.conv_plan import ConvPlan, GroupPlan
 from bitpim.sram.lane_codes import LaneCodes
 from bitpim.sram.network_mapping import plan_layer
 from bitpim.sram.rules import ConvRule, OneGroup
+from bitpim.sram.settings import CacheSettings
+from bitpim.sram.sparse_rules import PrunedLanes
 from bitpim_traces.records import Geometry, Trace
+from tests.few_bits import few_bits
 from tests.naive.cache_arrays import PhaseCounts, add_counts, run_lanes
 from tests.naive.cache_banks import Banks, Job
 from tests.one_layer import one_layer, quantization
@@ -154,6 +157,7 @@ class Literal:
         self.positions = np.repeat(np.arange(n_positions), n_filters)
         self.groups = self.filters // (n_filters // self.windows.shape[1])
         self.window_bytes = self.waits = 0
+        self.surplus = np.zeros(n_filters, np.int64)  # known once filters are held
 
     def dot_products(self) -> tuple[Codes, PhaseCounts]:
         """Run the filter groups in turn; yield the sums of all items, and the counts of all."""
@@ -169,7 +173,9 @@ class Literal:
         self, part: GroupPlan, items: npt.NDArray[np.bool_]
     ) -> tuple[Codes, PhaseCounts]:
         filters = part.group.filters
-        held = part.group.hold(self.weights[filters]).codes.astype(np.int64)
+        holding = part.group.hold(self.weights[filters])
+        held = holding.codes.astype(np.int64)
+        self.surplus[filters] = holding.surplus
         windows = self.windows[self.positions[items], self.groups[items]]
         which = np.searchsorted(filters, self.filters[items])
         order = np.argsort(which // self.at_once(part), kind="stable")  # filling after filling
@@ -205,7 +211,7 @@ class Literal:
             wanted = self.plan.window_of[self.filters] == index
             places = np.stack([self.positions, self.groups], axis=1)
             once, which = np.unique(places[wanted], axis=0, return_inverse=True)
-            codes = self.windows[once[:, 0], once[:, 1]]
+            codes = self.windows[once[:, 0], once[:, 1]] % (1 << window.sums.input_bits)
             items = np.arange(len(codes))
             sums, done = run_lanes(
                 self.plan, window.sums, None, codes, items, read_bits=window.bits
@@ -241,7 +247,7 @@ class Literal:
         step = self.layer.requantize
         assert step is not None and step.multiplier is not None and self.layer.bias is not None
         centred = self.weights - self.zeros[:, None]
-        constant = self.layer.bias.read() - self.zero * centred.sum(axis=1)
+        constant = self.layer.bias.read() - self.zero * centred.sum(axis=1) - self.surplus
         left = np.zeros(self.zeros.size, np.int64)
         for part in self.plan.parts:
             left[part.group.filters] = part.group.zeros
@@ -307,7 +313,66 @@ def test_filter_groups_done_array_by_array(case: str, rule: ConvRule) -> None:
     done_array_by_array(pruned, settings(*assignments), rule)
 
 
-def done_array_by_array(trace: Trace, chosen: NeuralCacheSettings, rule: ConvRule) -> Literal:
+FEW_BITS: dict[str, tuple[Trace, str, tuple[str, ...]]] = {
+    "ternary": (few_bits("ternary", 30, (5, 6, 5), 8, same(3)), "add_by_sign_and_mask", ()),
+    "ternary, zero points, strides": (
+        few_bits(
+            "ternary",
+            31,
+            (4, 5, 5),
+            4,
+            Geometry((3, 2), (2, 1), (1, 0, 0, 2), (1, 2)),
+            weights=quantization(2, [1, 2, 2, 1]),
+            inputs=quantization(3, -4, signed=True),
+        ),
+        "add_by_sign_and_mask",
+        ("mapping.partial_sum_bits=9",),
+    ),
+    "ternary, inputs of one bit": (
+        few_bits("ternary", 32, (40,), 3, inputs=quantization(1, 1)),
+        "add_by_sign_and_mask",
+        ("mapping.pad_channels_to_power_of_two=false",),
+    ),
+    "binary, conv groups": (
+        few_bits("binary", 33, (8, 4, 4), 4, Geometry((3, 3), groups=2), n_samples=2),
+        "add_by_sign",
+        ("mapping.batch_size=2",),
+    ),
+    "ternary, inputs streamed in parts": (
+        few_bits("ternary", 34, (2, 4, 4), 4, same(3)),
+        "add_by_sign_and_mask",
+        ("geometry.array_rows=120",),
+    ),
+    "xnor, padded": (few_bits("xnor", 35, (6, 5, 5), 4, same(3)), "count_agreements", ()),
+    "xnor": (
+        few_bits(
+            "xnor", 36, (6, 5, 5), 4, Geometry((2, 2), (2, 1), groups=2), mode="half_up_shift"
+        ),
+        "count_agreements",
+        (),
+    ),
+    "xnor, a kernel beyond its image, moves of two cycles": (
+        few_bits("xnor", 37, (3, 2, 2), 4, same(5)),
+        "count_agreements",
+        ("timing.move_cycles_per_bit=2", "mapping.reduction_bits=fixed"),
+    ),
+    "xnor, linear": (few_bits("xnor", 38, (70,), 3), "count_agreements", ()),
+}
+
+
+@pytest.mark.parametrize("case", FEW_BITS)
+def test_taps_without_products_done_array_by_array(case: str) -> None:
+    trace, tap, assignments = FEW_BITS[case]
+    chosen = override(
+        load_preset("bit_prudent"), ["sparsity.mode=dense", *TWO_ARRAYS, *assignments]
+    )
+    literal = done_array_by_array(trace, chosen, PrunedLanes())
+    (part,) = literal.plan.parts
+    assert part.group.sums.tap.name == tap
+    assert bool(literal.plan.windows) == case.startswith(("xnor, padded", "xnor, a kernel"))
+
+
+def done_array_by_array(trace: Trace, chosen: CacheSettings, rule: ConvRule) -> Literal:
     """See that codes are the referee's and the machine's, and counts those of the plan."""
     (layer,) = trace.layers
     plan = plan_layer(layer, trace.input_quantizations(layer), chosen, rule)

@@ -14,6 +14,7 @@ from bitpim.programs.program import Field
 from bitpim_kernels.bitserial import (
     BLOCK_WORDS,
     dot_products_kernel,
+    level_rows,
     pick_block_words,
     tree_order,
 )
@@ -46,8 +47,11 @@ def run_dots(
     """Run random codes; the operand in lanes is added where it does not decide (`decides`)."""
     rng = np.random.default_rng(seed)
     a_bits, b_bits = widths
+    largest = source.shape[1] * ((1 << a_bits) - 1) * ((1 << b_bits) - 1)
+    rows = level_rows(largest, n_lanes, source.shape[0])
     sum_bits = a_bits + b_bits + 5
-    final = range(2 * a_bits + 2 * b_bits, 2 * a_bits + 2 * b_bits + sum_bits + 3)
+    first = 2 * a_bits + 2 * b_bits
+    final = range(first, first + min(sum_bits, int(rows[0])))
     table, added, deciding = fields(a_bits, b_bits, sum_bits)
     vector, scalar = (deciding, added) if decides else (added, deciding)
     in_lanes = rng.integers(0, 1 << len(vector), (n_entries, 64 * block))
@@ -56,16 +60,15 @@ def run_dots(
     planes = np.ascontiguousarray(to_planes(in_lanes, len(vector)))
     kernel = dot_products_kernel(table, vector, scalar, final, block)
     order = tree_order(n_lanes)
-    levels = order.size.bit_length() - 1
-    work = rng.integers(0, 2**64, (levels + 2, len(final) * block), dtype=np.uint64)
-    work[0] = 0 if source.shape[0] < n_lanes else work[0]
-    out = np.zeros((n_outer, len(final) * block), np.uint64)
-    operands = (planes.reshape(-1), shared.astype(np.uint16), source, order, work, out)
+    assert rows.size == order.size.bit_length()
+    work = rng.integers(0, 2**64, (rows.size + 2, rows[-1] * block), dtype=np.uint64)
+    out = np.zeros((n_outer, rows[-1] * block), np.uint64)
+    operands = (planes.reshape(-1), shared.astype(np.uint16), source, order, rows, work, out)
     if compiled:
         kernel(*operands)
     else:
         run_plain(kernel, *operands)
-    got = from_planes(out.reshape(n_outer, len(final), block), 64 * block, dtype=np.int64)
+    got = from_planes(out.reshape(n_outer, rows[-1], block), 64 * block, dtype=np.int64)
     taps = source[source >= 0]
     return got, shared[:, taps] @ in_lanes[taps]
 
@@ -73,6 +76,7 @@ def run_dots(
 def run_plain(kernel: Any, *operands: Any) -> None:
     """Run the generated text as Python, all its functions."""
     names = dict(kernel.py_func.__globals__)
+    names = {**names["add"].py_func.__globals__, **names}
     plain = {n: v.py_func for n, v in names.items() if hasattr(v, "py_func")}
     functions = {
         n: types.FunctionType(f.__code__, names, n, f.__defaults__) for n, f in plain.items()
@@ -120,7 +124,7 @@ def test_compiled_dot_products(widths: tuple[int, int], decides: bool) -> None:
             widths,
             source=source,
             n_lanes=n_lanes,
-            block=8,
+            block=16,
             n_entries=9,
             n_outer=3,
             seed=n_lanes,
@@ -139,7 +143,7 @@ def test_any_layout_of_taps(seed: int, n_lanes: int, n_taps: int) -> None:
         (8, 8),
         source=random_source(rng, n_used, n_taps, 12),
         n_lanes=n_lanes,
-        block=8,
+        block=16,
         n_entries=12,
         n_outer=int(rng.integers(0, 3)),
         seed=seed,
@@ -169,15 +173,17 @@ def test_every_block_size(block: int, compiled: bool) -> None:
 def test_sums_of_codes_without_weights(n_lanes: int) -> None:
     x, total = Field("x", 0, 5), Field("sum", 5, 9)
     table = programs.accumulate(x, total).table
-    kernel = dot_products_kernel(table, range(5), range(5, 5), range(5, 18), 8)
+    rows = level_rows(3 * 31, n_lanes, n_lanes)
+    kernel = dot_products_kernel(table, range(5), range(5, 5), range(5, 5 + rows[0]), 16)
     rng = np.random.default_rng(n_lanes)
-    codes = rng.integers(0, 32, (6, 512))
+    codes = rng.integers(0, 32, (6, 1024))
     source = random_source(rng, n_lanes, 3, 6)
     order = tree_order(n_lanes)
-    work = np.zeros((order.size.bit_length() + 1, 13 * 8), np.uint64)
-    out = np.empty((1, 13 * 8), np.uint64)
-    kernel(to_planes(codes, 5).reshape(-1), np.ones((1, 6), np.uint8), source, order, work, out)
-    got = from_planes(out.reshape(13, 8), 512, dtype=np.int64)
+    work = rng.integers(0, 2**64, (rows.size + 2, rows[-1] * 16), dtype=np.uint64)
+    out = np.empty((1, rows[-1] * 16), np.uint64)
+    ones = np.ones((1, 6), np.uint8)
+    kernel(to_planes(codes, 5).reshape(-1), ones, source, order, rows, work, out)
+    got = from_planes(out.reshape(-1, 16), 1024, dtype=np.int64)
     assert np.array_equal(got, codes[source[source >= 0]].sum(axis=0))
 
 
@@ -208,5 +214,6 @@ def test_the_walk_adds_in_the_order_of_literal_halving(levels: int) -> None:
 
 
 def test_block_sizes_cover_all_words() -> None:
-    assert [pick_block_words(n) for n in (1, 8, 16, 17, 10_000)] == [8, 8, 8, 32, 32]
+    assert [pick_block_words(n) for n in (1, 16, 17, 64, 65, 10_000)] == [16, 16, 32, 32, 128, 128]
     assert {pick_block_words(n) for n in range(1, 200)} == set(BLOCK_WORDS)
+    assert [pick_block_words(200, n) for n in (585, 586, 2343, 2344)] == [128, 32, 32, 16]

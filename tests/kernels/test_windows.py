@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bitpim.digital.windows import window_of
 from bitpim_kernels import windows as kernels
 from bitpim_kernels.layout import from_planes
+from bitpim_kernels.shifted_windows import pack_pixels, positions_are_pixels
 from bitpim_traces.records import Geometry
 from tests.kernels.conftest import Form
 
@@ -124,6 +125,40 @@ def test_packed_windows_are_the_windows(dtype: Any, bits: int) -> None:
         at = range(first, first + 64 * n_words)
         expected = [naive(images, int(c), int(t), geometry, 3, at) for c, t in entries]
         assert np.array_equal(got, expected)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "padding", "dilation"),
+    [
+        ((3, 3), (1, 1, 1, 1), (1, 1)),
+        ((1, 1), (0, 0, 0, 0), (1, 1)),
+        ((2, 5), (1, 0, 4, 0), (1, 1)),  # all padding on one side
+        ((3, 2), (20, 20, 0, 13), (20, 13)),  # taps beyond the image
+    ],
+)
+def test_windows_packed_by_shifts_are_the_windows(
+    form: Form, kernel: Any, padding: Any, dilation: Any
+) -> None:
+    geometry = Geometry(kernel, (1, 1), padding, dilation)
+    rng = np.random.default_rng(kernel[1])
+    images = rng.integers(0, 8, (2, 3, 11, 9)).astype(np.uint8)
+    window = window_of(geometry, (3, 11, 9))
+    assert positions_are_pixels(window)
+    entries = np.array([[c, t] for c in (2, 0) for t in range(kernel[0] * kernel[1])], np.int64)
+    for first, n_words in ((0, 4), (64, 1), (128, 2)):
+        out = np.full((len(entries), 3, n_words), 2**64 - 1, np.uint64)
+        form(pack_pixels)(images, entries, window, 5, first, out)
+        got = from_planes(out, 64 * n_words, dtype=np.int64)
+        at = range(first, first + 64 * n_words)
+        expected = [naive(images, int(c), int(t), geometry, 5, at) for c, t in entries]
+        assert np.array_equal(got, expected)
+
+
+def test_positions_are_pixels_where_the_size_is_kept() -> None:
+    same = window_of(Geometry((3, 3), padding=(1, 1, 1, 1)), (3, 6, 9))
+    assert positions_are_pixels(same)
+    for name in ("stride_y", "stride_x", "rows", "cols"):
+        assert not positions_are_pixels(same._replace(**{name: 2})), name
 
 
 def test_rows_of_groups(form: Form) -> None:

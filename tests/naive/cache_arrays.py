@@ -151,11 +151,44 @@ class _Array:
     def _multiply(self, tap: int) -> None:
         x, w = self._input(tap), self._weight(tap)
         total = self.total[: self.sums.sum_bits]
-        if tap:
+        if self.sums.tap.name != "multiply_accumulate":
+            self._add_without_product(x, w, total, first=tap == 0)
+        elif tap:
             self.cells.run(programs.multiply_accumulate(x, w, self.product, total))
         else:
             self.cells.run(programs.multiply(x, w, self.product))
             self._start(self.product, total)
+
+    def _add_without_product(self, x: Field, w: Field, total: Field, *, first: bool) -> None:
+        """Run the tap of a group that multiplies nothing; the first writes what others add to."""
+        name, cells = self.sums.tap.name, self.cells
+        scratch = self.product[: self.sums.tap.field("scratch").width]
+        if name == "count_agreements":
+            padded = any(step[0] == op.AND for step in self.sums.tap.table.tolist())
+            if not first:
+                cells.run(programs.count_agreements(x, w, scratch, total, padded=padded))
+                return
+            cells.step(op.XOR, x[1].row, w[0].row, dst=scratch[0].row)
+            if padded:
+                cells.step(op.AND, scratch[0].row, x[0].row, dst=scratch[0].row)
+            self._start(scratch, total)
+            return
+        masked = name == "add_by_sign_and_mask"
+        if not first:
+            program = programs.add_by_sign_and_mask if masked else programs.add_by_sign
+            cells.run(program(x, w, scratch, total))
+            return
+        sign = w[-1].row
+        for bit, row in enumerate(scratch):
+            cells.step(op.XOR, x[bit].row, sign, dst=row.row)
+            if masked:
+                cells.step(op.AND, row.row, w[0].row, dst=row.row)
+        cells.step(op.CARRY_SET)
+        cells.step(op.ADD_ROW, sign)
+        for bit, row in enumerate(scratch):
+            cells.step(op.ADD_ROW, row.row, dst=total[bit].row)
+        cells.step(op.CARRY_STORE, dst=total[len(scratch)].row)
+        cells.run(programs.load_constant(0, total[len(scratch) + 1 :]))
 
     def _accumulate(self, tap: int) -> None:
         total = self.total[: self.sums.sum_bits]

@@ -357,3 +357,40 @@ def test_arrays_have_256_rows_unless_it_is_said() -> None:
         if name == "n_rows"
     ]
     assert len(defaults) > 20 and set(defaults) == {256}
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_inputs_are_added_by_sign_and_mask(bits: int) -> None:
+    """Every input with every weight, onto sums that carry into the rows above."""
+    x, w = all_pairs(max(bits, 2))
+    x, w = x % (1 << bits), w % 4
+    w = np.where(w == 2, 0, w)  # a sign only where there is a mask
+    total = (1 << bits) - 1 - x // 2
+    what = np.where(w == 0, 0, np.where(w == 1, x, (1 << bits) - x))
+    for masked in (True, False):
+        rows = Rows()
+        fields = (
+            rows("x", bits),
+            rows("w", 1 + masked),
+            rows("addend", bits),
+            rows("total", bits + 2),
+        )
+        function = programs.add_by_sign_and_mask if masked else programs.add_by_sign
+        program = function(*fields)
+        assert program.n_steps == bits + 1 + masked + (bits + 2) + 1
+        used = np.arange(w.size) if masked else np.flatnonzero(w)
+        signs = w if masked else w // 2
+        got = run(program, x=x[used], w=signs[used], total=total[used])("total")
+        assert np.array_equal(got, (total + what)[used])
+
+
+def test_signs_that_agree_are_counted() -> None:
+    x, w, total = (grid.reshape(-1) for grid in np.meshgrid(np.arange(4), [0, 1], np.arange(6)))
+    for padded in (True, False):
+        rows = Rows()
+        fields = rows("x", 2), rows("w", 1), rows("same", 1), rows("total", 3)
+        program = programs.count_agreements(*fields, padded=padded)
+        assert program.n_steps == 1 + padded + 4
+        agree = np.where(w == 1, x < 2, x >= 2) & ((x % 2 == 1) | (not padded))
+        got = run(program, x=x, w=w, total=total)("total")
+        assert np.array_equal(got, total + agree)

@@ -22,7 +22,8 @@ from bitpim_traces.records import Geometry
 
 BITS = 4
 X, W = Field("x", 0, BITS), Field("w", BITS, BITS)
-SUM = Field("sum", 4 * BITS, 16)
+SUM = Field("sum", 4 * BITS, 12)
+LARGEST = 15 * 15
 WINDOW = window_of(Geometry((3, 2), (2, 1), (1, 1, 0, 0), (1, 2)), (3, 5, 6))
 PAD = 9
 Codes = npt.NDArray[Any]
@@ -34,10 +35,10 @@ def entries(*channels: int) -> Codes:
 
 
 def arithmetic(source: Codes, n_lanes: int) -> LaneArithmetic:
-    table = programs.multiply_accumulate(X, W, Field("product", 8, 8), SUM[:12]).table
+    table = programs.multiply_accumulate(X, W, Field("product", 8, 8), SUM).table
     lanes = np.full((n_lanes, source.shape[1]), -1)
     lanes[: source.shape[0]] = source
-    return LaneArithmetic(table, X, W, SUM, [lanes])
+    return LaneArithmetic(table, X, W, SUM, [lanes], LARGEST)
 
 
 @pytest.fixture(scope="module")
@@ -65,22 +66,22 @@ def test_both_arrangements_are_products_of_integers(
     lanes = arithmetic(source, n_lanes)
     expected = filters.astype(np.int64) @ windows.T.astype(np.int64)
 
-    planes = position_planes(images, entries(0, 1, 2), WINDOW, PAD, 0, (BITS, 8))
-    kernel = lanes.kernel(8, inputs_in_lanes=True)
-    sums = sum_planes(kernel, lanes, SumScratch(lanes, 8), planes, filters)
-    assert sums.shape == (70, 16, 8)
-    got = from_planes(sums, 512, dtype=np.int64)
+    planes = position_planes(images, entries(0, 1, 2), WINDOW, PAD, 0, (BITS, 16))
+    kernel = lanes.kernel(16, inputs_in_lanes=True)
+    sums = sum_planes(kernel, lanes, SumScratch(lanes, 16), planes, filters)
+    assert sums.shape == (70, lanes.sum_rows, 16)
+    got = from_planes(sums, 1024, dtype=np.int64)
     assert np.array_equal(got[:, :24], expected)
     assert not got[:, 24:].any()  # lanes beyond the last sample hold 0
 
-    planes = filter_planes(filters, BITS, 8)
+    planes = filter_planes(filters, BITS, 16)
     codes = window_codes(images, entries(0, 1, 2), WINDOW, PAD, 24)
     assert np.array_equal(codes, windows)
     some = window_codes(images, entries(0, 1, 2)[[17, 4]], WINDOW, PAD, 24)
     assert np.array_equal(some, windows[:, [17, 4]])
-    kernel = lanes.kernel(8, inputs_in_lanes=False)
-    sums = sum_planes(kernel, lanes, SumScratch(lanes, 8), planes, codes)
-    got = from_planes(sums, 512, dtype=np.int64)
+    kernel = lanes.kernel(16, inputs_in_lanes=False)
+    sums = sum_planes(kernel, lanes, SumScratch(lanes, 16), planes, codes)
+    got = from_planes(sums, 1024, dtype=np.int64)
     assert np.array_equal(got[:, :70], expected.T)
     assert not got[:, 70:].any()
 
@@ -96,20 +97,20 @@ def test_windows_of_some_channels_and_positions(case: tuple[Codes, Codes, Codes]
 
 def test_sums_of_windows_need_no_weight(case: tuple[Codes, Codes, Codes]) -> None:
     images, windows, _ = case
-    total = Field("sum", BITS, 13)
-    table = programs.accumulate(X, total[:12]).table
+    total = Field("sum", BITS, 12)
+    table = programs.accumulate(X, total).table
     source = np.arange(18).reshape(3, 6)
-    lanes = LaneArithmetic(table, X, Field("w", BITS, 0), total, [source])
-    planes = position_planes(images, entries(0, 1, 2), WINDOW, PAD, 0, (BITS, 8))
+    lanes = LaneArithmetic(table, X, Field("w", BITS, 0), total, [source], 15)
+    planes = position_planes(images, entries(0, 1, 2), WINDOW, PAD, 0, (BITS, 16))
     ones = np.ones((1, 18), np.uint8)
-    kernel = lanes.kernel(8, inputs_in_lanes=True)
-    sums = sum_planes(kernel, lanes, SumScratch(lanes, 8), planes, ones)
-    assert np.array_equal(from_planes(sums, 512, dtype=np.int64)[0, :24], windows.sum(axis=1))
+    kernel = lanes.kernel(16, inputs_in_lanes=True)
+    sums = sum_planes(kernel, lanes, SumScratch(lanes, 16), planes, ones)
+    assert np.array_equal(from_planes(sums, 1024, dtype=np.int64)[0, :24], windows.sum(axis=1))
 
 
 def test_nothing_to_multiply() -> None:
     lanes = arithmetic(np.zeros((1, 1), np.int64), 1)
-    planes = filter_planes(np.array([[3]], np.uint8), BITS, 8)
+    planes = filter_planes(np.array([[3]], np.uint8), BITS, 16)
     none = np.empty((0, 1), np.uint8)
-    kernel = lanes.kernel(8, inputs_in_lanes=False)
-    assert sum_planes(kernel, lanes, SumScratch(lanes, 8), planes, none).shape == (0, 16, 8)
+    kernel = lanes.kernel(16, inputs_in_lanes=False)
+    assert sum_planes(kernel, lanes, SumScratch(lanes, 16), planes, none).shape == (0, 8, 16)

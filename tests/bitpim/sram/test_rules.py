@@ -24,9 +24,7 @@ from tests.one_layer import one_layer, quantization
 from tests.pruned_layers import PLACES, random_pruned
 from tests.toy_rules import (
     NarrowWeights,
-    TernaryTaps,
     TwoGroups,
-    ternary_tap,
     with_channels_pruned,
 )
 
@@ -89,32 +87,6 @@ def test_weights_may_be_held_otherwise() -> None:
 def test_places(place: str) -> None:
     for share in (0.6, 1.0):  # 1: nothing is left to multiply
         check(with_channels_pruned(PLACES[place], 2, share), TwoGroups(), jobs=2)
-
-
-def ternary(seed: int, image: tuple[int, ...], n_filters: int, **more: Any) -> Trace:
-    """Draw a layer of weights -1, 0 and 1."""
-    trace = one_layer(seed, image, n_filters, weights=quantization(2, 0, signed=True), **more)
-    (layer,) = trace.layers
-    assert layer.weight is not None
-    weight = np.maximum(layer.weight.read(), -1)
-    record = replace(layer.weight, load=lambda start, stop: weight[start:stop])
-    return replace(trace, layers=(replace(layer, weight=record),))
-
-
-@pytest.mark.parametrize("zero", [0, 255, 131])
-def test_a_rule_may_bring_its_own_tap(zero: int) -> None:
-    inputs = quantization(8, zero)
-    for trace in (
-        ternary(40, (5, 6, 5), 4, geometry=SAME, inputs=inputs),
-        ternary(41, (70,), 90, inputs=inputs),
-    ):
-        check(trace, TernaryTaps())
-        plan = plan_of(trace, TernaryTaps())
-        assert plan.windows == ()  # no zero point is left
-        taps = plan.parts[0].group.layout.taps_per_lane
-        tap = ternary_tap(8, 24, 256)
-        assert tap.n_steps == 8 * 2 + 2 + 24
-        assert plan.counts(1)["mac"]["cycles"] == taps * tap.n_steps
 
 
 # counts, worked by hand for two arrays of 256 lanes
