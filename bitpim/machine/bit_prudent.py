@@ -12,8 +12,8 @@ What is emulated
     filter has the lanes of the channels it keeps, and a gather list of them; lists are a filter's
     own or shared in an array (`sparsity.gather_list`). Filters lie with others of shorter lists
     where that takes fewer cycles, else in passes of their own. Overlapping, each lane has an owner;
-    the filters of a set are reduced one after the other, behind rows of masks, or side by side in one
-    tree (`sparsity.owner_reduction`), for which inputs are gathered in the set's order. Which
+    the filters of a set are reduced one after the other, behind rows of masks, or side by side in
+    one tree (`sparsity.owner_reduction`), for which inputs are gathered in the set's order. Which
     filters share lanes is the trace's to say, or found here (`sparsity.overlap_groups`). Counted
     are lists and owner maps, which are loaded with the filters, gathered rows, and masked
     reductions. A filter that keeps nothing is a constant; a layer that keeps nothing is an error.
