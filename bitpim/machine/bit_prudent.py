@@ -7,12 +7,13 @@ What the paper says
     overlap: those that keep no channel in common share lanes, and no input is coalesced. Binary and
     ternary weights need no products. 1.6 times as fast as Neural Cache without loss.
 What is emulated
-    Both ways (`sparsity.mode`), every step of every program on packed bits. Coalesced, a filter has
-    the lanes of the channels it keeps, and a gather list of them; lists are a filter's own or
-    shared in an array (`sparsity.gather_list`). Filters lie with others of shorter lists where that
-    takes fewer cycles, else in passes of their own. Overlapping, each lane has an owner; the
-    filters of a set are reduced one after the other, behind rows of masks, or side by side in one
-    tree (`sparsity.owner_reduction`), for which inputs are gathered in the set's order. Which
+    Both ways (`sparsity.mode`; layers that lists would slow down stay dense, unless
+    `sparsity.coalesce_layers` is `all`), every step of every program on packed bits. Coalesced, a
+    filter has the lanes of the channels it keeps, and a gather list of them; lists are a filter's
+    own or shared in an array (`sparsity.gather_list`). Filters lie with others of shorter lists
+    where that takes fewer cycles, else in passes of their own. Overlapping, each lane has an owner;
+    the filters of a set are reduced one after the other, behind rows of masks, or side by side in
+    one tree (`sparsity.owner_reduction`), for which inputs are gathered in the set's order. Which
     filters share lanes is the trace's to say, or found here (`sparsity.overlap_groups`). Counted
     are lists and owner maps, which are loaded with the filters, gathered rows, and masked
     reductions. A filter that keeps nothing is a constant; a layer that keeps nothing is an error.

@@ -34,9 +34,13 @@ def coalesced_groups(
 ) -> list[FilterGroup]:
     """Yield groups of filters with only the channels that they keep; `kept` (M, channels)."""
     sharing = _Coalescing(layer, settings, kept)
-    if settings.sparsity.gather_list == "array":
-        return sharing.lists_of_arrays()
-    return sharing.lists_of_filters(np.arange(kept.shape[0]))
+    by_array = settings.sparsity.gather_list == "array"
+    filters = np.arange(kept.shape[0])
+    groups = sharing.lists_of_arrays() if by_array else sharing.lists_of_filters(filters)
+    if settings.sparsity.coalesce_layers == "all":
+        return groups
+    dense = [group_by_precision(layer, filters, lay_channels(layer))]
+    return dense if sharing.cycles_of(dense) <= sharing.cycles_of(groups) else groups
 
 
 def lay_channels(
@@ -219,6 +223,18 @@ class _Coalescing:
         return int(self.kept[filters].any(axis=0).sum())
 
     # groups
+
+    def cycles_of(self, groups: list[FilterGroup]) -> int:
+        """Estimate the cycles of groups: their passes, and the loading of filters and lists."""
+        total = 0
+        for group in groups:
+            together = 1 if group.lists is None else group.lists.together
+            demand = self._demand(group.filters.size, group.layout, group, together)
+            n_bits = group.n_weights * group.sums.weight_bits + group.index_bits
+            dram = -(-n_bits // (8 * self.settings.transfer.dram_bytes_per_cycle))
+            loading = max(dram - demand.once_cycles, 0)
+            total += n_cycles(demand, demand.n_items) + loading
+        return total
 
     def _group(
         self,

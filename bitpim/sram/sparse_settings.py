@@ -17,6 +17,10 @@ class SparsitySettings(Part):
         description="keep lanes of pruned conv kernels; pack the others side by side, with inputs "
         "gathered; or let filters of disjoint channels share lanes"
     )
+    coalesce_layers: Literal["faster", "all"] = Field(
+        description="coalescing: layers that take fewer cycles so, lists loaded; or all, even "
+        "where their lists cost more than they save"
+    )
     gather_list: Literal["filter", "array"] = Field(
         description="coalescing: each filter gathers its own channels, or those of filters that "
         "share an array theirs together"

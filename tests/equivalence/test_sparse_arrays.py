@@ -273,7 +273,9 @@ def test_pruned_filters_done_array_by_array(layer: str, mode: str) -> None:
 
 def done_array_by_array(trace: Trace, *assignments: str) -> ConvPlan:
     """See that codes are the referee's and the machine's, and counts those of the plan."""
-    machine = make_machine("bit_prudent", changes=[*TWO_ARRAYS, *assignments])
+    machine = make_machine(
+        "bit_prudent", changes=["sparsity.coalesce_layers=all", *TWO_ARRAYS, *assignments]
+    )
     whole = machine.plan(trace)
     assert isinstance(whole, CachePlan)
     (plan,) = whole.layers

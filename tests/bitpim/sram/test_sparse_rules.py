@@ -43,7 +43,8 @@ MODES = {
 
 
 def machine(*assignments: str, like: str = "bit_prudent") -> Machine:
-    return make_machine(like, changes=list(assignments))
+    more = ["sparsity.coalesce_layers=all"] if like == "bit_prudent" else []
+    return make_machine(like, changes=[*more, *assignments])
 
 
 def check(trace: Trace, *assignments: str, jobs: int = 1) -> None:
@@ -321,6 +322,17 @@ def test_convolutions_across_arrays_leave_no_lane_between() -> None:
     assert place.lanes == 300
     apart = plan_of(pruned_to(trace, kept), *narrow).occupancy(1)
     assert (apart.passes, apart.array_passes) == (5, 10)
+
+
+def test_lists_that_cost_more_than_they_save_are_left() -> None:
+    """Three of 1600 weights are at the zero point; all others would load 9 bits more."""
+    trace = pruned_to(one_layer(1, (400,), 4), [range(399)] * 3 + [range(400)])
+    coalesced = plan_of(trace, *TINY)
+    assert coalesced.index_bits == (399 * 3 + 400) * 9
+    kept = plan_of(trace, *TINY, "sparsity.coalesce_layers=faster")
+    assert kept.counts(1) == plan_of(trace, *TINY, "sparsity.mode=dense").counts(1)
+    few = pruned_to(one_layer(1, (64, 9, 7), 4, SAME), [range(16)] * 4)
+    assert plan_of(few, *TINY, "sparsity.coalesce_layers=faster").index_bits == 4 * 16 * 6
 
 
 # groups of the trace, and what is refused
