@@ -50,6 +50,14 @@ WAYS: list[tuple[tuple[object, ...], list[Any]]] = [
         [LanePruning(0.5, "network", linear=True, largest_share=0.8)],
     ),
     (("--set", "lanes@conv[23]=0.5"), [LanePruning(0.0, overrides={"conv[23]": 0.5})]),
+    (
+        (
+            *("--set", "lanes@conv2=0.5"),
+            *("--set", "lanes@c*=0.25"),
+            *("--set", "lanes@conv2=0.75"),
+        ),
+        [LanePruning(0.0, overrides={"c*": 0.25, "conv2": 0.75})],
+    ),
     (("--overlap", 2), [OverlapPruning(2)]),
     (
         (
