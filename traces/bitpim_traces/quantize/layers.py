@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bitpim_traces.builder import Activation, TraceBuilder, WeightCodes
 from bitpim_traces.errors import TraceDataError
@@ -17,8 +18,10 @@ from bitpim_traces.numbers.affine import (
     choose_weight_quantization,
     encode,
     encode_weight,
+    real_values,
     same_quantization,
 )
+from bitpim_traces.numbers.few_values import binary_weights, ternary_weights
 from bitpim_traces.operators import OPERATORS
 from bitpim_traces.quantize.settings import Settings
 from bitpim_traces.records import Quantization, Requantize
@@ -57,6 +60,8 @@ def append_layer(
         _append_constant(builder, layer, bits, settings)
     elif operator.keeps_codes:
         builder.keep(layer)
+    elif layer.activation == "sign" and settings.activation_values_of(layer.name) == "binary":
+        _append_signs(builder, layer)
     elif layer.kind == "activation" and not operator.is_table(layer.activation):
         builder.clip(layer.name, layer.inputs[0], _activation(layer))
     elif _keeps(builder, layer, settings):
@@ -113,6 +118,15 @@ def _append_rescaled(builder: TraceBuilder, layer: FloatLayer, output: Quantizat
     else:
         constants = layer.tensors.get("constants")
         builder.lookup(name, source, layer.activation, output, constants=constants)
+
+
+def _append_signs(builder: TraceBuilder, layer: FloatLayer) -> None:
+    """Append signs of -1 and 1 alone: that of 0 is 1."""
+    before = builder.quantization(layer.inputs[0])
+    codes = np.arange(before.code_min, before.code_max + 1)
+    table = np.where(real_values(codes, before) < 0, -1, 1)
+    output = Quantization(2, True, np.ones(1), np.zeros(1, np.int64), binary=True)
+    builder.lookup(layer.name, layer.inputs[0], layer.activation, output, table=table)
 
 
 def _append_weighted(
@@ -174,27 +188,50 @@ def _weight_codes(
         room = 2.0 ** (settings.accumulator_bits - _BIAS_HEAD_ROOM)
         least = np.abs(layer.bias.astype(np.float64)) / (input_scale * room)
         least = np.where(least > 0, np.maximum(least, MIN_SCALE), 0.0)
-    bits = settings.weight_bits_of(layer.name)
-    quantization = choose_weight_quantization(
-        layer.weight,
-        bits=bits,
-        per_channel=settings.per_channel,
-        scheme=settings.weight_scheme,
-        least_scale=least,
-        method=settings.weight_calibration,
-        where=where,
-    )
+    codes, quantization = _codes_of(layer.name, layer.weight, settings, least, where)
     bias = None
     if layer.bias is not None:
-        codes = np.rint(layer.bias.astype(np.float64) / (input_scale * quantization.scale))
-        bias = codes.astype(np.int64)
+        real = layer.bias.astype(np.float64) / (input_scale * quantization.scale)
+        bias = np.rint(real).astype(np.int64)
     return WeightCodes(
-        encode_weight(layer.weight, quantization, bits=bits),
+        codes,
         quantization,
         bias,
         weight_float=layer.weight,
         bias_float=layer.bias,
     )
+
+
+def _codes_of(
+    name: str,
+    weight: npt.NDArray[np.floating],
+    settings: Settings,
+    least: npt.NDArray[np.float64] | None,
+    where: str,
+) -> tuple[npt.NDArray[np.integer], Quantization]:
+    """Turn a weight into codes of all values, of three or of two."""
+    values, per_channel = settings.weight_values_of(name), settings.per_channel
+    if values == "binary":
+        return binary_weights(weight, per_channel=per_channel, least_scale=least, where=where)
+    if values == "ternary":
+        return ternary_weights(
+            weight,
+            threshold=settings.ternary_threshold,
+            per_channel=per_channel,
+            least_scale=least,
+            where=where,
+        )
+    bits = settings.weight_bits_of(name)
+    quantization = choose_weight_quantization(
+        weight,
+        bits=bits,
+        per_channel=per_channel,
+        scheme=settings.weight_scheme,
+        least_scale=least,
+        method=settings.weight_calibration,
+        where=where,
+    )
+    return encode_weight(weight, quantization, bits=bits), quantization
 
 
 def range_of(ranges: Ranges, index: int, where: str) -> tuple[float, float]:
