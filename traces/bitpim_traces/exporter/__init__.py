@@ -3,7 +3,7 @@
 from bitpim_traces.exporter.calibrate import Progress
 from bitpim_traces.exporter.codebook_export import export_codebooks
 from bitpim_traces.exporter.export import CALIBRATION_SAMPLES, export, export_to
-from bitpim_traces.exporter.finetune import FineTuned, Training, accuracy_of, finetune
+from bitpim_traces.exporter.finetune import FineTuned, accuracy_of, finetune
 from bitpim_traces.exporter.forward import torch_forward
 from bitpim_traces.exporter.graph import read_network
 from bitpim_traces.exporter.module_by_name import made_by
@@ -11,6 +11,7 @@ from bitpim_traces.exporter.prune import PrunedModule, hold_masks, prune_module
 from bitpim_traces.exporter.retrain import coded_accuracy, retrain
 from bitpim_traces.exporter.retraining import Retrained, Retraining
 from bitpim_traces.exporter.sources import Floats, Pixels
+from bitpim_traces.exporter.training import Training
 from bitpim_traces.exporter.weights import load_weights
 
 __all__ = [
