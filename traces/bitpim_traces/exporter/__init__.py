@@ -1,5 +1,6 @@
 """PyTorch modules become traces here; the only place that imports torch (extra `bitpim[torch]`)."""
 
+from bitpim_traces.exporter.admm import AdmmModule, AdmmPruning, admm_prune
 from bitpim_traces.exporter.calibrate import Progress
 from bitpim_traces.exporter.codebook_export import export_codebooks
 from bitpim_traces.exporter.export import CALIBRATION_SAMPLES, export, export_to
@@ -16,6 +17,8 @@ from bitpim_traces.exporter.weights import load_weights
 
 __all__ = [
     "CALIBRATION_SAMPLES",
+    "AdmmModule",
+    "AdmmPruning",
     "FineTuned",
     "Floats",
     "Pixels",
@@ -25,6 +28,7 @@ __all__ = [
     "Retraining",
     "Training",
     "accuracy_of",
+    "admm_prune",
     "coded_accuracy",
     "export",
     "export_codebooks",

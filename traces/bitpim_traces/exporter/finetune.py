@@ -9,10 +9,13 @@ import numpy.typing as npt
 import torch
 
 from bitpim_traces.exporter.calibrate import Progress
+from bitpim_traces.exporter.coded_weights import CodedWeights
 from bitpim_traces.exporter.plain import need_plain
 from bitpim_traces.exporter.prune import hold_masks, masked_parameters
+from bitpim_traces.exporter.sources import Floats, Pixels
 from bitpim_traces.exporter.training import Rule, Training, labelled, measure, measured_on, train
 from bitpim_traces.masks import LayerMask
+from bitpim_traces.quantize import Settings
 
 __all__ = ["FineTuned", "HeldMasks", "accuracy_of", "finetune"]
 
@@ -54,13 +57,18 @@ def finetune(
     masks: Mapping[str, LayerMask],
     training: Training | None = None,
     *,
+    settings: Settings | None = None,
     evaluation: tuple[Any, npt.NDArray[np.integer]] | None = None,
     progress: Progress | None = None,
 ) -> FineTuned:
     """Train a classifier on, in place, with masked weights held at zero.
 
     Masks go by parameter name. They are applied first, and again after every step; so whatever
-    happens, no masked weight is left at anything but zero. Batch norm is trained along. `samples`
+    happens, no masked weight is left at anything but zero. Batch norm is trained along.
+
+    With `settings`, weights take in every step the values that codes of these settings stand for
+    (`coded_weights`), and are left there; accuracy before and after is that with these values.
+    Layers go by module path in their overrides. Without, weights are real numbers. `samples`
     are given as to `export`. `evaluation` is the samples and labels that accuracy is measured on;
     without it, those of training. On a CPU, the same seed and number of threads give the same
     weights.
@@ -73,17 +81,35 @@ def finetune(
     need_plain(module)
     source, classes = labelled(samples, labels)
     measured = measured_on(source, classes, evaluation)
-    rules = [HeldMasks(module, masks)]
+    coded = None if settings is None else CodedWeights(module, settings)
+    rules = [*([] if coded is None else [coded]), HeldMasks(module, masks)]
     hold_masks(module, masks)
-    before = measure(module, *measured)
+    before = _measured(module, coded, measured)
     try:
         n_steps = train(
             module, source, classes, training or Training(), rules, progress=progress
         )
     finally:
         hold_masks(module, masks)
+    if coded is not None:
+        coded.put()
     after = measure(module, *measured)
     return FineTuned(before[0], after[0], before[1], after[1], n_steps)
+
+
+def _measured(
+    module: torch.nn.Module,
+    coded: CodedWeights | None,
+    measured: tuple[Floats | Pixels, torch.Tensor],
+) -> tuple[float, float]:
+    """Yield accuracy and cross entropy with coded weights, whose real ones come back."""
+    if coded is None:
+        return measure(module, *measured)
+    coded.before_step()
+    try:
+        return measure(module, *measured)
+    finally:
+        coded.at_gradients()
 
 
 def accuracy_of(module: torch.nn.Module, samples: Any, labels: npt.NDArray[np.integer]) -> float:

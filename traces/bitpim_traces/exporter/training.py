@@ -107,12 +107,13 @@ def train(
     training: Training,
     rules: Sequence[Rule] = (),
     *,
+    falling: bool = True,
     doing: str = "fine-tuning",
     progress: Progress | None = None,
 ) -> int:
     """Run the epochs, in place; yield the number of steps.
 
-    Rules take their turns in order. On a CPU, the same seed and number of threads give the same
+    Unless it is `falling`, the learning rate stays what it is. Rules take their turns in order. On a CPU, the same seed and number of threads give the same
     weights. No gradient is left behind, and modes are as they were.
 
     Raises
@@ -131,7 +132,7 @@ def train(
         )
     with _training_mode(module, training.seed):
         try:
-            return _run(module, source, classes, training, rules, doing, progress)
+            return _run(module, source, classes, training, rules, falling, doing, progress)
         finally:
             module.zero_grad(set_to_none=True)
 
@@ -142,6 +143,7 @@ def _run(
     classes: torch.Tensor,
     training: Training,
     rules: Sequence[Rule],
+    falling: bool,
     doing: str,
     progress: Progress | None,
 ) -> int:
@@ -155,8 +157,8 @@ def _run(
     for epoch in range(training.epochs):
         n_seen = 0
         for chosen in np.array_split(rng.permutation(n_samples), n_batches):
+            share = 0.5 * (1.0 + math.cos(math.pi * step / n_steps)) if falling else 1.0
             for group in optimizer.param_groups:
-                share = 0.5 * (1.0 + math.cos(math.pi * step / n_steps))
                 group["lr"] = training.learning_rate * share
             optimizer.zero_grad(set_to_none=True)
             for rule in rules:

@@ -1,0 +1,90 @@
+"""Training in sight of codes: in every step weights are what their codes will stand for.
+
+The forward and the backward pass see coded weights; the gradient goes to the real weights behind
+them as if there were no rounding (straight-through: Bengio et al., "Estimating or propagating
+gradients through stochastic neurons", 2013). Scales go by output channel, so that batch norm may
+be folded into the weights: codes stay the same.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from bitpim_traces.errors import TraceDataError
+from bitpim_traces.exporter.training import Rule
+from bitpim_traces.numbers.affine import choose_weight_quantization, decode, encode_weight
+from bitpim_traces.quantize import Settings
+
+__all__ = ["CodedWeights", "coded_values"]
+
+Floats = npt.NDArray[np.float32]
+
+_WEIGHTED = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Linear)
+
+
+def coded_values(weight: Floats, settings: Settings, name: str) -> Floats:
+    """Yield what the codes of a layer's weight stand for, as `export` chooses them.
+
+    Shapes
+    ------
+    weight : (O, ...)
+    """
+    bits = settings.weight_bits_of(name)
+    quantization = choose_weight_quantization(
+        weight,
+        bits=bits,
+        scheme=settings.weight_scheme,
+        method=settings.weight_calibration,
+        where=f"finetune: layer {name!r}",
+    )
+    return decode(encode_weight(weight, quantization, bits=bits), quantization)
+
+
+class CodedWeights(Rule):
+    """Holds the weights of convolutions and linear layers at coded values while a step runs.
+
+    Raises
+    ------
+    TraceDataError
+        Scales are not by channel, or no layer has weights.
+    """
+
+    def __init__(self, module: torch.nn.Module, settings: Settings) -> None:
+        if not settings.per_channel:
+            raise TraceDataError(
+                "finetune: need per_channel to train on codes, got one scale a tensor: batch norm"
+                " would change the codes when it is folded in"
+            )
+        parts = {
+            path: part
+            for path, part in module.named_modules()
+            if isinstance(part, _WEIGHTED) and "weight" in part._parameters
+        }
+        if not parts:
+            raise TraceDataError(
+                f"finetune: need layers with weights to train on codes of, got none in"
+                f" {type(module).__name__}"
+            )
+        self.settings = settings
+        self.weights = {path: part.weight for path, part in parts.items()}
+        self._real: dict[str, torch.Tensor] = {}
+
+    def put(self) -> None:
+        """Give every weight its coded value."""
+        for path, weight in self.weights.items():
+            values = weight.detach().cpu().float().numpy()
+            coded = torch.from_numpy(coded_values(values, self.settings, path))
+            with torch.no_grad():
+                weight.copy_(coded.reshape(weight.shape))
+
+    def before_step(self) -> None:
+        """Let the step see coded values; the real ones are put aside."""
+        self._real = {path: weight.detach().clone() for path, weight in self.weights.items()}
+        self.put()
+
+    def at_gradients(self) -> None:
+        """Bring the real weights back, for the optimizer to move."""
+        with torch.no_grad():
+            for path, real in self._real.items():
+                self.weights[path].copy_(real)
+        self._real = {}
