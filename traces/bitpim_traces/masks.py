@@ -39,6 +39,7 @@ MAX_POSITIONS = 32
 
 MaskCodes = npt.NDArray[np.uint32]
 MaskArray = npt.NDArray[np.uint8]
+GroupNumbers = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,14 +47,17 @@ class LayerMask:
     """What is kept of one layer's weight.
 
     `patterns` are the masks its conv kernels may have, ascending codes; None where masks are free.
+    `groups` has the group of each filter: filters of one group keep no input channel in common, so
+    that they may share lanes; None where nothing is said.
 
     Shapes
     ------
-    mask : shape of the weight, 0 or 1;  patterns : (P,)
+    mask : shape of the weight, 0 or 1;  patterns : (P,);  groups : (M,)
     """
 
     mask: MaskArray
     patterns: MaskCodes | None = None
+    groups: GroupNumbers | None = None
 
     @property
     def sparsity(self) -> float:
