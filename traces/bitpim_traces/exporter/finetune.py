@@ -90,6 +90,8 @@ def finetune(
             module, source, classes, training or Training(), rules, progress=progress
         )
     finally:
+        if coded is not None:
+            coded.at_gradients()  # a step that failed left its coded weights
         hold_masks(module, masks)
     if coded is not None:
         coded.put()

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.masks import masks_from_codes
+from bitpim_traces.quantize.lanes import weakest
 from bitpim_traces.quantize.pattern import kernel_energy, natural_patterns, project, select_patterns
 
 __all__ = ["GROUPED", "group_mask", "natural_set", "pattern_mask"]
@@ -45,7 +46,7 @@ def group_mask(weight: Floats, kind: str, share: float) -> MaskArray:
     """
     energy = np.square(weight.astype(np.float64)).sum(axis=GROUPED[kind], keepdims=True)
     kept = np.ones(energy.size, np.uint8)
-    kept[_least(energy, share, kind)] = 0
+    kept[_least(energy, share, kind).ravel()] = 0
     return np.ascontiguousarray(np.broadcast_to(kept.reshape(energy.shape), weight.shape))
 
 
@@ -76,16 +77,16 @@ def pattern_mask(weight: Floats, patterns: MaskCodes, share: float) -> MaskArray
     """
     codes = project(weight, patterns)
     retained = kernel_energy(weight * masks_from_codes(codes, (3, 3)))
-    codes.ravel()[_least(retained, share, "pattern")] = 0
+    codes[_least(retained, share, "pattern")] = 0
     return masks_from_codes(codes, (3, 3))
 
 
-def _least(energy: npt.NDArray[np.float64], share: float, kind: str) -> npt.NDArray[np.intp]:
-    """Places of the groups to drop, in one row."""
+def _least(energy: npt.NDArray[np.float64], share: float, kind: str) -> npt.NDArray[np.bool_]:
+    """Say which groups are dropped."""
     n_dropped = round(share * energy.size)
     if n_dropped >= energy.size:
         raise TraceDataError(
             f"projection: need a share that leaves a {kind} of {energy.size}, got {share};"
             " lower it, or leave the layer out"
         )
-    return np.argsort(energy, axis=None, kind="stable")[:n_dropped]
+    return weakest(energy, n_dropped)
