@@ -6,6 +6,8 @@ gradients through stochastic neurons", 2013). Scales go by output channel, so th
 be folded into the weights: codes stay the same.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -15,7 +17,7 @@ from bitpim_traces.exporter.training import Rule
 from bitpim_traces.numbers.affine import choose_weight_quantization, decode, encode_weight
 from bitpim_traces.quantize import Settings
 
-__all__ = ["CodedWeights", "coded_values"]
+__all__ = ["CodedWeights", "coded_values", "weights_of"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -40,33 +42,44 @@ def coded_values(weight: Floats, settings: Settings, name: str) -> Floats:
     return decode(encode_weight(weight, quantization, bits=bits), quantization)
 
 
-class CodedWeights(Rule):
-    """Holds the weights of convolutions and linear layers at coded values while a step runs.
+def weights_of(module: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    """Look up the weights of convolutions and linear layers, by the path of the layer.
 
     Raises
     ------
     TraceDataError
-        Scales are not by channel, or no layer has weights.
+        There are none.
+    """
+    found = {
+        path: part.weight
+        for path, part in module.named_modules()
+        if isinstance(part, _WEIGHTED) and "weight" in part._parameters
+    }
+    if not found:
+        raise TraceDataError(
+            f"finetune: need layers with weights to train on codes of, got none in"
+            f" {type(module).__name__}"
+        )
+    return found
+
+
+class CodedWeights(Rule):
+    """Holds weights, given by layer name, at coded values while a step runs.
+
+    Raises
+    ------
+    TraceDataError
+        Scales are not by channel.
     """
 
-    def __init__(self, module: torch.nn.Module, settings: Settings) -> None:
+    def __init__(self, weights: Mapping[str, torch.nn.Parameter], settings: Settings) -> None:
         if not settings.per_channel:
             raise TraceDataError(
                 "finetune: need per_channel to train on codes, got one scale a tensor: batch norm"
                 " would change the codes when it is folded in"
             )
-        parts = {
-            path: part
-            for path, part in module.named_modules()
-            if isinstance(part, _WEIGHTED) and "weight" in part._parameters
-        }
-        if not parts:
-            raise TraceDataError(
-                f"finetune: need layers with weights to train on codes of, got none in"
-                f" {type(module).__name__}"
-            )
         self.settings = settings
-        self.weights = {path: part.weight for path, part in parts.items()}
+        self.weights = weights
         self._real: dict[str, torch.Tensor] = {}
 
     def put(self) -> None:

@@ -1,6 +1,6 @@
 """Training on with held masks: what is pruned stays zero, the rest makes up for it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,15 +9,15 @@ import numpy.typing as npt
 import torch
 
 from bitpim_traces.exporter.calibrate import Progress
-from bitpim_traces.exporter.coded_weights import CodedWeights
+from bitpim_traces.exporter.coded_weights import CodedWeights, weights_of
 from bitpim_traces.exporter.plain import need_plain
-from bitpim_traces.exporter.prune import hold_masks, masked_parameters
+from bitpim_traces.exporter.prune import masked_parameters
 from bitpim_traces.exporter.sources import Floats, Pixels
 from bitpim_traces.exporter.training import Rule, Training, labelled, measure, measured_on, train
 from bitpim_traces.masks import LayerMask
 from bitpim_traces.quantize import Settings
 
-__all__ = ["FineTuned", "HeldMasks", "accuracy_of", "finetune"]
+__all__ = ["FineTuned", "HeldMasks", "accuracy_of", "finetune", "trained_on"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,7 @@ def finetune(
     training: Training | None = None,
     *,
     settings: Settings | None = None,
+    teacher: torch.nn.Module | None = None,
     evaluation: tuple[Any, npt.NDArray[np.integer]] | None = None,
     progress: Progress | None = None,
 ) -> FineTuned:
@@ -68,31 +69,53 @@ def finetune(
 
     With `settings`, weights take in every step the values that codes of these settings stand for
     (`coded_weights`), and are left there; accuracy before and after is that with these values.
-    Layers go by module path in their overrides. Without, weights are real numbers. `samples`
-    are given as to `export`. `evaluation` is the samples and labels that accuracy is measured on;
+    Layers go by module path in their overrides. Without, weights are real numbers. The `teacher`
+    of `training.distilled` is another module, such as a copy made before pruning. `samples` are
+    given as to `export`. `evaluation` is the samples and labels that accuracy is measured on;
     without it, those of training. On a CPU, the same seed and number of threads give the same
     weights.
 
     Raises
     ------
     TraceDataError
-        Masks do not fit the module, samples or labels do not fit it, or training diverges.
+        Masks do not fit the module, samples or labels do not fit it, a teacher is missing, or
+        training diverges.
     """
     need_plain(module)
     source, classes = labelled(samples, labels)
     measured = measured_on(source, classes, evaluation)
-    coded = None if settings is None else CodedWeights(module, settings)
+    coded = None if settings is None else CodedWeights(weights_of(module), settings)
     rules = [*([] if coded is None else [coded]), HeldMasks(module, masks)]
-    hold_masks(module, masks)
+    training = training or Training()
+    return trained_on(
+        module, (source, classes), measured, rules, training, coded, teacher, progress=progress
+    )
+
+
+def trained_on(
+    module: torch.nn.Module,
+    taught: tuple[Floats | Pixels, torch.Tensor],
+    measured: tuple[Floats | Pixels, torch.Tensor],
+    rules: Sequence[Rule],
+    training: Training,
+    coded: CodedWeights | None = None,
+    teacher: torch.nn.Module | None = None,
+    *,
+    doing: str = "fine-tuning",
+    progress: Progress | None = None,
+) -> FineTuned:
+    """Train with rules, and measure before and after; weights of `coded` are left at its values."""
+    for rule in rules:
+        rule.after_step()
     before = _measured(module, coded, measured)
     try:
         n_steps = train(
-            module, source, classes, training or Training(), rules, progress=progress
+            module, *taught, training, rules, teacher=teacher, doing=doing, progress=progress
         )
     finally:
-        if coded is not None:
-            coded.at_gradients()  # a step that failed left its coded weights
-        hold_masks(module, masks)
+        for rule in rules:  # a step that failed left its own
+            rule.at_gradients()
+            rule.after_step()
     if coded is not None:
         coded.put()
     after = measure(module, *measured)

@@ -34,6 +34,7 @@ __all__ = [
 OPTIMIZERS = ("sgd", "adam")
 
 _EVALUATION_BATCH = 256
+_TEMPERATURE = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,11 @@ class Training:
 
     The learning rate falls along a half cosine, from `learning_rate` to almost 0 at the end.
     `momentum` is that of sgd. With `mirror`, half of the images are seen left to right; with
-    `shift`, each is moved by up to so many pixels along both axes, zeros coming in. The seed
-    decides the order of the samples, what dropout drops, and which images move how far.
+    `shift`, each is moved by up to so many pixels along both axes, zeros coming in. `distilled` is
+    the share of the loss that asks for the answers of the network as it was before, softened by a
+    temperature of 4 (Hinton et al., "Distilling the knowledge in a neural network", 2015); the rest
+    asks for the labels. The seed decides the order of the samples, what dropout drops, and which
+    images move how far.
 
     Raises
     ------
@@ -60,6 +64,7 @@ class Training:
     seed: int = 0
     mirror: bool = False
     shift: int = 0
+    distilled: float = 0.0
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
@@ -74,11 +79,13 @@ class Training:
             if not 0 <= getattr(self, name) < most:
                 got = getattr(self, name)
                 raise TraceDataError(f"training: need {name} from 0 to below {most}, got {got}")
+        if not 0 <= self.distilled <= 1:
+            raise TraceDataError(f"training: need distilled from 0 to 1, got {self.distilled}")
 
     def as_plain(self) -> dict[str, Any]:
         """Yield the settings as words and numbers, for provenance."""
         plain = asdict(self)
-        for name in ("mirror", "shift"):
+        for name in ("mirror", "shift", "distilled"):
             if not plain[name]:
                 del plain[name]  # what is not chosen leaves the digests of older traces alone
         return plain
@@ -107,13 +114,15 @@ def train(
     training: Training,
     rules: Sequence[Rule] = (),
     *,
+    teacher: torch.nn.Module | None = None,
     falling: bool = True,
     doing: str = "fine-tuning",
     progress: Progress | None = None,
 ) -> int:
     """Run the epochs, in place; yield the number of steps.
 
-    Unless it is `falling`, the learning rate stays what it is. Rules take their turns in order. On a CPU, the same seed and number of threads give the same
+    With `distilled`, the `teacher` has to be given. Unless it is `falling`, the learning rate stays
+    what it is. Rules take their turns in order. On a CPU, the same seed and number of threads give the same
     weights. No gradient is left behind, and modes are as they were.
 
     Raises
@@ -130,9 +139,11 @@ def train(
             f"training: need a shift below the {min(source.shape[2:])} pixels of an image, got"
             f" {training.shift}"
         )
+    if training.distilled and teacher is None:
+        raise TraceDataError("training: need a teacher to be distilled from, got none")
     with _training_mode(module, training.seed):
         try:
-            return _run(module, source, classes, training, rules, falling, doing, progress)
+            return _run(module, source, classes, training, rules, teacher, falling, doing, progress)
         finally:
             module.zero_grad(set_to_none=True)
 
@@ -143,6 +154,7 @@ def _run(
     classes: torch.Tensor,
     training: Training,
     rules: Sequence[Rule],
+    teacher: torch.nn.Module | None,
     falling: bool,
     doing: str,
     progress: Progress | None,
@@ -164,7 +176,7 @@ def _run(
             for rule in rules:
                 rule.before_step()
             values = _moved(_taken(source, chosen), training, moves)
-            loss = functional.cross_entropy(*_answered(module, values, classes, chosen))
+            loss = _loss(module, teacher, training.distilled, values, classes, chosen)
             if not torch.isfinite(loss):
                 raise TraceDataError(
                     f"finetune: need a finite loss, got {loss.item()} in step {step} of {n_steps};"
@@ -255,15 +267,23 @@ def _optimizer(module: torch.nn.Module, training: Training) -> torch.optim.Optim
     return torch.optim.SGD(parameters, rate, momentum=training.momentum, weight_decay=decay)
 
 
-def _answered(
+def _loss(
     module: torch.nn.Module,
+    teacher: torch.nn.Module | None,
+    distilled: float,
     values: npt.NDArray[np.float32],
     classes: torch.Tensor,
     chosen: npt.NDArray[np.int64],
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Yield logits of a batch and the classes wanted."""
+) -> torch.Tensor:
+    """Yield the loss of a batch: by its labels, and by the answers of the teacher."""
     logits = _logits(module, values, classes)
-    return logits, classes[torch.from_numpy(chosen)].to(logits.device)
+    loss = functional.cross_entropy(logits, classes[torch.from_numpy(chosen)].to(logits.device))
+    if not distilled or teacher is None:
+        return loss
+    with evaluating(teacher), torch.no_grad():
+        wanted = functional.softmax(_logits(teacher, values, classes) / _TEMPERATURE, 1)
+    softened = functional.cross_entropy(logits / _TEMPERATURE, wanted)
+    return (1.0 - distilled) * loss + distilled * _TEMPERATURE**2 * softened
 
 
 def _logits(
