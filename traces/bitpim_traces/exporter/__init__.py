@@ -3,6 +3,7 @@
 from bitpim_traces.exporter.admm import AdmmModule, AdmmPruning, admm_prune
 from bitpim_traces.exporter.calibrate import Progress
 from bitpim_traces.exporter.codebook_export import export_codebooks
+from bitpim_traces.exporter.coded_network import CodedNetwork, train_on_codes
 from bitpim_traces.exporter.export import CALIBRATION_SAMPLES, export, export_to
 from bitpim_traces.exporter.finetune import FineTuned, accuracy_of, finetune
 from bitpim_traces.exporter.forward import torch_forward
@@ -19,6 +20,7 @@ __all__ = [
     "CALIBRATION_SAMPLES",
     "AdmmModule",
     "AdmmPruning",
+    "CodedNetwork",
     "FineTuned",
     "Floats",
     "Pixels",
@@ -41,4 +43,5 @@ __all__ = [
     "read_network",
     "retrain",
     "torch_forward",
+    "train_on_codes",
 ]
