@@ -43,10 +43,10 @@ More = Annotated[
     typer.Option(
         "--set",
         metavar="KEY[@LAYER]=VALUE",
-        help="Any other setting: per_channel, weight_scheme, activation_scheme, multiplier_bits,"
-        " accumulator_bits, calibration, percentile, weight_calibration, output_bits,"
-        " reference_samples, raw_output; weight_bits and activation_bits also @LAYER."
-        " May be repeated.",
+        help="Any other setting: weight_values (codes, ternary, binary), ternary_threshold,"
+        " per_channel, weight_scheme, activation_scheme, multiplier_bits, accumulator_bits,"
+        " calibration, percentile, weight_calibration, output_bits, reference_samples, raw_output;"
+        " weight_bits, activation_bits and weight_values also @LAYER. May be repeated.",
     ),
 ]
 
@@ -143,19 +143,21 @@ def settings_of(
     from bitpim_traces.quantize import LayerBits, Settings
 
     values: dict[str, Any] = {}
-    overrides: dict[str, dict[str, int]] = {}
+    overrides: dict[str, dict[str, Any]] = {}
     for item in more:
         key, equals, text = item.partition("=")
         key, at, layer = key.partition("@")
         if not equals:
             raise typer.BadParameter(f"need KEY=VALUE, got {item!r}", param_hint="--set")
         if at:
-            if key not in ("weight_bits", "activation_bits"):
+            if key not in ("weight_bits", "activation_bits", "weight_values"):
                 raise typer.BadParameter(
-                    f"need weight_bits or activation_bits before @{layer}, got {key!r}",
+                    f"need weight_bits, activation_bits or weight_values before @{layer}, got"
+                    f" {key!r}",
                     param_hint="--set",
                 )
-            overrides.setdefault(layer, {})[key] = parse(key, text, int)
+            read: Callable[[str], Any] = str if key == "weight_values" else int
+            overrides.setdefault(layer, {})[key] = parse(key, text, read)
         else:
             values[key] = parse(key, text, _type_of(key))
     try:

@@ -2,7 +2,7 @@
 
 A mask is a tensor of 0 and 1 in the shape of the weight. A conv kernel's mask is also a code: bit
 k is position k of the window, row by row. A layer of a trace carries both as tensors of `extra`,
-under the two names that FORMAT.md section 3.4 gives them.
+with the groups of filters that may share lanes, under the names of FORMAT.md section 3.4.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,13 @@ import numpy.typing as npt
 
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.faults import Fault, Report, raising_report
+from bitpim_traces.overlap_rules import (
+    OVERLAP_GROUPS,
+    PRUNING_MASK,
+    check_group_values,
+    check_groups,
+    fault_of,
+)
 from bitpim_traces.records import LayerRecord, TensorRecord, Trace
 
 __all__ = [
@@ -30,9 +37,7 @@ __all__ = [
     "with_masks",
 ]
 
-PRUNING_MASK = "pruning_mask"
 PATTERNS = "patterns"
-OVERLAP_GROUPS = "overlap_groups"
 
 MAX_POSITIONS = 32
 """Positions of a window whose masks have codes: a code is a uint32."""
@@ -119,9 +124,11 @@ def masks_of(trace: Trace) -> dict[str, LayerMask]:
     found = {}
     for layer in trace.layers:
         if PRUNING_MASK in layer.extra:
-            patterns = layer.extra.get(PATTERNS)
+            patterns, groups = layer.extra.get(PATTERNS), layer.extra.get(OVERLAP_GROUPS)
             found[layer.name] = LayerMask(
-                layer.extra[PRUNING_MASK].read(), None if patterns is None else patterns.read()
+                layer.extra[PRUNING_MASK].read(),
+                None if patterns is None else patterns.read(),
+                None if groups is None else groups.read(),
             )
     return found
 
@@ -132,14 +139,14 @@ def with_masks(trace: Trace, masks: Mapping[str, LayerMask]) -> Trace:
     Raises
     ------
     TraceDataError
-        A name is unknown, a masked weight is not at its zero point, or a conv kernel's mask is
-        none of the patterns.
+        A name is unknown, a masked weight is not at its zero point, a conv kernel's mask is none
+        of the patterns, or filters of a group keep a channel in common.
     """
     unknown = masks.keys() - {layer.name for layer in trace.layers}
     if unknown:
         raise TraceDataError(f"trace {trace.name}: need masks of its layers, got {min(unknown)!r}")
     layers = [
-        replace(layer, extra={**layer.extra, **_tensors(layer, masks[layer.name])})
+        replace(layer, extra={**_without_mask(layer), **_tensors(layer, masks[layer.name])})
         if layer.name in masks
         else layer
         for layer in trace.layers
@@ -152,28 +159,29 @@ def with_masks(trace: Trace, masks: Mapping[str, LayerMask]) -> Trace:
 
 
 def check_mask(layer: LayerRecord, report: Report) -> None:
-    """Check form and place of a layer's mask and patterns, reading no values."""
+    """Check form and place of a layer's mask, patterns and groups, reading no values."""
     mask, patterns = layer.extra.get(PRUNING_MASK), layer.extra.get(PATTERNS)
     if mask is not None:
         shape = None if layer.weight is None else layer.weight.shape
         if mask.dtype != np.uint8 or mask.shape != shape:
             need = "no mask where there is no weight" if shape is None else f"uint8 of {shape}"
-            report(_fault(layer, PRUNING_MASK, need, f"{mask.dtype} of {mask.shape}"))
+            report(fault_of(layer, PRUNING_MASK, need, f"{mask.dtype} of {mask.shape}"))
+    check_groups(layer, report)
     if patterns is None:
         return
     window = None if layer.geometry is None else layer.geometry.kernel
     if layer.kind != "conv2d" or window is None or window[0] * window[1] > MAX_POSITIONS:
         need = f"patterns at a conv2d of at most {MAX_POSITIONS} positions only"
-        report(_fault(layer, PATTERNS, need, layer.kind if window is None else f"{window}"))
+        report(fault_of(layer, PATTERNS, need, layer.kind if window is None else f"{window}"))
     elif patterns.dtype != np.uint32 or len(patterns.shape) != 1:
         need = "uint32 along one axis"
-        report(_fault(layer, PATTERNS, need, f"{patterns.dtype} of {patterns.shape}"))
+        report(fault_of(layer, PATTERNS, need, f"{patterns.dtype} of {patterns.shape}"))
     elif mask is None:
-        report(_fault(layer, PATTERNS, f"a {PRUNING_MASK} beside the patterns", "none"))
+        report(fault_of(layer, PATTERNS, f"a {PRUNING_MASK} beside the patterns", "none"))
 
 
 def check_mask_values(layer: LayerRecord, report: Report) -> None:
-    """Check a layer's mask against its weights and patterns; its form is in order."""
+    """Check a layer's mask against its weights, patterns and groups; its form is in order."""
     found: list[Fault] = []
     check_mask(layer, found.append)
     if found or PRUNING_MASK not in layer.extra:
@@ -181,7 +189,7 @@ def check_mask_values(layer: LayerRecord, report: Report) -> None:
     assert layer.weight is not None and layer.weight_quantization is not None
     mask, weight = layer.extra[PRUNING_MASK].read(), layer.weight.load(0, layer.weight.shape[0])
     if mask.size and mask.max() > 1:
-        report(_fault(layer, PRUNING_MASK, "0 and 1", f"{int(mask.max())}"))
+        report(fault_of(layer, PRUNING_MASK, "0 and 1", f"{int(mask.max())}"))
         return
     zero = layer.weight_quantization.zero_point.reshape(-1, *[1] * (weight.ndim - 1))
     wrong = (mask == 0) & (weight != zero)
@@ -190,9 +198,11 @@ def check_mask_values(layer: LayerRecord, report: Report) -> None:
         need = "weights at their zero point where the mask is 0"
         others = int(np.count_nonzero(wrong)) - 1
         got = f"code {int(weight[place])} at {place}" + (f" and {others} others" if others else "")
-        report(_fault(layer, PRUNING_MASK, need, got))
+        report(fault_of(layer, PRUNING_MASK, need, got))
     if PATTERNS in layer.extra:
         _check_patterns(layer, mask_codes(mask), layer.extra[PATTERNS].read(), report)
+    if OVERLAP_GROUPS in layer.extra:
+        check_group_values(layer, mask, report)
 
 
 def _check_patterns(
@@ -203,14 +213,19 @@ def _check_patterns(
     wide = patterns.astype(np.uint64)
     if (wide[1:] <= wide[:-1]).any() or ((wide == 0) | (wide >= 1 << n_positions)).any():
         need = f"ascending codes of {n_positions} bits, none of them 0"
-        report(_fault(layer, PATTERNS, need, ", ".join(str(p) for p in patterns[:16])))
+        report(fault_of(layer, PATTERNS, need, ", ".join(str(p) for p in patterns[:16])))
         return
     uncovered = (codes != 0) & ~np.isin(codes, patterns)
     if uncovered.any():
         place = tuple(int(n) for n in np.argwhere(uncovered)[0])
         need = "conv kernels whose mask is 0 or one of the patterns"
         got = f"{int(codes[place]):#0{n_positions + 2}b} at {place}"
-        report(_fault(layer, PRUNING_MASK, need, got))
+        report(fault_of(layer, PRUNING_MASK, need, got))
+
+
+def _without_mask(layer: LayerRecord) -> dict[str, TensorRecord]:
+    names = (PRUNING_MASK, PATTERNS, OVERLAP_GROUPS)
+    return {name: tensor for name, tensor in layer.extra.items() if name not in names}
 
 
 def _tensors(layer: LayerRecord, mask: LayerMask) -> dict[str, TensorRecord]:
@@ -223,11 +238,11 @@ def _tensors(layer: LayerRecord, mask: LayerMask) -> dict[str, TensorRecord]:
     found = {PRUNING_MASK: TensorRecord.of(values, axes=axes, role=PRUNING_MASK, units="1")}
     if mask.patterns is not None:
         found[PATTERNS] = TensorRecord.of(mask.patterns, axes="P", role=PATTERNS, units="1")
+    if mask.groups is not None:
+        found[OVERLAP_GROUPS] = TensorRecord.of(
+            mask.groups, axes="O", role=OVERLAP_GROUPS, units="1"
+        )
     return found
-
-
-def _fault(layer: LayerRecord, name: str, need: str, got: str) -> Fault:
-    return Fault(f"/layers/{layer.index:04d}/extra/{name}", need, got, "data")
 
 
 def _need_window(height: int, width: int) -> int:

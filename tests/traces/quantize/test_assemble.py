@@ -21,7 +21,7 @@ from bitpim_traces.quantize import (
     quantize_network,
     requantize_trace,
 )
-from bitpim_traces.quantize.assemble import to_float_network
+from bitpim_traces.quantize.float_network import to_float_network
 from bitpim_traces.records import (
     REQUANTIZE_MODES,
     Geometry,

@@ -21,10 +21,10 @@ from bitpim_traces.quantize.pattern import (
     mask_histogram,
     natural_patterns,
     project,
-    prune_network,
     random_masks,
     select_patterns,
 )
+from bitpim_traces.quantize.prune import prune_network
 from bitpim_traces.records import Geometry, Trace
 from bitpim_traces.synthetic import synthetic_float_network, synthetic_images, weightless_network
 from tests.naive import pattern as naive

@@ -17,7 +17,7 @@ import pytest
 from bitpim_traces.network import FloatLayer, FloatNetwork
 from bitpim_traces.numbers.affine import up_to_float32
 from bitpim_traces.quantize import Observer, Settings, calibrate, quantize_network, requantize_trace
-from bitpim_traces.quantize.assemble import to_float_network
+from bitpim_traces.quantize.float_network import to_float_network
 from bitpim_traces.quantize.settings import LayerBits
 from bitpim_traces.records import NETWORK_INPUT, Geometry, Trace
 

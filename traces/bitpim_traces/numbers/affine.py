@@ -27,6 +27,7 @@ __all__ = [
     "real_values",
     "same_quantization",
     "up_to_float32",
+    "weight_scales",
 ]
 
 Floats = npt.NDArray[np.floating]
@@ -91,7 +92,7 @@ def choose_weight_quantization(
 
     Symmetric codes are signed and leave out the most negative one. Of 1 bit they are -1 and 1 (and
     0 where a weight is 0, as pruned ones are; then they take 2 bits in a file); the scale is then
-    the mean of |w|, which has the least squared error (Rastegari et al., XNOR-Net, 2016). A
+    the mean of |w| where w is not 0, of least squared error (Rastegari et al., XNOR-Net, 2016). A
     channel of nothing but zeros takes the largest scale of the tensor. `least_scale` holds each
     channel's lower bound of the scale, so that its bias fits the accumulator. `method` "mse"
     shrinks each scale to the least squared error.
@@ -110,15 +111,40 @@ def choose_weight_quantization(
     share = np.ones(rows.shape[0])
     one_bit = symmetric and bits == 1
     if one_bit:
-        bits, levels, span = 2, 1, np.abs(rows.astype(np.float64)).mean(axis=1)
+        n_left = np.maximum(np.count_nonzero(rows, axis=1), 1)
+        bits, levels, span = 2, 1, np.abs(rows).sum(axis=1, dtype=np.float64) / n_left
     else:
         levels = (1 << (bits - 1)) - 1 if symmetric else (1 << bits) - 1
         if method == "mse":
             share = _least_error_share(rows, low, high, levels, symmetric)
         span = (np.maximum(high, -low) if symmetric else high - low) * share
-    scale = np.array([_scale_of(float(s), levels, where) if s > 0 else 0.0 for s in span])
+    scale = weight_scales(span / levels, least_scale, where)
+    zero = np.zeros(scale.size, np.int64)
+    if not symmetric:
+        zero = np.clip(np.rint(-low * share / scale), 0, levels).astype(np.int64)
+    binary = one_bit and bool(weight.all())
+    return Quantization(bits, symmetric, scale, zero, 0 if per_channel else None, binary)
+
+
+def weight_scales(
+    wanted: Floats, least_scale: Floats | None, where: str
+) -> npt.NDArray[np.float64]:
+    """Yield float32 scales of a weight from those that are wanted, one a channel or one for all.
+
+    A channel that wants 0 takes the largest of the others; none is below `least_scale`.
+
+    Shapes
+    ------
+    wanted : (O,) or (1,);  least_scale : (O,)
+
+    Raises
+    ------
+    TraceDataError
+        A scale is too large.
+    """
+    scale = np.array([_scale_of(float(s), 1, where) if s > 0 else 0.0 for s in wanted])
     least = np.zeros(1) if least_scale is None else np.asarray(least_scale, dtype=np.float64)
-    least = least if per_channel else least.max(keepdims=True)
+    least = least if scale.size == least.size else least.max(keepdims=True)
     scale[scale == 0] = scale.max() if scale.max() > 0 else _default_scale(least)
     scale = np.maximum(scale, least)
     if scale.max() > MAX_SCALE:
@@ -126,12 +152,7 @@ def choose_weight_quantization(
             f"{where}: need a bias that a scale of 2**60 can reach, got one that needs"
             f" {scale.max():g}"
         )
-    scale = np.array([up_to_float32(s) for s in scale])
-    zero = np.zeros(scale.size, np.int64)
-    if not symmetric:
-        zero = np.clip(np.rint(-low * share / scale), 0, levels).astype(np.int64)
-    binary = one_bit and bool(weight.all())
-    return Quantization(bits, symmetric, scale, zero, 0 if per_channel else None, binary)
+    return np.array([up_to_float32(s) for s in scale])
 
 
 def encode_weight(

@@ -1,7 +1,7 @@
 """A float network with ranges becomes a trace: every number a machine will need is decided here."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,25 +18,29 @@ from bitpim_traces.numbers.affine import (
     choose_quantization,
     decode,
     encode,
-    real_values,
 )
 from bitpim_traces.operators import OPERATORS
 from bitpim_traces.provenance import make_provenance
+from bitpim_traces.quantize.float_network import to_float_network
 from bitpim_traces.quantize.layers import Ranges, append_layer, range_of
 from bitpim_traces.quantize.observers import calibrate
-from bitpim_traces.quantize.pattern import PatternPruning, masked_network, prune_network
+from bitpim_traces.quantize.prune import (
+    Pruning,
+    joined_mask,
+    masked_network,
+    prune_network,
+    pruning_as_plain,
+)
 from bitpim_traces.quantize.settings import Settings
 from bitpim_traces.records import (
-    CLIPS,
     NETWORK_INPUT,
-    LayerRecord,
     Samples,
     TensorRecord,
     Trace,
     axes_of,
 )
 
-__all__ = ["quantize_network", "requantize_trace", "to_float_network", "with_answers"]
+__all__ = ["quantize_network", "requantize_trace", "with_answers"]
 
 _CALIBRATION_SAMPLES = 256
 """Samples of a trace that are enough to observe ranges again."""
@@ -120,14 +124,17 @@ def quantize_network(
 
 
 def requantize_trace(
-    trace: Trace, settings: Settings | None = None, pruning: PatternPruning | None = None
+    trace: Trace,
+    settings: Settings | None = None,
+    pruning: Pruning | Sequence[Pruning] | None = None,
 ) -> Trace:
     """Quantize the float weights inside a trace to other widths or another mode.
 
     Ranges are observed by a float forward over the trace's own samples. Sample codes are kept
     where the input's width does not change; float reference outputs are kept where they exist.
     Pruning masks are held; other tensors of `extra` belong to the old codes and are left out. With
-    `pruning` the 3 x 3 convolutions are pruned first, and float reference outputs computed anew.
+    `pruning` (one way, or several in turn) the network is pruned first, and float reference outputs
+    computed anew.
 
     Raises
     ------
@@ -139,7 +146,7 @@ def requantize_trace(
     network = masked_network(to_float_network(trace), masks)
     if pruning is not None:
         network, new_masks, _ = prune_network(network, pruning)
-        masks |= new_masks
+        masks |= {name: joined_mask(masks.get(name), mask) for name, mask in new_masks.items()}
     old = trace.samples
     real = decode(old.codes.read(), old.quantization)
     ranges = calibrate(network, real[:_CALIBRATION_SAMPLES], settings)
@@ -159,7 +166,7 @@ def requantize_trace(
         references=references,
         provenance={
             **make_provenance("requantize_trace", {}),
-            **({} if pruning is None else {"prune": pruning.as_plain()}),
+            **({} if pruning is None else {"prune": pruning_as_plain(pruning)}),
             "quantized_from": {"digest": trace.digest, "provenance": dict(trace.provenance)},
         },
         dataset=old.dataset,
@@ -196,66 +203,6 @@ def _answers(
     return TensorRecord.of(outputs, axes=axes, role="output_float", units="real")
 
 
-def to_float_network(trace: Trace) -> FloatNetwork:
-    """Take the float network out of a trace; functions by points become layers of their own.
-
-    Raises
-    ------
-    TraceDataError
-        A conv2d, linear or constant carries no float numbers.
-    """
-    layers: list[FloatLayer] = []
-    new_index = {NETWORK_INPUT: NETWORK_INPUT}
-    for record in trace.layers:
-        layer = _to_float_layer(record)
-        layer = replace(layer, inputs=tuple(new_index[i] for i in layer.inputs))
-        if record.kind != "activation" and record.activation not in CLIPS:
-            layers.append(replace(layer, activation="none"))
-            name, source = f"{record.name}.{record.activation}", (len(layers) - 1,)
-            layer = FloatLayer(name, "activation", source, activation=record.activation)
-        new_index[record.index] = len(layers)
-        layers.append(layer)
-    return FloatNetwork(trace.name, tuple(layers), trace.shape_of(NETWORK_INPUT))
-
-
-def _to_float_layer(record: LayerRecord) -> FloatLayer:
-    where = f"layer {record.index} {record.name!r} ({record.kind})"
-    held = record.tensors
-    for name, codes, real in (
-        ("weights", record.weight, record.weight_float),
-        ("a bias", record.bias, record.bias_float),
-        ("values", held.get("values"), held.get("values_float")),
-    ):
-        if codes is not None and real is None:
-            raise TraceDataError(
-                f"{where}: need {name} in float to quantize again, got codes alone; export the"
-                " network, which keeps its float numbers"
-            )
-    clamp = None
-    if record.activation == "clamp":
-        low, high = real_values(np.array(record.clamp), record.output).tolist()
-        clamp = (
-            -np.inf if record.clamp[0] == record.output.code_min else low,
-            np.inf if record.clamp[1] == record.output.code_max else high,
-        )
-    return FloatLayer(
-        record.name,
-        record.kind,
-        record.inputs,
-        geometry=record.geometry,
-        weight=None if record.weight_float is None else record.weight_float.read(),
-        bias=None if record.bias_float is None else record.bias_float.read(),
-        activation=record.activation,
-        clamp=clamp,
-        params=record.params,
-        tensors={
-            name.removesuffix("_float"): tensor.read()
-            for name, tensor in held.items()
-            if tensor.units == "real"
-        },
-    )
-
-
 def _keeps_quantization(layer: FloatLayer, settings: Settings) -> bool:
     """Say whether a layer's output codes mean what its input's do (a concat never says so)."""
     operator = OPERATORS[layer.kind]
@@ -282,9 +229,10 @@ def _check_overrides(network: FloatNetwork, settings: Settings) -> None:
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise TraceDataError(f"settings: overrides name an unknown layer {name!r}{hint}")
         layer = by_name.get(name)
-        if bits.weight_bits is not None and (layer is None or layer.weight is None):
+        of_weights = bits.weight_bits is not None or bits.weight_values is not None
+        if of_weights and (layer is None or layer.weight is None):
             raise TraceDataError(
-                f"settings: overrides give weight bits to {name!r}, without weight"
+                f"settings: overrides give weight bits or values to {name!r}, without weight"
             )
         if (
             layer is not None

@@ -130,7 +130,7 @@ def _pairs(one: Ints, other: Ints | int) -> Iterator[tuple[int, int]]:
 def _channels(elements: Ints, joined: _Joined) -> Ints:
     """Yield the number of each channel; what lies in one channel goes together."""
     flat = elements.reshape(elements.shape[0], -1)
-    highest = flat.max(axis=1)
+    highest: Ints = flat.max(axis=1)
     joined.join(flat, highest[:, None])
     return highest
 
@@ -158,4 +158,5 @@ def _carried(layer: FloatLayer, inputs: list[Ints], shape: Shape, joined: _Joine
     if layer.kind in ("avg_pool2d", "resize_bilinear"):
         return np.broadcast_to(_channels(inputs[0], joined)[:, None, None], shape)
     moved = operator.forward(layer, [x[None].astype(np.float32) for x in inputs])
-    return moved[0].astype(np.int64)
+    channels: Ints = moved[0].astype(np.int64)
+    return channels

@@ -26,7 +26,6 @@ __all__ = [
     "channel_importance",
     "choose_channel_masks",
     "removed_channels",
-    "removed_filters",
     "weakest_channels",
 ]
 
@@ -96,15 +95,17 @@ class ChannelPruning:
 
 def choose_channel_masks(
     weights: Mapping[str, Floats], graph: ChannelGraph, pruning: ChannelPruning | None = None
-) -> tuple[dict[str, LayerMask], tuple[PrunedLanes, ...]]:
+) -> tuple[dict[str, LayerMask], tuple[PrunedLanes, ...], dict[str, Bools]]:
     """Choose the masks of layers, given the weights of all and what goes together.
 
-    The mask of a layer drops the filters of channels that are removed, and what reads them: a
-    filter that is dropped (`removed_filters`) has no bias either, so that its channel is real 0.
+    The mask of a layer drops the filters of channels that are removed, and what reads removed
+    channels. Beside masks and reports the filters that are removed are said, by layer: they have
+    no bias either, so that their channels are real 0.
 
     Shapes
     ------
     weights : (O, I / groups, R, S) of a convolution, (O, I) of a linear layer
+    filters that are removed : (O,)
 
     Raises
     ------
@@ -119,15 +120,16 @@ def choose_channel_masks(
     removed = weakest_channels(
         channel_importance(weights, graph, pruning), graph, _most_filters(graph, pruning), pruning
     )
-    masks, reports = {}, []
+    masks, reports, filters = {}, [], {}
     for name, weight in weights.items():
         rows, columns = removed_channels(graph, name, removed)
         if rows.any() or columns.any():
             kept = ~(rows[:, None] | np.repeat(columns, len(rows) // len(columns), axis=0))
             kept = kept.reshape(*kept.shape, *[1] * (weight.ndim - 2))
+            filters[name] = rows
             masks[name] = LayerMask(np.broadcast_to(kept, weight.shape).astype(np.uint8))
             reports.append(pruned_lanes(name, weight, masks[name]))
-    return masks, tuple(reports)
+    return masks, tuple(reports), filters
 
 
 def channel_importance(
@@ -212,18 +214,8 @@ def removed_channels(graph: ChannelGraph, name: str, removed: Bools) -> tuple[Bo
     ------
     removed : (n_sets,);  result : (M,), (conv groups, I / groups)
     """
-    with_staying = np.append(removed, False)  # a set of -1 stays
+    with_staying: Bools = np.append(removed, np.zeros(1, bool))  # a set of -1 stays
     return with_staying[graph.written[name]], with_staying[graph.read[name]]
-
-
-def removed_filters(mask: LayerMask) -> Bools:
-    """Say which filters a mask drops whole; those of channels that are removed have no bias.
-
-    Shapes
-    ------
-    result : (M,)
-    """
-    return ~mask.mask.reshape(mask.mask.shape[0], -1).any(axis=1)
 
 
 def _most_filters(graph: ChannelGraph, pruning: ChannelPruning) -> dict[str, int]:

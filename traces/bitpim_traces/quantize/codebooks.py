@@ -16,11 +16,12 @@ from bitpim_traces.masks import masks_of, with_masks
 from bitpim_traces.network import FloatNetwork
 from bitpim_traces.numbers.affine import decode, encode
 from bitpim_traces.provenance import make_provenance
-from bitpim_traces.quantize.assemble import to_float_network, with_answers
+from bitpim_traces.quantize.assemble import with_answers
 from bitpim_traces.quantize.codebook_layers import Observed, append_tables
 from bitpim_traces.quantize.codebook_plan import CodebookPlan, plan_codebooks
 from bitpim_traces.quantize.codebook_settings import CodebookSettings
-from bitpim_traces.quantize.pattern import masked_network
+from bitpim_traces.quantize.float_network import to_float_network
+from bitpim_traces.quantize.prune import masked_network
 from bitpim_traces.quantize.value_counts import ValueCounts
 from bitpim_traces.records import NETWORK_INPUT, Quantization, Trace
 

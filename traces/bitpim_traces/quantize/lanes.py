@@ -150,7 +150,7 @@ def weakest(norms: Floats, n: int) -> Bools:
     if n == 0:
         return np.zeros(norms.shape, bool)
     bound = np.partition(flat, n - 1)[n - 1]
-    found = flat < bound
+    found: Bools = flat < bound
     equal = np.flatnonzero(flat == bound)
     found[equal[: n - np.count_nonzero(found)]] = True
     return found.reshape(norms.shape)
@@ -217,12 +217,12 @@ def choose_lane_masks(
     shares = {
         name: pruning.share if share is None else share
         for name, share in own.items()
-        if (name in general if share is None else share > 0)
+        if (name in general and pruning.share > 0 if share is None else share > 0)
     }
     if not shares:
         raise TraceDataError(
             f"lanes: need a layer to prune, got none of the {len(weights)} with weights; name one"
-            " in overrides, or set linear, or do without skip_first"
+            " with a share above 0 in overrides, or set linear, or do without skip_first"
         )
     norms = {}
     for name in shares:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bitpim_traces.builder import Activation, TraceBuilder, WeightCodes
 from bitpim_traces.errors import TraceDataError
@@ -19,6 +20,7 @@ from bitpim_traces.numbers.affine import (
     encode_weight,
     same_quantization,
 )
+from bitpim_traces.numbers.few_values import binary_weights, ternary_weights
 from bitpim_traces.operators import OPERATORS
 from bitpim_traces.quantize.settings import Settings
 from bitpim_traces.records import Quantization, Requantize
@@ -174,27 +176,50 @@ def _weight_codes(
         room = 2.0 ** (settings.accumulator_bits - _BIAS_HEAD_ROOM)
         least = np.abs(layer.bias.astype(np.float64)) / (input_scale * room)
         least = np.where(least > 0, np.maximum(least, MIN_SCALE), 0.0)
-    bits = settings.weight_bits_of(layer.name)
-    quantization = choose_weight_quantization(
-        layer.weight,
-        bits=bits,
-        per_channel=settings.per_channel,
-        scheme=settings.weight_scheme,
-        least_scale=least,
-        method=settings.weight_calibration,
-        where=where,
-    )
+    codes, quantization = _codes_of(layer.name, layer.weight, settings, least, where)
     bias = None
     if layer.bias is not None:
-        codes = np.rint(layer.bias.astype(np.float64) / (input_scale * quantization.scale))
-        bias = codes.astype(np.int64)
+        real = layer.bias.astype(np.float64) / (input_scale * quantization.scale)
+        bias = np.rint(real).astype(np.int64)
     return WeightCodes(
-        encode_weight(layer.weight, quantization, bits=bits),
+        codes,
         quantization,
         bias,
         weight_float=layer.weight,
         bias_float=layer.bias,
     )
+
+
+def _codes_of(
+    name: str,
+    weight: npt.NDArray[np.floating],
+    settings: Settings,
+    least: npt.NDArray[np.float64] | None,
+    where: str,
+) -> tuple[npt.NDArray[np.integer], Quantization]:
+    """Turn a weight into codes of all values, of three or of two."""
+    values, per_channel = settings.weight_values_of(name), settings.per_channel
+    if values == "binary":
+        return binary_weights(weight, per_channel=per_channel, least_scale=least, where=where)
+    if values == "ternary":
+        return ternary_weights(
+            weight,
+            threshold=settings.ternary_threshold,
+            per_channel=per_channel,
+            least_scale=least,
+            where=where,
+        )
+    bits = settings.weight_bits_of(name)
+    quantization = choose_weight_quantization(
+        weight,
+        bits=bits,
+        per_channel=per_channel,
+        scheme=settings.weight_scheme,
+        least_scale=least,
+        method=settings.weight_calibration,
+        where=where,
+    )
+    return encode_weight(weight, quantization, bits=bits), quantization
 
 
 def range_of(ranges: Ranges, index: int, where: str) -> tuple[float, float]:

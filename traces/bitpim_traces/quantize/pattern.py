@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.masks import LayerMask, mask_codes, masks_from_codes
-from bitpim_traces.network import FloatNetwork
 
 __all__ = [
     "SCOPES",
@@ -27,10 +26,8 @@ __all__ = [
     "dropped_kernels",
     "kernel_energy",
     "mask_histogram",
-    "masked_network",
     "natural_patterns",
     "project",
-    "prune_network",
     "random_masks",
     "select_patterns",
 ]
@@ -269,36 +266,6 @@ def choose_masks(
         masks[name] = LayerMask(masks_from_codes(codes, WINDOW), patterns)
         reports.append(_report(name, weight, masks[name], codes, np.unique(votes[name]).size))
     return masks, tuple(reports)
-
-
-def prune_network(
-    network: FloatNetwork, pruning: PatternPruning | None = None
-) -> tuple[FloatNetwork, dict[str, LayerMask], tuple[PrunedLayer, ...]]:
-    """Prune the 3 x 3 convolutions of a float network; yield it with masks by layer and a report.
-
-    Raises
-    ------
-    TraceDataError
-        As for `choose_masks`.
-    """
-    weights = {
-        layer.name: layer.weight
-        for layer in network.layers
-        if layer.kind == "conv2d" and layer.weight is not None
-    }
-    masks, reports = choose_masks(weights, pruning)
-    return masked_network(network, masks), masks, reports
-
-
-def masked_network(network: FloatNetwork, masks: Mapping[str, LayerMask]) -> FloatNetwork:
-    """Set the weights of a float network that masks (by layer name) do not keep to zero."""
-    layers = [
-        replace(layer, weight=np.where(masks[layer.name].mask, layer.weight, np.float32(0)))
-        if layer.name in masks and layer.weight is not None
-        else layer
-        for layer in network.layers
-    ]
-    return FloatNetwork(network.name, tuple(layers), network.input_shape)
 
 
 def random_masks(

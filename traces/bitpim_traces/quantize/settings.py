@@ -6,19 +6,32 @@ from typing import Any
 
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.modes import MODES, REQUANTIZE_MODES
+from bitpim_traces.numbers.few_values import TERNARY_THRESHOLD
 
-__all__ = ["CALIBRATION_METHODS", "SCHEMES", "LayerBits", "Settings"]
+__all__ = ["CALIBRATION_METHODS", "SCHEMES", "WEIGHT_VALUES", "LayerBits", "Settings"]
 
 SCHEMES = ("affine", "symmetric")
+WEIGHT_VALUES = ("codes", "ternary", "binary")
 CALIBRATION_METHODS = ("minmax", "percentile", "mse")
 
 
 @dataclass(frozen=True, slots=True)
 class LayerBits:
-    """Widths of one layer that differ from the settings of the network; None: no difference."""
+    """What one layer has otherwise than the settings of the network; None: no difference."""
 
     weight_bits: int | None = None
     activation_bits: int | None = None
+    weight_values: str | None = None
+
+    def as_plain(self) -> dict[str, Any]:
+        """Yield it as words and numbers, for provenance."""
+        plain: dict[str, Any] = {
+            "weight_bits": self.weight_bits,
+            "activation_bits": self.activation_bits,
+        }
+        return (
+            plain if self.weight_values is None else plain | {"weight_values": self.weight_values}
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +43,13 @@ class Settings:
     weight_bits, activation_bits
         Widths, 1 to 16. Of 1 bit, affine codes hold one sign; symmetric ones of both signs are -1
         and 1 times a scale (activations: and 0), which take 2 bits to store.
+    weight_values
+        "codes": all codes of weight_bits. "ternary": -1, 0 and 1 times a scale, "binary": -1 and 1;
+        weight_bits, weight_scheme and weight_calibration say nothing then. Weights that are pruned
+        stay 0 if ternary, and cannot be binary.
+    ternary_threshold
+        Share of the mean magnitude of a channel (or, without per_channel, of a layer) above which a
+        ternary weight is not 0; 0 to below 1.
     per_channel
         One weight scale an output channel, or one a tensor.
     weight_scheme, activation_scheme
@@ -54,7 +74,8 @@ class Settings:
     reference_samples
         How many of the first samples keep float reference outputs.
     overrides
-        Widths by layer name; "input" names the network input.
+        Widths and weight values by layer name; "input" names the network input. Where weights are
+        ternary or binary a layer has no width of its own.
 
     Raises
     ------
@@ -64,6 +85,8 @@ class Settings:
 
     weight_bits: int = 8
     activation_bits: int = 8
+    weight_values: str = "codes"
+    ternary_threshold: float = TERNARY_THRESHOLD
     per_channel: bool = True
     weight_scheme: str = "symmetric"
     activation_scheme: str = "affine"
@@ -79,6 +102,7 @@ class Settings:
     overrides: Mapping[str, LayerBits] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        _need_word("weight_values", self.weight_values, WEIGHT_VALUES)
         _need_word("weight_scheme", self.weight_scheme, SCHEMES)
         _need_word("activation_scheme", self.activation_scheme, SCHEMES)
         _need_word("requantize", self.requantize, REQUANTIZE_MODES)
@@ -89,6 +113,10 @@ class Settings:
         _need_range("multiplier_bits", self.multiplier_bits, 2, 31)
         _need_range("accumulator_bits", self.accumulator_bits, 8, 48)
         _need_range("reference_samples", self.reference_samples, 0, 1 << 31)
+        if not 0 <= self.ternary_threshold < 1:
+            raise TraceDataError(
+                f"settings: need ternary_threshold from 0 to below 1, got {self.ternary_threshold}"
+            )
         if not 50 <= self.percentile <= 100:
             raise TraceDataError(f"settings: need percentile from 50 to 100, got {self.percentile}")
         if MODES[self.requantize].shifts_left and self.accumulator_bits > 32:
@@ -102,11 +130,23 @@ class Settings:
             for what in (bits.weight_bits, bits.activation_bits):
                 if what is not None:
                     _need_range(f"overrides[{name!r}]", what, 1, 16)
+            values = self.weight_values_of(name)
+            _need_word(f"overrides[{name!r}]", values, WEIGHT_VALUES)
+            if values != "codes" and bits.weight_bits is not None:
+                raise TraceDataError(
+                    f"settings: overrides[{name!r}]: weight_bits are of codes, and weights there"
+                    f" are {values}; give it weight_values codes too, or no weight_bits"
+                )
 
     def weight_bits_of(self, name: str) -> int:
         """Weight width of a layer."""
         own = self.overrides.get(name, LayerBits()).weight_bits
         return self.weight_bits if own is None else own
+
+    def weight_values_of(self, name: str) -> str:
+        """Values that the weights of a layer have: one of WEIGHT_VALUES."""
+        own = self.overrides.get(name, LayerBits()).weight_values
+        return self.weight_values if own is None else own
 
     def activation_bits_of(self, name: str, *, is_output: bool = False) -> int:
         """Width of a layer's output codes."""
@@ -122,10 +162,11 @@ class Settings:
         }
         if not self.raw_output:
             del plain["raw_output"]  # what is not chosen leaves the digests of older traces alone
-        plain["overrides"] = {
-            name: {"weight_bits": bits.weight_bits, "activation_bits": bits.activation_bits}
-            for name, bits in sorted(self.overrides.items())
-        }
+        if self.weight_values == "codes":
+            del plain["weight_values"]
+        if self.ternary_threshold == TERNARY_THRESHOLD:
+            del plain["ternary_threshold"]
+        plain["overrides"] = {n: bits.as_plain() for n, bits in sorted(self.overrides.items())}
         return plain
 
 

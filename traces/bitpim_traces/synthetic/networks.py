@@ -1,6 +1,7 @@
 """Networks made of a name and a seed: float networks, outlines, and quantized traces."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from bitpim_traces.network import FloatNetwork
 from bitpim_traces.provenance import make_provenance
 from bitpim_traces.quantize.assemble import quantize_network
 from bitpim_traces.quantize.observers import calibrate
-from bitpim_traces.quantize.pattern import PatternPruning, prune_network
+from bitpim_traces.quantize.prune import Pruning, prune_network, pruning_as_plain
 from bitpim_traces.quantize.settings import Settings
 from bitpim_traces.records import Trace
 from bitpim_traces.synthetic.images import synthetic_images
@@ -60,7 +61,7 @@ def _made(name: str, kind: type[Sketch], seed: int, side: int | None) -> FloatNe
 
 
 def _pruned(
-    network: FloatNetwork, pruning: PatternPruning
+    network: FloatNetwork, pruning: Pruning | Sequence[Pruning]
 ) -> tuple[FloatNetwork, dict[str, LayerMask]]:
     """Prune a network; what is left of a weight is enlarged to its old energy, so values last."""
     pruned, masks, reports = prune_network(network, pruning)
@@ -81,14 +82,14 @@ def synthetic_network(
     n_samples: int = 1,
     side: int | None = None,
     settings: Settings | None = None,
-    pruning: PatternPruning | None = None,
+    pruning: Pruning | Sequence[Pruning] | None = None,
 ) -> Trace:
     """Make a quantized network with random weights and random images.
 
     Labels are the float network's own answers, so top-1 agreement can be read as accuracy; where
     these are images there are none. `side` is as for `synthetic_float_network`. With
-    `pruning` the 3 x 3 convolutions are pruned and the trace carries their masks; the weights left
-    are enlarged to the energy of all, so that values neither die out nor explode.
+    `pruning` (one way, or several in turn) layers are pruned and the trace carries their masks; the
+    weights left are enlarged to the energy of all, so that values neither die out nor explode.
 
     Raises
     ------
@@ -104,7 +105,7 @@ def synthetic_network(
         parameters["side"] = side
     if pruning is not None:
         network, masks = _pruned(network, pruning)
-        parameters["prune"] = pruning.as_plain()
+        parameters["prune"] = pruning_as_plain(pruning)
     images = synthetic_images(n_samples + _N_CALIBRATION, network.input_shape, seed)
     ranges = calibrate(network, images, settings, batch=2)
     samples = images[:n_samples]
