@@ -28,7 +28,7 @@ from bitpim_traces.exporter import (
     prune_module,
 )
 from bitpim_traces.masks import LayerMask
-from bitpim_traces.quantize import Settings
+from bitpim_traces.quantize import LayerBits, Settings
 from bitpim_traces.quantize.lanes import LanePruning
 from bitpim_traces.records import Trace
 
@@ -69,6 +69,20 @@ RECIPES = {
             "vgg16q_dense",
             replace(_TRAINING, epochs=5, learning_rate=0.02),
             LanePruning(share=0.5),
+        ),
+        Recipe(
+            "resnet20_ternary",
+            "resnet20",
+            replace(_TRAINING, epochs=10, learning_rate=0.05, distilled=0.7),
+            settings=Settings(
+                calibration="mse",
+                weight_values="ternary",
+                overrides={
+                    "conv1": LayerBits(weight_values="codes"),
+                    "linear": LayerBits(weight_values="codes"),
+                },
+            ),
+            on_codes=True,
         ),
     )
 }

@@ -17,7 +17,7 @@ from bitpim_traces.errors import TraceDataError
 from bitpim_traces.exporter.graph import in_float32, read_network
 from bitpim_traces.masks import LayerMask
 from bitpim_traces.quantize.channel_graph import channel_graph
-from bitpim_traces.quantize.channels import ChannelPruning, choose_channel_masks, removed_filters
+from bitpim_traces.quantize.channels import ChannelPruning, choose_channel_masks
 from bitpim_traces.quantize.lanes import PrunedLanes
 
 __all__ = ["channel_masks"]
@@ -55,11 +55,10 @@ def channel_masks(
             f"channels: need every layer with weights to be a convolution or linear module that is"
             f" used once, with its batch norm right behind it, got {odd!r}"
         )
-    masks, layers = choose_channel_masks(weights, channel_graph(network), pruning)
+    masks, layers, gone = choose_channel_masks(weights, channel_graph(network), pruning)
     biases = {layer.name: layer.bias for layer in network.layers if layer.weight is not None}
     more: dict[str, LayerMask] = {}
-    for name, mask in masks.items():
-        removed = removed_filters(mask)
+    for name, removed in gone.items():
         if removed.any():
             kept = (~removed).astype(np.uint8)
             more |= dict.fromkeys(_added(module, name, biases[name]), LayerMask(kept))

@@ -14,8 +14,9 @@ import torch
 
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.exporter.training import Rule
-from bitpim_traces.numbers.affine import choose_weight_quantization, decode, encode_weight
+from bitpim_traces.numbers.affine import decode
 from bitpim_traces.quantize import Settings
+from bitpim_traces.quantize.layers import codes_of
 
 __all__ = ["CodedWeights", "coded_values", "weights_of"]
 
@@ -31,15 +32,8 @@ def coded_values(weight: Floats, settings: Settings, name: str) -> Floats:
     ------
     weight : (O, ...)
     """
-    bits = settings.weight_bits_of(name)
-    quantization = choose_weight_quantization(
-        weight,
-        bits=bits,
-        scheme=settings.weight_scheme,
-        method=settings.weight_calibration,
-        where=f"finetune: layer {name!r}",
-    )
-    return decode(encode_weight(weight, quantization, bits=bits), quantization)
+    where = f"finetune: layer {name!r}"
+    return decode(*codes_of(name, weight, settings, None, where))
 
 
 def weights_of(module: torch.nn.Module) -> dict[str, torch.nn.Parameter]:

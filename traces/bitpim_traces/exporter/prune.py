@@ -1,7 +1,7 @@
 """A module's layers pruned by magnitude, its masks held, and the layers they belong to."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,38 +16,41 @@ from bitpim_traces.quantize.channels import ChannelPruning
 from bitpim_traces.quantize.lanes import LanePruning, PrunedLanes, choose_lane_masks
 from bitpim_traces.quantize.overlap import OverlapPruning, choose_overlap_masks
 from bitpim_traces.quantize.pattern import PatternPruning, PrunedLayer, choose_masks
+from bitpim_traces.quantize.prune import GivenMasks, Pruning, given_masks, joined_mask
 
-__all__ = ["PrunedModule", "Pruning", "hold_masks", "layer_masks", "masked_parameters", "prune_module"]
+__all__ = ["PrunedModule", "hold_masks", "layer_masks", "masked_parameters", "prune_module"]
 
 
-Pruning = PatternPruning | LanePruning | OverlapPruning | ChannelPruning
+Reports = tuple[PrunedLayer | PrunedLanes, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PrunedModule:
     """What pruning chose: masks by parameter name, and a report by module path.
 
-    Where channels are removed, biases and batch norms have masks, too.
+    Where channels are removed, biases and batch norms have masks, too. Of several ways in turn the
+    report is that of the last, each on what the one before left.
     """
 
     masks: dict[str, LayerMask]
-    layers: tuple[PrunedLayer | PrunedLanes, ...]
-    settings: Pruning
+    layers: Reports
+    settings: Pruning | Sequence[Pruning]
 
 
 def prune_module(
     module: torch.nn.Module,
-    pruning: Pruning | None = None,
+    pruning: Pruning | Sequence[Pruning] | None = None,
     *,
     input_shape: tuple[int, ...] | None = None,
 ) -> PrunedModule:
     """Prune the convolutions of a module, in place, by the magnitudes of their weights.
 
-    What is dropped is up to the settings: weights outside of patterns of 3 x 3 kernels, lanes, what
-    keeps filters from sharing lanes, or channels; all but the first may prune linear layers, too.
-    Convolutions and linear layers are taken in the order in which the module names them;
-    `overrides` of the settings go by module path. Channels need `input_shape`, that of one sample,
-    to see which go together. The masks fit `finetune`, `hold_masks` and `export`.
+    What is dropped is up to the settings: weights outside of patterns of 3 x 3 kernels (without
+    settings), lanes, what keeps filters from sharing lanes, channels, or what masks from elsewhere
+    say; or several of these in turn. All but patterns may prune linear layers, too. Layers are
+    taken in the order in which the module names them, and go by module path in `overrides` of the
+    settings. Channels need `input_shape`, that of one sample, to see which go together. The masks
+    fit `finetune`, `hold_masks` and `export`.
 
     Raises
     ------
@@ -56,31 +59,46 @@ def prune_module(
         or no plain tensor.
     """
     need_plain(module)
-    pruning = pruning or PatternPruning()
+    chosen = PatternPruning() if pruning is None else pruning
+    masks: dict[str, LayerMask] = {}
+    layers: Reports = ()
+    for way in chosen if isinstance(chosen, Sequence) else [chosen]:
+        found, layers = _choose(module, way, input_shape)
+        hold_masks(module, found)
+        masks |= {name: joined_mask(masks.get(name), mask) for name, mask in found.items()}
+    return PrunedModule(masks, layers, chosen)
+
+
+def _choose(
+    module: torch.nn.Module, pruning: Pruning, input_shape: tuple[int, ...] | None
+) -> tuple[dict[str, LayerMask], Reports]:
+    """Choose masks by parameter name, and report them by module path."""
     parts = {
         path: part
         for path, part in module.named_modules()
         if isinstance(part, (torch.nn.Conv2d, torch.nn.Linear)) and "weight" in part._parameters
     }
     weights = {path: part.weight.detach().cpu().numpy() for path, part in parts.items()}
-    masks: dict[str, LayerMask]
-    layers: tuple[PrunedLayer | PrunedLanes, ...]
     more: dict[str, LayerMask] = {}
-    if isinstance(pruning, LanePruning):
-        masks, layers = choose_lane_masks(weights, pruning)
-    elif isinstance(pruning, OverlapPruning):
-        groups = {p: c.groups for p, c in parts.items() if isinstance(c, torch.nn.Conv2d)}
-        masks, layers = choose_overlap_masks(weights, pruning, groups)
-    elif isinstance(pruning, ChannelPruning):
-        if input_shape is None:
-            raise TraceDataError("channels: need input_shape, the shape of one sample, got none")
-        masks, layers, more = channel_masks(module, weights, pruning, input_shape)
-    else:
-        doubles = {p: w.astype(np.float64) for p, w in weights.items() if w.ndim == 4}
-        masks, layers = choose_masks(doubles, pruning)
-    by_parameter = {f"{path}.weight".lstrip("."): mask for path, mask in masks.items()} | more
-    hold_masks(module, by_parameter)
-    return PrunedModule(by_parameter, layers, pruning)
+    masks: dict[str, LayerMask]
+    layers: Reports
+    match pruning:
+        case LanePruning():
+            masks, layers = choose_lane_masks(weights, pruning)
+        case OverlapPruning():
+            groups = {p: c.groups for p, c in parts.items() if isinstance(c, torch.nn.Conv2d)}
+            masks, layers = choose_overlap_masks(weights, pruning, groups)
+        case ChannelPruning():
+            if input_shape is None:
+                raise TraceDataError("channels: need input_shape, that of one sample, got none")
+            masks, layers, more = channel_masks(module, weights, pruning, input_shape)
+        case GivenMasks():
+            masks, layers = given_masks(weights, pruning)
+        case PatternPruning():
+            doubles = {p: w.astype(np.float64) for p, w in weights.items() if w.ndim == 4}
+            masks, layers = choose_masks(doubles, pruning)
+    by_parameter = {f"{path}.weight".lstrip("."): mask for path, mask in masks.items()}
+    return by_parameter | more, layers
 
 
 def hold_masks(module: torch.nn.Module, masks: Mapping[str, LayerMask]) -> None:
