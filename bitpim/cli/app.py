@@ -28,6 +28,7 @@ from bitpim.cli import (
     trace,
     trace_codebooks,
     trace_make,
+    trace_prune,
     verify,
 )
 from bitpim.cli.memory import LIBRARY_BYTES, require_room
@@ -54,6 +55,8 @@ app = typer.Typer(
 
 trace.app.command()(trace_make.synth)
 trace.app.command()(trace_make.quantize)
+trace.app.command()(trace_prune.prune)
+trace.app.command()(trace_prune.masks)
 trace.app.command()(trace_codebooks.codebooks)
 trace.app.command()(trace_codebooks.level)
 

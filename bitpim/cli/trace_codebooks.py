@@ -1,14 +1,13 @@
 """`bitpim trace codebooks` and `bitpim trace level`: networks of lookup tables."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bitpim.cli.options import Json, Overwrite, opened_trace, refuse_taken
+from bitpim.cli.options import Json, Overwrite, opened_trace
 from bitpim.cli.progress import counted
-from bitpim.cli.trace_make import Accuracy, Output, parse, parse_bool, write_and_say
+from bitpim.cli.trace_make import Accuracy, Output, need_another, parse, parse_bool, write_and_say
 
 if TYPE_CHECKING:
     from bitpim_traces.quantize import CodebookSettings
@@ -58,7 +57,7 @@ def codebooks(
         },
         more or [],
     )
-    _need_another(source, output, overwrite)
+    need_another(source, output, overwrite)
     with opened_trace(source) as given:
         with counted(f"clustering {given.name}") as progress:
             trace = codebooks_of_trace(given, settings, progress=progress)
@@ -91,18 +90,10 @@ def level(
             raise typer.BadParameter(
                 str(error).removeprefix(f"{hint}: "), param_hint=hint
             ) from error
-    _need_another(source, output, overwrite)
+    need_another(source, output, overwrite)
     with opened_trace(source) as given:
         trace = at_level(given, weight_levels=weights, input_levels=inputs)
         write_and_say(trace, output, overwrite, json=json, measure=accuracy)
-
-
-def _need_another(source: str, output: Path, overwrite: bool) -> None:
-    if output.exists() and Path(source).exists() and output.samefile(source):
-        raise typer.BadParameter(
-            f"need another file than the trace it reads, got {output}", param_hint="--output"
-        )
-    refuse_taken(output, overwrite)
 
 
 def codebook_settings_of(values: dict[str, Any], more: Sequence[str]) -> "CodebookSettings":

@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +27,18 @@ if TYPE_CHECKING:
     from bitpim_traces.quantize import Settings
     from bitpim_traces.records import Trace
 
-__all__ = ["Output", "parse", "parse_bool", "quantize", "settings_of", "synth", "write_and_say"]
+__all__ = [
+    "Accuracy",
+    "Output",
+    "need_another",
+    "parse",
+    "parse_bool",
+    "quantize",
+    "settings_of",
+    "synth",
+    "waiting",
+    "write_and_say",
+]
 
 Output = Annotated[Path, typer.Option("-o", "--output", help="Trace file to write.")]
 WeightBits = Annotated[int, typer.Option(help="Width of weight codes, 1 to 16.")]
@@ -92,7 +103,7 @@ def synth(
     settings = settings_of(weight_bits, activation_bits, requantize, more or [])
     pruning = pruning_of(patterns, kept, zero_kernels, pattern_scope, prune_first)
     refuse_taken(output, overwrite)
-    with _waiting(f"making {name}"):
+    with waiting(f"making {name}"):
         trace = synthetic_network(name, seed, n_samples=samples, settings=settings, pruning=pruning)
     write_and_say(trace, output, overwrite, json=json)  # random answers mean nothing
 
@@ -124,15 +135,20 @@ def quantize(
 
     settings = settings_of(weight_bits, activation_bits, requantize, more or [])
     pruning = pruning_of(patterns, kept, zero_kernels, pattern_scope, prune_first)
+    need_another(source, output, overwrite)
+    with opened_trace(source) as given:
+        with waiting(f"quantizing {given.name}"):
+            trace = requantize_trace(given, settings, pruning)
+        write_and_say(trace, output, overwrite, json=json, measure=accuracy)
+
+
+def need_another(source: str, output: Path, overwrite: bool) -> None:
+    """Refuse an output that is the trace that is read, or whose name is taken."""
     if output.exists() and Path(source).exists() and output.samefile(source):
         raise typer.BadParameter(
             f"need another file than the trace it reads, got {output}", param_hint="--output"
         )
     refuse_taken(output, overwrite)
-    with opened_trace(source) as given:
-        with _waiting(f"quantizing {given.name}"):
-            trace = requantize_trace(given, settings, pruning)
-        write_and_say(trace, output, overwrite, json=json, measure=accuracy)
 
 
 def settings_of(
@@ -212,7 +228,7 @@ def parse_bool(text: str) -> bool:
 
 
 @contextlib.contextmanager
-def _waiting(message: str) -> Iterator[None]:
+def waiting(message: str) -> Iterator[None]:
     """Show that work goes on, on a terminal only."""
     if not sys.stderr.isatty():
         yield
@@ -231,11 +247,13 @@ def write_and_say(
     *,
     json: bool = False,
     notes: Sequence[str] = (),
+    more: Mapping[str, Any] | None = None,
     measure: bool = False,
 ) -> None:
     """Write a trace and say what was written, what was noted on the way, and how accurate it is.
 
-    Without `measure` the accuracy is the float network's alone; the quantized one does not run.
+    `notes` are lines of text, `more` what JSON has beside what all traces have. Without `measure`
+    the accuracy is the float network's alone; the quantized one does not run.
     """
     from bitpim.proof.accuracy import accuracy_text
 
@@ -251,6 +269,7 @@ def write_and_say(
             **{key: value for key, value in figures.to_dict().items() if key != "layers"},
             "accuracy_not_measured": fault,
             "masks": {layer.name: described_mask(layer) for layer in trace.layers},
+            **(more or {}),
             "provenance": trace.provenance,
         }
         typer.echo(as_json(content))

@@ -171,7 +171,8 @@ def _groups(
     if values.size and not 0 <= int(values.min()) <= int(values.max()) <= most:
         wrong = values[(values < 0) | (values > most)][0]
         raise TraceDataError(f"{path}: {name!r}: need groups from 0 to {most}, got {int(wrong)}")
-    conflict = overlap_conflict(mask.reshape(*mask.shape[:2], -1).any(axis=2), values)
+    kept = np.asarray(mask.reshape(*mask.shape[:2], -1).any(axis=2))
+    conflict = overlap_conflict(kept, values)
     if conflict is not None:
         channel, one, other = conflict
         raise TraceDataError(

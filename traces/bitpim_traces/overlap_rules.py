@@ -62,7 +62,7 @@ def check_group_values(layer: LayerRecord, mask: npt.NDArray[np.uint8], report: 
         return
     conv_groups = 1 if layer.geometry is None else layer.geometry.groups
     n_own, n_channels = groups.size // conv_groups, mask.shape[1]
-    kept: npt.NDArray[np.bool_] = mask.reshape(*mask.shape[:2], -1).any(axis=2)
+    kept = np.asarray(mask.reshape(*mask.shape[:2], -1).any(axis=2))
     conv_group_of: dict[int, int] = {}
     for conv_group in range(conv_groups):
         own = slice(conv_group * n_own, (conv_group + 1) * n_own)
