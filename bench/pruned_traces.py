@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bench.networks.float_networks import RealNetwork, float_network
+from bench.networks.float_networks import float_network
 from bitpim import open_trace
 from bitpim_traces import write_trace
 from bitpim_traces.exporter import (
@@ -117,9 +117,7 @@ def recipe_trace(
     return open_trace(path)
 
 
-def _made(
-    recipe: Recipe, folder: Path, real_data: Path, progress: Progress | None
-) -> Trace:
+def _made(recipe: Recipe, folder: Path, real_data: Path, progress: Progress | None) -> Trace:
     real = float_network(recipe.network, real_data)
     dense = accuracy_of(real.module, real.test, real.test_labels)
     real.module.to(memory_format=torch.channels_last)  # convolutions are a third faster

@@ -12,15 +12,14 @@ from torch import nn
 
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.exporter import (
-    AdmmPruning,
     Training,
     accuracy_of,
     admm_prune,
     export,
     finetune,
 )
-from bitpim_traces.exporter.admm import ADMM_KINDS
 from bitpim_traces.masks import masks_of
+from bitpim_traces.quantize.admm_settings import ADMM_KINDS, AdmmPruning
 from bitpim_traces.quantize.projections import group_mask
 from tests.traces.exporter.modules import pictures, small_classifier
 
@@ -136,7 +135,7 @@ def test_layers_have_shares_of_their_own(trained: dict[str, Any]) -> None:
     [
         ({"kind": "row"}, "kind among filter, channel, shape, lane, pattern, got 'row'"),
         ({"share": 1.0}, "share from 0 to below 1, got 1.0"),
-        ({"shares": {"4": -0.1}}, "need 4 from 0"),
+        ({"shares": {"4": -0.1}}, r"need shares\['4'\] from 0"),
         ({"rounds": 0}, "rounds 0"),
         ({"n_patterns": 0}, "n_patterns 0"),
         ({"kept": 10}, "kept from 1 to 9, got 10"),

@@ -255,3 +255,19 @@ def test_masks_of_layers_hold_on_codes(trained: dict[str, Any]) -> None:
     assert np.count_nonzero(weight) > 100
     with pytest.raises(TraceDataError, match="layers with weights of network .*, got '5'"):
         train_on_codes(network, *taught, ranges, settings, masks={"5": masks["4"]})
+
+
+def test_an_export_trains_on_codes_first(trained: dict[str, Any]) -> None:
+    module, test, taught = fresh(trained), pictures(256, 9), pictures(128, 0)
+    settings = Settings(weight_bits=3, activation_bits=2, output_bits=8)
+    fine = replace(SHORT, learning_rate=0.02, epochs=5)
+    masks = prune_module(module, LanePruning(share=0.3)).masks
+    given: dict[str, Any] = {"labels": test[1], "settings": settings, "masks": masks}
+    trace = export(module, test[0], **given, taught=taught, training=fine)
+    told = trace.provenance["train_on_codes"]
+    assert (told["epochs"], told["n_samples"]) == (5, 128)
+    (codes,) = run_network(trace, trace.samples.codes.read(0, 256)).values()
+    right = float((codes.argmax(1) == test[1]).mean())
+    assert abs(right - told["accuracy_after"]) < 0.03
+    (codes,) = run_network(export(module, test[0], **given), trace.samples.codes.read()).values()
+    assert right > float((codes.argmax(1) == test[1]).mean())

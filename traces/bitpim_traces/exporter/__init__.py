@@ -1,9 +1,10 @@
 """PyTorch modules become traces here; the only place that imports torch (extra `bitpim[torch]`)."""
 
-from bitpim_traces.exporter.admm import AdmmModule, AdmmPruning, admm_prune
+from bitpim_traces.exporter.admm import AdmmModule, admm_prune
 from bitpim_traces.exporter.calibrate import Progress
 from bitpim_traces.exporter.codebook_export import export_codebooks
 from bitpim_traces.exporter.coded_network import CodedNetwork, train_on_codes
+from bitpim_traces.exporter.coded_weights import weights_of
 from bitpim_traces.exporter.export import CALIBRATION_SAMPLES, export, export_to
 from bitpim_traces.exporter.finetune import FineTuned, accuracy_of, finetune
 from bitpim_traces.exporter.forward import torch_forward
@@ -19,7 +20,6 @@ from bitpim_traces.exporter.weights import load_weights
 __all__ = [
     "CALIBRATION_SAMPLES",
     "AdmmModule",
-    "AdmmPruning",
     "CodedNetwork",
     "FineTuned",
     "Floats",
@@ -44,4 +44,5 @@ __all__ = [
     "retrain",
     "torch_forward",
     "train_on_codes",
+    "weights_of",
 ]

@@ -6,8 +6,7 @@ pruning framework using alternating direction method of multipliers", ECCV 2018)
 turn W itself is projected: the masks then are hard, and `finetune` holds them.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,80 +19,13 @@ from bitpim_traces.exporter.plain import need_plain
 from bitpim_traces.exporter.prune import hold_masks
 from bitpim_traces.exporter.training import Rule, Training, batches_of, labelled, train
 from bitpim_traces.masks import LayerMask
+from bitpim_traces.quantize.admm_settings import AdmmPruning
 from bitpim_traces.quantize.pattern import WINDOW
-from bitpim_traces.quantize.projections import GROUPED, group_mask, natural_set, pattern_mask
+from bitpim_traces.quantize.projections import group_mask, natural_set, pattern_mask
 
-__all__ = ["ADMM_KINDS", "AdmmModule", "AdmmPruning", "admm_prune"]
-
-ADMM_KINDS = (*GROUPED, "pattern")
+__all__ = ["AdmmModule", "admm_prune"]
 
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class AdmmPruning:
-    """What ADMM prunes, and how hard it pulls; making one checks every value.
-
-    Attributes
-    ----------
-    kind
-        What is dropped together: "filter", "channel", "shape", "lane"; or "pattern", where kernels
-        keep the weights of a pattern, or nothing.
-    share
-        Share of a layer's groups that are dropped; with "pattern", of its conv kernels.
-    rounds
-        Projections, spread evenly over the steps of training.
-    rho, rho_last
-        Weight of the pull before the first and before the last projection; from one to the next it
-        grows by the same factor.
-    kept, n_patterns
-        Of "pattern": weights a pattern keeps, and the number of patterns of a layer, chosen from
-        its weights as they were given.
-    skip_first
-        Leave the first convolution as it is.
-    shares
-        Shares of layers, by module path, that differ; 0 leaves a layer as it is.
-
-    Raises
-    ------
-    TraceDataError
-        A value is out of its range.
-    """
-
-    kind: str = "lane"
-    share: float = 0.5
-    rounds: int = 10
-    rho: float = 0.01
-    rho_last: float = 1.0
-    kept: int = 4
-    n_patterns: int = 8
-    skip_first: bool = True
-    shares: Mapping[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.kind not in ADMM_KINDS:
-            raise TraceDataError(f"admm: need kind among {', '.join(ADMM_KINDS)}, got {self.kind!r}")
-        for where, share in {"share": self.share, **self.shares}.items():
-            if not 0 <= share < 1:
-                raise TraceDataError(f"admm: need {where} from 0 to below 1, got {share}")
-        if self.rounds < 1 or self.n_patterns < 1:
-            got = f"rounds {self.rounds} and n_patterns {self.n_patterns}"
-            raise TraceDataError(f"admm: need rounds and n_patterns of at least 1, got {got}")
-        if not 1 <= self.kept <= 9:
-            raise TraceDataError(f"admm: need kept from 1 to 9, got {self.kept}")
-        if not 0 < self.rho <= self.rho_last < float("inf"):
-            raise TraceDataError(
-                f"admm: need 0 < rho <= rho_last, got {self.rho} and {self.rho_last}"
-            )
-
-    def rho_of(self, n_done: int) -> float:
-        """Weight of the pull after so many projections."""
-        part = min(1.0, n_done / max(1, self.rounds - 1))
-        return float(self.rho * (self.rho_last / self.rho) ** part)
-
-    def as_plain(self) -> dict[str, Any]:
-        """Yield the settings as words and numbers, for provenance."""
-        return {**asdict(self), "shares": dict(sorted(self.shares.items()))}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

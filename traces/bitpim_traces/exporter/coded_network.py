@@ -103,9 +103,7 @@ def _roundings(
     sample = np.zeros((1, *network.input_shape), np.float32)
     chosen = replace(settings, reference_samples=0)
     trace = quantize_network(network, ranges, sample, settings=chosen)
-    found = {
-        index: AffineRounding(layer.output) for index, layer in enumerate(trace.layers)
-    }
+    found = {index: AffineRounding(layer.output) for index, layer in enumerate(trace.layers)}
     return {NETWORK_INPUT: AffineRounding(trace.samples.quantization), **found}
 
 
