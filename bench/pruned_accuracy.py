@@ -198,14 +198,14 @@ def _run(options: argparse.Namespace) -> None:
     rows = []
     for name in options.recipe:
         trace = recipe_trace(
-            RECIPES[name], options.traces, real_data, epochs=options.epochs, progress=_said()
+            RECIPES[name], options.traces, real_data, epochs=options.epochs, progress=_Teller()
         )
         rows.append(measure(trace, jobs=options.jobs))
     plain = [{**asdict(row), "lost_points": row.lost_points} for row in rows]
     print(json.dumps(plain, indent=1) if options.json else table(rows))
 
 
-class _said:
+class _Teller:
     """Says on standard error how far a step is, once for each tenth of it."""
 
     def __init__(self) -> None:

@@ -6,9 +6,11 @@ recipe says, asks for the answers of the network as it was. Activations are cali
 """
 
 import copy
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -120,7 +122,7 @@ def recipe_trace(
 def _made(recipe: Recipe, folder: Path, real_data: Path, progress: Progress | None) -> Trace:
     real = float_network(recipe.network, real_data)
     dense = accuracy_of(real.module, real.test, real.test_labels)
-    real.module.to(memory_format=torch.channels_last)  # convolutions are a third faster
+    _lay(real.module, torch.channels_last)  # convolutions are a third faster
     teacher = copy.deepcopy(real.module)
     masks: Mapping[str, LayerMask] = {}
     if recipe.pruning is not None:
@@ -128,7 +130,7 @@ def _made(recipe: Recipe, folder: Path, real_data: Path, progress: Progress | No
     kept = folder / f"{recipe.name}.npz"
     if kept.exists():
         load_weights(real.module, kept)
-        trained = FineTuned(**_numbers(kept))
+        trained = FineTuned(**json.loads(_numbers_of(kept).read_text("utf-8")))
     else:
         trained = finetune(
             real.module,
@@ -142,7 +144,7 @@ def _made(recipe: Recipe, folder: Path, real_data: Path, progress: Progress | No
             progress=progress,
         )
         _keep(real.module, trained, kept)
-    real.module.to(memory_format=torch.contiguous_format)
+    _lay(real.module, torch.contiguous_format)
     trace = export(
         real.module,
         real.test,
@@ -161,17 +163,18 @@ def _made(recipe: Recipe, folder: Path, real_data: Path, progress: Progress | No
     return replace(trace, provenance={**trace.provenance, **notes})
 
 
+def _lay(module: nn.Module, layout: torch.memory_format) -> None:
+    """Lay out the weights of convolutions."""
+    for parameter in module.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=layout)
+
+
 def _keep(module: nn.Module, trained: FineTuned, path: Path) -> None:
-    state = {name: tensor.numpy() for name, tensor in module.state_dict().items()}
+    state: dict[str, Any] = {n: tensor.numpy() for n, tensor in module.state_dict().items()}
     np.savez(path, **state)
-    numbers = asdict(trained)
-    np.savez(_numbers_of(path), **{name: np.array(value) for name, value in numbers.items()})
+    _numbers_of(path).write_text(json.dumps(asdict(trained)) + "\n", "utf-8")
 
 
 def _numbers_of(path: Path) -> Path:
-    return path.with_suffix(".trained.npz")
-
-
-def _numbers(path: Path) -> dict[str, float]:
-    with np.load(_numbers_of(path)) as arrays:
-        return {name: arrays[name].item() for name in arrays.files}
+    return path.with_suffix(".json")

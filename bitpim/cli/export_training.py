@@ -48,8 +48,8 @@ Admm = Annotated[
     typer.Option(
         metavar="KIND=SHARE",
         help="Prune by training, on the images of --finetune: SHARE of the filters, channels,"
-        " shapes (one place of all filters) or lanes of each convolution; or pattern, where SHARE of"
-        " the 3 x 3 kernels keeps nothing and the others a pattern.",
+        " shapes (one place of all filters) or lanes of each convolution; or pattern, where SHARE"
+        " of the 3 x 3 kernels keeps nothing and the others a pattern.",
     ),
 ]
 AdmmEpochs = Annotated[int, typer.Option(min=1, help="Epochs of --admm, before --finetune.")]

@@ -21,7 +21,7 @@ from bitpim_traces.exporter import (
 from bitpim_traces.masks import masks_of
 from bitpim_traces.quantize.admm_settings import ADMM_KINDS, AdmmPruning
 from bitpim_traces.quantize.projections import group_mask
-from tests.traces.exporter.modules import pictures, small_classifier
+from tests.traces.exporter.modules import pictures, small_classifier, weight_at
 
 PULL: dict[str, Any] = {"rounds": 6, "rho": 0.1, "rho_last": 4.0}
 SHORT = Training(epochs=6, learning_rate=0.03, batch=16)
@@ -41,9 +41,7 @@ def fresh(trained: dict[str, Any]) -> nn.Sequential:
 
 
 def conv(module: nn.Sequential) -> torch.Tensor:
-    found = module[4].weight
-    assert isinstance(found, torch.Tensor)
-    return found
+    return weight_at(module, "4")
 
 
 @pytest.mark.parametrize("kind", ADMM_KINDS)
@@ -83,9 +81,9 @@ def test_the_pull_is_rho_times_the_difference() -> None:
     """Without samples' gradients, a step of plain SGD is worked out by hand."""
     module = nn.Sequential(nn.Conv2d(1, 2, 1, bias=False), nn.Flatten(), nn.Linear(2, 2))
     with torch.no_grad():
-        module[0].weight.copy_(torch.tensor([3.0, -4.0]).reshape(2, 1, 1, 1))
-        module[2].weight.zero_()  # so the loss has no gradient in the convolution at the first step
-        module[2].bias.zero_()
+        weight_at(module, "0").copy_(torch.tensor([3.0, -4.0]).reshape(2, 1, 1, 1))
+        weight_at(module, "2").zero_()  # so the loss has no gradient in the convolution
+        module.get_parameter("2.bias").zero_()
     images, labels = np.ones((2, 1, 1, 1), np.float32), np.array([0, 1])
     pruning = AdmmPruning("filter", 0.5, rounds=1, rho=0.25, rho_last=0.25, skip_first=False)
     still = Training(learning_rate=0.4, momentum=0.0, weight_decay=0.0)
@@ -93,7 +91,7 @@ def test_the_pull_is_rho_times_the_difference() -> None:
     # Z = (0, -4): W - Z = (3, 0); 3 - 0.4 * 0.25 * 3 = 2.7, then projected
     assert found.masks["0.weight"].mask.ravel().tolist() == [0, 1]
     assert found.residuals == pytest.approx([2.7 / np.hypot(2.7, 4)])
-    assert module[0].weight.detach().ravel().tolist() == [0, -4]
+    assert weight_at(module, "0").detach().ravel().tolist() == [0, -4]
 
 
 def test_rho_grows_by_one_factor() -> None:
@@ -117,8 +115,11 @@ def test_the_seed_decides_the_weights(trained: dict[str, Any]) -> None:
 def test_progress_is_told(trained: dict[str, Any]) -> None:
     seen: list[Any] = []
     pruning = AdmmPruning(rounds=2)
-    more = {"progress": lambda *said: seen.append(said)}
-    admm_prune(fresh(trained), *pictures(64, 0), pruning, Training(batch=32), **more)
+
+    def tell(*said: Any) -> None:
+        seen.append(said)
+
+    admm_prune(fresh(trained), *pictures(64, 0), pruning, Training(batch=32), progress=tell)
     assert seen == [("pruning by ADMM", 32, 64), ("pruning by ADMM", 64, 64)]
 
 

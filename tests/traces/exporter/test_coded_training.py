@@ -1,4 +1,4 @@
-"""Training in sight of codes: what the forward pass sees, what is left, and the trace it becomes."""
+"""Training in sight of codes: what the forward pass sees, what is left, what the trace has."""
 
 from dataclasses import replace
 from typing import Any
@@ -30,7 +30,7 @@ from bitpim_traces.numbers.affine import choose_quantization, decode, encode
 from bitpim_traces.quantize import LayerBits, Settings, quantize_network
 from bitpim_traces.quantize.lanes import LanePruning
 from bitpim_traces.records import NETWORK_INPUT
-from tests.traces.exporter.modules import pictures, small_classifier
+from tests.traces.exporter.modules import pictures, small_classifier, weight_at
 
 FEW = Settings(
     weight_values="ternary", overrides={"0": LayerBits(weight_bits=5, weight_values="codes")}
@@ -59,7 +59,9 @@ def levels(weight: torch.Tensor) -> int:
 
 def test_a_step_sees_coded_weights_and_moves_real_ones(trained: dict[str, Any]) -> None:
     module, seen = fresh(trained), []
-    module[4].register_forward_hook(lambda part, *_: seen.append(levels(part.weight)))
+    module[4].register_forward_hook(
+        lambda part, *_: seen.append(levels(part.get_parameter("weight")))
+    )
     real: list[int] = []
     finetune(
         module,
@@ -67,18 +69,18 @@ def test_a_step_sees_coded_weights_and_moves_real_ones(trained: dict[str, Any]) 
         {},
         SHORT,
         settings=FEW,
-        progress=lambda *_: real.append(levels(module[4].weight)),
+        progress=lambda *_: real.append(levels(weight_at(module, "4"))),
     )
     assert set(seen) == {1}
     assert min(real) > 10
-    assert levels(module[4].weight) == 1
-    assert 1 < levels(module[0].weight) <= 15  # 5 bits of its own
+    assert levels(weight_at(module, "4")) == 1
+    assert 1 < levels(weight_at(module, "0")) <= 15  # 5 bits of its own
 
 
 def test_the_gradient_of_the_codes_moves_the_weights_behind_them() -> None:
     module = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False))
     with torch.no_grad():
-        module[1].weight.copy_(torch.tensor([[0.9, 0.2], [-0.5, 0.1]]))
+        weight_at(module, "1").copy_(torch.tensor([[0.9, 0.2], [-0.5, 0.1]]))
     coded = torch.tensor([[0.9, 0.0], [-0.5, 0.0]])
     x, label = np.array([[2.0, 1.0], [2.0, 1.0]], np.float32), np.array([0, 0])
     share = torch.softmax(coded @ torch.tensor([2.0, 1.0]), 0)
@@ -93,7 +95,7 @@ def test_the_gradient_of_the_codes_moves_the_weights_behind_them() -> None:
         {},
         still,
         settings=Settings(weight_values="ternary"),
-        progress=lambda *_: after.append(module[1].weight.detach().clone()),
+        progress=lambda *_: after.append(weight_at(module, "1").detach().clone()),
     )
     torch.testing.assert_close(after[0], expected)
 
@@ -104,7 +106,7 @@ def test_the_trace_has_the_codes_that_training_saw(trained: dict[str, Any]) -> N
     assert found.loss_after < 0.4 * found.loss_before
     assert found.accuracy_after == accuracy_of(module, *test)
     for path in ("0", "4", "10"):
-        weight = module[int(path)].weight.detach().numpy()
+        weight = weight_at(module, path).detach().numpy()
         np.testing.assert_allclose(coded_values(weight, FEW, path), weight, rtol=1e-6)
     trace = export(module, test[0], labels=test[1], settings=FEW)
     for layer in trace.layers:
@@ -121,7 +123,7 @@ def test_pruned_weights_stay_zero_among_codes(trained: dict[str, Any]) -> None:
     masks = prune_module(module, LanePruning(share=0.5)).masks
     finetune(module, *pictures(64, 0), masks, SHORT, settings=Settings(weight_bits=3))
     mask = masks["4.weight"].mask
-    assert not module[4].weight.detach().numpy()[mask == 0].any()
+    assert not weight_at(module, "4").detach().numpy()[mask == 0].any()
     trace = export(module, pictures(8, 0)[0], masks=masks, settings=Settings(weight_bits=3))
     assert trace.n_samples == 8
 
@@ -136,7 +138,7 @@ def test_a_failing_step_leaves_real_weights(trained: dict[str, Any]) -> None:
     with pytest.raises(KeyboardInterrupt):
         finetune(module, *pictures(16, 0), {}, settings=FEW)
     handle.remove()
-    assert torch.equal(module[4].weight, trained["4.weight"])
+    assert torch.equal(weight_at(module, "4"), trained["4.weight"])
 
 
 def test_one_scale_a_tensor_is_refused(trained: dict[str, Any]) -> None:
@@ -253,7 +255,7 @@ def test_masks_of_layers_hold_on_codes(trained: dict[str, Any]) -> None:
     assert weight is not None
     assert not weight[masks["4"].mask == 0].any()
     assert np.count_nonzero(weight) > 100
-    with pytest.raises(TraceDataError, match="layers with weights of network .*, got '5'"):
+    with pytest.raises(TraceDataError, match=r"layers with weights of network .*, got '5'"):
         train_on_codes(network, *taught, ranges, settings, masks={"5": masks["4"]})
 
 

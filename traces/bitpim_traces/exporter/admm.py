@@ -117,7 +117,7 @@ def _pruned(
 
 
 def _fits(part: torch.nn.Conv2d, kind: str) -> bool:
-    """Tell whether groups of a kind are all of a convolution's: those over filters mix its groups."""
+    """Tell whether a kind fits: what runs over all filters would mix groups of a convolution."""
     if kind == "pattern":
         return tuple(part.kernel_size) == WINDOW
     return part.groups == 1 or kind in ("filter", "lane")

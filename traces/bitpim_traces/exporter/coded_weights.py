@@ -36,7 +36,7 @@ def coded_values(weight: Floats, settings: Settings, name: str) -> Floats:
     return decode(*codes_of(name, weight, settings, None, where))
 
 
-def weights_of(module: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+def weights_of(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Look up the weights of convolutions and linear layers, by the path of the layer.
 
     Raises
@@ -66,7 +66,7 @@ class CodedWeights(Rule):
         Scales are not by channel.
     """
 
-    def __init__(self, weights: Mapping[str, torch.nn.Parameter], settings: Settings) -> None:
+    def __init__(self, weights: Mapping[str, torch.Tensor], settings: Settings) -> None:
         if not settings.per_channel:
             raise TraceDataError(
                 "finetune: need per_channel to train on codes, got one scale a tensor: batch norm"

@@ -122,8 +122,8 @@ def train(
     """Run the epochs, in place; yield the number of steps.
 
     With `distilled`, the `teacher` has to be given. Unless it is `falling`, the learning rate stays
-    what it is. Rules take their turns in order. On a CPU, the same seed and number of threads give the same
-    weights. No gradient is left behind, and modes are as they were.
+    what it is. Rules take their turns in order. On a CPU, the same seed and number of threads give
+    the same weights. No gradient is left behind, and modes are as they were.
 
     Raises
     ------

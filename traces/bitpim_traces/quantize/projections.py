@@ -51,7 +51,7 @@ def group_mask(weight: Floats, kind: str, share: float) -> MaskArray:
 
 
 def natural_set(weight: Floats, kept: int, n_patterns: int) -> MaskCodes:
-    """Yield the most frequent natural masks of a weight's kernels; those of nothing but 0 have none.
+    """Yield the most frequent natural masks of the kernels that are not nothing but 0.
 
     Shapes
     ------
