@@ -1,4 +1,4 @@
-"""`bitpim export` that prunes in other ways and trains in sight of codes: traces, notes, refusals."""
+"""`bitpim export` that prunes in other ways and trains in sight of codes: traces, and refusals."""
 
 import json
 import sys
