@@ -82,7 +82,8 @@ def pruning_text(masks: Mapping[str, "LayerMask"]) -> str:
 def described_mask(layer: "LayerRecord") -> dict[str, Any] | None:
     """Describe a layer's mask in plain values; None where it has none that can be read.
 
-    `n_patterns` is None where the masks of conv kernels are free.
+    `n_patterns` is None where the masks of conv kernels are free, `n_groups` where nothing is said
+    of filters that may share lanes.
     """
     from bitpim_traces.masks import LayerMask, check_mask
 
@@ -91,11 +92,13 @@ def described_mask(layer: "LayerRecord") -> dict[str, Any] | None:
     if "pruning_mask" not in layer.extra or faults:
         return None
     patterns = layer.extra.get("patterns")
+    groups = layer.extra.get("overlap_groups")
     mask = LayerMask(layer.extra["pruning_mask"].read(), None)
     return {
         "sparsity": mask.sparsity,
         "n_zero_kernels": mask.n_zero_kernels,
         "n_patterns": None if patterns is None else patterns.shape[0],
+        "n_groups": None if groups is None else len(set(groups.read().tolist())),
     }
 
 
@@ -105,4 +108,6 @@ def mask_text(mask: Mapping[str, Any] | None) -> str:
         return ""
     n = mask["n_patterns"]
     patterns = "" if n is None else f", {n} pattern{'' if n == 1 else 's'}"
-    return f"{mask['sparsity']:.1%} zero{patterns}"
+    n = mask["n_groups"]
+    groups = "" if n is None else f", {n} group{'' if n == 1 else 's'}"
+    return f"{mask['sparsity']:.1%} zero{patterns}{groups}"

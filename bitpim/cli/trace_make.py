@@ -55,9 +55,10 @@ More = Annotated[
         "--set",
         metavar="KEY[@LAYER]=VALUE",
         help="Any other setting: weight_values (codes, ternary, binary), ternary_threshold,"
-        " per_channel, weight_scheme, activation_scheme, multiplier_bits, accumulator_bits,"
-        " calibration, percentile, weight_calibration, output_bits, reference_samples, raw_output;"
-        " weight_bits, activation_bits and weight_values also @LAYER. May be repeated.",
+        " activation_values (codes; binary: of the function sign), per_channel, weight_scheme,"
+        " activation_scheme, multiplier_bits, accumulator_bits, calibration, percentile,"
+        " weight_calibration, output_bits, reference_samples, raw_output; weight_bits,"
+        " activation_bits, weight_values and activation_values also @LAYER. May be repeated.",
     ),
 ]
 
@@ -155,6 +156,8 @@ def settings_of(
     weight_bits: int, activation_bits: int, requantize: str, more: Sequence[str]
 ) -> "Settings":
     """Make settings of options; a wrong one is an error of the command line."""
+    from dataclasses import fields
+
     from bitpim_traces.errors import TraceDataError
     from bitpim_traces.quantize import LayerBits, Settings
 
@@ -166,13 +169,12 @@ def settings_of(
         if not equals:
             raise typer.BadParameter(f"need KEY=VALUE, got {item!r}", param_hint="--set")
         if at:
-            if key not in ("weight_bits", "activation_bits", "weight_values"):
+            own = [f.name for f in fields(LayerBits)]
+            if key not in own:
                 raise typer.BadParameter(
-                    f"need weight_bits, activation_bits or weight_values before @{layer}, got"
-                    f" {key!r}",
-                    param_hint="--set",
+                    f"need {', '.join(own)} before @{layer}, got {key!r}", param_hint="--set"
                 )
-            read: Callable[[str], Any] = str if key == "weight_values" else int
+            read: Callable[[str], Any] = int if key.endswith("_bits") else str
             overrides.setdefault(layer, {})[key] = parse(key, text, read)
         else:
             values[key] = parse(key, text, _type_of(key))

@@ -15,6 +15,7 @@ from bitpim.errors import BitpimError, ConfigError
 from bitpim.machine.registry import load_preset
 from bitpim_traces.array_files import open_array, read_archive
 from bitpim_traces.errors import TraceDataError, TraceError
+from bitpim_traces.mask_files import read_masks, write_masks
 from bitpim_traces.masks import LayerMask, masks_of, with_masks
 from tests.mutants.hdf5_bytes import checksummed_blocks
 from tests.mutants.lookup3 import lookup3
@@ -221,11 +222,37 @@ def test_mutants_of_masks(tmp_path: Path) -> None:
         patterns = None if seed % 2 else dice.integers(0, 2**32, seed % 5).astype(np.uint32)
         if seed % 5 == 0:
             mask, patterns = np.ones(shape, np.uint8), None
+        n_groups = shape[0] + int(dice.integers(3) == 0)
+        groups = None if seed % 4 else dice.integers(-1, 9, n_groups).astype(np.int32)
         try:
-            made = with_masks(trace, {layer.name: LayerMask(mask, patterns)})
+            made = with_masks(trace, {layer.name: LayerMask(mask, patterns, groups)})
             assert np.array_equal(masks_of(made)[layer.name].mask, mask)
         except TraceError as error:
             assert isinstance(error, BitpimError)
+            assert "\n" not in str(error)
+            n_refused += 1
+    assert N_IN_PROCESS // 2 < n_refused < N_IN_PROCESS
+
+
+def test_mutants_of_mask_files(tmp_path: Path) -> None:
+    """A damaged file of masks is refused in one line, or says masks of the shapes there are."""
+    shapes = {"conv": (2, 3, 3, 3), "fc": (2, 4)}
+    groups = np.arange(2, dtype=np.int32)
+    sound = {name: LayerMask(np.ones(s, np.uint8), None, groups) for name, s in shapes.items()}
+    write_masks(sound, tmp_path / "a.npz")
+    whole, path, n_refused = (tmp_path / "a.npz").read_bytes(), tmp_path / "b.npz", 0
+    for seed in range(N_IN_PROCESS):
+        dice = random.Random(seed)
+        if seed % 2:
+            path.write_bytes(changed_bytes(dice, whole))
+        else:
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
+                name = dice.choice(["fc.npy", "fc.overlap_groups.npy", "conv.weight.npy", "x.npy"])
+                made.writestr(name, changed_head(dice, (2, 4)))
+        try:
+            found, _ = read_masks(str(path), shapes)
+            assert {n: m.mask.shape for n, m in found.items()}.items() <= shapes.items()
+        except TraceDataError as error:
             assert "\n" not in str(error)
             n_refused += 1
     assert N_IN_PROCESS // 2 < n_refused < N_IN_PROCESS

@@ -18,6 +18,7 @@ import pytest
 from bitpim_traces import check_trace, open_trace, write_trace
 from bitpim_traces.errors import TraceError
 from bitpim_traces.footer import FOOTER_BYTES, seal
+from bitpim_traces.masks import LayerMask, with_masks
 from bitpim_traces.records import TensorRecord, Trace
 from bitpim_traces.schema import FOOTER_MAGIC
 from tests.mutants.fingerprint import fingerprint
@@ -57,7 +58,13 @@ class TraceMutants:
         trace = small_trace(1, n_samples=3, kinds=_KINDS)
         one = TensorRecord.of(np.ones(1, np.uint8), axes="K", role="mask", units="1")
         conv = replace(trace.layers[0], extra={f"mask{k}": one for k in range(9)})
-        return replace(trace, layers=(conv, *trace.layers[1:]))
+        trace = replace(trace, layers=(conv, *trace.layers[1:]))
+        last = max((r for r in trace.layers if r.weight is not None), key=lambda r: r.index)
+        assert last.weight is not None
+        groups = np.arange(last.weight.shape[0], dtype=np.int32)
+        return with_masks(
+            trace, {last.name: LayerMask(np.ones(last.weight.shape, np.uint8), groups=groups)}
+        )
 
     def make(self, seed: int, path: Path) -> bool:
         """Write a mutant; say whether it may be another sound trace."""

@@ -20,7 +20,7 @@ from bitpim_traces.masks import (
     masks_of,
     with_masks,
 )
-from bitpim_traces.quantize import PatternPruning, Settings
+from bitpim_traces.quantize import OverlapPruning, PatternPruning, Settings
 from bitpim_traces.records import LayerRecord, TensorRecord, Trace
 from bitpim_traces.synthetic import synthetic_network
 
@@ -150,6 +150,7 @@ def test_patterns_are_ascending_codes(
 
 
 BYTES = np.zeros((4, 4, 3, 3), np.uint8)
+GROUPS = np.zeros(4, np.int32)
 FORMS: list[tuple[str, dict[str, Any], str]] = [
     ("conv2", {"pruning_mask": BYTES.astype(np.int8)}, "pruning_mask: need uint8 of (4, 4, 3, 3)"),
     ("conv2", {"pruning_mask": BYTES[:3]}, "got uint8 of (3, 4, 3, 3)"),
@@ -158,6 +159,14 @@ FORMS: list[tuple[str, dict[str, Any], str]] = [
     ("conv2", {"patterns": np.array([[3]], np.uint32)}, "got uint32 of (1, 1)"),
     ("pool1", {"pruning_mask": BYTES}, "need no mask where there is no weight"),
     ("fc", {"patterns": np.array([3], np.uint32)}, "patterns at a conv2d of at most 32 positions"),
+    (
+        "conv2",
+        {"overlap_groups": GROUPS.astype(np.int64)},
+        "int32 of (4,), a group for each filter",
+    ),
+    ("conv2", {"overlap_groups": GROUPS[:3]}, "overlap_groups: need int32 of (4,)"),
+    ("fc", {"overlap_groups": GROUPS}, "need a pruning_mask beside the groups, got none"),
+    ("pool1", {"overlap_groups": GROUPS}, "need a pruning_mask beside the groups, got none"),
 ]
 
 
@@ -206,3 +215,72 @@ def test_empty_patterns_mean_that_nothing_is_kept(tmp_path: Path) -> None:
     mask = masks_of(open_trace(tmp_path / "broken.h5"))["conv2"]
     assert mask.patterns is not None and mask.patterns.shape == (0,)
     assert mask.sparsity == 1.0
+
+
+# --- groups of filters that share lanes
+
+
+@pytest.fixture(scope="module")
+def overlapped() -> Trace:
+    pruning = OverlapPruning(2, skip_first=False, overrides={"depthwise": 1})
+    return synthetic_network("tiny", 2, n_samples=2, pruning=pruning)
+
+
+def test_groups_survive_the_file(overlapped: Trace, tmp_path: Path) -> None:
+    assert _listed(overlapped, tmp_path, deep=True) == []
+    before, after = masks_of(overlapped), masks_of(open_trace(tmp_path / "broken.h5"))
+    assert list(after) == ["conv1", "conv2", "conv3"]
+    for name, mask in after.items():
+        assert mask.groups is not None and mask.groups.dtype == np.int32
+        assert mask.groups.tolist() == np.asarray(before[name].groups).tolist()
+        lanes = np.asarray(mask.mask.any(axis=(2, 3)))
+        for group in set(mask.groups.tolist()):
+            assert lanes[mask.groups == group].sum(axis=0).max() == 1
+
+
+def test_filters_of_a_group_that_share_a_channel_are_listed(
+    overlapped: Trace, tmp_path: Path
+) -> None:
+    """The fault names the channel and both filters; with disjoint groups there is none."""
+    mask = masks_of(overlapped)["conv2"]
+    groups = np.asarray(mask.groups).copy()
+    one, other = (int(m) for m in np.flatnonzero(groups == groups[0])[:2])
+    lanes = np.asarray(mask.mask.any(axis=(2, 3)))
+    channel = int(np.flatnonzero(lanes[one])[0])
+    wider = mask.mask.copy()
+    wider[other, channel] = 1
+    broken = _with_extra(overlapped, "conv2", pruning_mask=wider)
+    assert _listed(broken, tmp_path, deep=False) == []
+    (fault,) = _listed(broken, tmp_path, deep=True)
+    assert fault == (
+        "/layers/0001/extra/overlap_groups: need groups whose filters keep no channel in common,"
+        f" got channel {channel} kept by filters {one} and {other} of group {groups[0]}"
+    )
+    with pytest.raises(TraceDataError, match=f"filters {one} and {other} of group {groups[0]}"):
+        with_masks(overlapped, {"conv2": LayerMask(wider, groups=mask.groups)})
+    groups[other] = 77
+    assert _listed(_with_extra(broken, "conv2", overlap_groups=groups), tmp_path, deep=True) == []
+
+
+def test_groups_are_not_negative(overlapped: Trace, tmp_path: Path) -> None:
+    groups = np.asarray(masks_of(overlapped)["conv2"].groups) - 1
+    broken = _with_extra(overlapped, "conv2", overlap_groups=groups.astype(np.int32))
+    (fault,) = _listed(broken, tmp_path, deep=True)
+    assert fault.endswith("overlap_groups: need groups from 0, got -1")
+
+
+def test_groups_lie_within_a_conv_group(overlapped: Trace, tmp_path: Path) -> None:
+    """Depthwise filters read a channel each: a group of two would read two."""
+    shape = (9, 1, 3, 3)
+    ones, groups = np.ones(shape, np.uint8), np.arange(9, dtype=np.int32)
+    fine = _with_extra(overlapped, "depthwise", pruning_mask=ones, overlap_groups=groups)
+    assert _listed(fine, tmp_path, deep=True) == []
+    groups[5] = 3
+    broken = _with_extra(overlapped, "depthwise", pruning_mask=ones, overlap_groups=groups)
+    (fault,) = _listed(broken, tmp_path, deep=True)
+    assert fault.endswith("within one conv group, got group 3 in conv groups 3 and 5")
+
+
+def test_a_new_mask_takes_the_place_of_all_of_the_old_one(overlapped: Trace) -> None:
+    free = LayerMask(masks_of(overlapped)["conv2"].mask)
+    assert masks_of(with_masks(overlapped, {"conv2": free}))["conv2"].groups is None

@@ -31,6 +31,7 @@ def test_synth_prunes_and_info_shows_it(
         "sparsity": pytest.approx(1 - 0.75 * 2 / 9),
         "n_zero_kernels": 4,
         "n_patterns": 3,
+        "n_groups": None,
     }
     assert {name for name, mask in described.items() if mask} == set(masks)
     text = bitpim("trace", "info", path)[1]

@@ -61,7 +61,10 @@ def test_quantize_never_replaces_what_it_reads(tiny: Path) -> None:
         ("percentile=x", "need a number for percentile"),
         ("per_channel=maybe", "need true or false for per_channel"),
         ("calibration=max", "need calibration among minmax"),
-        ("calibration@fc=mse", "need weight_bits or activation_bits before @fc"),
+        (
+            "calibration@fc=mse",
+            "need weight_bits, activation_bits, weight_values, activation_values before @fc",
+        ),
         ("accumulator_bits=64", "need accumulator_bits from 8 to 48"),
     ],
 )

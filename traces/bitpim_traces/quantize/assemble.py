@@ -234,6 +234,11 @@ def _check_overrides(network: FloatNetwork, settings: Settings) -> None:
             raise TraceDataError(
                 f"settings: overrides give weight bits or values to {name!r}, without weight"
             )
+        if bits.activation_values == "binary" and (layer is None or layer.activation != "sign"):
+            raise TraceDataError(
+                f"settings: overrides let activations of {name!r} be binary, which only the"
+                " function sign can make"
+            )
         if (
             layer is not None
             and bits.activation_bits is not None

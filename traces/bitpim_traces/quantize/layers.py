@@ -18,6 +18,7 @@ from bitpim_traces.numbers.affine import (
     choose_weight_quantization,
     encode,
     encode_weight,
+    real_values,
     same_quantization,
 )
 from bitpim_traces.numbers.few_values import binary_weights, ternary_weights
@@ -59,6 +60,8 @@ def append_layer(
         _append_constant(builder, layer, bits, settings)
     elif operator.keeps_codes:
         builder.keep(layer)
+    elif layer.activation == "sign" and settings.activation_values_of(layer.name) == "binary":
+        _append_signs(builder, layer)
     elif layer.kind == "activation" and not operator.is_table(layer.activation):
         builder.clip(layer.name, layer.inputs[0], _activation(layer))
     elif _keeps(builder, layer, settings):
@@ -115,6 +118,15 @@ def _append_rescaled(builder: TraceBuilder, layer: FloatLayer, output: Quantizat
     else:
         constants = layer.tensors.get("constants")
         builder.lookup(name, source, layer.activation, output, constants=constants)
+
+
+def _append_signs(builder: TraceBuilder, layer: FloatLayer) -> None:
+    """Append signs of -1 and 1 alone: that of 0 is 1."""
+    before = builder.quantization(layer.inputs[0])
+    codes = np.arange(before.code_min, before.code_max + 1)
+    table = np.where(real_values(codes, before) < 0, -1, 1)
+    output = Quantization(2, True, np.ones(1), np.zeros(1, np.int64), binary=True)
+    builder.lookup(layer.name, layer.inputs[0], layer.activation, output, table=table)
 
 
 def _append_weighted(

@@ -8,10 +8,26 @@ from bitpim_traces.errors import TraceDataError
 from bitpim_traces.modes import MODES, REQUANTIZE_MODES
 from bitpim_traces.numbers.few_values import TERNARY_THRESHOLD
 
-__all__ = ["CALIBRATION_METHODS", "SCHEMES", "WEIGHT_VALUES", "LayerBits", "Settings"]
+__all__ = [
+    "ACTIVATION_VALUES",
+    "CALIBRATION_METHODS",
+    "SCHEMES",
+    "WEIGHT_VALUES",
+    "LayerBits",
+    "Settings",
+]
 
 SCHEMES = ("affine", "symmetric")
 WEIGHT_VALUES = ("codes", "ternary", "binary")
+ACTIVATION_VALUES = ("codes", "binary")
+
+_LATER = {
+    "weight_values": "codes",
+    "ternary_threshold": TERNARY_THRESHOLD,
+    "activation_values": "codes",
+    "raw_output": False,
+}
+"""Settings that came later, and what older traces have: what is not chosen leaves their digests."""
 CALIBRATION_METHODS = ("minmax", "percentile", "mse")
 
 
@@ -22,6 +38,7 @@ class LayerBits:
     weight_bits: int | None = None
     activation_bits: int | None = None
     weight_values: str | None = None
+    activation_values: str | None = None
 
     def as_plain(self) -> dict[str, Any]:
         """Yield it as words and numbers, for provenance."""
@@ -50,6 +67,9 @@ class Settings:
     ternary_threshold
         Share of the mean magnitude of a channel (or, without per_channel, of a layer) above which a
         ternary weight is not 0; 0 to below 1.
+    activation_values
+        "codes": all codes of activation_bits. "binary": what the function sign puts out is -1 or 1,
+        and 1 where it is given 0; other layers, and widths, stay as they are.
     per_channel
         One weight scale an output channel, or one a tensor.
     weight_scheme, activation_scheme
@@ -74,8 +94,8 @@ class Settings:
     reference_samples
         How many of the first samples keep float reference outputs.
     overrides
-        Widths and weight values by layer name; "input" names the network input. Where weights are
-        ternary or binary a layer has no width of its own.
+        Widths and values by layer name; "input" names the network input. Where weights are ternary
+        or binary a layer has no width of its own, and where activations are binary none either.
 
     Raises
     ------
@@ -87,6 +107,7 @@ class Settings:
     activation_bits: int = 8
     weight_values: str = "codes"
     ternary_threshold: float = TERNARY_THRESHOLD
+    activation_values: str = "codes"
     per_channel: bool = True
     weight_scheme: str = "symmetric"
     activation_scheme: str = "affine"
@@ -103,6 +124,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         _need_word("weight_values", self.weight_values, WEIGHT_VALUES)
+        _need_word("activation_values", self.activation_values, ACTIVATION_VALUES)
         _need_word("weight_scheme", self.weight_scheme, SCHEMES)
         _need_word("activation_scheme", self.activation_scheme, SCHEMES)
         _need_word("requantize", self.requantize, REQUANTIZE_MODES)
@@ -126,17 +148,8 @@ class Settings:
             )
         if self.output_bits is not None:
             _need_range("output_bits", self.output_bits, 1, 16)
-        for name, bits in self.overrides.items():
-            for what in (bits.weight_bits, bits.activation_bits):
-                if what is not None:
-                    _need_range(f"overrides[{name!r}]", what, 1, 16)
-            values = self.weight_values_of(name)
-            _need_word(f"overrides[{name!r}]", values, WEIGHT_VALUES)
-            if values != "codes" and bits.weight_bits is not None:
-                raise TraceDataError(
-                    f"settings: overrides[{name!r}]: weight_bits are of codes, and weights there"
-                    f" are {values}; give it weight_values codes too, or no weight_bits"
-                )
+        for name, own in self.overrides.items():
+            _check_own(name, own, self.weight_values_of(name))
 
     def weight_bits_of(self, name: str) -> int:
         """Weight width of a layer."""
@@ -147,6 +160,11 @@ class Settings:
         """Values that the weights of a layer have: one of WEIGHT_VALUES."""
         own = self.overrides.get(name, LayerBits()).weight_values
         return self.weight_values if own is None else own
+
+    def activation_values_of(self, name: str) -> str:
+        """Values that a sign function puts out: one of ACTIVATION_VALUES."""
+        own = self.overrides.get(name, LayerBits()).activation_values
+        return self.activation_values if own is None else own
 
     def activation_bits_of(self, name: str, *, is_output: bool = False) -> int:
         """Width of a layer's output codes."""
@@ -160,14 +178,27 @@ class Settings:
         plain: dict[str, Any] = {
             f.name: getattr(self, f.name) for f in fields(self) if f.name != "overrides"
         }
-        if not self.raw_output:
-            del plain["raw_output"]  # what is not chosen leaves the digests of older traces alone
-        if self.weight_values == "codes":
-            del plain["weight_values"]
-        if self.ternary_threshold == TERNARY_THRESHOLD:
-            del plain["ternary_threshold"]
+        plain = {k: v for k, v in plain.items() if k not in _LATER or v != _LATER[k]}
         plain["overrides"] = {n: bits.as_plain() for n, bits in sorted(self.overrides.items())}
         return plain
+
+
+def _check_own(name: str, own: LayerBits, weight_values: str) -> None:
+    where = f"overrides[{name!r}]"
+    for bits in (own.weight_bits, own.activation_bits):
+        if bits is not None:
+            _need_range(where, bits, 1, 16)
+    _need_word(where, weight_values, WEIGHT_VALUES)
+    _need_word(where, own.activation_values or "codes", ACTIVATION_VALUES)
+    if weight_values != "codes" and own.weight_bits is not None:
+        raise TraceDataError(
+            f"settings: {where}: weight_bits are of codes, and weights there are {weight_values};"
+            " give it weight_values codes too, or no weight_bits"
+        )
+    if own.activation_values == "binary" and own.activation_bits is not None:
+        raise TraceDataError(
+            f"settings: {where}: need activation_bits or binary activation_values, got both"
+        )
 
 
 def _need_word(name: str, got: str, words: tuple[str, ...]) -> None:
