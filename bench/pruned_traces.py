@@ -127,23 +127,24 @@ def _made(recipe: Recipe, folder: Path, real_data: Path, progress: Progress | No
     masks: Mapping[str, LayerMask] = {}
     if recipe.pruning is not None:
         masks = prune_module(real.module, recipe.pruning).masks
-    kept = folder / f"{recipe.name}.npz"
+    kept, training = folder / f"{recipe.name}.npz", recipe.training
     if kept.exists():
         load_weights(real.module, kept)
-        trained = FineTuned(**json.loads(_numbers_of(kept).read_text("utf-8")))
+        told = json.loads(_told_of(kept).read_text("utf-8"))
+        training, trained = Training(**told["training"]), FineTuned(**told["measured"])
     else:
         trained = finetune(
             real.module,
             real.taught,
             real.taught_labels,
             masks,
-            recipe.training,
+            training,
             settings=recipe.settings if recipe.on_codes else None,
             teacher=teacher,
             evaluation=(real.test, real.test_labels),
             progress=progress,
         )
-        _keep(real.module, trained, kept)
+        _keep(real.module, training, trained, kept)
     _lay(real.module, torch.contiguous_format)
     trace = export(
         real.module,
@@ -158,7 +159,7 @@ def _made(recipe: Recipe, folder: Path, real_data: Path, progress: Progress | No
     )
     notes = {
         **({} if recipe.pruning is None else {"prune": recipe.pruning.as_plain()}),
-        "finetune": {**recipe.training.as_plain(), **asdict(trained), "dense_accuracy": dense},
+        "finetune": {**training.as_plain(), **asdict(trained), "dense_accuracy": dense},
     }
     return replace(trace, provenance={**trace.provenance, **notes})
 
@@ -170,11 +171,12 @@ def _lay(module: nn.Module, layout: torch.memory_format) -> None:
             parameter.data = parameter.data.contiguous(memory_format=layout)
 
 
-def _keep(module: nn.Module, trained: FineTuned, path: Path) -> None:
+def _keep(module: nn.Module, training: Training, trained: FineTuned, path: Path) -> None:
     state: dict[str, Any] = {n: tensor.numpy() for n, tensor in module.state_dict().items()}
     np.savez(path, **state)
-    _numbers_of(path).write_text(json.dumps(asdict(trained)) + "\n", "utf-8")
+    told = {"training": asdict(training), "measured": asdict(trained)}
+    _told_of(path).write_text(json.dumps(told) + "\n", "utf-8")
 
 
-def _numbers_of(path: Path) -> Path:
+def _told_of(path: Path) -> Path:
     return path.with_suffix(".json")
