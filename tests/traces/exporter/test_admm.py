@@ -18,6 +18,7 @@ from bitpim_traces.exporter import (
     export,
     finetune,
 )
+from bitpim_traces.exporter.admm import _Split
 from bitpim_traces.masks import masks_of
 from bitpim_traces.quantize.admm_settings import ADMM_KINDS, AdmmPruning
 from bitpim_traces.quantize.projections import group_mask
@@ -92,6 +93,18 @@ def test_the_pull_is_rho_times_the_difference() -> None:
     assert found.masks["0.weight"].mask.ravel().tolist() == [0, 1]
     assert found.residuals == pytest.approx([2.7 / np.hypot(2.7, 4)])
     assert weight_at(module, "0").detach().ravel().tolist() == [0, -4]
+
+
+def test_a_turn_projects_weights_and_what_has_added_up() -> None:
+    part = nn.Conv2d(1, 2, 1)
+    with torch.no_grad():
+        part.weight.copy_(torch.tensor([3.0, -4.0]).reshape(2, 1, 1, 1))
+    split = _Split("weight", part, AdmmPruning("filter"), 0.5)
+    assert split.target.ravel().tolist() == [0, -4]
+    split.dual[0] = 5.0
+    assert split.turn() == (5**2 + 4**2, 3**2 + 4**2)  # Z is of 3 + 5 and -4
+    assert split.target.ravel().tolist() == [8, 0]
+    assert split.dual.ravel().tolist() == [0, -4]
 
 
 def test_rho_grows_by_one_factor() -> None:

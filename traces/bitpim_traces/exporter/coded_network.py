@@ -2,8 +2,8 @@
 
 Batch norms are folded already, so layers and their outputs are just those of the trace to come.
 Every output takes in the forward pass the value of its code, in the ranges observed before; its
-gradient passes where the range was not left. Weights are trained as `coded_weights` says, biases
-as real numbers.
+gradient passes where the range was not left. Weights and biases are trained as `coded_weights`
+says.
 """
 
 from collections.abc import Mapping
@@ -22,10 +22,24 @@ from bitpim_traces.exporter.finetune import FineTuned, HeldMasks, trained_on
 from bitpim_traces.exporter.sources import Floats, Pixels
 from bitpim_traces.exporter.training import Training, labelled, measured_on
 from bitpim_traces.masks import LayerMask
+from bitpim_traces.modes import (
+    FIXED_POINT_HALF_AWAY,
+    FLOAT_SCALE_HALF_EVEN,
+    HALF_UP_SHIFT,
+    TRUNCATE_SHIFT,
+)
 from bitpim_traces.network import FloatNetwork
+from bitpim_traces.numbers.affine import encode
 from bitpim_traces.quantize import Settings, quantize_network
 from bitpim_traces.quantize.layers import Ranges
-from bitpim_traces.records import NETWORK_INPUT, Quantization
+from bitpim_traces.records import (
+    NETWORK_INPUT,
+    Quantization,
+    Samples,
+    TensorRecord,
+    Trace,
+    axes_of,
+)
 
 __all__ = ["AffineRounding", "CodedNetwork", "train_on_codes"]
 
@@ -46,14 +60,15 @@ def train_on_codes(
     settings: Settings | None = None,
     training: Training | None = None,
     *,
+    quantization: Quantization | None = None,
     masks: Mapping[str, LayerMask] | None = None,
     evaluation: tuple[Any, npt.NDArray[np.integer]] | None = None,
     progress: Progress | None = None,
 ) -> CodedNetwork:
     """Train weights and biases of a classifier on the codes that `quantize_network` will choose.
 
-    `ranges` are those that `quantize_network` is given, then as now; `masks`, by layer name, are
-    held. `samples` are as the network takes them, Pixels with their normalization. `evaluation` is
+    `ranges` are those that `quantize_network` is given, then as now, and `quantization` that of the
+    samples, if it is not chosen by their range; `masks`, by layer name, are held. `samples` are as the network takes them, Pixels with their normalization. `evaluation` is
     the samples and labels that accuracy on codes is measured on; without it, those of training. On
     a CPU, the same seed and number of threads give the same network.
 
@@ -66,8 +81,14 @@ def train_on_codes(
     settings = settings or Settings()
     source, classes = labelled(samples, labels)
     measured = measured_on(source, classes, evaluation)
-    module = _Module(network, _roundings(network, ranges, settings))
-    coded = CodedWeights(module.by_layer, settings)
+    trace = _trace(network, ranges, settings, quantization)
+    module = _Module(network, _roundings(trace, settings))
+    scales = {x.name: float(trace.input_quantizations(x)[0].scale[0]) for x in trace.layers}
+    biases = {
+        network.layers[i].name: (bias, scales[network.layers[i].name])
+        for i, bias in module.biases.items()
+    }
+    coded = CodedWeights(module.by_layer, settings, biases)
     by_parameter = {module.name_of(layer): mask for layer, mask in (masks or {}).items()}
     found = trained_on(
         module,
@@ -83,9 +104,13 @@ def train_on_codes(
 
 
 class AffineRounding:
-    """Rounds real values to those of affine codes; beyond the range there is no gradient."""
+    """Rounds real values to those of affine codes; beyond the range there is no gradient.
 
-    def __init__(self, quantization: Quantization) -> None:
+    Codes of samples and tables are rounded half to even; with a requantize mode as it rounds.
+    """
+
+    def __init__(self, quantization: Quantization, mode: str | None = None) -> None:
+        self.rounded = torch.round if mode is None else _ROUNDED[mode]
         self.scale = float(quantization.scale[0])
         zero = int(quantization.zero_point[0])
         self.low, self.high = quantization.code_min - zero, quantization.code_max - zero
@@ -93,17 +118,49 @@ class AffineRounding:
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Yield the values; the gradient is that of `x`, clipped to the range."""
         inside = (x / self.scale).clamp(self.low, self.high)
-        return (inside + (inside.round() - inside).detach()) * self.scale
+        return (inside + (self.rounded(inside) - inside).detach()) * self.scale
 
 
-def _roundings(
-    network: FloatNetwork, ranges: Ranges, settings: Settings
-) -> dict[int, AffineRounding]:
-    """Make what rounds the input and every output, of the codes that the trace will have."""
-    sample = np.zeros((1, *network.input_shape), np.float32)
-    chosen = replace(settings, reference_samples=0)
-    trace = quantize_network(network, ranges, sample, settings=chosen)
-    found = {index: AffineRounding(layer.output) for index, layer in enumerate(trace.layers)}
+def _half_up(x: torch.Tensor) -> torch.Tensor:
+    return (x + 0.5).floor()
+
+
+def _half_away(x: torch.Tensor) -> torch.Tensor:
+    return x.sign() * (x.abs() + 0.5).floor()
+
+
+_ROUNDED = {
+    FLOAT_SCALE_HALF_EVEN.name: torch.round,
+    FIXED_POINT_HALF_AWAY.name: _half_away,
+    HALF_UP_SHIFT.name: _half_up,
+    TRUNCATE_SHIFT.name: torch.floor,
+}
+"""How each requantize mode rounds a sum, in units of the output's scale; zero point apart."""
+
+
+def _trace(
+    network: FloatNetwork, ranges: Ranges, settings: Settings, quantization: Quantization | None
+) -> Trace:
+    """Quantize the network as it is: activations have the codes that they will have."""
+    sample: Any = np.zeros((1, *network.input_shape), np.float32)
+    if quantization is not None:
+        codes = TensorRecord.of(
+            encode(sample, quantization), axes=axes_of(sample.ndim), role="codes"
+        )
+        sample = Samples(codes, quantization)
+    return quantize_network(
+        network, ranges, sample, settings=replace(settings, reference_samples=0)
+    )
+
+
+def _roundings(trace: Trace, settings: Settings) -> dict[int, AffineRounding]:
+    """Make what rounds the input and every output."""
+    found = {}
+    for index, layer in enumerate(trace.layers):
+        if layer.requantize is not None or layer.kind == "avg_pool2d":  # some divide as they are
+            found[index] = AffineRounding(layer.output, settings.requantize)
+        elif layer.table is not None or "values" in layer.tensors:
+            found[index] = AffineRounding(layer.output)  # others keep the codes they read
     return {NETWORK_INPUT: AffineRounding(trace.samples.quantization), **found}
 
 

@@ -112,13 +112,13 @@ def export(
     of_samples = calibration is None or isinstance(calibration, int)
     answers: Answers | None = {} if of_samples and settings.reference_samples else None
     ranges = observe_ranges(network, observed, settings, progress, answers)
+    quantization = source.quantization(ranges[NETWORK_INPUT], settings)
     notes: dict[str, Any] = {}
     if taught is not None:
         network, notes = _trained(
             network, taught, (source, labels), ranges, settings, training, masks_by_layer, progress
         )
         answers = None
-    quantization = source.quantization(ranges[NETWORK_INPUT], settings)
     references = references_of(network, source, settings.reference_samples, progress)
     made_from = make_provenance(
         "bitpim_traces.exporter",
@@ -173,6 +173,7 @@ def _trained(
         ranges,
         settings,
         training,
+        quantization=source.quantization(ranges[NETWORK_INPUT], settings),
         masks=masks,
         evaluation=None if labels is None else (source, labels),
         progress=progress,
