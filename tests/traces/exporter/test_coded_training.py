@@ -131,8 +131,9 @@ def test_pruned_weights_stay_zero_among_codes(trained: dict[str, Any]) -> None:
 def test_a_failing_step_leaves_real_weights(trained: dict[str, Any]) -> None:
     module = fresh(trained)
 
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
+    def stop(part: nn.Module, *_: Any) -> None:
+        if part.training:
+            raise KeyboardInterrupt
 
     handle = module[10].register_forward_hook(stop)
     with pytest.raises(KeyboardInterrupt):
@@ -153,11 +154,11 @@ def test_a_teacher_is_asked_as_far_as_the_settings_say(
     trained: dict[str, Any], distilled: float
 ) -> None:
     """All labels say class 0; the teacher knows better."""
-    module, (images, labels) = fresh(trained), pictures(64, 0)
-    settings = replace(SHORT, distilled=distilled)
+    module, (images, labels) = small_classifier(), pictures(128, 0)
+    settings = replace(SHORT, distilled=distilled, epochs=6)
     finetune(module, images, 0 * labels, {}, settings, teacher=fresh(trained))
     right = accuracy_of(module, images, labels)
-    assert right > 0.9 if distilled else right < 0.5
+    assert right > 0.6 if distilled else right < 0.5
 
 
 def test_a_missing_teacher_is_said(trained: dict[str, Any]) -> None:
@@ -259,16 +260,18 @@ def test_training_on_codes_is_right_as_often_as_the_trace(
 
 
 def test_folded_pixels_train_as_the_network_takes_them() -> None:
-    images = Pixels(np.full((4, 1, 1, 1), 255, np.uint8), (0.5,), (0.25,), fold=True)
+    images = Pixels(np.full((4, 1, 1, 1), 128, np.uint8), (0.5,), (0.25,), fold=True)
     module = nn.Sequential(nn.Flatten(), nn.Linear(1, 2))
+    with torch.no_grad():
+        weight_at(module, "1").copy_(torch.tensor([[3.0], [-3.0]]))
     network, _ = read_network(module, (1, 1, 1))
-    ranges = {NETWORK_INPUT: (0.0, 1.0), 0: (0.0, 1.0), 1: (-4.0, 4.0)}
+    ranges = {NETWORK_INPUT: (0.0, 1.0), 0: (0.0, 1.0), 1: (-8.0, 8.0)}
     still = Training(learning_rate=0.0)
-    found = train_on_codes(network, images, np.zeros(4, int), ranges, training=still)
-    (given,) = found.network.outputs(np.ones((1, 1, 1, 1), np.float32)).values()
+    found = train_on_codes(network, images, np.ones(4, int), ranges, training=still)
+    (given,) = found.network.outputs(np.full((1, 1, 1, 1), 128 / 255, np.float32)).values()
     logits = torch.from_numpy(given[0])
     assert found.measured.loss_after == pytest.approx(
-        float(nn.functional.cross_entropy(logits, torch.tensor(0))), abs=0.05
+        float(nn.functional.cross_entropy(logits, torch.tensor(1))), abs=0.1
     )
 
 

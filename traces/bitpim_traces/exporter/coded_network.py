@@ -68,9 +68,10 @@ def train_on_codes(
     """Train weights and biases of a classifier on the codes that `quantize_network` will choose.
 
     `ranges` are those that `quantize_network` is given, then as now, and `quantization` that of the
-    samples, if it is not chosen by their range; `masks`, by layer name, are held. `samples` are as the network takes them, Pixels with their normalization. `evaluation` is
-    the samples and labels that accuracy on codes is measured on; without it, those of training. On
-    a CPU, the same seed and number of threads give the same network.
+    samples, if it is not chosen by their range; `masks`, by layer name, are held. `samples` are as
+    the network takes them, Pixels with their normalization. `evaluation` is the samples and labels
+    that accuracy on codes is measured on; without it, those of training. On a CPU, the same seed
+    and number of threads give the same network.
 
     Raises
     ------
