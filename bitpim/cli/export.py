@@ -4,7 +4,6 @@ import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +18,22 @@ from bitpim.cli.codebook_options import (
     RetrainRate,
     export_tables,
     tables_of,
+)
+from bitpim.cli.export_training import (
+    Admm,
+    AdmmEpochs,
+    AdmmSet,
+    CodeEpochs,
+    Distill,
+    Mirror,
+    PruneSet,
+    Recipe,
+    Shift,
+    WeightValues,
+    admm_of,
+    export_prepared,
+    on_codes,
+    pruning_steps,
 )
 from bitpim.cli.options import Json, Overwrite, refuse_taken
 from bitpim.cli.pruning import (
@@ -39,11 +54,11 @@ from bitpim.cli.trace_make import (
     settings_of,
     write_and_say,
 )
+from bitpim.cli.trace_prune import Channels, Lanes, MaskFile, Overlap
 
 if TYPE_CHECKING:
     from bitpim_traces.exporter import Progress
-    from bitpim_traces.masks import LayerMask
-    from bitpim_traces.quantize import PatternPruning
+    from bitpim_traces.quantize import Settings
 
 __all__ = ["export"]
 
@@ -87,7 +102,8 @@ Finetune = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="After pruning, train on with held masks: .npz with `images` and `labels`.",
+        help="Train on, with held masks after pruning, and in sight of codes where weights have few"
+        " (--weight-bits below 8, --weight-values): .npz with `images` and `labels`.",
     ),
 ]
 Epochs = Annotated[int, typer.Option(min=0, help="Epochs of --finetune.")]
@@ -110,6 +126,7 @@ def export(
     std: Std = None,
     fold: Fold = False,
     weight_bits: WeightBits = 8,
+    weight_values: WeightValues = None,
     activation_bits: ActivationBits = 8,
     per_tensor: PerTensor = False,
     requantize: Mode = _USUAL_MODE,
@@ -123,10 +140,22 @@ def export(
     kept: Kept = None,
     zero_kernels: ZeroKernels = None,
     pattern_scope: PatternScope = None,
+    lanes: Lanes = None,
+    overlap: Overlap = None,
+    channels: Channels = None,
+    mask: MaskFile = None,
     prune_first: PruneFirst = False,
+    prune_set: PruneSet = None,
+    admm: Admm = None,
+    admm_epochs: AdmmEpochs = 2,
+    admm_set: AdmmSet = None,
     finetune: Finetune = None,
     epochs: Epochs = 1,
     learning_rate: LearningRate = 0.01,
+    mirror: Mirror = False,
+    shift: Shift = 0,
+    distill: Distill = 0.0,
+    code_epochs: CodeEpochs = 0,
     seed: Seed = 0,
     codebooks: Codebooks = None,
     retrain: Retrain = None,
@@ -139,13 +168,18 @@ def export(
     json: Json = False,
 ) -> None:
     """Quantize a PyTorch module into a trace, with samples and float reference outputs."""
+    ways = {"channels": channels, "lanes": lanes, "overlap": overlap}
     affine = {
         "--weight-bits": weight_bits != 8,
+        "--weight-values": weight_values is not None,
         "--activation-bits": activation_bits != 8,
         "--per-tensor": per_tensor,
         "--requantize": requantize != _USUAL_MODE,
         "--calibration": calibration != "minmax",
         "--patterns": patterns is not None,
+        "--mask": mask is not None,
+        "--admm": admm is not None,
+        **{f"--{way}": value is not None for way, value in ways.items()},
     }
     retraining = {
         "epochs": retrain_epochs,
@@ -157,11 +191,16 @@ def export(
     tables = tables_of(codebooks, chosen, retrain, retraining, seed, affine)
     settings = None
     if tables is None:
-        chosen = [f"per_channel={not per_tensor}", f"calibration={calibration}", *chosen]
+        own = [] if weight_values is None else [f"weight_values={weight_values}"]
+        chosen = [f"per_channel={not per_tensor}", f"calibration={calibration}", *own, *chosen]
         settings = settings_of(weight_bits, activation_bits, requantize, chosen)
-    pruning = pruning_of(patterns, kept, zero_kernels, pattern_scope, prune_first)
-    if finetune is not None and pruning is None:
-        raise typer.BadParameter("--finetune trains what was pruned; give --patterns too")
+    pattern = pruning_of(
+        patterns, kept, zero_kernels, pattern_scope, prune_first and patterns is not None
+    )
+    steps = pruning_steps(ways, pattern, prune_set or [], prune_first)
+    pull = admm_of(admm, admm_set or [], prune_first)
+    pruned = bool(steps) or mask is not None
+    _need_taught(finetune, pruned, pull is not None, code_epochs, settings)
     refuse_taken(output, overwrite)
     exporter = _exporter()
     made = exporter.made_by(_target(module))
@@ -169,73 +208,71 @@ def export(
         taken = ["no --weights: the numbers are those the function made, perhaps random"]
     else:
         taken = exporter.load_weights(made, weights)
-    given, labels = _samples(samples, mean, std, fold)
-    taught = None if finetune is None else _samples(finetune, mean, std, fold)
+    given = _samples(samples, mean, std, fold)
+    taught = None if finetune is None else _labelled(_samples(finetune, mean, std, fold))
     options = {
-        "labels": labels,
+        "labels": given[1],
         "calibration": _calibration(calibration_samples),
         "name": name or module.rpartition(":")[2].rpartition(".")[2],
         "dataset": dataset,
     }
     with _progress() as progress:
-        if tables is None:
-            training = exporter.Training(epochs=epochs, learning_rate=learning_rate, seed=seed)
-            masks, notes, said = _pruned(
-                made, pruning, taught and (taught, training), (given, labels), progress
+        if settings is not None:
+            training = exporter.Training(
+                epochs=epochs,
+                learning_rate=learning_rate,
+                seed=seed,
+                mirror=mirror,
+                shift=shift,
+                distilled=distill,
             )
-            trace = exporter.export(
-                made, given, settings=settings, masks=masks, progress=progress, **options
+            recipe = Recipe(steps, mask, pull, admm_epochs, training, code_epochs)
+            trace, said = export_prepared(
+                made, recipe, settings, given, taught, progress=progress, **options
             )
-            trace = replace(trace, provenance={**trace.provenance, **notes})
-        else:
+        elif tables is not None:
             if tables.taught is not None:
                 taught = _samples(tables.taught, mean, std, fold)
-            trace, said = export_tables(made, given, tables, taught, progress=progress, **options)
+            trace, said = export_tables(
+                made, given[0], tables, taught, progress=progress, **options
+            )
     write_and_say(trace, output, overwrite, json=json, notes=[*taken, *said], measure=accuracy)
+
+
+def _need_taught(
+    finetune: Path | None,
+    pruned: bool,
+    admm: bool,
+    code_epochs: int,
+    settings: "Settings | None",
+) -> None:
+    """Refuse training without images, and images that nothing is trained on."""
+    for option, is_given in (("--admm", admm), ("--code-epochs", code_epochs > 0)):
+        if is_given and finetune is None:
+            raise typer.BadParameter(f"{option} trains; give --finetune too")
+    if admm and pruned:
+        raise typer.BadParameter("need --admm or another way to prune, got both")
+    few = settings is not None and (code_epochs > 0 or on_codes(settings))
+    if finetune is not None and not (pruned or admm or few):
+        raise typer.BadParameter(
+            "--finetune trains what was pruned or has few codes; give --patterns too, or --lanes,"
+            " --overlap, --channels, --mask, --admm, --weight-values, --weight-bits below 8 or"
+            " --code-epochs"
+        )
+
+
+def _labelled(taught: tuple[Any, Any]) -> tuple[Any, Any]:
+    from bitpim.errors import TraceDataError
+
+    if taught[1] is None:
+        raise TraceDataError("finetune: need an array `labels` beside the images, got none")
+    return taught
 
 
 def _samples(path: Path, mean: str | None, std: str | None, fold: bool) -> tuple[Any, Any]:
     """Read samples as they are exported or trained on, and their labels."""
     inputs, labels = _loaded(path)
     return _with_normalization(inputs, mean, std, fold), labels
-
-
-def _pruned(
-    module: Any,
-    pruning: "PatternPruning | None",
-    training: Any,
-    given: tuple[Any, Any],
-    progress: "Progress | None",
-) -> tuple[dict[str, "LayerMask"], dict[str, Any], list[str]]:
-    """Prune and train on, as wanted; yield masks, and what to note in the trace and to say."""
-    from bitpim.errors import TraceDataError
-    from bitpim_traces.exporter import finetune, prune_module
-
-    if pruning is None:
-        return {}, {}, []
-    pruned = prune_module(module, pruning)
-    notes: dict[str, Any] = {"prune": pruning.as_plain()}
-    if training is None:
-        return pruned.masks, notes, []
-    (samples, labels), settings = training
-    if labels is None:
-        raise TraceDataError("finetune: need an array `labels` beside the images, got none")
-    found = finetune(
-        module,
-        samples,
-        labels,
-        pruned.masks,
-        settings,
-        evaluation=None if given[1] is None else given,
-        progress=progress,
-    )
-    measured = "training images" if given[1] is None else "samples"
-    said = (
-        f"fine-tuned: accuracy on the {measured} {found.accuracy_before:.2%} right after pruning,"
-        f" {found.accuracy_after:.2%} after {found.n_steps} step{'s' * (found.n_steps != 1)}"
-    )
-    notes["finetune"] = {**settings.as_plain(), "n_samples": samples.shape[0]}
-    return pruned.masks, notes, [said]
 
 
 def _target(module: str) -> str:

@@ -209,7 +209,7 @@ def _type_of(key: str) -> Callable[[str], Any]:
     return int if default is None else type(default)
 
 
-def parse(key: str, text: str, read: Callable[[str], Any]) -> Any:
+def parse(key: str, text: str, read: Callable[[str], Any], option: str = "--set") -> Any:
     """Read the value of a key; a wrong one is an error of the command line."""
     try:
         return read(text)
@@ -218,7 +218,7 @@ def parse(key: str, text: str, read: Callable[[str], Any]) -> Any:
             getattr(read, "__name__", ""), "true or false"
         )
         raise typer.BadParameter(
-            f"need {word} for {key}, got {text!r}", param_hint="--set"
+            f"need {word} for {key}, got {text!r}", param_hint=option
         ) from error
 
 

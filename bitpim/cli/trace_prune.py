@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bitpim_traces.quantize import Pruning
     from bitpim_traces.records import Trace
 
-__all__ = ["masks", "prune"]
+__all__ = ["ORDER", "Channels", "Lanes", "MaskFile", "Overlap", "masks", "prune", "ways_of"]
 
 Source = Annotated[
     str, typer.Argument(metavar="IN", help="Trace to prune, or - for standard input.")
@@ -65,7 +65,7 @@ More = Annotated[
 _SHARES = {"channels": "share", "lanes": "share", "overlap": "group"}
 """Ways to prune that have settings by layer, and what their option says."""
 
-_ORDER = ("mask", "channels", "patterns", "lanes", "overlap")
+ORDER = ("mask", "channels", "patterns", "lanes", "overlap")
 
 
 def prune(
@@ -94,7 +94,7 @@ def prune(
     from bitpim_traces.quantize import prune_trace
 
     given = {"channels": channels, "lanes": lanes, "overlap": overlap}
-    steps: dict[str, Pruning] = _ways(given, more or [], prune_first)
+    steps: dict[str, Pruning] = ways_of(given, more or [], prune_first)
     pattern = pruning_of(
         patterns, kept, zero_kernels, pattern_scope, prune_first and patterns is not None
     )
@@ -112,7 +112,7 @@ def prune(
         if mask is not None:
             steps["mask"] = _given_masks(trace, mask)
         with waiting(f"pruning {trace.name}"):
-            made, reports = prune_trace(trace, [steps[way] for way in _ORDER if way in steps])
+            made, reports = prune_trace(trace, [steps[way] for way in ORDER if way in steps])
         described = _described(masks_of(made), {r.name: r.retained_energy for r in reports})
         write_and_say(
             made,
@@ -155,24 +155,26 @@ def masks(
     typer.echo(printable(f"{output}: masks of {len(found)} layer{'s' * (len(found) != 1)}"))
 
 
-def _ways(given: Mapping[str, Any], more: Sequence[str], prune_first: bool) -> "dict[str, Pruning]":
-    """Make settings of options; a wrong one is an error of the command line."""
+def ways_of(
+    given: Mapping[str, Any], more: Sequence[str], prune_first: bool, option: str = "--set"
+) -> "dict[str, Pruning]":
+    """Make settings of --lanes, --overlap and --channels; a wrong one is a usage error."""
     from bitpim_traces.errors import TraceDataError
     from bitpim_traces.quantize import ChannelPruning, LanePruning, OverlapPruning
 
-    general, own = _settings(more)
+    general, own = _settings(more, option)
     models = {"channels": ChannelPruning, "lanes": LanePruning, "overlap": OverlapPruning}
     chosen = [way for way in models if given[way] is not None or own[way]]
     if own["channels"] and given["channels"] is None:
-        raise typer.BadParameter("need --channels beside channels@LAYERS", param_hint="--set")
+        raise typer.BadParameter("need --channels beside channels@LAYERS", param_hint=option)
     known = {way: {f.name: f.default for f in fields(models[way])} for way in chosen}
     for way in chosen:
         known[way] = {k: v for k, v in known[way].items() if k not in _NOT_SET}
-    _need_keys(general, known)
+    _need_keys(general, known, option)
     found: dict[str, Any] = {}
     for way in chosen:
         values: dict[str, Any] = {
-            key: parse(key, text, _reader(known[way][key]))
+            key: parse(key, text, _reader(known[way][key]), option)
             for key, text in general.items()
             if key in known[way]
         }
@@ -194,7 +196,7 @@ _NOT_SET = ("share", "group", "skip_first", "overrides")
 """Settings that have options of their own."""
 
 
-def _settings(more: Sequence[str]) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+def _settings(more: Sequence[str], option: str) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
     """Part KEY=VALUE from WAY@LAYERS=VALUE."""
     general: dict[str, str] = {}
     own: dict[str, dict[str, Any]] = {way: {} for way in _SHARES}
@@ -202,28 +204,30 @@ def _settings(more: Sequence[str]) -> tuple[dict[str, str], dict[str, dict[str, 
         key, equals, text = item.partition("=")
         key, at, layers = key.partition("@")
         if not equals:
-            raise typer.BadParameter(f"need KEY=VALUE, got {item!r}", param_hint="--set")
+            raise typer.BadParameter(f"need KEY=VALUE, got {item!r}", param_hint=option)
         if not at:
             general[key] = text
         elif key not in own or not layers:
             raise typer.BadParameter(
                 f"need {', '.join(own)} before @LAYERS, a layer's name or a pattern of names, got"
                 f" {item!r}",
-                param_hint="--set",
+                param_hint=option,
             )
         else:
             own[key].pop(layers, None)  # the last counts
-            own[key][layers] = parse(key, text, int if key == "overlap" else float)
+            own[key][layers] = parse(key, text, int if key == "overlap" else float, option)
     return general, own
 
 
-def _need_keys(general: Mapping[str, str], known: Mapping[str, Mapping[str, Any]]) -> None:
+def _need_keys(
+    general: Mapping[str, str], known: Mapping[str, Mapping[str, Any]], option: str
+) -> None:
     keys = list(dict.fromkeys(key for way in known.values() for key in way))
     for key in general:
         if key not in keys:
             ways = " or ".join(f"--{way}" for way in _SHARES)
-            need = f"a key among {', '.join(keys)}" if keys else f"{ways} beside --set"
-            raise typer.BadParameter(f"need {need}, got {key!r}", param_hint="--set")
+            need = f"a key among {', '.join(keys)}" if keys else f"{ways} beside {option}"
+            raise typer.BadParameter(f"need {need}, got {key!r}", param_hint=option)
 
 
 def _reader(default: Any) -> Callable[[str], Any]:

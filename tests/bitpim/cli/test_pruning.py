@@ -172,7 +172,7 @@ def test_without_labels_of_samples_training_images_are_measured(bitpim: Run, fol
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (("--finetune", "train.npz"), 2, "give --patterns too"),
+        (("--finetune", "train.npz"), 2, "pruned or has few codes; give --patterns too"),
         ((*THREE, "--finetune", "bare.npz"), 3, "need an array `labels` beside the images"),
         ((*THREE, "--finetune", "none.npz"), 3, "none.npz: need a file"),
         ((*THREE, "--finetune", "train.npz", "--learning-rate", -1), 2, "--learning-rate"),

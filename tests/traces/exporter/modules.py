@@ -113,6 +113,11 @@ class Branches(nn.Module):
         return self.after(joined).mean((2, 3))
 
 
+def weight_at(module: nn.Module, path: str) -> torch.Tensor:
+    """Weight of the part at a path."""
+    return module.get_parameter(f"{path}.weight")
+
+
 def small_classifier() -> nn.Sequential:
     torch.manual_seed(1)
     return nn.Sequential(

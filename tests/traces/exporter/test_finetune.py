@@ -24,6 +24,7 @@ from bitpim_traces.exporter import (
 from bitpim_traces.masks import LayerMask, masks_of
 from bitpim_traces.numbers.affine import decode
 from bitpim_traces.quantize import LayerPruning, PatternPruning, Settings
+from bitpim_traces.quantize.pattern import PrunedLayer
 from tests.traces.exporter.modules import Forward, SmallResidual, pictures, seeded, small_classifier
 
 TIGHT = PatternPruning(kept=2, n_patterns=2, zero_kernel_share=0.3)
@@ -197,8 +198,10 @@ def test_masks_reach_the_trace_with_the_weights(trained: dict[str, Any]) -> None
     assert list(found) == ["4"]
     np.testing.assert_array_equal(found["4"].mask, pruned.masks["4.weight"].mask)
     assert found["4"].patterns is not None
-    assert found["4"].patterns.tolist() == pruned.layers[0].patterns.tolist()
-    assert found["4"].sparsity == pruned.layers[0].sparsity
+    (layer,) = pruned.layers
+    assert isinstance(layer, PrunedLayer)
+    assert found["4"].patterns.tolist() == layer.patterns.tolist()
+    assert found["4"].sparsity == layer.sparsity
     # the batch norm folded into the weight moved no zero, and the answers are the module's
     (codes,) = run_network(trace, trace.samples.codes.read()).values()
     answers = decode(codes, trace.layers[-1].output).argmax(1)

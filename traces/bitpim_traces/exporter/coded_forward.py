@@ -1,4 +1,4 @@
-"""A float network whose activations take the values of codebooks, run so that gradients flow.
+"""A float network whose activations take the values of their codes, run so that gradients flow.
 
 Rounding to the nearest value lets gradients pass as if it were not there (straight-through).
 Layers that only move values are gathers of their places; a function that PyTorch lacks has the
@@ -19,13 +19,17 @@ from bitpim_traces.network import FloatLayer, FloatNetwork
 from bitpim_traces.operators import OPERATORS
 from bitpim_traces.records import NETWORK_INPUT
 
-__all__ = ["Rounding", "coded_forward"]
+__all__ = ["Rounded", "Rounding", "coded_forward"]
 
 _STEP = 1e-3
 """Distance from a point to those that the slope of a function is taken between."""
 
 _MOST_PLACES = 1 << 24
 """Places that float32 tells apart."""
+
+
+Rounded = Callable[[torch.Tensor], torch.Tensor]
+"""Yields the values that stand for real ones, with gradients."""
 
 
 class Rounding:
@@ -45,7 +49,7 @@ class Rounding:
 def coded_forward(
     network: FloatNetwork,
     inputs: torch.Tensor,
-    roundings: Mapping[int, Rounding],
+    roundings: Mapping[int, Rounded],
     weights: Mapping[int, torch.Tensor] | None = None,
     biases: Mapping[int, torch.Tensor] | None = None,
 ) -> torch.Tensor:

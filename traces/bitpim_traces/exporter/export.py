@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from bitpim_traces.exporter.calibrate import (
     observe_ranges,
     references_of,
 )
+from bitpim_traces.exporter.coded_network import train_on_codes
 from bitpim_traces.exporter.graph import in_float32, read_network
 from bitpim_traces.exporter.plain import plain_name
 from bitpim_traces.exporter.prune import layer_masks
@@ -29,9 +30,12 @@ from bitpim_traces.exporter.sources import (
     samples_record,
     source_of,
 )
+from bitpim_traces.exporter.training import Training
 from bitpim_traces.masks import LayerMask, with_masks
+from bitpim_traces.network import FloatNetwork
 from bitpim_traces.provenance import make_provenance
 from bitpim_traces.quantize import Settings, quantize_network
+from bitpim_traces.quantize.layers import Ranges
 from bitpim_traces.records import NETWORK_INPUT, Samples, TensorRecord, Trace, axes_of
 from bitpim_traces.writer import write_trace
 
@@ -62,6 +66,8 @@ def export(
     settings: Settings | None = None,
     calibration: Any = None,
     masks: Mapping[str, LayerMask] | None = None,
+    taught: tuple[Any, npt.NDArray[np.integer]] | None = None,
+    training: Training | None = None,
     name: str = "",
     dataset: str = "",
     progress: Progress | None = None,
@@ -72,15 +78,17 @@ def export(
     `calibration` is the like for the ranges of the activations (uint8 images are normalized as the
     samples are), a number of samples to take from the front, or None for the first
     CALIBRATION_SAMPLES. `masks` of weights that are pruned already, by parameter name (as
-    `prune_module` yields them), go into the trace. The float network is run on the first
+    `prune_module` yields them), go into the trace. With `taught`, samples and labels, weights and
+    biases are first trained on in sight of all codes, as `train_on_codes` does; what is float in
+    the trace is then of the trained network. The float network is run on the first
     `settings.reference_samples` samples for the reference of every layer, and on all samples for
     that of the last.
 
     Raises
     ------
     TraceDataError
-        An operator has no place in a trace, samples do not fit the module, or a mask disagrees
-        with its weight.
+        An operator has no place in a trace, samples do not fit the module, a mask disagrees with
+        its weight, or as for `train_on_codes`.
     """
     settings = settings or Settings()
     source = source_of(samples)
@@ -105,6 +113,12 @@ def export(
     answers: Answers | None = {} if of_samples and settings.reference_samples else None
     ranges = observe_ranges(network, observed, settings, progress, answers)
     quantization = source.quantization(ranges[NETWORK_INPUT], settings)
+    notes: dict[str, Any] = {}
+    if taught is not None:
+        network, notes = _trained(
+            network, taught, (source, labels), ranges, settings, training, masks_by_layer, progress
+        )
+        answers = None
     references = references_of(network, source, settings.reference_samples, progress)
     made_from = make_provenance(
         "bitpim_traces.exporter",
@@ -126,7 +140,7 @@ def export(
         first_samples(samples_of_trace, max(1, settings.reference_samples)),
         settings=settings,
         references=references,
-        provenance=made_from,
+        provenance={**made_from, **notes},
     )
     layers = trace.layers
     if settings.reference_samples:
@@ -136,6 +150,36 @@ def export(
         layers = (*layers[:-1], replace(layers[-1], output_float=record))
     trace = replace(trace, layers=layers, samples=samples_of_trace)
     return with_masks(trace, masks_by_layer)
+
+
+def _trained(
+    network: FloatNetwork,
+    taught: tuple[Any, npt.NDArray[np.integer]],
+    given: tuple[Floats | Pixels, npt.NDArray[np.integer] | None],
+    ranges: Ranges,
+    settings: Settings,
+    training: Training | None,
+    masks: Mapping[str, LayerMask],
+    progress: Progress | None,
+) -> tuple[FloatNetwork, dict[str, Any]]:
+    """Train on codes; yield the network, and what to note of it."""
+    source, labels = given
+    samples = source_of(taught[0], source)
+    training = training or Training()
+    found = train_on_codes(
+        network,
+        samples,
+        taught[1],
+        ranges,
+        settings,
+        training,
+        quantization=source.quantization(ranges[NETWORK_INPUT], settings),
+        masks=masks,
+        evaluation=None if labels is None else (source, labels),
+        progress=progress,
+    )
+    noted = {**training.as_plain(), "n_samples": samples.shape[0], **asdict(found.measured)}
+    return found.network, {"train_on_codes": noted}
 
 
 def export_to(

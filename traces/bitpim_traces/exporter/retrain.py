@@ -14,11 +14,11 @@ from bitpim_traces.errors import TraceDataError
 from bitpim_traces.exporter.calibrate import Progress, batch_of
 from bitpim_traces.exporter.clustered import clustered, network_of
 from bitpim_traces.exporter.coded_forward import Rounding, coded_forward
-from bitpim_traces.exporter.finetune import batches_of, labelled
 from bitpim_traces.exporter.forward import torch_forward
 from bitpim_traces.exporter.observed_codes import chosen_samples, observed_codebooks
 from bitpim_traces.exporter.retraining import Retrained, Retraining
 from bitpim_traces.exporter.sources import Floats, Pixels, source_of
+from bitpim_traces.exporter.training import batches_of, labelled
 from bitpim_traces.network import FloatNetwork
 from bitpim_traces.quantize import CodebookSettings
 from bitpim_traces.quantize.codebook_plan import CodebookPlan, plan_codebooks

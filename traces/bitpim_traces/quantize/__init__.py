@@ -1,5 +1,6 @@
 """Numbers before they meet a machine: float networks become codes here, in plain NumPy."""
 
+from bitpim_traces.quantize.admm_settings import AdmmPruning
 from bitpim_traces.quantize.assemble import quantize_network, requantize_trace
 from bitpim_traces.quantize.channels import ChannelPruning
 from bitpim_traces.quantize.coarser import at_level
@@ -15,6 +16,7 @@ from bitpim_traces.quantize.prune_trace import prune_trace
 from bitpim_traces.quantize.settings import LayerBits, Settings
 
 __all__ = [
+    "AdmmPruning",
     "ChannelPruning",
     "CodebookSettings",
     "GivenMasks",

@@ -26,7 +26,7 @@ from bitpim_traces.operators import OPERATORS
 from bitpim_traces.quantize.settings import Settings
 from bitpim_traces.records import Quantization, Requantize
 
-__all__ = ["Ranges", "append_layer", "range_of"]
+__all__ = ["Ranges", "append_layer", "codes_of", "range_of"]
 
 Ranges = Mapping[int, tuple[float, float]]
 
@@ -188,7 +188,7 @@ def _weight_codes(
         room = 2.0 ** (settings.accumulator_bits - _BIAS_HEAD_ROOM)
         least = np.abs(layer.bias.astype(np.float64)) / (input_scale * room)
         least = np.where(least > 0, np.maximum(least, MIN_SCALE), 0.0)
-    codes, quantization = _codes_of(layer.name, layer.weight, settings, least, where)
+    codes, quantization = codes_of(layer.name, layer.weight, settings, least, where)
     bias = None
     if layer.bias is not None:
         real = layer.bias.astype(np.float64) / (input_scale * quantization.scale)
@@ -202,14 +202,19 @@ def _weight_codes(
     )
 
 
-def _codes_of(
+def codes_of(
     name: str,
     weight: npt.NDArray[np.floating],
     settings: Settings,
     least: npt.NDArray[np.float64] | None,
     where: str,
 ) -> tuple[npt.NDArray[np.integer], Quantization]:
-    """Turn a weight into codes of all values, of three or of two."""
+    """Turn a layer's weight into codes of all values, of three or of two.
+
+    Shapes
+    ------
+    weight, codes : (O, ...);  least : (O,), bounds of the scales from below
+    """
     values, per_channel = settings.weight_values_of(name), settings.per_channel
     if values == "binary":
         return binary_weights(weight, per_channel=per_channel, least_scale=least, where=where)

@@ -24,6 +24,7 @@ from bitpim_traces.quantize.pattern import PatternPruning, PrunedLayer, choose_m
 __all__ = [
     "GivenMasks",
     "Pruning",
+    "given_masks",
     "joined_mask",
     "masked_network",
     "prune_network",
@@ -160,12 +161,19 @@ def _choose(
         case ChannelPruning():
             return choose_channel_masks(weights, channel_graph(network), pruning)
         case GivenMasks():
-            return *_given(weights, pruning), {}
+            return *given_masks(weights, pruning), {}
 
 
-def _given(
+def given_masks(
     weights: Mapping[str, npt.NDArray[np.floating]], given: GivenMasks
 ) -> tuple[dict[str, LayerMask], Reports]:
+    """Yield masks that are given and a report, if they fit the weights of layers.
+
+    Raises
+    ------
+    TraceDataError
+        A mask fits no layer.
+    """
     for name, mask in given.masks.items():
         shape = weights[name].shape if name in weights else None
         if mask.mask.shape != shape:
