@@ -22,7 +22,7 @@ from bitpim.sram.weighted_layer import WeightedLayer
 from bitpim_kernels import opcodes as op
 from bitpim_traces.records import TensorRecord, Trace
 
-__all__ = ["NarrowWeights", "SharedLanes", "TernaryTaps", "TwoGroups", "with_channels_pruned"]
+__all__ = ["NarrowWeights", "TernaryTaps", "TwoGroups", "with_channels_pruned"]
 
 Codes = npt.NDArray[Any]
 
@@ -82,29 +82,6 @@ class NarrowWeights:
             return HeldWeights(held - least[:, None], np.zeros(filters.size, np.int64))
 
         return [replace(group, zeros=layer.zeros - least, hold=hold)]
-
-
-class SharedLanes:
-    """Filters of disjoint channels in the same lanes; they are reduced one after the other."""
-
-    def filter_groups(self, layer: WeightedLayer) -> Sequence[FilterGroup]:
-        filters = np.arange(layer.shape.out_channels)
-        layout = lay(layer, 9, 1)  # a lane holds taps of one channel
-        channel_of = layout.source.max(axis=1) // layer.shape.n_taps
-        needs = live(layer, filters)[:, channel_of]
-        sets: list[tuple[int, Codes]] = []  # the conv group, and who owns which lane
-        for position, lanes in enumerate(needs):
-            conv_group = position * layer.shape.groups // filters.size
-            free = (o for g, o in sets if g == conv_group and (o[lanes] < 0).all())
-            if (chosen := next(free, None)) is None:
-                sets.append((conv_group, chosen := np.full(layout.n_used, -1)))
-            chosen[lanes] = position
-        owners = np.array([lanes for _, lanes in sets])
-        group = replace(multiply_group(layer, filters, layout), owners=owners)
-        costs, times = group.sums.costs, group.filters_of_a_set
-        repeated = replace(costs, reduction=times * costs.reduction, moves=times * costs.moves)
-        extra = ExtraSteps("reduction", 0, {"masked_reduction": times})
-        return [replace(group, sums=replace(group.sums, costs=repeated), extra=(extra,))]
 
 
 class TernaryTaps:

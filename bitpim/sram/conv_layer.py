@@ -86,8 +86,9 @@ def _held(layer: WeightedLayer, group: FilterGroup, codes: Codes) -> tuple[HeldF
     held = group.hold(codes)
     bits = group.sums.weight_bits
     weights, entries = held.codes, group.layout.entries
-    if group.owners is not None:
-        weights = np.where(group.used(layer.shape.n_entries), weights, 0)
+    if group.owners is not None or group.lists is not None:
+        used = group.used(layer.shape.n_entries)
+        weights, entries = np.where(used, weights, 0), np.flatnonzero(used.any(axis=0))
     if entries.size < layer.shape.n_entries:
         weights = weights[:, entries]
     if weights.size and (int(weights.min()) < 0 or int(weights.max()) >> bits):
@@ -135,32 +136,65 @@ def _lane_convolution(
     layer: WeightedLayer,
     accumulators: Accumulators,
 ) -> LaneConvolution:
-    windows, window_at = np.unique(plan.window_of[held.filters], return_inverse=True)
-    if windows[0] < 0:  # one entry set or none: filters without a window come first
-        windows, window_at = windows[1:], window_at - 1
+    group = part.group
+    sources = [_packed(group.layout.source, held.entries)]
+    if group.owners is not None or group.lists is not None:
+        sources = [_used(_packed(group.source_of(i), held.entries)) for i in range(held.n)]
+    windows, window_at = None, np.zeros(held.n, np.int64)
+    (place,) = np.unique(plan.window_of[held.filters])
+    if place >= 0:
+        summed = plan.windows[place].sums
+        entries = [_packed(summed.layout.source, held.entries)]
+        if len(sources) > 1:
+            entries, window_at = _distinct(sources)
+        windows = _arithmetic(summed, entries)
     return LaneConvolution(
         held,
         layer.inputs,
         window,
-        _arithmetic(part.group.sums, held.entries),
-        [_arithmetic(plan.windows[i].sums, held.entries) for i in windows],
+        _arithmetic(group.sums, sources),
+        windows,
         window_at,
         _epilogues(part, layer.record, accumulators),
         accumulators,
     )
 
 
-def _arithmetic(sums: LaneSums, entries: Int64) -> LaneArithmetic:
-    """Say what lanes do, with entries counted as they are packed."""
-    tap, source = sums.tap, sums.layout.source
+def _packed(source: Int64, entries: Int64) -> Int64:
+    """Count entries as they are packed."""
+    found: Int64 = np.where(source < 0, -1, np.searchsorted(entries, source))
+    return found
+
+
+def _used(source: Int64) -> Int64:
+    """Leave out lanes that take nothing; one stays where all are such."""
+    taken = (source >= 0).any(axis=1)
+    taken[0] |= not taken.any()
+    return np.ascontiguousarray(source[taken])
+
+
+def _distinct(sources: list[Int64]) -> tuple[list[Int64], Int64]:
+    """Yield sources that differ, and which of them each is."""
+    places: dict[bytes, int] = {}
+    distinct: list[Int64] = []
+    which = np.empty(len(sources), np.int64)
+    for i, source in enumerate(sources):
+        which[i] = places.setdefault(source.tobytes(), len(distinct))
+        if which[i] == len(distinct):
+            distinct.append(source)
+    return distinct, which
+
+
+def _arithmetic(sums: LaneSums, sources: list[Int64]) -> LaneArithmetic:
+    """Say what lanes do that take the entries of sources."""
+    tap = sums.tap
     x, total = tap.field("x"), tap.field("sum")
     weight = tap.field("w") if sums.weight_bits else Field("w", x.stop, 0)
     # The reduction widens the sum; its rows above are free in the tap's table. One width for
     # layers of every depth lets them share a kernel; the rows above a sum are zero.
     n_rows = _SUM_ROWS if sums.final_bits <= _SUM_ROWS else _MOST_SUM_ROWS
     widest = Field("sum", total.start, n_rows)
-    packed = np.where(source < 0, -1, np.searchsorted(entries, source))
-    return LaneArithmetic(tap.table, x, weight, widest, packed, sums.layout.n_lanes)
+    return LaneArithmetic(tap.table, x, weight, widest, sources)
 
 
 def _epilogues(part: GroupPlan, layer: LayerRecord, accumulators: Accumulators) -> list[Epilogue]:

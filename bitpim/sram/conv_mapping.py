@@ -10,7 +10,7 @@ from bitpim.digital.requantize import mode_of
 from bitpim.errors import MappingError
 from bitpim.programs.program import Field
 from bitpim.sram.conv_plan import ConvPlan, EpiloguePlan, GroupPlan, WindowSum
-from bitpim.sram.costs import step_costs
+from bitpim.sram.costs import masked_costs, step_costs
 from bitpim.sram.filter_groups import FilterGroup, LaneSums, need_bits, sum_widths
 from bitpim.sram.lane_programs import WindowCorrection, epilogue_program
 from bitpim.sram.requantize_rule import need_host, requantize_rule
@@ -82,6 +82,12 @@ def _check_entries(layer: WeightedLayer, group: FilterGroup) -> None:
             f"least 0 for each of {group.filters.size} filters, got entries {beyond.tolist()} and "
             f"zero points {group.zeros.tolist()}; mend the rule of the machine"
         )
+    lists = None if group.lists is None else group.lists.kept.shape
+    if lists not in (None, (group.filters.size, layer.shape.in_channels)):
+        raise MappingError(
+            f"{layer.where}: need a list of {layer.shape.in_channels} channels for each of "
+            f"{group.filters.size} filters, got {lists}; mend the rule of the machine"
+        )
 
 
 def _check_owners(layer: WeightedLayer, group: FilterGroup) -> None:
@@ -96,13 +102,12 @@ def _check_owners(layer: WeightedLayer, group: FilterGroup) -> None:
             f"{layer.where}: need an owner for each of {group.layout.n_used} lanes, got "
             f"{group.owners.shape}; mend the rule of the machine"
         )
-    per_conv_group = layer.shape.out_channels // layer.shape.groups
     seen: set[int] = set()
     for lanes in group.owners:
         owners = np.unique(lanes[lanes >= 0])
         known = owners.size == 0 or owners[-1] < group.filters.size
         filters = group.filters[owners].tolist() if known else owners.tolist()
-        conv_groups = {f // per_conv_group for f in filters}
+        conv_groups = set(layer.conv_group_of(np.array(filters, np.int64)).tolist())
         if not known or len(conv_groups) > 1 or seen & set(filters):
             raise MappingError(
                 f"{layer.where}: need lanes shared by filters of one conv group that own no other "
@@ -119,9 +124,9 @@ def _check_left_out(layer: WeightedLayer, groups: Sequence[FilterGroup]) -> None
     n_weights = sum(group.n_weights for group in groups)
     if n_weights == layer.shape.n_weights:
         return
-    centred = layer.codes().astype(np.int64) - layer.zeros[:, None]
+    kept = layer.kept()
     for group in groups:
-        lost = (centred[group.filters] != 0) & ~group.used(layer.shape.n_entries)
+        lost = kept[group.filters] & ~group.used(layer.shape.n_entries)
         for position, entry in np.argwhere(lost)[:1]:
             channel, tap = divmod(int(entry), layer.shape.n_taps)
             raise MappingError(
@@ -137,44 +142,46 @@ def _check_left_out(layer: WeightedLayer, groups: Sequence[FilterGroup]) -> None
 def _windows(
     layer: WeightedLayer, groups: Sequence[FilterGroup]
 ) -> tuple[tuple[WindowSum, ...], Int64]:
-    """Yield a sum for each set of entries that filters use, and which of them each filter needs.
+    """Yield the window sums, and which of them each filter needs.
 
-    The first group that uses a set of entries says how they lie in lanes.
+    Filters of any group that use the same entries share a sum; the first group says how they lie in
+    lanes. A group whose filters have entries of their own sums them as it sums products.
     """
-    found: dict[bytes, tuple[LaneLayout, FilterGroup, int]] = {}
+    shared: dict[bytes, int] = {}
+    makers: list[FilterGroup] = []
     window_of = np.full(layer.shape.out_channels, -1, np.int64)
     for group in groups:
-        for layout, filters in _entry_sets(group) if _corrects(group) else ():
-            _, _, place = found.setdefault(layout.entries.tobytes(), (layout, group, len(found)))
-            window_of[filters] = place
+        if not _corrects(group):
+            continue
+        place = len(makers)
+        if group.owners is None and group.lists is None:
+            place = shared.setdefault(group.layout.entries.tobytes(), place)
+        if place == len(makers):
+            makers.append(group)
+        window_of[group.filters] = place
     windows = tuple(
-        _window_sum(layer, layout, group, _n_conv_groups(layer, np.flatnonzero(window_of == place)))
-        for layout, group, place in found.values()
+        _window_sum(layer, group, _n_window_sets(layer, group, np.flatnonzero(window_of == place)))
+        for place, group in enumerate(makers)
     )
     return windows, window_of
 
 
 def _corrects(group: FilterGroup) -> bool:
     """Tell whether a zero point times a window's sum is left in the sums of a group."""
-    return bool(group.zeros.any() and group.layout.entries.size)
+    return bool(group.zeros.any() and group.n_weights)
 
 
-def _entry_sets(group: FilterGroup) -> list[tuple[LaneLayout, Int64]]:
-    """Yield where entries lie that filters of a group use alike, and these filters."""
-    if group.owners is None:
-        return [(group.layout, group.filters)]
-    return [(group.layout_of(i), group.filters[i : i + 1]) for i in range(group.filters.size)]
+def _n_window_sets(layer: WeightedLayer, group: FilterGroup, filters: Int64) -> int:
+    """Sets of lanes in which a position's windows are summed for these filters."""
+    conv_groups = layer.conv_group_of(filters)
+    if group.lists is not None:
+        return group.lists.n_lists(conv_groups)
+    return np.unique(conv_groups).size if group.owners is None else group.n_lane_sets
 
 
-def _n_conv_groups(layer: WeightedLayer, filters: Int64) -> int:
-    return np.unique(filters // (layer.shape.out_channels // layer.shape.groups)).size
-
-
-def _window_sum(
-    layer: WeightedLayer, layout: LaneLayout, group: FilterGroup, n_conv_groups: int
-) -> WindowSum:
-    """Sum the entries of a layout where a group's lanes have them, without weights."""
-    settings, tap = layer.settings, group.sums.tap
+def _window_sum(layer: WeightedLayer, group: FilterGroup, n_sets: int) -> WindowSum:
+    """Sum the entries of windows where a group's lanes have them, without weights."""
+    settings, tap, layout = layer.settings, group.sums.tap, group.layout
     sum_bits, levels, final_bits = sum_widths(settings.mapping, layout.n_levels)
     largest = layer.inputs.code_max
     lane = layout.taps_per_lane * largest
@@ -183,20 +190,23 @@ def _window_sum(
         layer.where, layout.entries.size * largest, final_bits, "mapping.reduction_fixed_bits"
     )
     x, total = tap.field("x"), Field("sum", tap.field("sum").start, sum_bits)
+    costs = step_costs(
+        settings.timing,
+        input_bits=layer.inputs.bits,
+        weight_bits=layer.weights.bits,
+        sum_bits=sum_bits,
+        level_bits=levels,
+    )
+    if group.masks:
+        costs = masked_costs(costs, group.masks, sum_bits)
     sums = LaneSums(
         layout,
         programs.accumulate(x, total, n_rows=settings.geometry.array_rows),
         final_bits,
         group.sums.rows,
-        step_costs(
-            settings.timing,
-            input_bits=layer.inputs.bits,
-            weight_bits=layer.weights.bits,
-            sum_bits=sum_bits,
-            level_bits=levels,
-        ),
+        costs,
     )
-    return WindowSum(sums, n_conv_groups, _window_bits(layer, layout))
+    return WindowSum(sums, n_sets, _window_bits(layer, layout), group.masks)
 
 
 def _window_bits(layer: WeightedLayer, layout: LaneLayout) -> int:
@@ -209,7 +219,15 @@ def _window_bits(layer: WeightedLayer, layout: LaneLayout) -> int:
 def _group_plan(layer: WeightedLayer, group: FilterGroup) -> GroupPlan:
     correction = _correction(group, _window_bits(layer, group.layout))
     epilogue = _epilogue(layer, group, correction)
-    return GroupPlan(group, _n_conv_groups(layer, group.filters), correction, epilogue)
+    return GroupPlan(group, _n_streamed(layer, group), correction, epilogue)
+
+
+def _n_streamed(layer: WeightedLayer, group: FilterGroup) -> int:
+    """Entries of all windows of a position that a group needs."""
+    conv_groups = layer.conv_group_of(group.filters)
+    if group.lists is not None:
+        return group.lists.n_streamed(conv_groups)
+    return group.layout.entries.size * np.unique(conv_groups).size
 
 
 def _correction(group: FilterGroup, window_bits: int) -> WindowCorrection | None:

@@ -2,7 +2,8 @@
 
 The filter groups of a layer follow each other on the same arrays, in turn: each loads its filters,
 streams its windows, multiplies and reduces in passes of its own. The sums of windows are made once
-for all filters that use the same entries, and the codes of all groups go out together.
+for all filters that use the same entries, side by side for those of a group with entries of their
+own, and the codes of all groups go out together.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from bitpim.sram.lane_programs import WindowCorrection
 from bitpim.sram.lanes import LaneProgram
 from bitpim.sram.occupancy import Occupancy
 from bitpim.sram.plan import LayerPlan, Phases, scale_phases
-from bitpim.sram.transposed import ConvShape
+from bitpim.sram.transposed import ConvShape, LaneLayout
 
 __all__ = ["ConvPlan", "EpiloguePlan", "GroupPlan", "WindowSum"]
 
@@ -36,18 +37,22 @@ class GroupPlan:
     """A filter group with what follows its sums."""
 
     group: FilterGroup
-    n_conv_groups: int  # that its filters belong to
+    n_streamed: int  # entries of all windows of a position that it needs
     correction: WindowCorrection | None
     epilogue: tuple[EpiloguePlan, ...]  # empty: the CPU requantizes
 
 
 @dataclass(frozen=True, slots=True)
 class WindowSum:
-    """The sum of a window's raw codes over some entries, for the zero point of weights."""
+    """Sums of a window's raw codes over some entries, for the zero point of weights.
+
+    A position needs `n_sets` sets of lanes, each with one sum, or with one behind each of `masks`.
+    """
 
     sums: LaneSums
-    n_conv_groups: int
+    n_sets: int
     bits: int
+    masks: int = 0
 
     @property
     def steps(self) -> int:
@@ -89,21 +94,26 @@ class ConvPlan(LayerPlan):
         """Load filters, stream windows, multiply, reduce, correct, requantize, write out."""
         phases = [self._group_phases(part, n_samples) for part in self.parts]
         places = [(self._window_place(window, n_samples), window) for window in self.windows]
-        phases += [
-            {"window_sum": _compute(place, window.steps, moves=window.accesses)}
-            for place, window in places
-        ]
+        phases += [{"window_sum": _window_sum(place, window)} for place, window in places]
         phases.append(self._epilogue_phases(n_samples))
         return scale_phases([(1, one) for one in phases])
 
     # each group in its turn
 
     def _place(self, part: GroupPlan, n_samples: int) -> Occupancy:
-        n = n_samples * self.shape.n_positions * part.group.n_lane_sets
-        return self._spread(n, part.group.sums)
+        return self._spread_sets(n_samples * self.shape.n_positions, part.group)
 
-    def _spread(self, n_items: int, sums: LaneSums) -> Occupancy:
-        return self.pool.spread(self.where, n_items, sums.layout.n_lanes)
+    def _spread_sets(self, times: int, group: FilterGroup) -> Occupancy:
+        """Place the sets of lanes of a group so many times; those of one list are not parted."""
+        if group.lists is None or group.lists.together == 1:
+            return self._spread(times * group.n_lane_sets, group.layout)
+        together, layout = group.lists.together, group.layout
+        n_items = times * -(-group.n_lane_sets // together)
+        return self.pool.spread(self.where, n_items, together * layout.n_lanes)
+
+    def _spread(self, n_items: int, layout: LaneLayout) -> Occupancy:
+        spread = self.pool.spread_across if layout.across_arrays else self.pool.spread
+        return spread(self.where, n_items, layout.n_lanes)
 
     def _group_phases(self, part: GroupPlan, n_samples: int) -> Phases:
         group, place = part.group, self._place(part, n_samples)
@@ -114,6 +124,8 @@ class ConvPlan(LayerPlan):
             "mac": _compute(place, taps * costs.multiply_accumulate),
             "reduction": _compute(place, costs.reduction, moves=costs.moves),
         }
+        if group.masks:
+            phases["reduction"]["masked_reduction"] = place.array_passes * group.masks
         phases["mac"]["mac_exec"] = n_samples * self.shape.n_positions * group.n_weights
         extra: list[Phases] = [
             {
@@ -129,8 +141,8 @@ class ConvPlan(LayerPlan):
     def _filter_load(self, group: FilterGroup, place: Occupancy) -> dict[str, int]:
         """Filters come from DRAM through the transposer; a broadcast writes all copies of one."""
         bits = group.sums.weight_bits
-        filters = self._spread(group.n_lane_sets, group.sums)
-        rows = group.layout.taps_per_lane * bits
+        filters = self._spread_sets(1, group)
+        rows = group.layout.taps_per_lane * bits + group.masks
         n_bytes = -(-(group.n_weights * bits + group.index_bits) // 8)
         arrays = max(filters.array_passes, min(place.array_passes, self.pool.n_arrays))
         dram = -(-n_bytes // self.settings.transfer.dram_bytes_per_cycle)
@@ -149,9 +161,8 @@ class ConvPlan(LayerPlan):
         """
         group = part.group
         rows = group.layout.taps_per_lane * self.input_bits
-        window = group.layout.entries.size * part.n_conv_groups
-        fillings = self._spread(group.n_lane_sets, group.sums).passes
-        n_codes = fillings * n_samples * self.shape.n_positions * window
+        fillings = self._spread_sets(1, group).passes
+        n_codes = fillings * n_samples * self.shape.n_positions * part.n_streamed
         n_bytes = -(-n_codes * self.input_bits // 8)
         return {
             "cycles": max(place.passes * rows, self.bus_cycles(n_bytes)),
@@ -163,21 +174,24 @@ class ConvPlan(LayerPlan):
 
     def _window_place(self, window: WindowSum, n_samples: int) -> Occupancy:
         """The windows of a batch, in lanes."""
-        n = n_samples * self.shape.n_positions * window.n_conv_groups
-        return self._spread(n, window.sums)
+        n = n_samples * self.shape.n_positions * window.n_sets
+        return self._spread(n, window.sums.layout)
 
     def _sum_reads(self, n_samples: int) -> list[tuple[Occupancy, int]]:
         """Where sums lie and how many rows they have."""
         return [
             (
                 self._place(part, n_samples),
-                part.group.sums.final_bits * part.group.filters_of_a_set,
+                part.group.sums.final_bits * max(part.group.masks, 1),
             )
             for part in self.parts
         ]
 
     def _window_reads(self, n_samples: int) -> list[tuple[Occupancy, int]]:
-        return [(self._window_place(window, n_samples), window.bits) for window in self.windows]
+        return [
+            (self._window_place(window, n_samples), window.bits * max(window.masks, 1))
+            for window in self.windows
+        ]
 
     def _epilogue_phases(self, n_samples: int) -> Phases:
         if not any(part.epilogue for part in self.parts):
@@ -209,7 +223,8 @@ class ConvPlan(LayerPlan):
         reads = self._sum_reads(n_samples) + self._window_reads(n_samples)
         n_bits = n_samples * self.shape.n_convolutions * (self.accumulator_bits + self.output_bits)
         for window in self.windows:
-            n_bits += n_samples * self.shape.n_positions * window.n_conv_groups * window.bits
+            n_sums = window.n_sets * max(window.masks, 1)
+            n_bits += n_samples * self.shape.n_positions * n_sums * window.bits
         n_bytes = -(-n_bits // 8)
         moved = _access(reads)
         return moved | {"cycles": moved["cycles"] + self.bus_cycles(n_bytes), "bus_byte": n_bytes}
@@ -228,6 +243,12 @@ class ConvPlan(LayerPlan):
             skip = () if packed else ("sum",)
             moves += [(there, bits) for name, bits in program.widths.items() if name not in skip]
         return _access(moves)
+
+
+def _window_sum(place: Occupancy, window: WindowSum) -> dict[str, int]:
+    phase = _compute(place, window.steps, moves=window.accesses)
+    masked = {"masked_reduction": place.array_passes * window.masks} if window.masks else {}
+    return phase | masked
 
 
 def _compute(place: Occupancy, steps: int, *, moves: int = 0) -> dict[str, int]:

@@ -5,7 +5,7 @@ window sums, corrections, requantization, codes.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -36,7 +36,6 @@ Words = npt.NDArray[np.uint64]
 Job = Callable[[], None]
 
 _BLOCK_GROUP_WORDS = 512  # words of sums requantized in one call: fewer calls, less Python
-_NO_WINDOW = -1  # of a filter that needs no window sum
 _WINDOW_BYTES = 4_000_000  # packed windows of one part
 _FEWEST_FILTERS = 16  # of a part, so that packing its windows is little work beside them
 _SIDE_BY_SIDE_LIMIT = 1024  # positions from which on they always lie side by side
@@ -106,8 +105,8 @@ class LaneConvolution:
     dots
         What lanes do for the filters.
     windows, window_of
-        What they do for each sum of a window's codes that is needed, and which of these sums each
-        filter needs, -1 for none.
+        What they do for each sum of a window's codes, and which of these sums each filter needs;
+        None where none is needed.
     epilogue
         Together they hold every filter once.
     """
@@ -118,7 +117,7 @@ class LaneConvolution:
         inputs: LaneCodes,
         window: Window,
         dots: LaneArithmetic,
-        windows: list[LaneArithmetic],
+        windows: LaneArithmetic | None,
         window_of: Int64,
         epilogue: list[Epilogue],
         accumulators: Accumulators,
@@ -151,7 +150,8 @@ class LaneConvolution:
 
     def _filters_side_by_side(self, n_positions: int) -> bool:
         """Tell which arrangement pads fewer lanes; filters in a word must share their windows."""
-        share_windows = len(self.held.runs) == 1 and len(self.windows) <= 1
+        share_windows = self.windows is None or len(self.windows.sources) == 1
+        share_windows &= len(self.held.runs) == 1
         if not share_windows or n_positions >= _SIDE_BY_SIDE_LIMIT:
             return False
         by_position = self.held.n * _padded_words(n_positions)
@@ -197,7 +197,7 @@ class LaneConvolution:
         images: Codes,
         first: int,
         block_words: int,
-        kernels: tuple[Any, list[Any]],
+        kernels: tuple[Any, Any],
         runs: list[range],
         out: Codes,
     ) -> None:
@@ -211,12 +211,15 @@ class LaneConvolution:
             planes = self._planes(images, mine, first, block_words)
             at = slice(mine.start - part.start, mine.stop - part.start)
             weights = self.held.weights[mine.start : mine.stop]
-            sums[at] = sum_planes(kernels[0], self.dots, scratch, planes, weights)
-            which = self.window_of[mine.start : mine.stop]
-            for i in sorted({*which.tolist()} - {_NO_WINDOW}):
-                beside[at][which == i] = len(windows)
-                windows.append(_window_sum(kernels[1][i], self.windows[i], planes))
-        self._finish_positions(sums, np.array(windows), beside, part, out)
+            sums[at] = sum_planes(kernels[0], self.dots, scratch, planes, weights, mine.start)
+            if self.windows is not None:
+                which, inverse = np.unique(
+                    self.window_of[mine.start : mine.stop], return_inverse=True
+                )
+                beside[at] = inverse + sum(len(some) for some in windows)
+                windows.append(_window_sums(kernels[1], self.windows, which, planes))
+        joined = np.concatenate(windows) if windows else np.empty(0, np.uint64)
+        self._finish_positions(sums, joined, beside, part, out)
 
     def _planes(self, images: Codes, run: range, first: int, n_words: int) -> Words:
         """Pack the windows of the conv group of a run of filters."""
@@ -350,23 +353,22 @@ class LaneConvolution:
 
     def _window_codes_summed(self, images: Codes, n_positions: int) -> Int64 | None:
         """Yield the sum of each window's codes, summed in lanes with positions side by side."""
-        if not self.windows:
+        if self.windows is None:
             return None
         n_words = pick_block_words(words_for(n_positions))
-        kernel = self._kernels(n_words, inputs_in_lanes=True)[1][0]
+        kernel = self._kernels(n_words, inputs_in_lanes=True)[1]
+        which = np.zeros(1, np.int64)
         out = np.empty(n_positions, np.int64)
         for first in range(0, n_positions, 64 * n_words):
             planes = self._planes(images, range(self.held.n), first, n_words)
-            sums = _window_sum(kernel, self.windows[0], planes)
-            part = from_planes(sums, 64 * n_words, dtype=np.int64)
+            sums = _window_sums(kernel, self.windows, which, planes)
+            part = from_planes(sums[0], 64 * n_words, dtype=np.int64)
             out[first : first + part.size] = part[: n_positions - first]
         return out
 
-    def _kernels(self, block_words: int, *, inputs_in_lanes: bool) -> tuple[Any, list[Any]]:
-        return (
-            self.dots.kernel(block_words, inputs_in_lanes=inputs_in_lanes),
-            [window.kernel(block_words, inputs_in_lanes=True) for window in self.windows],
-        )
+    def _kernels(self, block_words: int, *, inputs_in_lanes: bool) -> tuple[Any, Any]:
+        window = self.windows and self.windows.kernel(block_words, inputs_in_lanes=True)
+        return self.dots.kernel(block_words, inputs_in_lanes=inputs_in_lanes), window
 
     def _epilogue_block(self, block_words: int) -> LaneBlock:
         n_words = max(_BLOCK_GROUP_WORDS, block_words)
@@ -376,12 +378,11 @@ class LaneConvolution:
         )
 
 
-def _window_sum(kernel: Any, window: LaneArithmetic, planes: Words) -> Words:
-    """Sum the codes of each window; (sum bits, block_words)."""
-    ones = np.ones((1, planes.shape[0]), np.uint8)  # the kernel has no weight; one set
-    scratch = SumScratch(window, planes.shape[2])
-    sums: Words = sum_planes(kernel, window, scratch, planes, ones)[0]
-    return sums
+def _window_sums(kernel: Any, windows: LaneArithmetic, which: Int64, planes: Words) -> Words:
+    """Sum the codes of windows over some sources; (n, sum bits, block_words)."""
+    chosen_ones = replace(windows, sources=[windows.sources[i] for i in which])
+    ones = np.ones((which.size, planes.shape[0]), np.uint8)  # the kernel has no weight
+    return sum_planes(kernel, chosen_ones, SumScratch(chosen_ones, planes.shape[2]), planes, ones)
 
 
 def _padded_words(n_lanes: int) -> int:

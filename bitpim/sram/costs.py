@@ -4,12 +4,12 @@ Source: Neural Cache (n^2 + 5n - 2 and n + 1 recalled, reproduced by constructio
 recalled, their split unknown); MVE (bs_intrinsics_latency.csv, found).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bitpim.errors import ConfigError
 from bitpim.sram.settings import CacheTimingSettings
 
-__all__ = ["StepCosts", "step_costs"]
+__all__ = ["StepCosts", "masked_costs", "step_costs"]
 
 _MVE_MULTIPLY = {8: 42, 16: 152, 32: 560, 64: 2144}  # truncated to the operand width
 
@@ -59,3 +59,12 @@ def step_costs(
         return StepCosts(mac, accumulate, tree, min(moves, tree))
     width = next(w for w in _MVE_MULTIPLY if w >= input_bits + weight_bits)
     return StepCosts(_MVE_MULTIPLY[width] + sum_bits, sum_bits, moves + sum(level_bits), moves)
+
+
+def masked_costs(costs: StepCosts, n_owners: int, sum_bits: int) -> StepCosts:
+    """Yield the costs of lanes that owners share: each loads its mask, copies its lanes, reduces.
+
+    Source: Bit Prudent (tag load, masked copy and tree for each owner: assumed).
+    """
+    reduction = n_owners * (1 + sum_bits + costs.reduction)
+    return replace(costs, reduction=reduction, moves=n_owners * costs.moves)

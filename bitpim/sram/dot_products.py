@@ -5,6 +5,7 @@ positions side by side, which share each weight, or filters side by side, which 
 The sums are the same bits either way; the second serves layers with few positions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,18 +33,16 @@ class LaneArithmetic:
         Steps of one tap: multiply-accumulate, or accumulate where `weight` has no bits.
     inputs, weight, sums
         Rows of the operands in that table; `sums` is as wide as the widest reduced sum.
-    source
-        (n_used_lanes, n_taps): the element of a window each tap takes, -1 for none.
-    n_lanes
-        Lanes of one dot product, idle ones included.
+    sources
+        (n_used_lanes, n_taps) of every scalar set, or one for all: the element of a window each
+        tap takes, -1 for none. Lanes that take nothing add nothing, so they may be left out.
     """
 
     table: npt.NDArray[np.int32]
     inputs: Field
     weight: Field
     sums: Field
-    source: npt.NDArray[np.int64]
-    n_lanes: int
+    sources: Sequence[npt.NDArray[np.int64]]
 
     def kernel(self, block_words: int, *, inputs_in_lanes: bool) -> Any:
         """Yield the fused kernel for one arrangement."""
@@ -58,8 +57,7 @@ class SumScratch:
     """Working memory of one thread."""
 
     def __init__(self, arithmetic: LaneArithmetic, block_words: int) -> None:
-        self.order = tree_order(arithmetic.n_lanes)
-        levels = self.order.shape[0].bit_length() - 1
+        levels = (max(source.shape[0] for source in arithmetic.sources) - 1).bit_length()
         self.work = np.zeros((levels + 2, arithmetic.sums.width * block_words), np.uint64)
 
 
@@ -69,8 +67,9 @@ def sum_planes(
     scratch: SumScratch,
     planes: Words,
     scalars: Codes,
+    first: int = 0,
 ) -> Words:
-    """Yield the reduced sums of every scalar set.
+    """Yield the reduced sums of every scalar set, the first of which is number `first`.
 
     Shapes
     ------
@@ -81,10 +80,18 @@ def sum_planes(
     returns
         uint64 (n_outer, sum bits, block_words)
     """
-    block_words = planes.shape[2]
-    out = np.empty((scalars.shape[0], arithmetic.sums.width * block_words), np.uint64)
-    kernel(planes.reshape(-1), scalars, arithmetic.source, scratch.order, scratch.work, out)
-    return out.reshape(scalars.shape[0], arithmetic.sums.width, block_words)
+    block_words, n_outer = planes.shape[2], scalars.shape[0]
+    out = np.empty((n_outer, arithmetic.sums.width * block_words), np.uint64)
+    vectors, sources = planes.reshape(-1), arithmetic.sources
+    work = scratch.work
+    if len(sources) == 1:
+        (source,) = sources
+        kernel(vectors, scalars, source, tree_order(source.shape[0]), work, out)
+    else:
+        for i, source in enumerate(sources[first : first + n_outer]):
+            order = tree_order(source.shape[0])
+            kernel(vectors, scalars[i : i + 1], source, order, work, out[i : i + 1])
+    return out.reshape(n_outer, arithmetic.sums.width, block_words)
 
 
 def position_planes(

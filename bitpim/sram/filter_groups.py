@@ -14,6 +14,7 @@ from bitpim import programs
 from bitpim.errors import AccumulatorError, LayoutError
 from bitpim.programs.program import Field, Program
 from bitpim.sram.costs import StepCosts, step_costs
+from bitpim.sram.gather_lists import GatherLists
 from bitpim.sram.settings import CacheMappingSettings
 from bitpim.sram.transposed import LaneLayout, RowBudget, allocate_rows
 from bitpim.sram.weighted_layer import WeightedLayer
@@ -123,6 +124,9 @@ class FilterGroup:
     hold : what rows `w` hold for lane codes (n, n_entries)
     owners : (n_lane_sets, n_used) which filter of the group each lane serves where several share a
         set of lanes, -1 for none; None where each filter has lanes of its own
+    masks : rows of an array that say which lanes a filter owns, where the filters of a set are
+        reduced one after the other; 0 where one reduction makes all sums
+    lists : the channels that each filter gathers; None where the layout's entries are the window's
     index_bits : bits stored to find what was left out or who owns what; loaded with the filters
     extra : steps of its own
     """
@@ -132,6 +136,8 @@ class FilterGroup:
     zeros: Int64
     hold: Callable[[Codes], HeldWeights] = hold_codes
     owners: Int64 | None = None
+    masks: int = 0
+    lists: GatherLists | None = None
     index_bits: int = 0
     extra: tuple[ExtraSteps, ...] = ()
 
@@ -146,34 +152,34 @@ class FilterGroup:
         return self.filters.size if self.owners is None else self.owners.shape[0]
 
     @property
-    def filters_of_a_set(self) -> int:
-        """Most filters that share a set of lanes; all sets reduce as often, in lock step."""
-        if self.owners is None:
-            return 1
-        return max((np.unique(lanes[lanes >= 0]).size for lanes in self.owners), default=0)
-
-    @property
     def n_weights(self) -> int:
         """Weights the lanes hold."""
+        if self.lists is not None:
+            return self.lists.n_entries
         if self.owners is None:
             return self.filters.size * self.layout.entries.size
         return int(((self.layout.source >= 0).sum(axis=1) * (self.owners >= 0)).sum())
 
-    def layout_of(self, position: int) -> LaneLayout:
-        """Where the entries lie that one filter of the group uses."""
+    def source_of(self, position: int) -> Int64:
+        """Which entry of the window each tap of a filter's lanes takes, -1 for none."""
+        if self.lists is not None:
+            return self.lists.source(self.layout, position)
         if self.owners is None:
-            return self.layout
+            return self.layout.source
         own = (self.owners == position).any(axis=0)
-        return LaneLayout(np.where(own[:, None], self.layout.source, -1), self.layout.n_lanes)
+        return np.where(own[:, None], self.layout.source, -1)
 
     def used(self, n_entries: int) -> npt.NDArray[np.bool_]:
         """Which entries of the window each filter uses; (n, n_entries)."""
+        if self.lists is not None:
+            return self.lists.used()
         out = np.zeros((self.filters.size, n_entries), np.bool_)
         if self.owners is None:
             out[:, self.layout.entries] = True
             return out
         for position, row in enumerate(out):
-            row[self.layout_of(position).entries] = True
+            source = self.source_of(position)
+            row[source[source >= 0]] = True
         return out
 
 

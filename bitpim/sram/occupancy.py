@@ -37,6 +37,13 @@ class ArrayPool:
         """Lanes of all arrays."""
         return self.n_arrays * self.n_columns
 
+    def items_at_once(self, lanes_each: int, *, across: bool = False) -> int:
+        """How many items of so many lanes fit; 0 where one needs more arrays than there are."""
+        if across:
+            return self.n_lanes // lanes_each
+        per_array = self.n_columns // lanes_each
+        return per_array * self.n_arrays or self.n_arrays // -(-lanes_each // self.n_columns)
+
     def spread(self, where: str, n_items: int, lanes_each: int) -> Occupancy:
         """Place items of so many neighbouring lanes each; an item may span whole arrays.
 
@@ -62,6 +69,24 @@ class ArrayPool:
         return self._occupancy(
             passes, array_passes, min(array_passes, at_once), n_items * lanes_each
         )
+
+    def spread_across(self, where: str, n_items: int, lanes_each: int) -> Occupancy:
+        """Place items lane beside lane; one may begin in an array and end in the next.
+
+        Raises
+        ------
+        MappingError
+            One item needs more arrays than there are.
+        """
+        at_once = self.n_lanes // lanes_each
+        if at_once == 0:
+            return self.spread(where, n_items, lanes_each)  # says so
+        full, rest = divmod(n_items, at_once)
+        array_passes, fullest = 0, 0
+        for times, items in ((full, at_once), (1, rest)):
+            arrays = -(-items * lanes_each // self.n_columns) if times else 0
+            array_passes, fullest = array_passes + times * arrays, max(fullest, arrays)
+        return self._occupancy(full + (rest > 0), array_passes, fullest, n_items * lanes_each)
 
     def in_turn(self, places: Sequence[Occupancy]) -> Occupancy:
         """Join works that follow each other, each with passes of its own."""

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bitpim.errors import MappingError
+from bitpim.sram.coalescing import coalesced_groups, lay_channels
 from bitpim.sram.filter_groups import FilterGroup
 from bitpim.sram.low_precision import group_by_precision
-from bitpim.sram.transposed import lay_lanes
+from bitpim.sram.overlapping import overlapping_groups
+from bitpim.sram.sparse_settings import SparseCacheSettings
 from bitpim.sram.weighted_layer import WeightedLayer
 
 __all__ = ["PrunedLanes"]
@@ -16,12 +19,24 @@ class PrunedLanes:
     """The rule of Bit Prudent, by each layer's `sparsity.mode`."""
 
     def filter_groups(self, layer: WeightedLayer) -> Sequence[FilterGroup]:
-        """Yield the groups of a layer."""
-        mapping = layer.settings.mapping
-        layout = lay_lanes(
-            layer.shape,
-            split_limit_taps=mapping.filter_split_limit_taps,
-            pack_limit_channels=mapping.filter_pack_limit_channels,
-            pad_to_power_of_two=mapping.pad_channels_to_power_of_two,
-        )
-        return (group_by_precision(layer, np.arange(layer.shape.out_channels), layout),)
+        """Yield the groups of a layer.
+
+        Raises
+        ------
+        MappingError
+            All its weights are pruned, or the trace lets filters share lanes that cannot.
+        """
+        settings = layer.settings
+        assert isinstance(settings, SparseCacheSettings)
+        if settings.sparsity.mode == "dense":
+            filters = np.arange(layer.shape.out_channels)
+            return (group_by_precision(layer, filters, lay_channels(layer)),)
+        kept = layer.kept_channels()
+        if not kept.any():
+            raise MappingError(
+                f"{layer.where}: need a conv kernel that is not pruned, got all of "
+                f"{kept.size} at the zero point; prune less, leave the layer out of the network, "
+                f"or use `--set sparsity.mode@{layer.record.name}=dense`"
+            )
+        groups = coalesced_groups if settings.sparsity.mode == "coalesce" else overlapping_groups
+        return groups(layer, settings, kept)

@@ -27,6 +27,10 @@ class SparsitySettings(Part):
     coalesce_cycles: Annotated[int, Field(ge=0, le=1000)] = Field(
         description="coalescing: cycles a gathered row takes where gather_pipelined is false"
     )
+    lanes_across_arrays: bool = Field(
+        description="coalescing with a list a filter: a convolution may begin in one array and end "
+        "in the next, as those do that span arrays; or each lies in one"
+    )
     overlap_groups: Literal["trace", "greedy"] = Field(
         description="overlapping: groups of filters are those of the trace, or made here, filter "
         "after filter"

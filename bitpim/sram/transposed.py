@@ -5,7 +5,7 @@ at one output position) are summed by a tree. Linear layers are convolutions of 
 Source: Neural Cache, ISCA 2018; splitting, packing and power-of-two padding as preset keys.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ __all__ = [
     "allocate_rows",
     "lay_lanes",
     "next_power_of_two",
+    "with_owner_rows",
 ]
 
 
@@ -59,7 +60,9 @@ class LaneLayout:
 
     `source[lane, tap]` is channel * R*S + position within the window, or -1 where the tap is
     empty. `n_lanes` is what a convolution occupies; the last `n_lanes - n_used` are idle. `entries`
-    are those of the window that have a tap, ascending.
+    are those of the window that have a tap, ascending. `across_arrays` lets a convolution begin in
+    one array and end in the next. Lanes hold one sum, or where `segment_lanes` is given several
+    side by side, of at most so many lanes each, which one tree makes.
 
     Raises
     ------
@@ -70,6 +73,8 @@ class LaneLayout:
 
     source: npt.NDArray[np.int64]
     n_lanes: int
+    across_arrays: bool = False
+    segment_lanes: int | None = None
     entries: npt.NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -96,7 +101,8 @@ class LaneLayout:
     @property
     def n_levels(self) -> int:
         """Steps of the reduction tree."""
-        return (self.n_lanes - 1).bit_length()
+        n_joined = self.n_lanes if self.segment_lanes is None else self.segment_lanes
+        return (n_joined - 1).bit_length()
 
 
 def lay_lanes(
@@ -106,6 +112,7 @@ def lay_lanes(
     pack_limit_channels: int,
     pad_to_power_of_two: bool,
     channels: npt.NDArray[np.int64] | None = None,
+    across_arrays: bool = False,
 ) -> LaneLayout:
     """Spread the weights of one filter over lanes, of all channels or of some.
 
@@ -128,7 +135,8 @@ def lay_lanes(
         by_channel[:, :taps] = channels[:, None] * taps + np.arange(taps)
         source = by_channel.ravel() if C else np.full(per_lane, -1, np.int64)
     lanes = source.reshape(n_used, per_lane)
-    return LaneLayout(lanes, next_power_of_two(n_used) if pad_to_power_of_two else n_used)
+    n_lanes = next_power_of_two(n_used) if pad_to_power_of_two else n_used
+    return LaneLayout(lanes, n_lanes, across_arrays)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +150,14 @@ class RowBudget:
     moved_rows: int
     n_rows: int
     input_taps: int
+    owner_rows: int = 0
 
     @property
     def used(self) -> int:
         """Rows in use, of `n_rows`."""
         return (
             self.filter_rows
+            + self.owner_rows
             + self.input_rows
             + self.product_rows
             + self.partial_sum_rows
@@ -195,3 +205,33 @@ def allocate_rows(
             "mapping.filter_split_limit_taps or mapping.filter_pack_limit_channels"
         )
     return budget
+
+
+def with_owner_rows(name: str, rows: RowBudget, n_owners: int, input_bits: int) -> RowBudget:
+    """Make room for rows that say which lanes each owner has, and for a copy of what it owns.
+
+    Copy and moved sum lie over inputs and product, which are spent when lanes are reduced; fewer
+    inputs are resident where rows are short.
+
+    Raises
+    ------
+    MappingError
+        No input is left.
+    """
+    for input_taps in range(rows.input_taps, 0, -1):
+        input_rows = input_taps * input_bits
+        moved = max(0, 2 * rows.partial_sum_rows - input_rows - rows.product_rows)
+        budget = replace(
+            rows,
+            input_rows=input_rows,
+            input_taps=input_taps,
+            moved_rows=moved,
+            owner_rows=n_owners,
+        )
+        if budget.used <= rows.n_rows:
+            return budget
+    raise MappingError(
+        f"{name}: need {budget.used} rows with {n_owners} that say who owns a lane, got an array "
+        f"of {rows.n_rows}; use `--set geometry.array_rows={next_power_of_two(budget.used)}`, or "
+        "`--set sparsity.mode=coalesce`"
+    )

@@ -55,3 +55,20 @@ class WeightedLayer:
         assert self.record.weight is not None
         codes = self.weights.encode(self.record.weight.read())
         return codes.reshape(self.shape.out_channels, -1)
+
+    def kept(self) -> npt.NDArray[np.bool_]:
+        """Read which weights are away from the zero point; (M, n_entries)."""
+        codes = self.codes()
+        return np.asarray(codes != self.zeros.astype(codes.dtype)[:, None])
+
+    def kept_channels(self) -> npt.NDArray[np.bool_]:
+        """Read which conv kernels are not wholly at the zero point; (M, channels of a conv group).
+
+        A weight of a linear layer, or of a convolution of one tap, is a conv kernel.
+        """
+        kept = self.kept()
+        return kept.reshape(kept.shape[0], self.shape.in_channels, -1).any(axis=2)
+
+    def conv_group_of(self, filters: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the conv group of filters."""
+        return filters // (self.shape.out_channels // self.shape.groups)

@@ -35,7 +35,9 @@ def entries(*channels: int) -> Codes:
 
 def arithmetic(source: Codes, n_lanes: int) -> LaneArithmetic:
     table = programs.multiply_accumulate(X, W, Field("product", 8, 8), SUM[:12]).table
-    return LaneArithmetic(table, X, W, SUM, source, n_lanes)
+    lanes = np.full((n_lanes, source.shape[1]), -1)
+    lanes[: source.shape[0]] = source
+    return LaneArithmetic(table, X, W, SUM, [lanes])
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +99,7 @@ def test_sums_of_windows_need_no_weight(case: tuple[Codes, Codes, Codes]) -> Non
     total = Field("sum", BITS, 13)
     table = programs.accumulate(X, total[:12]).table
     source = np.arange(18).reshape(3, 6)
-    lanes = LaneArithmetic(table, X, Field("w", BITS, 0), total, source, 4)
+    lanes = LaneArithmetic(table, X, Field("w", BITS, 0), total, [source])
     planes = position_planes(images, entries(0, 1, 2), WINDOW, PAD, 0, (BITS, 8))
     ones = np.ones((1, 18), np.uint8)
     kernel = lanes.kernel(8, inputs_in_lanes=True)

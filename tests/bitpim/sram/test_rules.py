@@ -19,11 +19,11 @@ from bitpim.sram.plan import scale_phases
 from bitpim.sram.rules import ConvRule, OneGroup
 from bitpim.sram.transposed import lay_lanes
 from bitpim.sram.weighted_layer import WeightedLayer
-from bitpim_traces.records import REQUANTIZE_MODES, Geometry, Quantization, Trace
+from bitpim_traces.records import Geometry, Quantization, Trace
 from tests.one_layer import one_layer, quantization
+from tests.pruned_layers import PLACES, random_pruned
 from tests.toy_rules import (
     NarrowWeights,
-    SharedLanes,
     TernaryTaps,
     TwoGroups,
     ternary_tap,
@@ -65,46 +65,9 @@ def check(trace: Trace, rule: ConvRule, *assignments: str, jobs: int = 1) -> Non
 # bits
 
 
-def random_layer(seed: int) -> Trace:
-    """Draw a layer of any shape, pruned, with zero points at the ends or between."""
-    rng = np.random.default_rng(seed)
-    groups = int(rng.choice([1, 1, 2, 3]))
-    n_filters = groups * int(rng.integers(1, 9))
-    low, high = (-128, 127) if seed % 2 else (0, 255)
-    zeros = rng.choice([low, high, *rng.integers(low, high, 3)], n_filters)
-    weights = quantization(8, zeros if seed % 3 else int(zeros[0]), signed=bool(seed % 2))
-    inputs = quantization(8, int(rng.choice([0, 255, 77])))
-    mode = REQUANTIZE_MODES[seed % len(REQUANTIZE_MODES)]
-    more: dict[str, Any] = {"inputs": inputs, "weights": weights, "mode": mode}
-    more["n_samples"] = int(rng.integers(1, 4))
-    if seed % 5 == 4:
-        return one_layer(seed, (int(rng.integers(1, 70)),), n_filters, **more)
-    size = rng.integers(1, 8, 2)
-    kernel = rng.integers(1, 5, 2)
-    padding = (*rng.integers(0, 4, 2), *rng.integers(0, 4, 2))
-    dilation = rng.integers(1, 3, 2)
-    need = dilation * (kernel - 1) + 1
-    room = size + np.array([padding[0] + padding[1], padding[2] + padding[3]])
-    kernel = np.where(need <= room, kernel, 1)
-    geometry = Geometry(
-        (int(kernel[0]), int(kernel[1])),
-        (int(rng.integers(1, 4)), int(rng.integers(1, 4))),
-        tuple(int(p) for p in padding),  # type: ignore[arg-type]
-        (int(dilation[0]), int(dilation[1])),
-        groups=groups,
-    )
-    image = (groups * int(rng.integers(1, 7)), int(size[0]), int(size[1]))
-    return one_layer(seed, image, n_filters, geometry, **more)
-
-
-def random_pruned(seed: int) -> Trace:
-    return with_channels_pruned(random_layer(seed), seed, (0.0, 0.5, 0.9)[seed % 3])
-
-
-@pytest.mark.parametrize("rule", [TwoGroups(), SharedLanes()], ids=lambda rule: type(rule).__name__)
 @pytest.mark.parametrize("seed", range(24))
-def test_any_rule_gives_the_codes_of_the_referee(seed: int, rule: ConvRule) -> None:
-    check(random_pruned(seed), rule, *(TINY if seed % 4 == 0 else ()), jobs=1 + seed % 2)
+def test_any_rule_gives_the_codes_of_the_referee(seed: int) -> None:
+    check(random_pruned(seed), TwoGroups(), *(TINY if seed % 4 == 0 else ()), jobs=1 + seed % 2)
 
 
 def test_weights_may_be_held_otherwise() -> None:
@@ -122,25 +85,10 @@ def test_weights_may_be_held_otherwise() -> None:
     assert plan.counts(1)["filter_load"]["dram_byte"] == -(-180 * 3 // 8)
 
 
-PLACES: dict[str, Trace] = {
-    "one pixel": one_layer(30, (4, 1, 1), 6, Geometry((1, 1))),
-    "one channel": one_layer(31, (1, 6, 5), 6, SAME),
-    "one filter": one_layer(32, (6, 4, 4), 1, SAME),
-    "a kernel beyond its image": one_layer(33, (3, 2, 2), 5, Geometry((5, 5), padding=(2,) * 4)),
-    "filters side by side": one_layer(
-        34, (33,), 200, weights=quantization(8, np.arange(200)), n_samples=3
-    ),
-    "positions beyond a block": one_layer(35, (2, 40, 60), 3, Geometry((1, 1))),
-    "depthwise": one_layer(36, (9, 6, 6), 9, Geometry((3, 3), (2, 1), (1,) * 4, groups=9)),
-    "sums beyond their bounds": one_layer(37, (9, 4, 4), 6, SAME, accumulator_bits=20),
-}
-
-
-@pytest.mark.parametrize("rule", [TwoGroups(), SharedLanes()], ids=lambda rule: type(rule).__name__)
 @pytest.mark.parametrize("place", PLACES)
-def test_places(place: str, rule: ConvRule) -> None:
+def test_places(place: str) -> None:
     for share in (0.6, 1.0):  # 1: nothing is left to multiply
-        check(with_channels_pruned(PLACES[place], 2, share), rule, jobs=2)
+        check(with_channels_pruned(PLACES[place], 2, share), TwoGroups(), jobs=2)
 
 
 def ternary(seed: int, image: tuple[int, ...], n_filters: int, **more: Any) -> Trace:
@@ -261,14 +209,14 @@ def test_a_group_streams_and_sums_the_windows_of_its_conv_groups() -> None:
     record = replace(layer.weight, load=lambda start, stop: weight[start:stop])
     trace = replace(trace, layers=(replace(layer, weight=record),))
     plan = plan_of(trace, TwoGroups(), *TINY)
-    assert [part.n_conv_groups for part in plan.parts] == [2, 2]
-    assert [window.n_conv_groups for window in plan.windows] == [2, 2]
+    assert [part.n_streamed for part in plan.parts] == [2 * 18, 2 * 9]
+    assert [window.n_sets for window in plan.windows] == [2, 2]
     phases = plan.counts(1)
     assert phases["input_stream"]["bus_byte"] == 63 * 2 * 18 + 63 * 2 * 9
     # 126 windows of 6 lanes in 8, three taps each, and of one lane
     assert phases["window_sum"]["sram_access_cycle"] == 4 * (24 + 24 + 25 + 26) + 1 * 72
     whole = plan_of(trace, OneGroup(), *TINY)
-    assert [window.n_conv_groups for window in whole.windows] == [4]
+    assert [window.n_sets for window in whole.windows] == [4]
     assert whole.counts(1)["input_stream"]["bus_byte"] == 63 * 4 * 18
 
 
@@ -328,56 +276,6 @@ class Halves:
         (whole,) = OneGroup().filter_groups(layer)
         filters = np.split(whole.filters, 2)
         return [multiply_group(layer, mine, whole.layout) for mine in filters]
-
-
-def test_shared_lanes_are_filled_once_and_reduced_often() -> None:
-    trace = one_layer(4, (4, 5, 5), 6, SAME, weights=quantization(8, 0))
-    (layer,) = trace.layers
-    assert layer.weight is not None
-    weight = np.zeros_like(layer.weight.read())
-    for filter_index, channels in enumerate([(0, 1), (2,), (3,), (0,), (1, 2, 3), ()]):
-        weight[filter_index, channels, :] = 9
-    record = replace(layer.weight, load=lambda start, stop: weight[start:stop])
-    trace = replace(trace, layers=(replace(layer, weight=record),))
-    plan = plan_of(trace, SharedLanes(), *TINY)
-    (part,) = plan.parts
-    group = part.group
-    assert group.owners is not None
-    assert group.owners.tolist() == [[0, 0, 1, 2], [3, 4, 4, 4]]
-    assert (group.n_lane_sets, group.filters_of_a_set, group.n_weights) == (2, 3, 8 * 9)
-    phases = plan.counts(1)  # 25 positions x 2 sets of 4 lanes: one array
-    assert phases["mac"] == {
-        "cycles": 9 * 127,
-        "sram_compute_cycle": 9 * 127,
-        "mac_exec": 25 * 72,
-    }
-    assert phases["reduction"] == {
-        "cycles": 3 * 100,
-        "sram_compute_cycle": 3 * 51,
-        "sram_access_cycle": 3 * 49,
-        "masked_reduction": 3,
-    }
-    assert phases["filter_load"]["dram_byte"] == 72
-    widths = sum(sum(one.program.widths.values()) for one in part.epilogue)  # one array each
-    assert phases["gather"]["cycles"] == 3 * 26 + widths
-    check(trace, SharedLanes())
-
-
-def test_filters_that_share_lanes_correct_by_the_entries_they_own() -> None:
-    trace = one_layer(6, (3, 5, 5), 3, SAME, weights=quantization(8, 77))
-    (layer,) = trace.layers
-    assert layer.weight is not None
-    weight = np.full_like(layer.weight.read(), 77)
-    weight[0, 1], weight[1, [0, 2]], weight[2, 1] = 9, 255, 0
-    record = replace(layer.weight, load=lambda start, stop: weight[start:stop])
-    trace = replace(trace, layers=(replace(layer, weight=record),))
-    plan = plan_of(trace, SharedLanes())
-    assert plan.window_of.tolist() == [0, 1, 0]
-    owned = [sorted(set((window.sums.layout.entries // 9).tolist())) for window in plan.windows]
-    assert owned == [[1], [0, 2]]
-    assert [window.bits for window in plan.windows] == [12, 13]
-    assert plan.parts[0].group.n_weights == 36
-    check(trace, SharedLanes())
 
 
 def test_index_bits_are_in_the_table_where_there_are_any() -> None:
