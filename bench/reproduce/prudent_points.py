@@ -45,16 +45,16 @@ COSTS = {
 }
 """Settings of the two cost modes that know these operations, as the presets of Neural Cache."""
 
+_EXACT = "mapping.pad_channels_to_power_of_two=false"
 LAYOUTS = {
     "padded, a list a filter": ("sparsity.gather_list=filter",),
     "padded, a list an array": ("sparsity.gather_list=array",),
-    "exact, a list a filter": (
+    "exact, a list a filter": ("sparsity.gather_list=filter", _EXACT),
+    "exact, a list an array": ("sparsity.gather_list=array", _EXACT),
+    "exact, across arrays": (
         "sparsity.gather_list=filter",
-        "mapping.pad_channels_to_power_of_two=false",
-    ),
-    "exact, a list an array": (
-        "sparsity.gather_list=array",
-        "mapping.pad_channels_to_power_of_two=false",
+        "sparsity.lanes_across_arrays=true",
+        _EXACT,
     ),
 }
 """Coalescing: lanes of a convolution, and who shares a gather list."""
@@ -175,9 +175,15 @@ def _speed(what: str, layout: str, cost: str, pruned: Pruned, assignments: Seque
     )
 
 
+def _mode(mode: str, pruned: Pruned) -> tuple[str, ...]:
+    """Say that pruned layers leave lanes out; the others are laid as on Neural Cache."""
+    names = [name for name, share in pruned.shares.items() if share]
+    return "sparsity.mode=dense", *(f"sparsity.mode@{name}={mode}" for name in names)
+
+
 def _coalesced(what: str, pruned: Pruned, costs: Sequence[str]) -> list[Speed]:
     return [
-        _speed(what, layout, cost, pruned, ("sparsity.mode=coalesce", *assignments))
+        _speed(what, layout, cost, pruned, (*_mode("coalesce", pruned), *assignments))
         for layout, assignments in LAYOUTS.items()
         for cost in costs
     ]
@@ -210,7 +216,7 @@ def shared_lanes() -> list[Speed]:
         pruned = Pruned(dict.fromkeys(HEAD, 1 - 1 / group), group)
         for reduction in ("masked", "contiguous"):
             assignments = (
-                "sparsity.mode=overlap",
+                *_mode("overlap", pruned),
                 "sparsity.overlap_groups=trace",
                 f"sparsity.owner_reduction={reduction}",
             )
@@ -247,6 +253,7 @@ ASSUMPTIONS: Mapping[str, Sequence[str]] = {
     "sparsity.gather_list": ("filter", "array"),
     "sparsity.gather_pipelined": ("true", "false"),
     "sparsity.coalesce_cycles": ("1", "2", "4"),
+    "sparsity.lanes_across_arrays": ("false", "true"),
     "mapping.partial_sum_bits": ("24", "28", "32"),
     "transfer.dram_bytes_per_cycle": ("8", "27", "108"),
     "transfer.bus_bytes_per_cycle": ("8", "32", "128"),
@@ -265,7 +272,7 @@ def moved(share: float) -> list[Assumption]:
                 changed.append("sparsity.gather_pipelined=false")
             common = () if own or "pad_channels" in key else (f"{key}={value}",)
             base = _use("neural_cache", FORMS["8 x 8 bits"], DENSE, (*COSTS[FORMULA], *common))
-            settings = (*COSTS[FORMULA], "sparsity.mode=coalesce", *changed)
+            settings = (*COSTS[FORMULA], *_mode("coalesce", spread(share)), *changed)
             ours = _use("bit_prudent", FORMS["8 x 8 bits"], spread(share), settings)
             found.append(
                 Assumption(key, value, base.pruned / ours.pruned, base.network / ours.network)
