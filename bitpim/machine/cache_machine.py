@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from bitpim.digital.layers import prepare_layer
 from bitpim.legend import Legend
-from bitpim.machine.machine import Codes, Fidelity, LayerRun, checked_fidelity
+from bitpim.machine.machine import Codes, Fidelity, LayerRun, PhaseCounts, checked_fidelity
 from bitpim.machine.schedule import run_layers
 from bitpim.sram.layers import BitLayer, prepare_bit_layer
 from bitpim.sram.network_mapping import plan_network
@@ -72,6 +72,7 @@ class PreparedCache:
         self._fidelity = fidelity
         self._jobs = jobs
         self._prepared: dict[int, BitLayer] = {}
+        self._counts: dict[tuple[int, int], PhaseCounts] = {}  # by layer and samples of a batch
 
     def run_batch(self, codes: Codes) -> Iterator[LayerRun]:
         """Run input codes (batch first) through all layers in order; yields each layer once.
@@ -79,7 +80,13 @@ class PreparedCache:
         A layer's weights are laid out when it first runs.
         """
         for layer, out in run_layers(self._trace, codes, self._run_layer):
-            yield LayerRun(layer.index, out, self.plan.counts(layer.index, codes.shape[0]))
+            yield LayerRun(layer.index, out, self._counts_of(layer.index, codes.shape[0]))
+
+    def _counts_of(self, index: int, n_samples: int) -> PhaseCounts:
+        """Count a batch once for all that are as large; each caller has its own to change."""
+        if (index, n_samples) not in self._counts:
+            self._counts[index, n_samples] = self.plan.counts(index, n_samples)
+        return {phase: dict(of) for phase, of in self._counts[index, n_samples].items()}
 
     def _run_layer(self, layer: LayerRecord, inputs: Sequence[Codes]) -> Codes:
         if layer.index not in self._prepared:

@@ -90,12 +90,14 @@ def multiply(
     a_signed: bool = False,
     w_signed: bool = False,
     a_complement: Field | None = None,
+    to_unsigned: bool = False,
     n_rows: int = 256,
 ) -> Program:
     """Return to = a * w, as wide as both together; `w` decides, `a` is added.
 
     A signed `w` subtracts its last partial product and needs scratch `a_complement`; a signed `a`
-    copies the sign of the partial sum upward at each bit.
+    copies the sign of the partial sum upward at each bit. With `to_unsigned` a negative `w`, of an
+    unsigned `a`, leaves 2^(n_a + n_w - 1) more in `to`, which so stays unsigned.
 
     Cycles, with n_a and n_w bits: (n_a + n_w) + (1 + n_a) + (n_w - 1)(n_a + 3), which is
     n^2 + 5n - 2 for equal widths; signed `a`: 2 n_a + 2 + (n_w - 1)(n_a + 4), the same for equal
@@ -109,7 +111,16 @@ def multiply(
     b.reads(a, w)
     b.writes(to)
     _declare_complement(b, a, a_complement)
-    fragments.multiply(b, a, w, to, a_signed=a_signed, w_signed=w_signed, a_complement=a_complement)
+    fragments.multiply(
+        b,
+        a,
+        w,
+        to,
+        a_signed=a_signed,
+        w_signed=w_signed,
+        a_complement=a_complement,
+        to_unsigned=to_unsigned,
+    )
     return b.build()
 
 
@@ -128,9 +139,10 @@ def multiply_accumulate(
     a_signed: bool = False,
     w_signed: bool = False,
     a_complement: Field | None = None,
+    to_unsigned: bool = False,
     n_rows: int = 256,
 ) -> Program:
-    """Return total += a * w, in place, with the product in scratch rows.
+    """Return total += a * w, in place, with the product in scratch rows, as `multiply` leaves it.
 
     The sum wraps when it does not fit `total`; the caller bounds it.
 
@@ -146,10 +158,18 @@ def multiply_accumulate(
     b.writes(product)
     _declare_complement(b, a, a_complement)
     fragments.multiply(
-        b, a, w, product, a_signed=a_signed, w_signed=w_signed, a_complement=a_complement
+        b,
+        a,
+        w,
+        product,
+        a_signed=a_signed,
+        w_signed=w_signed,
+        a_complement=a_complement,
+        to_unsigned=to_unsigned,
     )
     b.step(op.CARRY_RESET)
-    fragments.accumulate(b, product, total, x_signed=a_signed or w_signed)
+    signed = (a_signed or w_signed) and not to_unsigned
+    fragments.accumulate(b, product, total, x_signed=signed)
     return b.build()
 
 

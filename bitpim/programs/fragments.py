@@ -78,10 +78,12 @@ def multiply(
     a_signed: bool = False,
     w_signed: bool = False,
     a_complement: Field | None = None,
+    to_unsigned: bool = False,
 ) -> None:
     """Add `a` into `to` once for each bit of `w`, where that bit is set; the last is subtracted.
 
-    The carry updates in all lanes, only the writes obey the tag.
+    The carry updates in all lanes, only the writes obey the tag. With `to_unsigned` a negative `w`
+    leaves 2^(n_a + n_w - 1) more in `to`, which so stays unsigned.
     """
     if w_signed:
         if a_complement is None:
@@ -114,7 +116,7 @@ def multiply(
         top = to[i + n_a]
         if a_signed:
             b.step(op.ADD, top, addend[-1], to=top, predicate=op.IF_TAG, note=f"sign of {a.name}")
-        elif last:
+        elif last and not to_unsigned:
             b.step(op.ADD_ONES, top, to=top, predicate=op.IF_TAG, note="borrow becomes the sign")
         else:
             b.step(op.CARRY_STORE, to=top, predicate=op.IF_TAG)

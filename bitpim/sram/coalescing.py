@@ -18,6 +18,7 @@ from bitpim.sram.filter_runs import Demand, cheapest_runs, n_cycles
 from bitpim.sram.gather_lists import GatherLists
 from bitpim.sram.low_precision import group_by_precision
 from bitpim.sram.occupancy import ArrayPool
+from bitpim.sram.signed_taps import without_window_sums
 from bitpim.sram.sparse_settings import SparseCacheSettings
 from bitpim.sram.transposed import LaneLayout, lay_lanes
 from bitpim.sram.weighted_layer import WeightedLayer
@@ -194,6 +195,7 @@ class _Coalescing:
             layout = lay_channels(self.layer, first, across_arrays=layout.across_arrays)
         group = group_by_precision(self.layer, filters, layout)
         if not alike:
+            group = without_window_sums(self.layer, self.settings, group)
             group = replace(group, lists=GatherLists(kept, self.layer.shape.n_taps, together))
         elif first.size == kept.shape[1]:
             return group  # nothing is pruned

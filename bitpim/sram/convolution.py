@@ -133,6 +133,9 @@ class LaneConvolution:
         self._exact_sums_needed = accumulators.steps.check or epilogue[0].program is None
         self._filter_planes: dict[tuple[int, int], Words] = {}
         self._lock = Lock()
+        # entries that filters take, each for itself; side by side they all take those of all
+        taken = [int((source >= 0).sum()) for source in dots.sources]
+        self._n_taken = sum(taken) * (held.n if len(taken) == 1 else 1)
 
     def jobs(self, images: Codes, n_positions: int, out: Codes, n_threads: int) -> Iterator[Job]:
         """Yield jobs that together write the codes of these filters at all positions.
@@ -154,8 +157,8 @@ class LaneConvolution:
         share_windows &= len(self.held.runs) == 1
         if not share_windows or n_positions >= _SIDE_BY_SIDE_LIMIT:
             return False
-        by_position = self.held.n * _padded_words(n_positions)
-        by_filter = n_positions * _padded_words(self.held.n)
+        by_position = self._n_taken * _padded_words(n_positions)
+        by_filter = n_positions * _padded_words(self.held.n) * self.held.entries.size
         return bool(by_filter < by_position)
 
     # positions side by side: lanes of a word share a weight
@@ -167,7 +170,8 @@ class LaneConvolution:
         block_words = pick_block_words(words_for(n_positions), n_planes)
         kernels = self._kernels(block_words, inputs_in_lanes=True)
         n_blocks = -(-n_positions // (64 * block_words))
-        shares = 1 if n_blocks >= 2 * n_threads else -(-2 * n_threads // n_blocks)
+        alone = n_threads == 1 or n_blocks >= 2 * n_threads
+        shares = 1 if alone else -(-2 * n_threads // n_blocks)
         parts = self._filter_parts(block_words, shares)
         for first in range(0, n_positions, 64 * block_words):
             n_lanes = min(64 * block_words, n_positions - first)

@@ -19,8 +19,9 @@ from bitpim.sram.filter_groups import ExtraSteps, FilterGroup
 from bitpim.sram.filter_runs import Demand, cheapest_runs
 from bitpim.sram.low_precision import group_by_precision
 from bitpim.sram.occupancy import ArrayPool
+from bitpim.sram.signed_taps import without_window_sums
 from bitpim.sram.sparse_settings import SparseCacheSettings
-from bitpim.sram.transposed import LaneLayout, with_owner_rows
+from bitpim.sram.transposed import LaneLayout, with_more_rows
 from bitpim.sram.weighted_layer import WeightedLayer
 from bitpim_traces.masks import OVERLAP_GROUPS
 
@@ -185,6 +186,7 @@ class _Overlapping:
     def _group(self, sets: list[Int64], need: int, layout: LaneLayout) -> FilterGroup:
         filters = np.sort(np.concatenate(sets))
         group = group_by_precision(self.layer, filters, layout)
+        group = without_window_sums(self.layer, self.settings, group)
         channel_of = layout.source.max(axis=1) // self.layer.shape.n_taps
         owners = np.full((len(sets), layout.n_used), -1, np.int64)
         index_bits = 0
@@ -199,7 +201,7 @@ class _Overlapping:
     def _masked(self, group: FilterGroup, masks: int) -> FilterGroup:
         """Reduce a set's filters one after the other, behind rows that say what each owns."""
         sums = group.sums
-        rows = with_owner_rows(self.layer.where, sums.rows, masks, sums.input_bits)
+        rows = with_more_rows(self.layer.where, sums.rows, sums.input_bits, owner_rows=masks)
         costs = masked_costs(sums.costs, masks, sums.sum_bits)
         return replace(group, masks=masks, sums=replace(sums, rows=rows, costs=costs))
 

@@ -31,6 +31,11 @@ class SparsitySettings(Part):
         description="coalescing with a list a filter: a convolution may begin in one array and end "
         "in the next, as those do that span arrays; or each lies in one"
     )
+    signed_weights: Literal["offset", "subtract"] = Field(
+        description="signed weights where filters leave out channels of their own: offset, so that "
+        "each filter needs the sum of its window; or in two's complement, the last partial "
+        "product subtracted"
+    )
     overlap_groups: Literal["trace", "greedy"] = Field(
         description="overlapping: groups of filters are those of the trace, or made here, filter "
         "after filter"

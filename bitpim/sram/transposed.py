@@ -19,7 +19,7 @@ __all__ = [
     "allocate_rows",
     "lay_lanes",
     "next_power_of_two",
-    "with_owner_rows",
+    "with_more_rows",
 ]
 
 
@@ -207,31 +207,37 @@ def allocate_rows(
     return budget
 
 
-def with_owner_rows(name: str, rows: RowBudget, n_owners: int, input_bits: int) -> RowBudget:
-    """Make room for rows that say which lanes each owner has, and for a copy of what it owns.
+def with_more_rows(
+    name: str, rows: RowBudget, input_bits: int, *, scratch_rows: int = 0, owner_rows: int = 0
+) -> RowBudget:
+    """Make room for more scratch beside the product, and for rows that say which lanes owners have.
 
-    Copy and moved sum lie over inputs and product, which are spent when lanes are reduced; fewer
-    inputs are resident where rows are short.
+    Where there are owners, what each of them owns is copied before it is reduced. Copy and moved
+    sum lie over inputs and product, which are spent then. Fewer inputs are resident where rows are
+    short.
 
     Raises
     ------
     MappingError
         No input is left.
     """
+    product_rows = rows.product_rows + scratch_rows
+    reduced = rows.partial_sum_rows * (2 if owner_rows else 1)
     for input_taps in range(rows.input_taps, 0, -1):
         input_rows = input_taps * input_bits
-        moved = max(0, 2 * rows.partial_sum_rows - input_rows - rows.product_rows)
         budget = replace(
             rows,
             input_rows=input_rows,
             input_taps=input_taps,
-            moved_rows=moved,
-            owner_rows=n_owners,
+            product_rows=product_rows,
+            moved_rows=max(0, reduced - input_rows - product_rows),
+            owner_rows=owner_rows,
         )
         if budget.used <= rows.n_rows:
             return budget
     raise MappingError(
-        f"{name}: need {budget.used} rows with {n_owners} that say who owns a lane, got an array "
-        f"of {rows.n_rows}; use `--set geometry.array_rows={next_power_of_two(budget.used)}`, or "
-        "`--set sparsity.mode=coalesce`"
+        f"{name}: need {budget.used} rows ({scratch_rows} more beside the product, {owner_rows} "
+        f"that say who owns a lane), got an array of {rows.n_rows}; use "
+        f"`--set geometry.array_rows={next_power_of_two(budget.used)}`, or "
+        "`--set sparsity.mode=dense`"
     )
