@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from bitpim.sram.filter_groups import ExtraSteps, FilterGroup
 from bitpim.sram.filter_runs import Demand, cheapest_runs, n_cycles
-from bitpim.sram.gather_lists import GatherLists
+from bitpim.sram.gather_lists import GatherLists, lists_in_arrays
 from bitpim.sram.low_precision import group_by_precision
 from bitpim.sram.occupancy import ArrayPool
 from bitpim.sram.signed_taps import without_window_sums
@@ -111,10 +111,12 @@ class _Coalescing:
     def _demand(
         self, n_filters: int, layout: LaneLayout, like: FilterGroup, together: int = 1
     ) -> Demand:
-        at_once = self.pool.items_at_once(together * layout.n_lanes, across=layout.across_arrays)
+        n_items, n_lanes = n_filters, layout.n_lanes
+        if together > 1:
+            n_items, n_lanes = lists_in_arrays(n_filters, together, n_lanes, self.pool.n_columns)
+        at_once = self.pool.items_at_once(n_lanes, across=layout.across_arrays)
         rows = layout.taps_per_lane * like.sums.weight_bits
-        n_items = self.times * -(-n_filters // together)
-        return Demand(n_items, at_once, pass_cycles(layout, like), rows)
+        return Demand(self.times * n_items, at_once, pass_cycles(layout, like), rows)
 
     # a list an array
 

@@ -198,7 +198,7 @@ def _window_sum(layer: WeightedLayer, group: FilterGroup, n_sets: int) -> Window
         level_bits=levels,
     )
     if group.masks:
-        costs = masked_costs(costs, group.masks, sum_bits)
+        costs = masked_costs(costs, group.masks, [*levels, sum_bits][0])
     sums = LaneSums(
         layout,
         programs.accumulate(x, total, n_rows=settings.geometry.array_rows),

@@ -104,12 +104,11 @@ class ConvPlan(LayerPlan):
         return self._spread_sets(n_samples * self.shape.n_positions, part.group)
 
     def _spread_sets(self, times: int, group: FilterGroup) -> Occupancy:
-        """Place the sets of lanes of a group so many times; those of one list are not parted."""
+        """Place the sets of lanes of a group so many times; an array has those of one list."""
         if group.lists is None or group.lists.together == 1:
             return self._spread(times * group.n_lane_sets, group.layout)
-        together, layout = group.lists.together, group.layout
-        n_items = times * -(-group.n_lane_sets // together)
-        return self.pool.spread(self.where, n_items, together * layout.n_lanes)
+        n_lists, n_lanes = group.lists.in_arrays(group.layout.n_lanes, self.pool.n_columns)
+        return self.pool.spread(self.where, times * n_lists, n_lanes)
 
     def _spread(self, n_items: int, layout: LaneLayout) -> Occupancy:
         spread = self.pool.spread_across if layout.across_arrays else self.pool.spread

@@ -136,6 +136,7 @@ class LaneConvolution:
         # entries that filters take, each for itself; side by side they all take those of all
         taken = [int((source >= 0).sum()) for source in dots.sources]
         self._n_taken = sum(taken) * (held.n if len(taken) == 1 else 1)
+        self._dots_side_by_side = dots if len(taken) == 1 else _taking_all(dots, held.entries.size)
 
     def jobs(self, images: Codes, n_positions: int, out: Codes, n_threads: int) -> Iterator[Job]:
         """Yield jobs that together write the codes of these filters at all positions.
@@ -307,8 +308,9 @@ class LaneConvolution:
                 weights = self.held.weights[part.start : part.stop]
                 width = self.dots.weight.width
                 self._filter_planes[key] = filter_planes(weights, width, block_words)
-        scratch = SumScratch(self.dots, block_words)
-        sums = sum_planes(kernel, self.dots, scratch, self._filter_planes[key], inputs)
+        dots = self._dots_side_by_side
+        scratch = SumScratch(dots, block_words)
+        sums = sum_planes(kernel, dots, scratch, self._filter_planes[key], inputs)
         for epilogue in self.epilogue:
             inside = (epilogue.filters >= part.start) & (epilogue.filters < part.stop)
             mine = np.flatnonzero(inside)
@@ -387,6 +389,15 @@ def _window_sums(kernel: Any, windows: LaneArithmetic, which: Int64, planes: Wor
     chosen_ones = replace(windows, sources=[windows.sources[i] for i in which])
     ones = np.ones((which.size, planes.shape[0]), np.uint8)  # the kernel has no weight
     return sum_planes(kernel, chosen_ones, SumScratch(chosen_ones, planes.shape[2]), planes, ones)
+
+
+def _taking_all(dots: LaneArithmetic, n_entries: int) -> LaneArithmetic:
+    """Let every filter take all entries; what it leaves out is held as 0, which adds nothing."""
+    n_taps = dots.sources[0].shape[1]
+    n_lanes = max(-(-n_entries // n_taps), 1)
+    source = np.full(n_lanes * n_taps, -1, np.int64)
+    source[:n_entries] = np.arange(n_entries)
+    return replace(dots, sources=[source.reshape(n_lanes, n_taps)])
 
 
 def _padded_words(n_lanes: int) -> int:

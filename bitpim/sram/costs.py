@@ -61,10 +61,10 @@ def step_costs(
     return StepCosts(_MVE_MULTIPLY[width] + sum_bits, sum_bits, moves + sum(level_bits), moves)
 
 
-def masked_costs(costs: StepCosts, n_owners: int, sum_bits: int) -> StepCosts:
+def masked_costs(costs: StepCosts, n_owners: int, copied_bits: int) -> StepCosts:
     """Yield the costs of lanes that owners share: each loads its mask, copies its lanes, reduces.
 
     Source: Bit Prudent (tag load, masked copy and tree for each owner: assumed).
     """
-    reduction = n_owners * (1 + sum_bits + costs.reduction)
+    reduction = n_owners * (1 + copied_bits + costs.reduction)
     return replace(costs, reduction=reduction, moves=n_owners * costs.moves)

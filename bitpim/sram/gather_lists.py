@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from bitpim.sram.transposed import LaneLayout
 
-__all__ = ["GatherLists"]
+__all__ = ["GatherLists", "lists_in_arrays"]
 
 Bools = npt.NDArray[np.bool_]
 Int64 = npt.NDArray[np.int64]
@@ -36,6 +36,13 @@ class GatherLists:
         """Entries of all filters."""
         return int(self.kept.sum()) * self.n_taps
 
+    def in_arrays(self, n_lanes: int, n_columns: int) -> tuple[int, int]:
+        """How many filters together there are, and the columns that each of these takes.
+
+        Different ones have an array each; one alone may be there for several positions.
+        """
+        return lists_in_arrays(self.kept.shape[0], self.together, n_lanes, n_columns)
+
     def source(self, layout: LaneLayout, position: int) -> Int64:
         """Which entry of the window each tap of each lane of a filter takes, -1 for none."""
         channels = np.flatnonzero(self.kept[position])
@@ -60,3 +67,11 @@ class GatherLists:
         """Entries of all windows of a position that some filter takes."""
         unions = (self.kept[conv_groups == one].any(axis=0) for one in np.unique(conv_groups))
         return int(sum(union.sum() for union in unions)) * self.n_taps
+
+
+def lists_in_arrays(
+    n_filters: int, together: int, n_lanes: int, n_columns: int
+) -> tuple[int, int]:
+    """Say what `GatherLists.in_arrays` does, of so many filters."""
+    n_lists = -(-n_filters // together)
+    return n_lists, n_columns if n_lists > 1 else together * n_lanes

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from bitpim.errors import MappingError
 from bitpim.sram.coalescing import lay_channels, pass_cycles
 from bitpim.sram.costs import masked_costs
-from bitpim.sram.filter_groups import ExtraSteps, FilterGroup
+from bitpim.sram.filter_groups import ExtraSteps, FilterGroup, LaneSums
 from bitpim.sram.filter_runs import Demand, cheapest_runs
 from bitpim.sram.low_precision import group_by_precision
 from bitpim.sram.occupancy import ArrayPool
@@ -138,7 +138,7 @@ class _Overlapping:
             for n, need in zip(counts, present, strict=True)
         ]
         groups = []
-        for run in cheapest_runs(demands):
+        for run in self._runs(demands, present):
             mine = [sets[i] for i in np.flatnonzero((which >= run.start) & (which < run.stop))]
             need = int(present[run.stop - 1])
             layout = self._layout(need, alone, shared)
@@ -148,6 +148,13 @@ class _Overlapping:
                 else self._group(mine, need, layout)
             )
         return groups
+
+    def _runs(self, demands: list[Demand], needs: Int64) -> list[range]:
+        """Part needs into runs; lone filters may be masked too, but own too much for segments."""
+        if self.masked or needs[0] != _ALONE:
+            return cheapest_runs(demands)
+        later = cheapest_runs(demands[1:])
+        return [range(1), *(range(run.start + 1, run.stop + 1) for run in later)]
 
     def _owning(self, filters: Int64) -> Int64:
         """Filters that keep something; the others have no lane and the sum 0."""
@@ -178,7 +185,7 @@ class _Overlapping:
             layout,
             like,
             n_trees=need if masked else 1,
-            more=1 + like.sums.sum_bits if masked else 0,
+            more=1 + self._copied_bits(like.sums) if masked else 0,
         )
         rows = layout.taps_per_lane * like.sums.weight_bits
         return Demand(n_sets * times, pool.items_at_once(layout.n_lanes), cycles, rows)
@@ -202,8 +209,13 @@ class _Overlapping:
         """Reduce a set's filters one after the other, behind rows that say what each owns."""
         sums = group.sums
         rows = with_more_rows(self.layer.where, sums.rows, sums.input_bits, owner_rows=masks)
-        costs = masked_costs(sums.costs, masks, sums.sum_bits)
+        costs = masked_costs(sums.costs, masks, self._copied_bits(sums))
         return replace(group, masks=masks, sums=replace(sums, rows=rows, costs=costs))
+
+    def _copied_bits(self, sums: LaneSums) -> int:
+        """Rows of a lane's sum as the first step of a reduction takes it."""
+        fixed = self.settings.mapping.reduction_bits == "fixed"
+        return sums.final_bits if fixed else sums.sum_bits
 
     def _side_by_side(self, group: FilterGroup) -> FilterGroup:
         """Let inputs pass the coalescing block, by a list of channels that each set stores."""
