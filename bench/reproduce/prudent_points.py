@@ -1,4 +1,4 @@
-"""Bit Prudent over Neural Cache on AlexNet's shape: cycles, bytes and energy, and what moves them."""
+"""Bit Prudent over Neural Cache on AlexNet's shape: cycles, bytes, energy, and what moves them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -46,18 +46,15 @@ COSTS = {
 """Settings of the two cost modes that know these operations, as the presets of Neural Cache."""
 
 _EXACT = "mapping.pad_channels_to_power_of_two=false"
+_OWN_LISTS = "sparsity.gather_list=filter"
 LAYOUTS = {
-    "padded, a list a filter": ("sparsity.gather_list=filter",),
-    "padded, a list an array": ("sparsity.gather_list=array",),
-    "exact, a list a filter": ("sparsity.gather_list=filter", _EXACT),
-    "exact, a list an array": ("sparsity.gather_list=array", _EXACT),
-    "exact, across arrays": (
-        "sparsity.gather_list=filter",
-        "sparsity.lanes_across_arrays=true",
-        _EXACT,
-    ),
+    "padded": (),
+    "exact": (_EXACT,),
+    "exact, across arrays": (_EXACT, "sparsity.lanes_across_arrays=true", _OWN_LISTS),
 }
-"""Coalescing: lanes of a convolution, and who shares a gather list."""
+"""Lanes of a coalesced convolution: a power of two; as many as it needs; or also what arrays have
+left.
+"""
 
 SWEPT = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Shares of lanes pruned in conv2 to conv5."""
@@ -114,7 +111,7 @@ class Narrow:
 
 @dataclass(frozen=True, slots=True)
 class Assumption:
-    """One key changed: the ratio of conv2 to conv5, all phases, and of the whole network."""
+    """One thing changed: the ratio of conv2 to conv5, all phases, and of the whole network."""
 
     key: str
     value: str
@@ -132,7 +129,10 @@ def _use(
 ) -> Use:
     trace = alexnet(form, pruned, ends_in_8_bits=ends_in_8_bits)
     plan = make_machine(machine, None, list(assignments)).plan(trace)
-    phases = {layer.name: plan.counts(layer.index, 1) for layer in trace.layers}
+    n_images = max(
+        int(a.split("=")[1]) for a in ("batch_size=1", *assignments) if "batch_size" in a
+    )
+    phases = {layer.name: plan.counts(layer.index, n_images) for layer in trace.layers}
     prices = prices_of(machine)
     energy = sum(sum(phase_energy_pj(one, prices).values()) for one in phases.values())
     return Use(
@@ -154,7 +154,7 @@ def _cycles(
     return sum(events["cycles"] for name, events in total.items() if names is None or name in names)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)
 def _neural_cache(assignments: tuple[str, ...]) -> Use:
     return _use("neural_cache", FORMS["8 x 8 bits"], DENSE, assignments)
 
@@ -177,8 +177,7 @@ def _speed(what: str, layout: str, cost: str, pruned: Pruned, assignments: Seque
 
 def _mode(mode: str, pruned: Pruned) -> tuple[str, ...]:
     """Say that pruned layers leave lanes out; the others are laid as on Neural Cache."""
-    names = [name for name, share in pruned.shares.items() if share]
-    return "sparsity.mode=dense", *(f"sparsity.mode@{name}={mode}" for name in names)
+    return "sparsity.mode=dense", *(f"sparsity.mode@{name}={mode}" for name in pruned.shares)
 
 
 def _coalesced(what: str, pruned: Pruned, costs: Sequence[str]) -> list[Speed]:
@@ -190,10 +189,11 @@ def _coalesced(what: str, pruned: Pruned, costs: Sequence[str]) -> list[Speed]:
 
 
 def public_runs() -> list[Speed]:
-    """Return BP1 and BP3 of the lanes that public runs left zero."""
+    """Return BP1 and BP3 of the lanes that public runs left zero, after those of no such lanes."""
+    runs = {"nothing pruned": (0.0,) * len(CONVOLUTIONS), **PUBLIC_RUNS}
     return [
         row
-        for name, shares in PUBLIC_RUNS.items()
+        for name, shares in runs.items()
         for row in _coalesced(
             name, Pruned(dict(zip(CONVOLUTIONS, shares, strict=True))), tuple(COSTS)
         )
@@ -225,11 +225,11 @@ def shared_lanes() -> list[Speed]:
     return found
 
 
-def narrow() -> list[Narrow]:
+def narrow(forms: Sequence[Form] = tuple(FORMS.values())) -> list[Narrow]:
     """Return BP2: fewer bits in all layers, and in all but the first and the last."""
     base = _neural_cache(COSTS[FORMULA])
     rows = []
-    for form in FORMS.values():
+    for form in forms:
         for ends in (False, True):
             if ends and form.name == "8 x 8 bits":
                 continue
@@ -248,32 +248,42 @@ def narrow() -> list[Narrow]:
     return rows
 
 
-ASSUMPTIONS: Mapping[str, Sequence[str]] = {
-    "mapping.pad_channels_to_power_of_two": ("true", "false"),
-    "sparsity.gather_list": ("filter", "array"),
-    "sparsity.gather_pipelined": ("true", "false"),
-    "sparsity.coalesce_cycles": ("1", "2", "4"),
-    "sparsity.lanes_across_arrays": ("false", "true"),
-    "mapping.partial_sum_bits": ("24", "28", "32"),
-    "transfer.dram_bytes_per_cycle": ("8", "27", "108"),
-    "transfer.bus_bytes_per_cycle": ("8", "32", "128"),
+_BOTH = ("partial_sum", "transfer.", "batch_size", "requantize")  # what Neural Cache has, too
+ASSUMPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "padding": LAYOUTS,
+    "gather list": {
+        "of an array": ("sparsity.gather_list=array",),
+        "of a filter": ("sparsity.gather_list=filter",),
+    },
+    "signed weights": {
+        "last product subtracted": ("sparsity.signed_weights=subtract",),
+        "offset, window sums": ("sparsity.signed_weights=offset",),
+    },
+    "gathering, cycles a row": {
+        "hidden": ("sparsity.gather_pipelined=true",),
+        **{
+            str(n): ("sparsity.gather_pipelined=false", f"sparsity.coalesce_cycles={n}")
+            for n in (1, 2, 4)
+        },
+    },
+    "sum of a lane, bits": {str(n): (f"mapping.partial_sum_bits={n}",) for n in (24, 28, 32)},
+    "DRAM, bytes a cycle": {str(n): (f"transfer.dram_bytes_per_cycle={n}",) for n in (8, 27, 108)},
+    "bus, bytes a cycle": {str(n): (f"transfer.bus_bytes_per_cycle={n}",) for n in (8, 32, 128)},
+    "images a batch": {str(n): (f"mapping.batch_size={n}",) for n in (1, 16, 64)},
 }
-"""Keys that the paper leaves open, and the values tried; Neural Cache has the same values."""
+"""What the paper leaves open, and the values tried; what Neural Cache has too changes in both."""
 
 
-def moved(share: float) -> list[Assumption]:
-    """Change one key at a time, at one share of lanes pruned in conv2 to conv5."""
+def moved(what: str) -> list[Assumption]:
+    """Change one thing at a time, where lanes are pruned as in a public run."""
+    pruned = Pruned(dict(zip(CONVOLUTIONS, PUBLIC_RUNS[what], strict=True)))
+    mode = (*COSTS[FORMULA], *_mode("coalesce", pruned))
     found = []
     for key, values in ASSUMPTIONS.items():
-        for value in values:
-            own = key.startswith("sparsity.")
-            changed = [f"{key}={value}"]
-            if key == "sparsity.coalesce_cycles":
-                changed.append("sparsity.gather_pipelined=false")
-            common = () if own or "pad_channels" in key else (f"{key}={value}",)
-            base = _use("neural_cache", FORMS["8 x 8 bits"], DENSE, (*COSTS[FORMULA], *common))
-            settings = (*COSTS[FORMULA], *_mode("coalesce", spread(share)), *changed)
-            ours = _use("bit_prudent", FORMS["8 x 8 bits"], spread(share), settings)
+        for value, assignments in values.items():
+            common = tuple(a for a in assignments if any(name in a for name in _BOTH))
+            base = _neural_cache((*COSTS[FORMULA], *common))
+            ours = _use("bit_prudent", FORMS["8 x 8 bits"], pruned, (*mode, *assignments))
             found.append(
                 Assumption(key, value, base.pruned / ours.pruned, base.network / ours.network)
             )

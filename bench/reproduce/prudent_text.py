@@ -107,12 +107,12 @@ def _narrow(found: Found) -> Iterator[str]:
 
 
 def _moved(found: Found) -> Iterator[str]:
-    yield f"one key changed, {found['moved_share']:.0%} of lanes pruned, closed formulas"
+    yield f"one thing changed; lanes of {found['moved_run']}, closed formulas"
     rows = [
-        (f"{row['key']} = {row['value']}", f"{row['pruned']:.2f}", f"{row['network']:.2f}")
+        (row["key"], row["value"], f"{row['pruned']:.2f}", f"{row['network']:.2f}")
         for row in found["moved"]
     ]
-    yield from _table(("key", "conv2-5", "network"), rows)
+    yield from _table(("what", "value", "conv2-5", "network"), rows, 2)
 
 
 def _quoted(found: Found) -> Iterator[str]:

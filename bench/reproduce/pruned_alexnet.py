@@ -106,7 +106,7 @@ def alexnet(form: Form, pruned: Pruned = DENSE, *, ends_in_8_bits: bool = False)
     weighted = [layer.name for layer in network.layers if layer.weight is not None]
     ends = (weighted[0], weighted[-1]) if ends_in_8_bits else ()
     source = {i: _codes(form) for i in shapes}
-    for index, layer in enumerate(network.layers):
+    for layer in network.layers:
         if layer.name in ends:
             source.update(dict.fromkeys(layer.inputs, _codes(FORMS["8 x 8 bits"])))
     for index, layer in enumerate(network.layers):  # what moves codes keeps them
