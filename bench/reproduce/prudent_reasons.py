@@ -87,6 +87,6 @@ def _low_precision(found: Found) -> str:
         f"products and trees, {ternary['convolutions']:.2f}x of the convolutions and "
         f"{ternary['network']:.2f}x of the network ({ends['network']:.2f}x with first and last "
         f"layer at 8 bits); signs alone {binary['compute']:.2f}x, "
-        f"{binary['convolutions']:.2f}x and {binary['network']:.2f}x. The published {found['quoted']['low_precision']:g}x names no "
-        "widths, and may be of pruned networks"
+        f"{binary['convolutions']:.2f}x and {binary['network']:.2f}x. The published "
+        f"{found['quoted']['low_precision']:g}x names no widths, and may be of pruned networks"
     )
