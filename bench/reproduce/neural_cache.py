@@ -21,7 +21,19 @@ from bitpim.sram.plan import LayerPlan, Phases, scale_phases
 from bitpim.sram.rules import OneGroup
 from bitpim.units import cycles_to_s
 
-__all__ = ["Anchor", "Sensitivity", "Shifts", "anchors", "latency", "sensitivity", "shifts"]
+__all__ = [
+    "CALIBRATED",
+    "FORMULA",
+    "QUOTED_MS",
+    "Anchor",
+    "Sensitivity",
+    "Shifts",
+    "anchors",
+    "latency",
+    "sensitivity",
+    "settings_of",
+    "shifts",
+]
 
 FORMULA, CALIBRATED = "neural_cache", "neural_cache_calibrated"
 

@@ -91,7 +91,7 @@ def test_pruned_lanes_of_few_bits(kind: str, mode: str) -> None:
 @pytest.mark.parametrize("kind", ["binary", "xnor"])
 def test_signs_are_not_gathered(kind: str) -> None:
     trace = with_channels_pruned(few_bits(kind, 11, (7, 4, 5), 6, SAME), 3, 0.5)
-    with pytest.raises(ConfigError, match="that keep all channels .* got some that gather their"):
+    with pytest.raises(ConfigError, match=r"that keep all channels .* got some that gather their"):
         plan_of(trace, "sparsity.mode=coalesce", f"precision.weights={kind}")
 
 
