@@ -119,7 +119,7 @@ def prune(
             output,
             overwrite,
             json=json,
-            notes=[_table(described)],
+            notes=[_table(described), *_lost(trace, made)],
             more={"pruned": described},
             measure=accuracy,
         )
@@ -240,6 +240,16 @@ def _given_masks(trace: "Trace", path: Path) -> "Pruning":
 
     shapes = {r.name: r.weight.shape for r in trace.layers if r.weight is not None}
     return GivenMasks(*read_masks(str(path), shapes))
+
+
+def _lost(before: "Trace", after: "Trace") -> list[str]:
+    """Say what a trace without its float network cannot keep."""
+    n_before, n_after = (
+        sum(layer.output_float is not None for layer in trace.layers) for trace in (before, after)
+    )
+    if n_after == n_before:
+        return []
+    return ["float reference outputs left out: there are no float weights to compute them from"]
 
 
 def _described(

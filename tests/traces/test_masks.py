@@ -20,8 +20,15 @@ from bitpim_traces.masks import (
     masks_of,
     with_masks,
 )
-from bitpim_traces.quantize import OverlapPruning, PatternPruning, Settings
-from bitpim_traces.records import LayerRecord, TensorRecord, Trace
+from bitpim_traces.network import FloatLayer, FloatNetwork
+from bitpim_traces.quantize import (
+    OverlapPruning,
+    PatternPruning,
+    Settings,
+    calibrate,
+    quantize_network,
+)
+from bitpim_traces.records import Geometry, LayerRecord, TensorRecord, Trace
 from bitpim_traces.synthetic import synthetic_network
 
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 5), st.integers(1, 5))
@@ -279,6 +286,23 @@ def test_groups_lie_within_a_conv_group(overlapped: Trace, tmp_path: Path) -> No
     broken = _with_extra(overlapped, "depthwise", pruning_mask=ones, overlap_groups=groups)
     (fault,) = _listed(broken, tmp_path, deep=True)
     assert fault.endswith("within one conv group, got group 3 in conv groups 3 and 5")
+
+
+def test_channels_and_filters_of_a_grouped_convolution_are_those_of_the_layer() -> None:
+    """Filters 3 and 4 are of the second conv group, whose channel 1 is channel 3 of the input."""
+    weight = np.ones((6, 2, 1, 1), "f4")
+    window = Geometry((1, 1), groups=2)
+    network = FloatNetwork("g", (FloatLayer("conv", "conv2d", (-1,), window, weight),), (4, 2, 2))
+    images = np.ones((1, 4, 2, 2), "f4")
+    trace = quantize_network(network, calibrate(network, images), images)
+    mask, groups = np.ones(weight.shape, np.uint8), np.arange(6, dtype=np.int32)
+    mask[4, 0], groups[4] = 0, 3
+    pruned = replace(
+        trace.layers[0], weight=TensorRecord.of(mask.astype(np.int8), axes="OIHW", role="weight")
+    )
+    message = "channel 3 kept by filters 3 and 4 of group 3"
+    with pytest.raises(TraceDataError, match=message):
+        with_masks(replace(trace, layers=(pruned,)), {"conv": LayerMask(mask, groups=groups)})
 
 
 def test_a_new_mask_takes_the_place_of_all_of_the_old_one(overlapped: Trace) -> None:

@@ -1,6 +1,7 @@
 """`bitpim trace prune` and `trace masks`: every way, the table, and one line for what is wrong."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from bitpim.cli.progress import COMPILING
-from bitpim_traces import check_trace, open_trace
+from bitpim_traces import check_trace, open_trace, write_trace
 from bitpim_traces.masks import masks_of
 from bitpim_traces.quantize import (
     ChannelPruning,
@@ -17,14 +18,12 @@ from bitpim_traces.quantize import (
     PatternPruning,
     prune_trace,
 )
+from bitpim_traces.synthetic import synthetic_network
 from tests.bitpim.cli.conftest import Run
 
 
 @pytest.fixture(scope="module")
 def dense(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from bitpim_traces import write_trace
-    from bitpim_traces.synthetic import synthetic_network
-
     path = tmp_path_factory.mktemp("dense") / "net.h5"
     write_trace(synthetic_network("tiny", 4, n_samples=2), path)
     return path
@@ -50,6 +49,14 @@ WAYS: list[tuple[tuple[object, ...], list[Any]]] = [
         [LanePruning(0.5, "network", linear=True, largest_share=0.8)],
     ),
     (("--set", "lanes@conv[23]=0.5"), [LanePruning(0.0, overrides={"conv[23]": 0.5})]),
+    (
+        (
+            *("--set", "lanes@conv2=0.5"),
+            *("--set", "lanes@c*=0.25"),
+            *("--set", "lanes@conv2=0.75"),
+        ),
+        [LanePruning(0.0, overrides={"c*": 0.25, "conv2": 0.75})],
+    ),
     (("--overlap", 2), [OverlapPruning(2)]),
     (
         (
@@ -191,6 +198,20 @@ def test_a_wrong_option_is_one_line(
     assert (got, out) == (code, "")
     assert message in err and err.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_trace_without_float_weights_says_what_it_loses(
+    bitpim: Run, dense: Path, tmp_path: Path
+) -> None:
+    trace = open_trace(dense)
+    bare = [replace(r, weight_float=None, bias_float=None) for r in trace.layers]
+    write_trace(replace(trace, layers=tuple(bare)), tmp_path / "bare.h5")
+    code, out, err = bitpim(
+        "trace", "prune", tmp_path / "bare.h5", "-o", tmp_path / "p.h5", "--lanes", 0.5
+    )
+    assert (code, err.replace(COMPILING, "")) == (0, "")
+    assert "float reference outputs left out: there are no float weights" in out
+    assert out.splitlines()[-1].startswith("accuracy: quantized ")
 
 
 MASK = np.ones((4, 4, 3, 3), np.uint8)

@@ -192,6 +192,27 @@ def test_the_least_important_go_first_from_both_layers() -> None:
     assert [(r.n_lanes, r.n_zero_lanes) for r in reports] == [(8, 4), (12, 6)]
 
 
+def test_grouped_convolutions_lose_their_own_channels() -> None:
+    """Filters 0 to 2 of b read channels 0 and 1, filters 3 to 5 channels 2 and 3; 1 is removed."""
+    first = np.array([4.0, 1.0, 5.0, 6.0]).reshape(4, 1, 1, 1) * np.ones((1, 2, 1, 1))
+    net = network_of(
+        conv("a", -1, first),
+        conv("b", 0, np.ones((6, 2, 3, 3)), groups=2),
+        conv("c", 1, np.ones((1, 6, 1, 1))),
+    )
+    weights, graph = weights_of(net), channel_graph(net)
+    pruning = ChannelPruning(0.1, skip_first=False, overrides={"b": 0.0})
+    masks, _, removed = choose_channel_masks(weights, graph, replace(pruning, share=0.25))
+    assert removed["a"].tolist() == [False, True, False, False]
+    assert masks["b"].mask[:, :, 1, 1].tolist() == [[1, 0]] * 3 + [[1, 1]] * 3
+    # what a channel of a costs: its filter of 2, and the 3 conv kernels of 9 that read it
+    of_size = replace(pruning, macs=0.0, readers=0.0, filters=1.0)
+    importance = channel_importance(weights, graph, of_size)
+    parameters = np.array([2.0 + 27] * 4 + [18.0 + 1] * 6)
+    worth = np.array([1.0, 0.25, 1.25, 1.5, *[1.0] * 6])
+    np.testing.assert_allclose(importance, worth / (parameters / parameters.mean()))
+
+
 def test_layers_keep_what_settings_say() -> None:
     network = synthetic_float_network("resnet20", 2)
     weights, graph = weights_of(network), channel_graph(network)

@@ -57,6 +57,13 @@ def test_the_weakest_lanes_are_pruned(weight: Weight, norm: str, share: float) -
     assert report.retained_energy == pytest.approx(left / whole if whole else 1.0)
 
 
+def test_provenance_has_overrides_in_their_order() -> None:
+    overrides = {"z": 0.5, "*": 0.25}
+    assert LanePruning(overrides=overrides).as_plain()["overrides"] == [["z", 0.5], ["*", 0.25]]
+    plain = OverlapPruning(overrides={"z": 2, "a": 3}).as_plain()
+    assert (plain["overrides"], plain["group"]) == ([["z", 2], ["a", 3]], 2)
+
+
 def test_norms_by_hand() -> None:
     weight = np.array([[[[3.0, -4.0]], [[0.0, 0.0]]]], "f4")
     assert lane_norms(weight, "l1").tolist() == [[7.0, 0.0]]
@@ -91,7 +98,7 @@ def test_shares_go_by_layer(settings: LanePruning, n_pruned: dict[str, int]) -> 
 
 def test_lanes_of_all_layers_are_ranked_over_the_mean_of_their_layer() -> None:
     even = np.full((2, 2, 1, 1), 5.0, "f4")  # each lane 1.0 of the mean
-    steep = np.array([[1.0, 2.0], [3.0, 10.0]], "f4").reshape(2, 2, 1, 1)  # 0.25, 0.5, 0.75, 2.5
+    steep = np.array([[10, 20], [30, 100]], "f4").reshape(2, 2, 1, 1)  # 0.25, 0.5, 0.75, 2.5
     convs = {"even": even, "steep": steep}
 
     def pruned(share: float, **more: Any) -> list[int]:

@@ -89,8 +89,8 @@ class ChannelPruning:
             need_share("channels", f"overrides[{name!r}]", share)
 
     def as_plain(self) -> dict[str, Any]:
-        """Yield the settings as words and numbers, for provenance."""
-        return {**asdict(self), "overrides": dict(self.overrides)}
+        """Yield the settings as words and numbers, for provenance; overrides in their order."""
+        return {**asdict(self), "overrides": [[*own] for own in self.overrides.items()]}
 
 
 def choose_channel_masks(

@@ -88,8 +88,8 @@ class LanePruning:
             need_share("lanes", f"overrides[{name!r}]", share)
 
     def as_plain(self) -> dict[str, Any]:
-        """Yield the settings as words and numbers, for provenance."""
-        return {**asdict(self), "overrides": dict(self.overrides)}
+        """Yield the settings as words and numbers, for provenance; overrides in their order."""
+        return {**asdict(self), "overrides": [[*own] for own in self.overrides.items()]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,8 +96,8 @@ class OverlapPruning:
                 )
 
     def as_plain(self) -> dict[str, Any]:
-        """Yield the settings as words and numbers, for provenance."""
-        return {**asdict(self), "overrides": dict(self.overrides)}
+        """Yield the settings as words and numbers, for provenance; overrides in their order."""
+        return {**asdict(self), "overrides": [[*own] for own in self.overrides.items()]}
 
 
 # --- one weight
