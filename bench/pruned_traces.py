@@ -69,7 +69,7 @@ RECIPES = {
         Recipe(
             "vgg16q_lanes50",
             "vgg16q_dense",
-            replace(_TRAINING, epochs=4, learning_rate=0.02),
+            replace(_TRAINING, epochs=8, learning_rate=0.03, distilled=0.3),
             LanePruning(share=0.5),
         ),
         Recipe(

@@ -199,15 +199,10 @@ def export(
     )
     steps = pruning_steps(ways, pattern, prune_set or [], prune_first)
     pull = admm_of(admm, admm_set or [], prune_first)
-    pruned = bool(steps) or mask is not None
-    _need_taught(finetune, pruned, pull is not None, code_epochs, settings)
+    _need_taught(finetune, bool(steps or mask), pull is not None, code_epochs, settings)
     refuse_taken(output, overwrite)
     exporter = _exporter()
-    made = exporter.made_by(_target(module))
-    if weights is None:
-        taken = ["no --weights: the numbers are those the function made, perhaps random"]
-    else:
-        taken = exporter.load_weights(made, weights)
+    made, taken = _made(exporter, module, weights)
     given = _samples(samples, mean, std, fold)
     taught = None if finetune is None else _labelled(_samples(finetune, mean, std, fold))
     options = {
@@ -216,15 +211,11 @@ def export(
         "name": name or module.rpartition(":")[2].rpartition(".")[2],
         "dataset": dataset,
     }
+    images = {"mirror": mirror, "shift": shift, "distilled": distill}
     with _progress() as progress:
         if settings is not None:
             training = exporter.Training(
-                epochs=epochs,
-                learning_rate=learning_rate,
-                seed=seed,
-                mirror=mirror,
-                shift=shift,
-                distilled=distill,
+                epochs=epochs, learning_rate=learning_rate, seed=seed, **images
             )
             recipe = Recipe(steps, mask, pull, admm_epochs, training, code_epochs)
             trace, said = export_prepared(
@@ -237,6 +228,14 @@ def export(
                 made, given[0], tables, taught, progress=progress, **options
             )
     write_and_say(trace, output, overwrite, json=json, notes=[*taken, *said], measure=accuracy)
+
+
+def _made(exporter: Any, module: str, weights: Path | None) -> tuple[Any, list[str]]:
+    """Make the module with its weights; say where its numbers come from."""
+    made = exporter.made_by(_target(module))
+    if weights is None:
+        return made, ["no --weights: the numbers are those the function made, perhaps random"]
+    return made, exporter.load_weights(made, weights)
 
 
 def _need_taught(

@@ -31,9 +31,9 @@ TERNARY = Recipe("small_ternary", "small", FEW, None, Settings(weight_values="te
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the networks that were loaded."""
-    loaded = []
+    loaded: list[str] = []
 
-    def load(name: str, _: Path) -> RealNetwork:
+    def load(name: str, __: Path) -> RealNetwork:
         loaded.append(name)
         module: nn.Module = seeded(small_classifier())
         network, _ = read_network(module, (1, 8, 8), name=name)

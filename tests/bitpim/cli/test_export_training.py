@@ -82,7 +82,8 @@ def test_lanes_are_pruned_trained_on_and_noted(bitpim: Run, folder: Path) -> Non
 def test_shared_lanes_and_mask_files_go_together(bitpim: Run, folder: Path) -> None:
     kept = np.ones((6, 4, 3, 3), np.uint8)
     kept[:, 0] = 0
-    np.savez("masks.npz", **{"3.weight": kept})
+    masks: dict[str, Any] = {"3.weight": kept}
+    np.savez("masks.npz", **masks)
     trace, _ = made(bitpim, "--mask", "masks.npz", "--overlap", 3)
     mask = masks_of(trace)["3"]
     assert mask.groups is not None and np.bincount(mask.groups).tolist() == [3, 3]

@@ -16,7 +16,7 @@ import torch
 
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.exporter.calibrate import Progress
-from bitpim_traces.exporter.coded_forward import coded_forward
+from bitpim_traces.exporter.coded_forward import Rounded, coded_forward
 from bitpim_traces.exporter.coded_weights import CodedWeights
 from bitpim_traces.exporter.finetune import FineTuned, HeldMasks, trained_on
 from bitpim_traces.exporter.sources import Floats, Pixels
@@ -111,7 +111,7 @@ class AffineRounding:
     """
 
     def __init__(self, quantization: Quantization, mode: str | None = None) -> None:
-        self.rounded = torch.round if mode is None else _ROUNDED[mode]
+        self.rounded: Rounded = torch.round if mode is None else _ROUNDED[mode]
         self.scale = float(quantization.scale[0])
         zero = int(quantization.zero_point[0])
         self.low, self.high = quantization.code_min - zero, quantization.code_max - zero
@@ -130,7 +130,7 @@ def _half_away(x: torch.Tensor) -> torch.Tensor:
     return x.sign() * (x.abs() + 0.5).floor()
 
 
-_ROUNDED = {
+_ROUNDED: dict[str, Rounded] = {
     FLOAT_SCALE_HALF_EVEN.name: torch.round,
     FIXED_POINT_HALF_AWAY.name: _half_away,
     HALF_UP_SHIFT.name: _half_up,
