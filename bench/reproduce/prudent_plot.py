@@ -39,9 +39,10 @@ def _draw(found: Mapping[str, Any]) -> Any:
         axes.axhline(found["quoted"]["speed"], color="#333333", linestyle="--", linewidth=1.0)
         axes.annotate(
             f"published {found['quoted']['speed']:g}x, lanes unknown",
-            (0.02, found["quoted"]["speed"]),
+            (0.98, found["quoted"]["speed"]),
             xycoords=("axes fraction", "data"),
             va="bottom",
+            ha="right",
             fontsize=8,
         )
         axes.set_xlabel("lanes pruned in conv2 to conv5, %")

@@ -255,6 +255,14 @@ ASSUMPTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "of an array": ("sparsity.gather_list=array",),
         "of a filter": ("sparsity.gather_list=filter",),
     },
+    "layers that lists slow down": {
+        "dense": ("sparsity.coalesce_layers=faster",),
+        "coalesced": ("sparsity.coalesce_layers=all",),
+    },
+    "index": {
+        "a list": ("sparsity.index_format=list",),
+        "a bit a channel": ("sparsity.index_format=bitmap",),
+    },
     "signed weights": {
         "last product subtracted": ("sparsity.signed_weights=subtract",),
         "offset, window sums": ("sparsity.signed_weights=offset",),

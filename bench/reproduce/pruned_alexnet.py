@@ -1,7 +1,7 @@
 """AlexNet at 224 pixels as shapes, masks and made-up weights: enough to lay it out in a cache.
 
-What a kept weight is does not matter to a plan, but for its width: weights of 8 bits are 127, those
-of ternary and binary layers 1 and -1. Pruned ones are 0. Each layer has one shift.
+What a kept weight is does not matter to a plan, but for its width: codes are the least that there
+are, those of ternary and binary layers 1 and -1. Pruned ones are 0. Each layer has one shift.
 
 Source: torchvision's AlexNet, whose whole zero conv kernels distiller logged (papers on it call
 such kernels lanes).
@@ -188,7 +188,7 @@ def _keeper(layer: FloatLayer, pruned: Pruned) -> npt.NDArray[np.bool_] | None:
 
 def _weight(shape: tuple[int, ...], form: Form, keep: npt.NDArray[np.bool_] | None) -> TensorRecord:
     """Return weights that are made when they are read."""
-    value = (1 << (form.weight_bits - 1)) - 1 if form.values == "codes" else 1
+    value = -(1 << (form.weight_bits - 1)) if form.values == "codes" else 1
 
     def load(start: int, stop: int) -> npt.NDArray[np.int8]:
         codes = np.full((stop - start, *shape[1:]), value, np.int8)
