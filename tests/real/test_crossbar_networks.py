@@ -12,10 +12,10 @@ from bitpim_traces.records import Trace
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
-def agree(trace: Trace, machine: str, n_samples: int) -> None:
+def agree(trace: Trace, machine: str, n_samples: int, *settings: str) -> None:
     """Require equal outputs of every layer, and equal counts."""
     codes = trace.samples.codes.read(0, n_samples)
-    made = make_machine(machine)
+    made = make_machine(machine, None, list(settings))
     exact = made.prepare(trace, fidelity="integer", jobs=2)
     bit = made.prepare(trace, fidelity="bit", jobs=2)
     runs = zip(
