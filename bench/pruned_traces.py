@@ -63,7 +63,7 @@ RECIPES = {
         Recipe(
             "resnet20_lanes50",
             "resnet20",
-            replace(_TRAINING, epochs=5, learning_rate=0.03, distilled=0.7),
+            replace(_TRAINING, epochs=14, learning_rate=0.05, distilled=0.9),
             LanePruning(share=0.5),
         ),
         Recipe(
@@ -75,7 +75,7 @@ RECIPES = {
         Recipe(
             "resnet20_ternary",
             "resnet20",
-            replace(_TRAINING, epochs=7, learning_rate=0.05, distilled=0.7),
+            replace(_TRAINING, epochs=14, learning_rate=0.05, distilled=0.9),
             settings=Settings(
                 calibration="mse",
                 weight_values="ternary",
