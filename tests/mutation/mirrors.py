@@ -62,6 +62,7 @@ ELSEWHERE = {
     f"{KERNELS}/vector.py": ("test_layout", "test_integer", "test_crossbar"),
     f"{KERNELS}/windows.py": ("../bitpim/digital/test_windows", "../bitpim/sram/test_dot_products"),
     f"{KERNELS}/layout.py": ("test_windows",),
+    f"{KERNELS}/shifted_windows.py": ("test_windows",),
     "bitpim/sram/accumulators.py": ("../machine/test_accumulator_ends",),
     "bitpim/sram/conv_layer.py": ("test_dot_products", "../machine/test_accumulator_ends"),
     "bitpim/sram/convolution.py": ("test_dot_products",),
@@ -121,6 +122,8 @@ EMITTING = tuple(
     for name in (
         "carry_save",
         "chunk",
+        "digit_tile",
+        "group_digits",
         "ir",
         "list_tile",
         "match_tile",
