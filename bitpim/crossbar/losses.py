@@ -17,7 +17,9 @@ def losses_of(settings: ReadSettings) -> str | None:
     adc = converter.adc()
     if adc.bits is None:
         return None
-    if converter.calibration is None and adc.is_lossless(least, most):
+    # the range is that of any cells, whatever their encoding lets them yield
+    within = adc.is_lossless(least, geometry.largest_sum, (least, most))
+    if converter.calibration is None and within:
         return None
     return f"{converter.told()}, partial sums {least} to {most} of OUs of {geometry.unit_rows} rows"
 

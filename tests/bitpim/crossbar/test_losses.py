@@ -44,6 +44,21 @@ def test_enough_bits_lose_nothing(assigned: str) -> None:
     assert machine("dense_crossbar", f"converter.{assigned}").losses() is None
 
 
+def test_complemented_columns_leave_the_range_as_it_is() -> None:
+    """Of sums up to 3 they yield 0 and 1; two bits around zero resolve a range of 1, not of 3."""
+    one = ("array_rows=1", "array_columns=1", "ou_rows=1", "ou_columns=1", "cell_bits=1")
+    chosen = machine(
+        "dense_crossbar",
+        *(f"geometry.{setting}" for setting in one),
+        "converter.dac_bits=2",
+        "converter.adc_model=symmetric",
+        "converter.adc_bits=2",
+        "numbers.encoding=column_flip",
+        "numbers.weight_bits=2",
+    )
+    assert chosen.losses() is not None
+
+
 @pytest.mark.parametrize("name", ["dense_crossbar", "sre"])
 def test_what_loses_nothing_by_setting_runs_at_integer_fidelity(name: str) -> None:
     @settings(max_examples=40)

@@ -141,7 +141,7 @@ SOMETIMES = 'requantize_schedule = { value = "sometimes", source = "x", confiden
 
 @pytest.mark.parametrize("line", ["", SOMETIMES])
 def test_a_preset_says_how(line: str, tmp_path: Path) -> None:
-    packaged = files("bitpim.presets").joinpath("neural_cache.toml").read_text("utf-8")
+    packaged = files("bitpim").joinpath("presets", "neural_cache.toml").read_text("utf-8")
     told = re.sub("requantize_schedule = .*\n", line, packaged)
     own = tmp_path / "own.toml"
     own.write_text(told.replace('name = "neural_cache"', 'name = "own"', 1), "utf-8")
