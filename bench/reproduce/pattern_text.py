@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from textwrap import fill
 from typing import Any
 
+from bench.reproduce.aligned import aligned
 from bench.reproduce.pattern_reasons import reasons
 
 __all__ = ["text", "verdict"]
@@ -28,18 +29,6 @@ def text(found: Found) -> str:
     return "\n\n".join([*blocks, "\n".join(["why they differ", *why])])
 
 
-def _table(head: Line, rows: Sequence[Line], n_left: int = 1) -> Iterator[str]:
-    """Align rows under their head; the first columns to the left, the others to the right."""
-    lines = [head, *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    for line in lines:
-        cells = [
-            cell.ljust(width) if i < n_left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        yield "  " + "  ".join(cells).rstrip()
-
-
 def _anchors(found: Found) -> Iterator[str]:
     yield "anchors: our own mapping and settings against numbers that must come out exactly"
     rows = [
@@ -53,7 +42,7 @@ def _anchors(found: Found) -> Iterator[str]:
         )
         for row in found["anchors"]
     ]
-    yield from _table(("row", "what", "expected", "ours", "", "origin"), rows, 2)
+    yield from aligned(("row", "what", "expected", "ours", "", "origin"), rows, 2)
     yield "quoted, not held to"
     for row in found["quotes"]:
         yield f"  {row['metric']}: quoted {row['quoted']:g}, ours {row['ours']:.1f}; {row['note']}"
@@ -77,7 +66,7 @@ def _edges(found: Found) -> Iterator[str]:
         )
         for row in found["edges"]
     ]
-    yield from _table(("network", "widths", "rows", "OU reads", "crossbars", "cycles"), rows, 3)
+    yield from aligned(("network", "widths", "rows", "OU reads", "crossbars", "cycles"), rows, 3)
 
 
 def _ratio(ratios: Found, name: str) -> str:
@@ -124,7 +113,7 @@ def _points(found: Found) -> Iterator[str]:
         for row in found["points"]
     ]
     head = ("network", "preset", "patterns", "sparsity", "crossbars", "area", "", "reads", "")
-    yield from _table((*head, "cycles", *tables, "index KB"), rows, 3)
+    yield from aligned((*head, "cycles", *tables, "index KB"), rows, 3)
     dropped = sorted(set(found["price_tables"]) - set(tables))
     yield (
         "  reads: all OU reads. cycles: the busiest crossbar, layer after layer. Energy is that of "
@@ -160,7 +149,7 @@ def _index(found: Found) -> Iterator[str]:
         for pruning, index in seen.items()
     ]
     head = ("patterns", "kernels", "blocks", "outputs", "patterns", "channels", "widths", "all")
-    yield from _table(head, rows)
+    yield from aligned(head, rows)
 
 
 def _layers(found: Found) -> Iterator[str]:
@@ -175,7 +164,7 @@ def _layers(found: Found) -> Iterator[str]:
         for row in found["layers"]
     ]
     head = ("layer", "crossbars", "", "reads", "", "cycles", "", "reads", "cycles")
-    yield from _table(head, rows)
+    yield from aligned(head, rows)
 
 
 def _grid(found: Found) -> Iterator[str]:
@@ -196,7 +185,7 @@ def _grid(found: Found) -> Iterator[str]:
             (f"k={k}", *(_starred(cells[k, z], key, found["quoted"][quoted]) for z in shares))
             for k in sorted({k for k, _ in cells})
         ]
-        yield from _table((title, *(f"z={z:g}" for z in shares)), rows)
+        yield from aligned((title, *(f"z={z:g}" for z in shares)), rows)
 
 
 def _value(ratios: Found, key: str) -> float:
@@ -214,7 +203,7 @@ def _zero_inputs(found: Found) -> Iterator[str]:
         "zero, each by itself; expected"
     )
     rows = [(row["value"], *_marked(found, row["ratios"])) for row in found["zero_inputs"]]
-    yield from _table(("zero inputs", *_MARKED), rows)
+    yield from aligned(("zero inputs", *_MARKED), rows)
 
 
 _MARKED = ("area", "", "reads", "", "cycles", "", "yu2020", "", "isaac", "")
@@ -247,7 +236,7 @@ def _sensitivity(found: Found) -> Iterator[str]:
         (row["key"], row["value"], f"{100 * row['sparsity']:.1f} %", *_marked(found, row["ratios"]))
         for row in found["sensitivity"]
     ]
-    yield from _table(("changed", "to", "sparsity", *_MARKED), rows, 2)
+    yield from aligned(("changed", "to", "sparsity", *_MARKED), rows, 2)
 
 
 def _sparse(found: Found) -> Iterator[str]:
@@ -273,7 +262,7 @@ def _sparse(found: Found) -> Iterator[str]:
         for row in found["sparse"]
     ]
     head = ("rows, filters", "sparsity", "bits", "area", "reads", "cycles")
-    yield from _table((*head, *(f"{t} saved" for t in tables)), rows)
+    yield from aligned((*head, *(f"{t} saved" for t in tables)), rows)
 
 
 def _saved(ratios: Found, table: str) -> str:
@@ -297,7 +286,7 @@ def _real(found: Found) -> Iterator[str]:
         for row in found["real"]["pattern"]
     ]
     head = ("preset", "skip", "crossbars", "reads an image", "skipped", "area", "reads", "cycles")
-    yield from _table((*head, *tables), rows, 2)
+    yield from aligned((*head, *tables), rows, 2)
     yield "PP6  real inputs: SRE over its crossbars without skipping"
     rows = [
         (
@@ -309,7 +298,7 @@ def _real(found: Found) -> Iterator[str]:
         for row in found["real"]["sparse"]
     ]
     saved = [f"{t} saved" for t in tables]
-    yield from _table(("network", "images", "area", "reads", "cycles", *saved), rows)
+    yield from aligned(("network", "images", "area", "reads", "cycles", *saved), rows)
 
 
 def _real_networks(found: Found) -> Iterator[str]:
@@ -329,7 +318,7 @@ def _real_networks(found: Found) -> Iterator[str]:
         for row in found["real"]["figures"]
     ]
     head = ("network", "sparsity", "zero kernels", "float", "of", "machine", "of", "zero inputs")
-    yield from _table((*head, "bits 1"), rows)
+    yield from aligned((*head, "bits 1"), rows)
 
 
 def _share(accuracy: float | None) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from textwrap import fill
 from typing import Any
 
+from bench.reproduce.aligned import aligned
 from bench.reproduce.prudent_reasons import reasons
 
 __all__ = ["text"]
@@ -20,18 +21,6 @@ def text(found: Found) -> str:
     return "\n\n".join([*blocks, "\n".join(["why they differ", *why])])
 
 
-def _table(head: Line, rows: Sequence[Line], n_left: int = 1) -> Iterator[str]:
-    """Align rows under their head; the first columns to the left, the others to the right."""
-    lines = [head, *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    for line in lines:
-        cells = [
-            cell.ljust(width) if i < n_left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        yield "  " + "  ".join(cells).rstrip()
-
-
 def _anchors(found: Found) -> Iterator[str]:
     yield "NC1 to NC3: what Bit Prudent is built on"
     rows = [
@@ -43,7 +32,7 @@ def _anchors(found: Found) -> Iterator[str]:
         ("NC3", f"Inception v3, ms, {name}", f"{latency['quoted_ms']:g}", f"{ms:.2f}", "")
         for name, ms in latency["latency_ms"].items()
     ]
-    yield from _table(("row", "metric", "paper", "ours", ""), rows, 2)
+    yield from aligned(("row", "metric", "paper", "ours", ""), rows, 2)
 
 
 def _verdict(holds: bool) -> str:
@@ -74,19 +63,19 @@ def _speeds(found: Found) -> Iterator[str]:
     rows = [
         (row["what"], row["layout"], row["cost"], *_ratios(row)) for row in found["public_runs"]
     ]
-    yield from _table(("run", "lanes", "cycles by", *_HEAD), rows, 3)
+    yield from aligned(("run", "lanes", "cycles by", *_HEAD), rows, 3)
 
 
 def _swept(found: Found) -> Iterator[str]:
     yield "lanes pruned in conv2 to conv5, recalled cycles (236 a product, 132 a step of the tree)"
     rows = [(row["what"], row["layout"], *_ratios(row)) for row in found["swept"]]
-    yield from _table(("pruned", "lanes", *_HEAD), rows, 2)
+    yield from aligned(("pruned", "lanes", *_HEAD), rows, 2)
 
 
 def _shared(found: Found) -> Iterator[str]:
     yield "filters that overlap in conv2 to conv5: of a group each keeps its share of the channels"
     rows = [(row["what"], row["layout"], *_ratios(row)) for row in found["shared"]]
-    yield from _table(("groups", "reduction", *_HEAD), rows, 2)
+    yield from aligned(("groups", "reduction", *_HEAD), rows, 2)
 
 
 def _narrow(found: Found) -> Iterator[str]:
@@ -103,7 +92,7 @@ def _narrow(found: Found) -> Iterator[str]:
         for row in found["narrow"]
     ]
     head = ("weights x activations", "first, last", _HEAD[0], *_HEAD[2:5])
-    yield from _table(head, rows, 2)
+    yield from aligned(head, rows, 2)
 
 
 def _moved(found: Found) -> Iterator[str]:
@@ -112,10 +101,10 @@ def _moved(found: Found) -> Iterator[str]:
         (row["key"], row["value"], f"{row['pruned']:.2f}", f"{row['network']:.2f}")
         for row in found["moved"]
     ]
-    yield from _table(("what", "value", "conv2-5", "network"), rows, 2)
+    yield from aligned(("what", "value", "conv2-5", "network"), rows, 2)
 
 
 def _quoted(found: Found) -> Iterator[str]:
     yield "quoted, not emulated"
     rows = [(row, what, value) for row, what, value in found["not_emulated"]]
-    yield from _table(("row", "metric", "paper"), rows, 2)
+    yield from aligned(("row", "metric", "paper"), rows, 2)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from textwrap import fill
 from typing import Any
 
+from bench.reproduce.aligned import aligned
 from bench.reproduce.rapidnn_reasons import reasons
 
 __all__ = ["text"]
@@ -20,18 +21,6 @@ def text(found: Found) -> str:
         blocks += ["\n".join(part(found)) for part in (_loss, _matches)]
     why = [fill(r, 100, initial_indent="  - ", subsequent_indent="    ") for r in reasons(found)]
     return "\n\n".join([*blocks, "\n".join(["what cannot be derived, and why", *why])])
-
-
-def _table(head: Line, rows: Sequence[Line], n_left: int = 1) -> Iterator[str]:
-    """Align rows under their head; the first columns to the left, the others to the right."""
-    lines = [head, *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    for line in lines:
-        cells = [
-            cell.ljust(width) if i < n_left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        yield "  " + "  ".join(cells).rstrip()
 
 
 def _kind(network: Found) -> str:
@@ -69,7 +58,7 @@ def _uses(found: Found) -> Iterator[str]:
             for other in network["baselines"]
         ]
         head = ("machine", "schedule", "chips", "mm2 in use", "latency us", "images/s", "uJ")
-        yield from _table((*head, "uJ by gates"), rows, 2)
+        yield from aligned((*head, "uJ by gates"), rows, 2)
 
 
 def _ratios(found: Found) -> Iterator[str]:
@@ -93,7 +82,7 @@ def _ratios(found: Found) -> Iterator[str]:
         ]
         energies = [f"energy, {name}" for name in found["networks"][0]["uses"][0]["energy_pj"]]
         head = ("network", "rapidnn", machine, *energies)
-        yield from _table((*head, "latency", "images/s", "a chip", "a mm2"), rows, 3)
+        yield from aligned((*head, "latency", "images/s", "a chip", "a mm2"), rows, 3)
 
 
 def _times(value: float) -> str:
@@ -120,7 +109,7 @@ def _needed(found: Found) -> Iterator[str]:
         for network in found["networks"]
         for row in network["needed"]
     ]
-    yield from _table(("network", "over", "quoted", "ours", "number", "now", "needed"), rows, 5)
+    yield from aligned(("network", "over", "quoted", "ours", "number", "now", "needed"), rows, 5)
 
 
 def _consistency(found: Found) -> Iterator[str]:
@@ -131,7 +120,7 @@ def _consistency(found: Found) -> Iterator[str]:
         (line, *(f"{network['consistency'][line]:.2f}" for network in found["networks"]))
         for line in lines
     ]
-    yield from _table(("", *names), rows)
+    yield from aligned(("", *names), rows)
     chip = found["chip"]
     yield (
         f"  RAPIDNN's own peaks, recalled: {chip['GOPS/s/mm2']} GOPS/s/mm2 are "
@@ -153,7 +142,7 @@ def _swept(found: Found) -> Iterator[str]:
         )
         for row in found["swept"]
     ]
-    yield from _table(("network", "change", "energy", "time"), rows, 3)
+    yield from aligned(("network", "change", "energy", "time"), rows, 3)
 
 
 def _memory(found: Found) -> Iterator[str]:
@@ -174,7 +163,7 @@ def _memory(found: Found) -> Iterator[str]:
         for row in found["memory"]
     ]
     head = ("network", "layer", "neurons", "products", "bytes", "all tables", "in 16 bits")
-    yield from _table(head, rows, 2)
+    yield from aligned(head, rows, 2)
 
 
 def _gaussian(found: Found) -> Iterator[str]:
@@ -190,7 +179,7 @@ def _gaussian(found: Found) -> Iterator[str]:
         for row in found["gaussian"]
     ]
     head = ("words", "match", "known", "codebook of samples", "of quantiles")
-    yield from _table(head, rows, 2)
+    yield from aligned(head, rows, 2)
 
 
 def _versions(found: Found) -> Iterator[str]:
@@ -214,7 +203,7 @@ def _loss(found: Found) -> Iterator[str]:
         ]
         real = f"{100 * first['float_accuracy']:.1f}"
         rows.append((network, curve, f"{first['n_images']}", real, *cells))
-    yield from _table(("network", "match", "images", "float", *map(str, sizes)), rows, 2)
+    yield from aligned(("network", "match", "images", "float", *map(str, sizes)), rows, 2)
 
 
 def _matches(found: Found) -> Iterator[str]:
@@ -232,4 +221,4 @@ def _matches(found: Found) -> Iterator[str]:
     ]
     modes = list(next(iter(found["real"]["matches"].values()))[0]["by_mode"])
     apart = [f"{mode}, codes apart" for mode in modes]
-    yield from _table(("network", "layer", "searches", *modes, *apart), rows, 2)
+    yield from aligned(("network", "layer", "searches", *modes, *apart), rows, 2)

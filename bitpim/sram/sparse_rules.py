@@ -29,15 +29,17 @@ class PrunedLanes:
         settings = layer.settings
         assert isinstance(settings, SparseCacheSettings)
         sparsity = settings.sparsity
-        kept = np.ones(0, np.bool_) if sparsity.mode == "dense" else layer.kept_channels()
-        if kept.all() and not (kept.size and sparsity.lanes_across_arrays):
-            filters = np.arange(layer.shape.out_channels)
-            return (group_by_precision(layer, filters, lay_channels(layer)),)
-        if not kept.any():
-            raise MappingError(
-                f"{layer.where}: need a conv kernel that is not pruned, got all of "
-                f"{kept.size} at the zero point; prune less, leave the layer out of the network, "
-                "or use `--set sparsity.mode=dense`, with @ and its name behind the key for it"
-            )
-        groups = coalesced_groups if sparsity.mode == "coalesce" else overlapping_groups
-        return groups(layer, settings, kept)
+        if sparsity.mode != "dense":
+            kept = layer.kept_channels()
+            if not kept.any():
+                raise MappingError(
+                    f"{layer.where}: need a conv kernel that is not pruned, got all of "
+                    f"{kept.size} at the zero point; prune less, leave the layer out of the "
+                    "network, or use `--set sparsity.mode=dense`, with @ and its name behind the "
+                    "key for it"
+                )
+            if not kept.all() or sparsity.lanes_across_arrays:
+                by_mode = {"coalesce": coalesced_groups, "overlap": overlapping_groups}
+                return by_mode[sparsity.mode](layer, settings, kept)
+        filters = np.arange(layer.shape.out_channels)
+        return (group_by_precision(layer, filters, lay_channels(layer)),)
