@@ -1,6 +1,6 @@
 """What every machine is: a plan of a trace, and a prepared network that runs batches of samples."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from bitpim.errors import ConfigError
 from bitpim.legend import Legend
 from bitpim.placement import Placements
+from bitpim.recorded import RecordedTile, TileName
 from bitpim_traces.records import Trace
 
 __all__ = [
@@ -22,8 +23,10 @@ __all__ = [
     "NetworkPlan",
     "PhaseCounts",
     "PreparedNetwork",
+    "Recorder",
     "checked_fidelity",
     "losses_on",
+    "recorder_of",
     "takes_codebooks",
 ]
 
@@ -64,6 +67,30 @@ class LayerRun:
     index: int
     codes: Codes
     counts: PhaseCounts
+
+
+class Recorder(Protocol):
+    """A layer laid out on arrays, tile by tile, ready to be executed literally and written down."""
+
+    def tiles(self) -> Sequence[TileName]:
+        """All tiles of the layer for one sample, in the order of their numbers."""
+        ...
+
+    def record(self, tile: int, inputs: Sequence[Codes], *, after: str = "end") -> RecordedTile:
+        """Execute a tile on its array, step by step, and write down all that happens.
+
+        Parameters
+        ----------
+        tile : its number
+        inputs : codes of one sample, batch axis first, as the layer gets them
+        after : after which steps the state is kept, one of `recorded.AFTER`
+
+        Raises
+        ------
+        ConfigError
+            There is no such tile.
+        """
+        ...
 
 
 class NetworkPlan(Protocol):
@@ -136,6 +163,23 @@ class Machine(Protocol):
     def prepare(self, trace: Trace, *, fidelity: str = "bit", jobs: int = 1) -> PreparedNetwork:
         """Make a network ready to run with that many threads; ConfigError on a bad fidelity."""
         ...
+
+
+def recorder_of(machine: Machine, trace: Trace, index: int) -> Recorder:
+    """Lay a layer out to be recorded.
+
+    Raises
+    ------
+    ConfigError
+        The machine records no tiles, or none of such a layer.
+    MappingError
+        The layer does not fit the machine.
+    """
+    make = getattr(machine, "recorder", None)
+    if make is None:
+        raise ConfigError(f"machine {machine.name!r}: records no tiles; take one of bitpim's own")
+    recorder: Recorder = make(trace, index)
+    return recorder
 
 
 def losses_on(machine: Machine, trace: Trace) -> str | None:

@@ -178,9 +178,13 @@ def _with_rows(text: str, rows: tuple[str, str, str]) -> str:
 
 def table_counts(table: Table, family: Family) -> Counts:
     """Return the events of one run of a table on one array."""
-    opcodes = [family.by_code[code] for code in table[:, 0].tolist()]
-    events = Counter(event for opcode in opcodes for event in opcode.events)
-    n_steps = sum(not opcode.then for opcode in opcodes)
+    codes, times = np.unique(table[:, 0], return_counts=True)
+    events: Counter[str] = Counter()
+    n_steps = 0
+    for code, n in zip(codes.tolist(), times.tolist(), strict=True):
+        opcode = family.by_code[code]
+        events.update({event: opcode.events.count(event) * n for event in set(opcode.events)})
+        n_steps += 0 if opcode.then else n
     events[family.step_event] += n_steps
     return Counts(cycles=n_steps, **events)
 

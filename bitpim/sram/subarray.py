@@ -23,7 +23,7 @@ from bitpim_kernels.bitline import (
     run_program,
     run_program_share,
 )
-from bitpim_kernels.layout import tail_mask
+from bitpim_kernels.layout import pack, tail_mask
 from bitpim_kernels.words import shift_lanes_down, shift_lanes_up
 
 __all__ = ["ArrayState", "Subarray"]
@@ -85,6 +85,16 @@ class Subarray:
     def state(self) -> ArrayState:
         """All cells and latches as they are now; looking counts no event."""
         return ArrayState(self._rows.copy(), self._carry.copy(), self._tag.copy())
+
+    @property
+    def row_view(self) -> Words:
+        """All rows as they are, packed; writing there counts no event."""
+        return self._rows
+
+    @property
+    def latch_views(self) -> tuple[Words, Words]:
+        """The carry and the tag latch as they are, packed; writing there counts no event."""
+        return self._carry, self._tag
 
     def write_rows(self, start: int, rows: npt.NDArray[Any]) -> None:
         """Write neighbouring rows from `start`, packed words or 0/1 a column.
@@ -189,13 +199,26 @@ class Subarray:
         self._run_table(program.table)
         self.counts += program.counts.on_arrays(self.n_arrays)
 
+    def run_table(self, table: npt.NDArray[np.int32]) -> None:
+        """Run steps that `programs.family.check_table` passed for an array of so many rows."""
+        if len(table):
+            self._run_table(table)
+            self.counts += table_counts(table, op.SRAM).on_arrays(self.n_arrays)
+
     def shift_columns(
-        self, source: Field, to: Field, distance: int, *, cycles_per_bit: int = 1
+        self,
+        source: Field,
+        to: Field,
+        distance: int,
+        *,
+        group: int | None = None,
+        cycles_per_bit: int = 1,
     ) -> None:
         """Move rows sideways: column c of `to` takes column c + distance of `source`.
 
-        Columns without a partner take 0. Latches stay. Every row costs `cycles_per_bit` plain
-        accesses (move cost assumed).
+        Columns without a partner take 0; with `group` a partner is one of the same `group`
+        neighbouring columns. Latches stay. Every row costs `cycles_per_bit` plain accesses (move
+        cost assumed).
 
         Raises
         ------
@@ -214,6 +237,9 @@ class Subarray:
                 shift_lanes_down(row, distance, moved[bit])
             else:
                 shift_lanes_up(row, -distance, tail_mask(self.n_cols), moved[bit])
+        if group is not None:
+            partner = np.arange(self.n_cols) % group + distance
+            moved &= pack((partner >= 0) & (partner < group))
         self._rows[to.start : to.stop] = moved
         self._count_access(source.width * cycles_per_bit)
 

@@ -9,12 +9,12 @@ from bitpim_traces.decode import decode
 from bitpim_traces.errors import TraceError
 from bitpim_traces.faults import Fault, Report, raising_report, shown
 from bitpim_traces.file_bounds import EAGER_BYTES, EAGER_MULTIPLE
-from bitpim_traces.footer import verify_seal
 from bitpim_traces.open_file import OpenFile
 from bitpim_traces.records import Trace
 from bitpim_traces.rules import check_rules
-from bitpim_traces.scan import Kind, scan
+from bitpim_traces.scan import Kind
 from bitpim_traces.schema import FORMAT_NAME, FORMAT_VERSION
+from bitpim_traces.sealed_tree import sealed_tree
 from bitpim_traces.tree import Tree, digest_of
 from bitpim_traces.upgrade import upgrade
 from bitpim_traces.versions import minor_of
@@ -22,7 +22,6 @@ from bitpim_traces.versions import minor_of
 __all__ = ["Reading", "open_file", "open_trace", "read_trace"]
 
 _LOG = logging.getLogger("bitpim.traces")
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _KIND = Kind(Fault.error)
 
 
@@ -66,7 +65,7 @@ class Reading:
 
 def read_trace(file: OpenFile, report: Report) -> Reading:
     """Read a file and report every fault."""
-    tree = _structure(file, report)
+    tree = sealed_tree(file, report, _KIND)
     version = _version(tree, report)
     if version is None:
         return Reading(tree, None)
@@ -86,21 +85,6 @@ def read_trace(file: OpenFile, report: Report) -> Reading:
         report(Fault("/@format_version", need, f"{version[0]}.{version[1]}"))
     check_rules(trace, report)
     return Reading(tree, trace)
-
-
-def _structure(file: OpenFile, report: Report) -> Tree:
-    head = file.read(0, len(_SIGNATURE))
-    if not head:
-        report(Fault("/", "an HDF5 file", "an empty file"))
-        return {}
-    if head != _SIGNATURE:
-        report(Fault("/", "an HDF5 file (signature at its start)", shown(head)))
-        return {}
-    sealed = verify_seal(file)
-    if sealed is False:
-        report(Fault("/", "the bytes that the footer's SHA-256 seals", "damaged bytes", "data"))
-        return {}
-    return scan(file, report, _KIND, sealed=sealed is True)
 
 
 def _version(tree: Tree, report: Report) -> tuple[int, int] | None:
