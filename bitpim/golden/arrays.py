@@ -118,11 +118,7 @@ def _constant(made: type[SteppedArray], program: ProgramTrace, name: str) -> npt
 
 
 def _room(program: ProgramTrace) -> int:
-    """Return the bytes that rows and columns of the parameters come to, before any is taken."""
-    rows, columns = (
-        next(
-            (v for k, v in program.parameters.items() if k.endswith(end) and isinstance(v, int)), 1
-        )
-        for end in ("rows", "columns")
-    )
+    """Return the bytes that rows of bits come to, by the parameters, before any is taken."""
+    sizes = [program.parameters.get(name, 1) for name in ("n_rows", "n_columns")]
+    rows, columns = (size for size in sizes if isinstance(size, int))
     return rows * columns // 8

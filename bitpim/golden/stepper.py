@@ -167,9 +167,8 @@ class Stepper:
             raise ArrayBoundsError(
                 f"{self.program.name}: need a row of 0..{n_rows - 1} or a name of one, got {row!r}"
             )
-        bits: Array = unpack(
-            self._array.view("rows")[number : number + 1], self._form("rows").sizes[-1]
-        )
+        view = self._array.view("rows")[number : number + 1]
+        bits: Array = unpack(view, self._form("rows").sizes[-1])
         return bits[0]
 
     def number(self, name: str, *, signed: bool = False) -> Array:
@@ -177,7 +176,8 @@ class Stepper:
         for field in self.program.fields:
             if field.name == name:
                 rows = self._array.view("rows")[field.start : field.start + field.width]
-                return from_planes(rows, self._form("rows").sizes[-1], signed, np.int64)
+                codes: Array = from_planes(rows, self._form("rows").sizes[-1], signed, np.int64)
+                return codes
         known = ", ".join(field.name for field in self.program.fields)
         raise ConfigError(f"{self.program.name}: need a field of {known}, got {name!r}")
 
