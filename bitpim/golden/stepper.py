@@ -168,8 +168,7 @@ class Stepper:
                 f"{self.program.name}: need a row of 0..{n_rows - 1} or a name of one, got {row!r}"
             )
         view = self._array.view("rows")[number : number + 1]
-        bits: Array = unpack(view, self._form("rows").sizes[-1])
-        return bits[0]
+        return np.asarray(unpack(view, self._form("rows").sizes[-1])[0])
 
     def number(self, name: str, *, signed: bool = False) -> Array:
         """Return what a field of rows holds in each column, int64."""

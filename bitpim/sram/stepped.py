@@ -14,6 +14,7 @@ from bitpim.programs.program import Field
 from bitpim.sram.subarray import Subarray
 from bitpim.stepped import StateForm, StepForm
 from bitpim_kernels import opcodes as op
+from bitpim_kernels.family import ROWS
 from bitpim_kernels.layout import tail_mask
 
 __all__ = ["MOVE", "MOVE_AND_CLEAR", "PORT_READ", "PORT_WRITE", "SteppedSubarray"]
@@ -33,6 +34,7 @@ _OWN: Final = {
         StepForm(MOVE_AND_CLEAR, "MOVE_AND_CLEAR", f"{_MOVED}; carry = 0"),
     )
 }
+_ROW: Final = re.compile(rf"\b(?:{'|'.join(ROWS)})\b")
 _MOVES: Final = (MOVE, MOVE_AND_CLEAR)
 
 
@@ -176,7 +178,7 @@ class SteppedSubarray:
         result = f"{rows['D']} = {opcode.result}" if dst != op.NO_ROW else ""
         where = f" where {op.SRAM.where[last]}" if last else ""
         parts = [f"{result}{where}" if result else "", opcode.latch]
-        text = re.sub(r"\b[ABD]\b", lambda found: rows[found[0]], ", ".join(filter(None, parts)))
+        text = _ROW.sub(lambda found: rows[found[0]], ", ".join(filter(None, parts)))
         return f"{form.mnemonic}: {text}"
 
 

@@ -46,7 +46,7 @@ class TraceMutants:
     def __init__(self, folder: Path) -> None:
         self.original = folder / "original.h5"
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("bitpim_traces.writer._CHUNK_BYTES", self.chunk_bytes)
+            patch.setattr("bitpim_traces.tree_writer._CHUNK_BYTES", self.chunk_bytes)
             write_trace(self.original_trace(folder), self.original)
         raw = self.original.read_bytes()
         self.body, self.footer = raw[:-FOOTER_BYTES], raw[-FOOTER_BYTES:]

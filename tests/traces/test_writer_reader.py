@@ -35,7 +35,7 @@ def _written(trace: Trace, path: Path) -> bytes:
 
 
 def _small_chunks(monkeypatch: pytest.MonkeyPatch, n_bytes: int = 64) -> None:
-    monkeypatch.setattr("bitpim_traces.writer._CHUNK_BYTES", n_bytes)
+    monkeypatch.setattr("bitpim_traces.tree_writer._CHUNK_BYTES", n_bytes)
     monkeypatch.setattr("bitpim_traces.tree.BLOCK_BYTES", 3 * n_bytes)
 
 
