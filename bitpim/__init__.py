@@ -37,9 +37,12 @@ if TYPE_CHECKING:
         plan,
         presets,
         prices,
+        record,
         replay,
+        replay_program,
         verify,
     )
+    from bitpim.golden.stepper import Stepper
     from bitpim.lookup.cam import Cam
     from bitpim.lookup.cells import CellFaults
     from bitpim.lookup.nor_array import NorArray
@@ -74,9 +77,12 @@ _HOMES = {
         "plan",
         "presets",
         "prices",
+        "record",
         "replay",
+        "replay_program",
         "verify",
     ),
+    "bitpim.golden.stepper": ("Stepper",),
     "bitpim.lookup.cam": ("Cam",),
     "bitpim.lookup.cells": ("CellFaults",),
     "bitpim.lookup.nor_array": ("NorArray",),
@@ -100,6 +106,7 @@ __all__ = [
     "NorArray",
     "ProgramError",
     "ResultError",
+    "Stepper",
     "TraceDataError",
     "TraceError",
     "TraceFormatError",
@@ -115,7 +122,9 @@ __all__ = [
     "plan",
     "presets",
     "prices",
+    "record",
     "replay",
+    "replay_program",
     "sample_path",
     "verify",
 ]

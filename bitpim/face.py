@@ -15,6 +15,9 @@ from typing import Any
 from bitpim.config import PresetLabel
 from bitpim.cost.tables import PriceTable
 from bitpim.errors import ConfigError
+from bitpim.golden.recording import record_tile
+from bitpim.golden.replaying import ProgramRun
+from bitpim.golden.replaying import replay_program as _replay_program
 from bitpim.machine import registry
 from bitpim.machine.machine import Machine, losses_on
 from bitpim.planning import Plan
@@ -23,6 +26,7 @@ from bitpim.proof.digests import need_its_trace, verify_result
 from bitpim.proof.rerun import run_again
 from bitpim.proof.side_by_side import verify_trace
 from bitpim.proof.verification import Verification
+from bitpim.recorded import RecordedTile
 from bitpim.report.figures import ErrorFigures
 from bitpim.report.result_file import Comparison, Result, compare_results
 from bitpim.report.result_file import open_result as _open_result
@@ -31,6 +35,9 @@ from bitpim.run import replay as _replay
 from bitpim.selection import Layers, Samples, sample_range
 from bitpim.threads import available_threads
 from bitpim_traces import open_trace as _open_trace
+from bitpim_traces.program_trace.reader import open_program
+from bitpim_traces.program_trace.records import ProgramTrace
+from bitpim_traces.program_trace.writer import write_program
 from bitpim_traces.records import Trace
 
 __all__ = [
@@ -43,7 +50,9 @@ __all__ = [
     "plan",
     "presets",
     "prices",
+    "record",
     "replay",
+    "replay_program",
     "verify",
 ]
 
@@ -273,6 +282,61 @@ def replay(
         raise ConfigError("resume: need out, the file of the run to go on with")
     with tempfile.TemporaryDirectory(prefix="bitpim-") as folder:
         return run(Path(folder) / "result.h5")
+
+
+def record(
+    trace: Place | Trace,
+    machine: str | Machine,
+    layer: int | str,
+    tile: int = 0,
+    out: Place | None = None,
+    *,
+    preset: Place | None = None,
+    settings: Settings = (),
+    sample: int = 0,
+    after: str = "end",
+    overwrite: bool = False,
+    **changed: Any,
+) -> RecordedTile:
+    """Execute one tile of a layer on its array, step by step, and write down all that happens.
+
+    Parameters
+    ----------
+    layer, tile, sample
+        What to record; tiles are numbered as `bitpim record --list` shows them.
+    out
+        File to keep the program trace in; nothing is kept when None.
+    after
+        After which steps the state is kept: ``"end"``, ``"marks"`` or ``"every"``.
+
+    Raises
+    ------
+    TraceError, ConfigError, MappingError
+        The trace cannot be read, the machine cannot be made or records no such tile, a layer does
+        not fit it, or the file cannot be written.
+    """
+    made = _machine(machine, preset, settings, changed)
+    recorded = record_tile(_trace(trace), made, layer, tile, sample=sample, after=after)
+    if out is not None:
+        write_program(recorded.program, out, overwrite=overwrite)
+    return recorded
+
+
+def replay_program(
+    program: Place | ProgramTrace, *, progress: Callable[[int, int], None] | None = None
+) -> ProgramRun:
+    """Run a program trace on its array alone, and compare with what it says must come of it.
+
+    What is returned tells the first step, row, lane and bit that differ; its `require_equal` raises
+    there. `progress` is told steps taken and steps in all.
+
+    Raises
+    ------
+    TraceError, ConfigError, LayoutError, ProgramError
+        The file cannot be read, or the array cannot take it.
+    """
+    opened = program if isinstance(program, ProgramTrace) else open_program(os.fspath(program))
+    return _replay_program(opened, progress=progress)
 
 
 def _price_table(machine: str, prices: Place | PriceTable | None) -> PriceTable | None:

@@ -22,6 +22,7 @@ from bitpim.cli import (
     interrupts,
     plan,
     program,
+    record,
     replay,
     report,
     search,
@@ -64,6 +65,7 @@ app.command(help=demo.HELP)(demo.demo)
 app.command()(export.export)
 app.add_typer(trace.app, name="trace")
 app.command()(replay.replay)
+app.command()(record.record)
 app.command()(verify.verify)
 app.command()(plan.plan)
 app.add_typer(program.app, name="program")

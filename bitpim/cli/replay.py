@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from bitpim.cli import interrupts
-from bitpim.cli.completion import price_tables
+from bitpim.cli.completion import machines, price_tables
 from bitpim.cli.options import (
     Assignments,
     Fidelity,
@@ -15,7 +15,6 @@ from bitpim.cli.options import (
     Jobs,
     Json,
     Layers,
-    MachineName,
     Memory,
     Preset,
     SampleRange,
@@ -23,9 +22,20 @@ from bitpim.cli.options import (
     opened_trace,
 )
 from bitpim.cli.progress import say_when_compiling, say_when_long, watched
+from bitpim.cli.replay_program import replay_file
 from bitpim.report.text import as_json
 
 __all__ = ["Prices", "replay"]
+
+AnyMachine = Annotated[
+    str | None,
+    typer.Option(
+        "--machine",
+        "-m",
+        help="Machine to run a network on; none for a program trace.",
+        autocompletion=machines,
+    ),
+]
 
 Prices = Annotated[
     str | None,
@@ -39,8 +49,10 @@ Prices = Annotated[
 
 def replay(
     trace: TraceName,
-    machine: MachineName,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Result file to write.")],
+    machine: AnyMachine = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Result file to write.")
+    ] = None,
     preset: Preset = None,
     assignments: Assignments = None,
     fidelity: FidelityOption = Fidelity.bit,
@@ -58,9 +70,22 @@ def replay(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Run a trace on a machine and write what came out and what it took."""
-    from bitpim import face
+    """Run a trace on a machine and write what came out and what it took.
 
+    A program trace, as `bitpim record` makes them, runs on its array alone: give no machine.
+    """
+    from bitpim import face
+    from bitpim_traces.file_kind import format_name_of
+    from bitpim_traces.program_trace.schema import FORMAT_NAME
+
+    if format_name_of(trace) == FORMAT_NAME:
+        _need_nothing_else(machine, output, preset, assignments)
+        replay_file(trace, json=json)
+        return
+    for name, value in (("--machine", machine), ("--output", output)):
+        if value is None:
+            raise typer.BadParameter("is needed to replay a network", param_hint=name)
+    assert machine is not None and output is not None
     with opened_trace(trace) as opened:
         say_when_compiling()
         say_when_long(opened, samples, layers)
@@ -93,3 +118,15 @@ def replay(
         typer.echo(as_json({"result": str(output), **result.to_dict()}))
     else:
         typer.echo(f"{output}: {result}")
+
+
+def _need_nothing_else(
+    machine: str | None, output: Path | None, preset: str | None, assignments: list[str] | None
+) -> None:
+    """Refuse what a program trace has no use for."""
+    given = {"--machine": machine, "--output": output, "--preset": preset, "--set": assignments}
+    for name, value in given.items():
+        if value:
+            raise typer.BadParameter(
+                "has no place with a program trace, which runs on its array alone", param_hint=name
+            )

@@ -1,7 +1,9 @@
 """A program trace run on its array alone, and held against what it says must come of it."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from bitpim.counts import Counts
 from bitpim.errors import MismatchError, TraceDataError
@@ -42,12 +44,38 @@ class ProgramRun:
         """Whether nothing differs."""
         return self.difference is None and not self.wrong_counts
 
+    def __str__(self) -> str:
+        if self.difference is not None:
+            return str(self.difference)
+        if self.wrong_counts:
+            return "; ".join(_counted(*wrong) for wrong in self.wrong_counts.items())
+        states = f"{self.n_states:,} state{'s' * (self.n_states != 1)}"
+        rows = f"{self.n_port_rows:,} row{'s' * (self.n_port_rows != 1)} through the port"
+        return (
+            f"{self.name}: {self.n_steps:,} steps, {self.counts['cycles']:,} cycles; equal in "
+            f"{states} and {rows}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the run showed as plain values."""
+        found = self.difference
+        return {
+            "name": self.name,
+            "equal": self.equal,
+            "n_steps": self.n_steps,
+            "n_states": self.n_states,
+            "n_port_rows": self.n_port_rows,
+            "counts": self.counts.to_dict(),
+            "difference": None if found is None else dataclasses.asdict(found),
+            "wrong_counts": {event: list(pair) for event, pair in self.wrong_counts.items()},
+        }
+
     def require_equal(self) -> None:
         """Raise MismatchError naming the first difference."""
         if self.difference is not None:
             raise MismatchError(f"{self.name}: {self.difference}")
-        for event, (expected, got) in self.wrong_counts.items():
-            raise MismatchError(f"{self.name}: {event} counted {got}, expected {expected}")
+        for wrong in self.wrong_counts.items():
+            raise MismatchError(f"{self.name}: {_counted(*wrong)}")
 
 
 def replay_program(
@@ -89,6 +117,10 @@ def replay_program(
             )
         wrong = _wrong_counts(program, at.counts)
     return ProgramRun(program.name, at.position, n_states, n_rows, at.counts, difference, wrong)
+
+
+def _counted(event: str, pair: tuple[int, int]) -> str:
+    return f"{event} counted {pair[1]}, expected {pair[0]}"
 
 
 def _after(at: Stepper, index: int) -> Difference | None:

@@ -16,7 +16,7 @@ from bitpim import programs
 from bitpim.counts import Counts
 from bitpim.errors import ConfigError, ProgramError
 from bitpim.programs.assembler import Assembler
-from bitpim.programs.family import check_step
+from bitpim.programs.family import check_step, check_table
 from bitpim.programs.program import Field, Program, join, table_counts
 from bitpim.sram.lanes import LaneProgram
 from bitpim.sram.subarray import Subarray
@@ -345,3 +345,29 @@ def test_an_event_nobody_named_is_refused() -> None:
     nameless = replace(MAGIC, step_event="nameless_cycle")
     with pytest.raises(ConfigError, match="got 'nameless_cycle'; name it with define_events"):
         Assembler("nothing", family=nameless).build()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    family=st.sampled_from(EVERY_FAMILY),
+    seed=st.integers(0, 2**32 - 1),
+    changed=st.tuples(st.integers(0, 19), st.integers(0, 4), st.integers(-3, N_ROWS + 140)),
+)
+def test_a_table_is_checked_as_its_steps_are(
+    family: Family, seed: int, changed: tuple[int, int, int]
+) -> None:
+    """One number of a table is anything: the same steps are refused, with the same words."""
+    table = random_table(seed, family, 20, N_ROWS)
+    line, column, value = changed
+    if line < len(table):
+        table[line, column] = value
+    faults = [family.fault(step, N_ROWS) for step in table.tolist()]
+    first = next((at for at, fault in enumerate(faults) if fault), None)
+    if first is None:
+        check_table(table, N_ROWS, family, 40)
+        return
+    with pytest.raises(ProgramError, match=re.escape(faults[first])) as refused:
+        check_table(table, N_ROWS, family, 40)
+    assert str(refused.value).startswith(f"step {40 + first}")
+    beside = np.array([bool(fault) for fault in faults])
+    check_table(table, N_ROWS, family, beside=beside)

@@ -93,6 +93,20 @@ def test_shift_columns_brings_the_partner(n_cols: int, distance: int) -> None:
     assert np.array_equal(array.read_codes(X), expected)
 
 
+@pytest.mark.parametrize("n_cols", LANES)
+@pytest.mark.parametrize("distance", [1, 3, 8, -1, -5])
+@pytest.mark.parametrize("group", [1, 4, 7, 64, 1000])
+def test_columns_of_a_group_stay_within_it(n_cols: int, distance: int, group: int) -> None:
+    codes = np.random.default_rng(n_cols).integers(0, 32, n_cols)
+    array = Subarray(10, n_cols)
+    array.write_codes(X, codes)
+    array.shift_columns(X, Y, distance, group=group)
+    for column, code in enumerate(array.read_codes(Y).tolist()):
+        partner = column + distance
+        inside = 0 <= partner < n_cols and partner // group == column // group
+        assert code == (codes[partner] if inside else 0)
+
+
 def test_threads_and_blocks_change_nothing() -> None:
     n_cols = 64 * 2100 + 5
     rng = np.random.default_rng(0)

@@ -1,0 +1,111 @@
+"""A tile of a layer, executed literally on its array by a machine, as a program trace."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bitpim.config import PresetLabel, to_toml
+from bitpim.errors import ConfigError
+from bitpim.machine.machine import Codes, Machine, Recorder, losses_on, recorder_of
+from bitpim.recorded import RecordedTile, TileName
+from bitpim.selection import chosen_layers
+from bitpim_traces.provenance import version_of
+from bitpim_traces.records import NETWORK_INPUT, Trace
+
+__all__ = ["inputs_of", "record_tile", "tiles_of"]
+
+
+def tiles_of(trace: Trace, machine: Machine, layer: int | str) -> Sequence[TileName]:
+    """Return the tiles of a layer for one sample.
+
+    Raises
+    ------
+    ConfigError
+        No such layer, or the machine records none of its kind.
+    MappingError
+        The network does not fit the machine.
+    """
+    return _recorder(trace, machine, layer)[1].tiles()
+
+
+def record_tile(
+    trace: Trace,
+    machine: Machine,
+    layer: int | str,
+    tile: int = 0,
+    *,
+    sample: int = 0,
+    after: str = "end",
+) -> RecordedTile:
+    """Execute one tile of a layer on its array, step by step, and write down all that happens.
+
+    The layers before run as they do in a replay.
+
+    Parameters
+    ----------
+    layer : name or index
+    tile : its number in `tiles_of`
+    sample : which of the trace's samples runs
+    after : after which steps the state is kept: "end", "marks" or "every"
+
+    Raises
+    ------
+    ConfigError
+        No such layer, tile or sample, or the machine records none of its kind.
+    MappingError
+        The network does not fit the machine.
+    """
+    if not 0 <= sample < trace.n_samples:
+        raise ConfigError(
+            f"sample: need 0 to {trace.n_samples - 1} of trace {trace.name!r}, got {sample}"
+        )
+    index, recorder = _recorder(trace, machine, layer)
+    names = {name.number: name for name in recorder.tiles()}
+    if tile not in names:
+        raise ConfigError(
+            f"tile: need 0 to {max(names)} of layer {trace.layers[index].name!r}, got {tile}; "
+            "--list shows them"
+        )
+    recorded = recorder.record(tile, inputs_of(trace, machine, index, sample), after=after)
+    provenance = {
+        "software": f"bitpim {version_of('bitpim')}",
+        "machine": machine.name,
+        "preset": str(PresetLabel.of(machine.settings)),
+        "settings": to_toml(machine.settings),
+        "trace": trace.name,
+        "trace_digest": trace.digest,
+        "layer": trace.layers[index].name,
+        "layer_index": index,
+        "tile": tile,
+        "told": names[tile].told,
+        "sample": sample,
+    }
+    name = f"{trace.layers[index].name}, tile {tile} on {machine.name}"
+    program = replace(
+        recorded.program, name=name, provenance={**recorded.program.provenance, **provenance}
+    )
+    return replace(recorded, program=program)
+
+
+def inputs_of(trace: Trace, machine: Machine, index: int, sample: int) -> list[Codes]:
+    """Return the codes that a layer gets for one sample, each (1, ...), as the machine makes them.
+
+    Exact arithmetic makes the same codes as arrays do where nothing is lost.
+    """
+    codes = trace.samples.codes.read(sample, sample + 1)
+    wanted = trace.layers[index].inputs
+    found: dict[int, Codes] = {NETWORK_INPUT: codes}
+    if set(wanted) - {NETWORK_INPUT}:
+        fidelity = "integer" if losses_on(machine, trace) is None else "bit"
+        for run in machine.prepare(trace, fidelity=fidelity).run_batch(codes):
+            if run.index in wanted:
+                found[run.index] = run.codes
+            if run.index >= max(wanted):
+                break
+    return [found[i] for i in wanted]
+
+
+def _recorder(trace: Trace, machine: Machine, layer: int | str) -> tuple[int, Recorder]:
+    chosen = chosen_layers(trace, [layer])
+    if len(chosen) != 1:
+        raise ConfigError(f"layer: need one layer, got {len(chosen)} by {layer!r}")
+    return chosen[0], recorder_of(machine, trace, chosen[0])

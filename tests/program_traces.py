@@ -1,0 +1,66 @@
+"""Program traces for tests: random steps on a small compute SRAM, recorded as they run."""
+
+import numpy as np
+import numpy.typing as npt
+
+from bitpim.recorded import Recording
+from bitpim.sram.stepped import MOVE, MOVE_AND_CLEAR, PORT_READ, PORT_WRITE, SteppedSubarray
+from bitpim_kernels import opcodes as op
+from bitpim_kernels.layout import pack
+from bitpim_traces.program_trace.records import ProgramTrace, RowField
+from tests.random_tables import random_table
+
+__all__ = ["random_port_steps", "random_program", "random_steps", "sizes_of"]
+
+Steps = npt.NDArray[np.int32]
+FIELDS = (RowField("x", 0, 3), RowField("y", 3, 2))
+
+
+def sizes_of(n_rows: int, n_columns: int, move_cycles: int = 1) -> dict[str, int | str]:
+    """Parameters of an array sram."""
+    return {
+        "n_rows": n_rows,
+        "n_columns": n_columns,
+        "array_columns": 256,
+        "move_cycles": move_cycles,
+    }
+
+
+def random_port_steps(rng: np.random.Generator, n: int, n_rows: int, n_columns: int) -> Steps:
+    """Draw writes, reads and moves."""
+    steps = []
+    for code in rng.choice([PORT_WRITE, PORT_READ, MOVE, MOVE_AND_CLEAR], n).tolist():
+        a, dst = (int(row) for row in rng.integers(0, n_rows, 2))
+        b, group = int(rng.integers(-70, 71)), int(rng.choice([0, 1, 2, 7, 64, n_columns + 3]))
+        if code == PORT_WRITE:
+            steps.append((code, op.NO_ROW, op.NO_ROW, dst, 0))
+        elif code == PORT_READ:
+            steps.append((code, a, op.NO_ROW, op.NO_ROW, 0))
+        else:
+            steps.append((code, a, b, dst, group))
+    return np.array(steps, np.int32).reshape(-1, 5)
+
+
+def random_steps(seed: int, n: int, n_rows: int, n_columns: int) -> Steps:
+    """Draw steps of all kinds in any order."""
+    rng = np.random.default_rng(seed)
+    table = random_table(seed, op.SRAM, n, n_rows)
+    both = np.concatenate([table, random_port_steps(rng, n // 2, n_rows, n_columns)])
+    shuffled: Steps = rng.permutation(both)
+    return shuffled
+
+
+def random_program(
+    seed: int, *, n_steps: int = 60, n_rows: int = 6, n_columns: int = 70, after: str = "end"
+) -> ProgramTrace:
+    """Record random steps, in three parts with a mark before each."""
+    rng = np.random.default_rng(seed)
+    sizes = sizes_of(n_rows, n_columns)
+    recording = Recording(SteppedSubarray(n_rows, n_columns), sizes, after=after)
+    steps = random_steps(seed, n_steps, n_rows, n_columns)
+    for number, part in enumerate(np.array_split(steps, 3)):
+        recording.mark(f"part {number}")
+        writes = int((part[:, 0] == PORT_WRITE).sum())
+        rows = pack(rng.integers(0, 2, (writes, n_columns), np.uint8))
+        recording.steps(part, rows)
+    return recording.finish(f"random {seed}", FIELDS, {"seed": seed})
