@@ -77,15 +77,15 @@ class SteppedArray(Protocol):
     Attributes
     ----------
     kind : name of the kind of array, as program traces have it
+    forms : all its steps, by number
     parameters : what makes one, numbers within a range or one of some words
     constants : types of the tables that it looks up
-    counts : events of all steps so far
     """
 
     kind: ClassVar[str]
+    forms: ClassVar[Mapping[int, StepForm]]
     parameters: ClassVar[Mapping[str, range | tuple[str, ...]]]
     constants: ClassVar[Mapping[str, "np.dtype[Any]"]]
-    counts: Counts
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any], constants: Mapping[str, Array]) -> "SteppedArray":
@@ -99,8 +99,8 @@ class SteppedArray(Protocol):
         ...
 
     @property
-    def forms(self) -> Mapping[int, StepForm]:
-        """All its steps, by number."""
+    def counts(self) -> Counts:
+        """Events of all steps so far."""
         ...
 
     @property

@@ -1,9 +1,22 @@
 """A program trace taken step by step: load, step, run to, look at rows and latches, watch a cell.
 
->>> from bitpim.golden.stepper import Stepper          # doctest: +SKIP
->>> at = Stepper("tile.h5")                            # doctest: +SKIP
->>> at.run_to(100)                                     # doctest: +SKIP
->>> at.row("product[3]"), at.latch("carry")            # doctest: +SKIP
+>>> from bitpim import programs
+>>> from bitpim.golden.program_steps import trace_of
+>>> from bitpim.golden.stepper import Stepper
+>>> from bitpim.programs.program import Field
+>>> add = programs.add(Field("x", 0, 2), Field("y", 2, 2), Field("sum", 4, 3))
+>>> at = Stepper(trace_of(add, {"x": [1, 2, 3], "y": [1, 0, 3]}))
+>>> for line in at.listing():
+...     print(line)
+     0  ADD: sum[0] = x[0] ^ y[0] ^ C, C = majority(x[0], y[0], C)
+     1  ADD: sum[1] = x[1] ^ y[1] ^ C, C = majority(x[1], y[1], C)
+     2  CARRY_STORE: sum[2] = C
+>>> at.step()
+>>> at.row("sum[0]").tolist(), at.latch("carry").tolist()
+([0, 0, 0], [1, 0, 1])
+>>> at.run_to_end()
+>>> at.number("sum").tolist()
+[2, 2, 6]
 """
 
 import os

@@ -48,6 +48,10 @@ class SteppedSubarray:
     ----------
     n_rows, n_columns, array_columns : as of `Subarray`
     move_cycles : plain accesses that a row takes to be moved
+
+    Attributes
+    ----------
+    made_of : these parameters by name, as `of` takes them
     """
 
     kind: ClassVar[str] = "sram"
@@ -73,6 +77,12 @@ class SteppedSubarray:
     def __init__(
         self, n_rows: int, n_columns: int, *, array_columns: int = 256, move_cycles: int = 1
     ) -> None:
+        self.made_of: Mapping[str, int | str] = {
+            "n_rows": n_rows,
+            "n_columns": n_columns,
+            "array_columns": array_columns,
+            "move_cycles": move_cycles,
+        }
         self._cells = Subarray(n_rows, n_columns, array_cols=array_columns)
         self._move_cycles = move_cycles
         self.states = (
@@ -86,10 +96,6 @@ class SteppedSubarray:
     def counts(self) -> Counts:
         """Events of all steps so far."""
         return self._cells.counts
-
-    @counts.setter
-    def counts(self, counts: Counts) -> None:
-        self._cells.counts = counts
 
     def check(self, steps: Steps, first: int) -> None:
         """Raise ProgramError, naming the step, if the array cannot take a step."""

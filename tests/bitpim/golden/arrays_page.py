@@ -21,9 +21,7 @@ def with_tables(page: str) -> str:
 
 def _table(kind: str) -> str:
     rows = ["| opcode | name | what it does | port |", "|---|---|---|---|"]
-    forms = ARRAYS[kind].forms
-    assert not isinstance(forms, property)
-    for form in forms.values():
+    for form in ARRAYS[kind].forms.values():
         port = "" if form.port == "none" else form.port
         meaning = form.meaning.replace("|", r"\|")
         rows.append(f"| {form.code} | `{form.mnemonic}` | {meaning} | {port} |")

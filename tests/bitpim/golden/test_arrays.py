@@ -23,7 +23,7 @@ def tensor(values: Any) -> TensorRecord:
 def test_every_kind_is_known_by_its_name_and_has_steps_of_its_own() -> None:
     for name, made in ARRAYS.items():
         assert made.kind == name
-        assert all(code == form.code for code, form in dict(made.forms).items())  # type: ignore[call-overload]
+        assert all(code == form.code for code, form in made.forms.items())
 
 
 def test_the_initial_state_is_the_trace_s() -> None:

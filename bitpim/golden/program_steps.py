@@ -1,0 +1,55 @@
+"""A program of the library with its operands, as a program trace."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from bitpim.errors import LayoutError
+from bitpim.programs.program import Program, need_family
+from bitpim.recorded import Recording
+from bitpim.sram.stepped import SteppedSubarray
+from bitpim_kernels import opcodes as op
+from bitpim_kernels.layout import to_planes
+from bitpim_traces.program_trace.records import ProgramTrace, RowField
+
+__all__ = ["trace_of"]
+
+
+def trace_of(
+    program: Program, operands: Mapping[str, npt.ArrayLike], *, after: str = "end"
+) -> ProgramTrace:
+    """Run a program on operands, a number a column of each field, and write down its steps.
+
+    The operands are the initial state; rows of other fields are zero.
+
+    Shapes
+    ------
+    operands: (n_columns,) integers each
+
+    Raises
+    ------
+    ProgramError
+        The program is not of the sram family, or has no such field.
+    LayoutError
+        There is no operand, they differ in length, or a number does not fit its field.
+    """
+    need_family(program, op.SRAM, f"trace of {program.name}")
+    codes = {name: np.asarray(values) for name, values in operands.items()}
+    shapes = {values.shape for values in codes.values()}
+    if len(shapes) != 1 or len(min(shapes)) != 1 or min(shapes) == (0,):
+        raise LayoutError(
+            f"trace of {program.name}: need operands of one length, a number a column, got shapes "
+            f"{sorted(shapes)}"
+        )
+    (n_columns,) = min(shapes)
+    array = SteppedSubarray(max(program.n_rows, 1), n_columns)
+    rows = array.view("rows").copy()
+    for name, values in codes.items():
+        field = program.field(name)
+        rows[field.start : field.stop] = to_planes(values, field.width)
+    array.load("rows", rows)
+    recording = Recording(array, array.made_of, after=after)
+    recording.steps(program.table)
+    fields = [RowField(field.name, field.start, field.width) for field in program.fields]
+    return recording.finish(program.name, fields, {"program": program.name})
