@@ -165,6 +165,10 @@ class Stepper:
         """Rows of the port that no step has used."""
         return (0 if self.program.port is None else self.program.port.shape[0]) - self._port_rows
 
+    def view(self, name: str) -> Array:
+        """Return a state as it is, bits packed; not to be written, and the next step changes it."""
+        return self._array.view(self._form(name).name)
+
     def peek(self, name: str) -> Array:
         """Return a state as numbers, bits unpacked along the last axis; a copy."""
         form = self._form(name)

@@ -1,0 +1,181 @@
+"""Designs in Verilog beside bitpim, step by step; planted faults are found where they begin."""
+
+import importlib.util
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bitpim.golden.stepper import Stepper
+from bitpim.sram.stepped import MOVE, MOVE_AND_CLEAR, PORT_WRITE
+from bitpim_kernels import opcodes as op
+from bitpim_traces.program_trace.writer import write_program
+from bitpim_traces.records import TensorRecord
+from tests.program_traces import random_program
+from tests.rtl.lock_step import Finding, read_findings
+from tests.rtl.programs import catalogue
+
+HERE = Path(__file__).parent
+COLUMNS = 70
+N_RANDOM = 1000
+MISSING = [
+    name
+    for name, found in (
+        ("iverilog", shutil.which("iverilog")),
+        ("cocotb", importlib.util.find_spec("cocotb")),
+    )
+    if not found
+]
+pytestmark = pytest.mark.skipif(
+    bool(MISSING), reason=f"needs {' and '.join(MISSING)}: apt install iverilog, pip extra rtl"
+)
+
+
+def simulate(
+    tmp_path: Path, design: str, bench: str, parameters: dict[str, int], **environment: str
+) -> list[Finding]:
+    """Build a design, run a bench on it, and return what it found."""
+    from cocotb_tools.runner import get_runner
+
+    runner = get_runner("icarus")
+    runner.build(
+        sources=[HERE / f"{design}.v"],
+        hdl_toplevel=design,
+        parameters=parameters,
+        build_dir=tmp_path / "build",
+        always=True,
+        timescale=("1ns", "1ns"),
+        log_file=tmp_path / "build.log",
+    )
+    findings = tmp_path / "findings.json"
+    runner.test(
+        hdl_toplevel=design,
+        test_module=f"tests.rtl.{bench}",
+        build_dir=tmp_path / "build",
+        test_dir=tmp_path,
+        extra_env={"FINDINGS": str(findings), **environment},
+        log_file=tmp_path / "test.log",
+    )
+    return read_findings(findings)
+
+
+def sram(
+    tmp_path: Path, programs: str, rows: int, columns: int, *, bug: int = 0, **more: str
+) -> list[Finding]:
+    """Run programs through the compute SRAM."""
+    parameters = {"ROWS": rows, "COLS": columns, "BUG": bug}
+    return simulate(tmp_path, "sram_subarray", "sram_bench", parameters, PROGRAMS=programs, **more)
+
+
+def test_every_program_of_the_catalogue_is_the_same_after_every_step(tmp_path: Path) -> None:
+    programs = list(catalogue(70))
+    found = sram(tmp_path, "catalogue:70", max(int(p.parameters["n_rows"]) for p in programs), 70)
+    assert [finding.program for finding in found] == [program.name for program in programs]
+    assert len(found) > 20 and all(finding.equal for finding in found)
+    assert sum(finding.n_steps for finding in found) == sum(p.n_steps for p in programs)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(5, 1), (6, 70)])
+def test_random_programs_are_the_same_after_every_step(
+    tmp_path: Path, rows: int, columns: int
+) -> None:
+    found = sram(tmp_path, f"random:0:{N_RANDOM}:8:{rows}:{columns}", rows, columns)
+    assert len(found) == N_RANDOM and all(finding.equal for finding in found)
+    assert sum(finding.n_steps for finding in found) > 10_000
+
+
+def tensor(values: np.ndarray) -> TensorRecord:
+    return TensorRecord.of(values, axes="", role="", units="1")
+
+
+def bits(at: Stepper, row: int) -> np.ndarray:
+    return at.row(row) if row >= 0 else np.zeros(COLUMNS, np.uint8)
+
+
+def wrong_carry(at: Stepper, step: list[int]) -> bool:
+    """Whether the carry of A | B differs from the majority in some column."""
+    if step[0] != op.ADD:
+        return False
+    a, b, carry = bits(at, step[1]), bits(at, step[2]), at.latch("carry")
+    return bool(((a | b) != ((a & b) | ((a ^ b) & carry))).any())
+
+
+def held_latch(at: Stepper, step: list[int]) -> bool:
+    """Whether the carry would change in a column without a tag, in a step with a predicate."""
+    after = Stepper(at.program)
+    after.run_to(at.position + 1)
+    changes = (after.latch("carry") != at.latch("carry")) & (at.latch("tag") == 0)
+    return step[0] < PORT_WRITE and step[4] == op.IF_TAG and bool(changes.any())
+
+
+def ignored_group(at: Stepper, step: list[int]) -> bool:
+    """Whether a move would bring a 1 from another group."""
+    if step[0] not in (MOVE, MOVE_AND_CLEAR):
+        return False
+    partner = np.arange(COLUMNS) + step[2]
+    group = step[4] or COLUMNS
+    there = (partner >= 0) & (partner < COLUMNS)
+    source = bits(at, step[1])[np.where(there, partner, 0)]
+    return bool((there & (partner // group != np.arange(COLUMNS) // group) & (source == 1)).any())
+
+
+def asked_carry(at: Stepper, step: list[int]) -> bool:
+    """Whether a row would be written otherwise where the carry that comes is 1, not the tag."""
+    if step[0] >= PORT_WRITE or step[4] != op.IF_TAG:
+        return False
+    program = at.program.steps.read().copy()
+    program[at.position, 4] = op.ALWAYS
+    free = Stepper(replace(at.program, steps=tensor(program)))
+    free.run_to(at.position + 1)
+    held, written, tag = bits(at, step[3]), bits(free, step[3]), at.latch("tag")
+    asked = np.where(free.latch("carry") == 1, written, held)
+    return bool((asked != np.where(tag == 1, written, held)).any())
+
+
+def beyond_ten(at: Stepper, step: list[int]) -> bool:
+    """Whether the step, which is not taken, changes anything."""
+    after = Stepper(at.program)
+    after.run_to(at.position + 1)
+    return at.position >= 10 and bool(after.differs_from(at.snapshot()))
+
+
+@pytest.mark.parametrize(
+    ("bug", "begins"),
+    [(1, wrong_carry), (2, held_latch), (3, asked_carry), (4, ignored_group), (5, beyond_ten)],
+)
+def test_a_planted_fault_is_found_at_the_step_where_it_begins(
+    tmp_path: Path, bug: int, begins: Callable[[Stepper, list[int]], bool]
+) -> None:
+    seeds = range(100, 108)
+    found = sram(tmp_path, f"random:{seeds[0]}:{seeds[-1] + 1}:25:6:{COLUMNS}", 6, COLUMNS, bug=bug)
+    expected = []
+    for seed in seeds:
+        at = Stepper(random_program(seed, n_steps=25, n_rows=6, n_columns=COLUMNS))
+        steps = at.program.steps.read().tolist()
+        while at.position < at.n_steps and not begins(at, steps[at.position]):
+            at.step()
+        expected.append(at.position if at.position < at.n_steps else None)
+    assert any(step is not None for step in expected)
+    assert [finding.step for finding in found] == expected
+    assert all(f"step {finding.step}: " in finding.told for finding in found if finding.told)
+
+
+def test_steps_that_are_missing_at_the_end_are_an_error(tmp_path: Path) -> None:
+    (found,) = sram(tmp_path, "random:3:4:25:6:70", 6, COLUMNS, STEPS="7")
+    assert (found.step, found.n_steps) == (None, 7) and found.expected_steps > 7
+    assert not found.equal
+
+
+def test_a_simulation_that_ends_early_has_found_nothing(tmp_path: Path) -> None:
+    (tmp_path / "broken.h5").write_bytes(b"no program")
+    with pytest.raises(SystemExit):
+        sram(tmp_path, str(tmp_path / "broken.h5"), 6, COLUMNS)
+
+
+def test_a_program_from_a_file_is_the_same_after_every_step(tmp_path: Path) -> None:
+    write_program(random_program(7), tmp_path / "program.h5")
+    (found,) = sram(tmp_path, str(tmp_path / "program.h5"), 6, COLUMNS)
+    assert found.equal and found.n_steps > 40
