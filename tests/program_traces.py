@@ -3,16 +3,28 @@
 import numpy as np
 import numpy.typing as npt
 
+from bitpim.lookup import stepped_cam as cam
+from bitpim.lookup.stepped_cam import SteppedCam
 from bitpim.recorded import Recording
 from bitpim.sram.stepped import MOVE, MOVE_AND_CLEAR, PORT_READ, PORT_WRITE, SteppedSubarray
 from bitpim_kernels import opcodes as op
-from bitpim_kernels.layout import pack
+from bitpim_kernels.layout import pack, words_for
 from bitpim_traces.program_trace.records import ProgramTrace, RowField
 from tests.random_tables import random_table
 
-__all__ = ["random_port_steps", "random_program", "random_steps", "sizes_of"]
+__all__ = [
+    "random_cam_program",
+    "random_port_steps",
+    "random_program",
+    "random_steps",
+    "sizes_of",
+]
 
 Steps = npt.NDArray[np.int32]
+_CAM_STEPS = (
+    cam.WRITE, cam.QUERY, cam.QUERY, cam.ANSWER, cam.SEARCH_TERNARY, cam.SEARCH_PREFIX,
+    cam.SEARCH_THRESHOLD, cam.SEARCH_BEST, cam.SEARCH_BEST,
+)  # fmt: skip
 FIELDS = (RowField("x", 0, 3), RowField("y", 3, 2))
 
 
@@ -64,3 +76,37 @@ def random_program(
         rows = pack(rng.integers(0, 2, (writes, n_columns), np.uint8))
         recording.steps(part, rows)
     return recording.finish(f"random {seed}", FIELDS, {"seed": seed})
+
+
+def random_cam_program(
+    seed: int, *, n_steps: int = 30, n_rows: int = 5, n_bits: int = 9, after: str = "end"
+) -> ProgramTrace:
+    """Record rows written, and then queries, searches, answers and more rows in any order."""
+    rng = np.random.default_rng(seed)
+    array = SteppedCam(n_rows, n_bits)
+    recording = Recording(array, array.made_of, after=after)
+
+    def word(rare: int) -> npt.NDArray[np.uint64]:
+        care = (rng.integers(0, rare, (1, n_bits)) > 0).astype(np.uint8)
+        bits = rng.integers(0, 2, (1, n_bits), np.uint8) & care
+        row = np.zeros(array.port.shape, np.uint64)
+        row[: 2 * words_for(n_bits)] = np.concatenate([pack(bits)[0], pack(care)[0]])
+        return row
+
+    recording.mark("rows")
+    for row in range(n_rows):
+        recording.step(cam.WRITE, dst=row, port=word(8))
+    recording.mark("searches")
+    for code in rng.choice(_CAM_STEPS, n_steps).tolist():
+        ties = int(rng.integers(0, 2))
+        if code == cam.WRITE:
+            recording.step(code, dst=int(rng.integers(n_rows)), port=word(8))
+        elif code == cam.QUERY:
+            recording.step(code, port=word(8))
+        elif code == cam.SEARCH_PREFIX:
+            recording.step(code, int(rng.integers(1, n_bits + 1)), predicate=ties)
+        elif code == cam.SEARCH_THRESHOLD:
+            recording.step(code, int(rng.integers(0, 5)), predicate=ties)
+        else:
+            recording.step(code, predicate=0 if code == cam.ANSWER else ties)
+    return recording.finish(f"random cam {seed}", (), {"seed": seed})

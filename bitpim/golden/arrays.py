@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.errors import ConfigError, LayoutError, OutOfMemoryError
+from bitpim.lookup.stepped_cam import SteppedCam
 from bitpim.sram.stepped import SteppedSubarray
 from bitpim.stepped import StateForm, SteppedArray
 from bitpim_traces.program_trace.records import ProgramTrace
@@ -16,7 +17,7 @@ from bitpim_traces.records import TensorRecord
 __all__ = ["ARRAYS", "array_of", "need_form"]
 
 ARRAYS: Final[Mapping[str, type[SteppedArray]]] = MappingProxyType(
-    {made.kind: made for made in (SteppedSubarray,)}
+    {made.kind: made for made in (SteppedSubarray, SteppedCam)}
 )
 """Every kind of array, by the name that program traces have."""
 

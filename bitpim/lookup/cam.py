@@ -92,6 +92,18 @@ class Cam:
         self._lines = SearchLines()
         self._counts = Counts()
 
+    def rewritten(self, words: CamWords) -> "Cam":
+        """Return the memory with other words in it; its search lines and counts stay as they are.
+
+        Raises
+        ------
+        LayoutError
+            There is no row, or faults are those of a memory of another size.
+        """
+        made = Cam(words, faults=self.faults, n_threads=self._n_threads)
+        made._lines, made._counts = self._lines.copy(), self._counts
+        return made
+
     @property
     def n_rows(self) -> int:
         """Rows of the memory."""

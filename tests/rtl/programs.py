@@ -11,13 +11,17 @@ from bitpim_kernels import opcodes as op
 from bitpim_kernels.layout import pack
 from bitpim_traces.program_trace.reader import open_program
 from bitpim_traces.program_trace.records import ProgramTrace, RowField
-from tests.program_traces import random_program
+from tests.program_traces import random_cam_program, random_program
 
 __all__ = ["catalogue", "programs_of"]
 
 
 def programs_of(said: str) -> Iterator[ProgramTrace]:
-    """Yield programs of ``catalogue:COLUMNS``, ``random:FIRST:LAST:STEPS:ROWS:COLUMNS``, a file."""
+    """Yield the programs of a word.
+
+    ``catalogue:COLUMNS``, ``random:FIRST:LAST:STEPS:ROWS:COLUMNS`` of an array sram,
+    ``cam:FIRST:LAST:STEPS:ROWS:BITS``, or the name of a file.
+    """
     kind, *numbers = said.split(":")
     if kind == "catalogue":
         yield from catalogue(*map(int, numbers))
@@ -25,6 +29,10 @@ def programs_of(said: str) -> Iterator[ProgramTrace]:
         first, last, n_steps, n_rows, n_columns = map(int, numbers)
         for seed in range(first, last):
             yield random_program(seed, n_steps=n_steps, n_rows=n_rows, n_columns=n_columns)
+    elif kind == "cam":
+        first, last, n_steps, n_rows, n_bits = map(int, numbers)
+        for seed in range(first, last):
+            yield random_cam_program(seed, n_steps=n_steps, n_rows=n_rows, n_bits=n_bits)
     else:
         yield open_program(said)
 

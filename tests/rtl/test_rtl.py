@@ -10,17 +10,19 @@ import numpy as np
 import pytest
 
 from bitpim.golden.stepper import Stepper
+from bitpim.lookup.stepped_cam import SEARCH_BEST, SEARCH_TERNARY, SEARCH_THRESHOLD
 from bitpim.sram.stepped import MOVE, MOVE_AND_CLEAR, PORT_WRITE
 from bitpim_kernels import opcodes as op
+from bitpim_kernels.layout import pack
 from bitpim_traces.program_trace.writer import write_program
 from bitpim_traces.records import TensorRecord
-from tests.program_traces import random_program
+from tests.program_traces import random_cam_program, random_program
 from tests.rtl.lock_step import Finding, read_findings
 from tests.rtl.programs import catalogue
 
 HERE = Path(__file__).parent
 COLUMNS = 70
-N_RANDOM = 1000
+N_RANDOM, N_CAM = 1000, 40
 MISSING = [
     name
     for name, found in (
@@ -179,3 +181,61 @@ def test_a_program_from_a_file_is_the_same_after_every_step(tmp_path: Path) -> N
     write_program(random_program(7), tmp_path / "program.h5")
     (found,) = sram(tmp_path, str(tmp_path / "program.h5"), 6, COLUMNS)
     assert found.equal and found.n_steps > 40
+
+
+def cam(tmp_path: Path, programs: str, rows: int, width: int, *, bug: int = 0) -> list[Finding]:
+    """Run programs through the memory that is searched."""
+    parameters = {"ROWS": rows, "BITS": width, "BUG": bug}
+    return simulate(tmp_path, "cam_best", "cam_bench", parameters, PROGRAMS=programs)
+
+
+@pytest.mark.parametrize(("rows", "width"), [(1, 1), (5, 9), (33, 70)])
+def test_searches_are_the_same_after_every_step(tmp_path: Path, rows: int, width: int) -> None:
+    found = cam(tmp_path, f"cam:0:{N_CAM}:40:{rows}:{width}", rows, width)
+    assert len(found) == N_CAM and all(finding.equal for finding in found)
+    assert sum(finding.n_steps for finding in found) == N_CAM * (40 + rows)
+
+
+def other_tie(at: Stepper, after: Stepper, step: list[int]) -> bool:
+    """Whether several rows are alike."""
+    return bool(after.peek("answer")[2] > 1)
+
+
+def counted_care(at: Stepper, after: Stepper, step: list[int]) -> bool:
+    """Whether lines or answer change where rows without care count as if they had it."""
+    whole = at.snapshot()
+    whole.values["care"][:] = pack(np.ones(at.peek("care").shape, np.uint8))
+    other = Stepper(at.program)
+    other.run_to(at.position)
+    other.restore(whole)
+    other.step()
+    return any(not np.array_equal(other.peek(n), after.peek(n)) for n in ("match", "answer"))
+
+
+def too_strict(at: Stepper, after: Stepper, step: list[int]) -> bool:
+    """Whether a row differs in just as many bits as it may."""
+    if step[0] != SEARCH_THRESHOLD:
+        return False
+    query, asked = at.peek("query")
+    apart = ((at.peek("value") != query) & (at.peek("care") & asked).astype(bool)).sum(axis=1)
+    return bool((apart == step[1]).any())
+
+
+@pytest.mark.parametrize(("bug", "begins"), [(1, other_tie), (2, counted_care), (3, too_strict)])
+def test_a_fault_in_a_search_is_found_where_it_begins(
+    tmp_path: Path, bug: int, begins: Callable[[Stepper, Stepper, list[int]], bool]
+) -> None:
+    found = cam(tmp_path, "cam:50:62:30:5:9", 5, 9, bug=bug)
+    expected: list[int | None] = []
+    for seed in range(50, 62):
+        at, after = (Stepper(random_cam_program(seed, n_steps=30)) for _ in range(2))
+        expected.append(None)
+        for position, step in enumerate(at.program.steps.read().tolist()):
+            after.step()
+            searches = SEARCH_TERNARY <= step[0] <= SEARCH_BEST
+            if searches and begins(at, after, step):
+                expected[-1] = position
+                break
+            at.step()
+    assert sum(step is not None for step in expected) > 3
+    assert [finding.step for finding in found] == expected
