@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from bitpim.counts import Counts
 from bitpim.crossbar.adc import Adc
+from bitpim.crossbar.events import ou_events
 from bitpim.errors import ArrayBoundsError, ConfigError, LayoutError
 
 __all__ = ["Crossbar", "CrossbarGeometry"]
@@ -193,10 +194,7 @@ class Crossbar:
                 self.counts += Counts(ou_skipped=1)
                 return np.zeros(len(columns), np.int64)
         partial = digits @ self._cells[np.ix_(list(rows), list(columns))]
-        n_rows, n_columns = len(rows), len(columns)
-        events = {"ou_activation": 1, "ou_rows": n_rows, "ou_cols": n_columns, "dac_drive": n_rows}
-        events["ou_cells"] = n_rows * n_columns
-        self.counts += Counts(**events, **{f"adc_conv_{self.adc.width}": n_columns})
+        self.counts += Counts(**ou_events(len(rows), len(columns), self.adc.width))
         readings: Ints = self._table[partial - self._least]
         return readings
 

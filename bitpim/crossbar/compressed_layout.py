@@ -19,6 +19,7 @@ from bitpim.counts import Counts
 from bitpim.crossbar.adc import Adc
 from bitpim.crossbar.array import CrossbarGeometry
 from bitpim.crossbar.compressed_matrix import CompressedMatrix
+from bitpim.crossbar.contents import Contents, Patch
 from bitpim.crossbar.encodings import COLUMNS_AT_ONCE, StoredWeights
 from bitpim.crossbar.indices import bits_for
 from bitpim.crossbar.input_slices import InputCoding
@@ -154,6 +155,20 @@ class CompressedMapping:
             first_rows=self.first_rows,
             first_columns=np.zeros_like(self.groups),
         )
+
+    def contents(self, crossbar: int) -> Contents:
+        """Return the segments that lie on a crossbar, side by side."""
+        here = np.flatnonzero(self.segments.crossbars == crossbar).tolist()
+        patches = tuple(self._patch(segment) for segment in here)
+        return Contents(patches, "packed" if self.packs_active_rows else "none")
+
+    def _patch(self, segment: int) -> Patch:
+        rows, columns = self.segments.rows_of(segment), self.segments.columns_of(segment)
+        height, unit = len(rows), self.geometry.unit_rows
+        tops = np.arange(0, height, height if self.packs_active_rows else unit)
+        left = int(self.slots[segment]) * self.geometry.unit_columns
+        heights = np.diff(tops, append=height)
+        return Patch(0, left, rows, columns, heights, np.array([len(columns)], np.int64))
 
     def matrix(
         self, weights: WeightMatrix, coding: NumberCoding, adc: Adc, inputs: InputCoding

@@ -64,7 +64,7 @@ class CompressedMatrix:
                 f"{stored.cell_bits}; encode them for this geometry"
             )
         segments.check(stored, geometry)
-        self.geometry, self.adc, self.segments = geometry, adc, segments
+        self.stored, self.geometry, self.adc, self.segments = stored, geometry, adc, segments
         self.pack_active_rows = pack_active_rows
         self.n_outputs = stored.n_outputs
         self._inputs = InputRows(_WHERE, stored.n_rows, inputs, geometry.dac_bits)

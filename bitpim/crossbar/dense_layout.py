@@ -13,6 +13,7 @@ import numpy.typing as npt
 from bitpim.counts import Counts
 from bitpim.crossbar.adc import Adc
 from bitpim.crossbar.array import CrossbarGeometry
+from bitpim.crossbar.contents import Contents, Patch
 from bitpim.crossbar.dense_matrix import DenseMatrix, Skip
 from bitpim.crossbar.input_slices import InputCoding
 from bitpim.crossbar.number_coding import NumberCoding, WeightMatrix
@@ -149,6 +150,15 @@ class DenseMapping:
             first_rows=top,
             first_columns=left,
         )
+
+    def contents(self, crossbar: int) -> Contents:
+        """Return the one rectangle that lies on a crossbar."""
+        column_units = self.geometry.column_units(self.n_columns)
+        band, across = divmod(crossbar, len(column_units))
+        heights, widths = self.row_heights[band], column_units[across]
+        rows = band * self.band_rows + np.arange(heights.sum())
+        columns = across * self.geometry.columns + np.arange(widths.sum())
+        return Contents((Patch(0, 0, rows, columns, heights, widths),), self.zero_skip)
 
     def matrix(
         self, weights: WeightMatrix, coding: NumberCoding, adc: Adc, inputs: InputCoding

@@ -87,6 +87,11 @@ class CrossbarLayer:
         share_out(n_positions, gather)
         return rows
 
+    def window(self, inputs: Codes, group: int, position: int) -> Codes:
+        """Return the inputs of one position of the first sample, as a conv group's rows."""
+        row: Codes = self.windows(_channels_last(inputs[:1], self._dtype), group)[position]
+        return row
+
     def partial_sums(self, inputs: Codes) -> tuple[Ints, int]:
         """Return how often each partial sum occurs over all conv groups, and the least one."""
         images = _channels_last(inputs, self._dtype)

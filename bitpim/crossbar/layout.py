@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from bitpim.counts import Counts
 from bitpim.crossbar.adc import Adc
+from bitpim.crossbar.contents import Contents
+from bitpim.crossbar.encodings import StoredWeights
 from bitpim.crossbar.input_slices import InputCoding
 from bitpim.crossbar.number_coding import NumberCoding, WeightMatrix
 from bitpim.crossbar.pieces import ReadCounts, ReadPieces
@@ -26,6 +28,11 @@ Ints = npt.NDArray[np.int64]
 
 class CrossbarMatrix(Protocol):
     """One weight matrix in the cells of crossbars, as it is read."""
+
+    @property
+    def stored(self) -> StoredWeights:
+        """The weights as cells, and what joins the readings of their columns."""
+        ...
 
     @property
     def is_lossless(self) -> bool:
@@ -84,6 +91,13 @@ class MatrixMapping(Protocol):
 
     def placements(self) -> Placements:
         """Return what lies where."""
+        ...
+
+    def contents(self, crossbar: int) -> Contents:
+        """Return what lies on one crossbar and how it is read, unit by unit.
+
+        All crossbars read so, at every position, have the counts and the sums of `matrix`.
+        """
         ...
 
     def matrix(

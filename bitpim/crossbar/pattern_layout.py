@@ -16,6 +16,7 @@ import numpy.typing as npt
 from bitpim.counts import Counts
 from bitpim.crossbar.adc import Adc
 from bitpim.crossbar.array import CrossbarGeometry
+from bitpim.crossbar.contents import Contents, Patch
 from bitpim.crossbar.dense_layout import DenseLayout, DenseMapping, RowBlocks
 from bitpim.crossbar.dense_matrix import Skip
 from bitpim.crossbar.input_slices import InputCoding
@@ -26,7 +27,7 @@ from bitpim.crossbar.pattern_matrix import PatternMatrix
 from bitpim.crossbar.pieces import ReadPieces
 from bitpim.crossbar.ragged import edges_of, places_in
 from bitpim.crossbar.shelves import place_on_shelves
-from bitpim.placement import Placements
+from bitpim.placement import Placement, Placements
 from bitpim_traces.records import LayerRecord
 
 __all__ = ["OtherKernels", "PatternLayout", "PatternMapping", "lay_blocks"]
@@ -151,6 +152,22 @@ class PatternMapping:
     def placements(self) -> Placements:
         """Return where each block lies."""
         return self.placed
+
+    def contents(self, crossbar: int) -> Contents:
+        """Return the blocks, or parts of blocks, that lie on a crossbar."""
+        patches = tuple(map(self._patch, self.placed.on(crossbar)))
+        return Contents(patches, self.zero_skip)
+
+    def _patch(self, at: Placement) -> Patch:
+        blocks, geometry = self.blocks, self.placed.geometry
+        rows = blocks.rows[blocks.row_edges[at.block] + at.first_row :][: at.height]
+        outputs = blocks.outputs[blocks.kernel_edges[at.block] : blocks.kernel_edges[at.block + 1]]
+        parts = np.arange(self.columns_per_weight) * blocks.n_outputs
+        columns = np.add.outer(outputs, parts).ravel()[at.first_column :][: at.width]
+        tops = np.arange(0, at.height, geometry.unit_rows)
+        lefts = np.arange(0, at.width, geometry.unit_columns)
+        heights, widths = np.diff(tops, append=at.height), np.diff(lefts, append=at.width)
+        return Patch(at.row, at.column, rows, columns, heights, widths)
 
     def matrix(
         self, weights: WeightMatrix, coding: NumberCoding, adc: Adc, inputs: InputCoding

@@ -7,7 +7,7 @@ there are depends on the inputs: plans tell of inputs that spike in every step, 
 were, and of the steps without a spike; both add up to the plan's.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -16,8 +16,10 @@ import numpy.typing as npt
 
 from bitpim.counts import Counts
 from bitpim.crossbar.adc import Adc
+from bitpim.crossbar.contents import Contents
 from bitpim.crossbar.dense_layout import DenseLayout, DenseMapping
 from bitpim.crossbar.dense_matrix import DenseMatrix
+from bitpim.crossbar.encodings import StoredWeights
 from bitpim.crossbar.input_slices import InputCoding
 from bitpim.crossbar.number_coding import NumberCoding, WeightMatrix
 from bitpim.crossbar.pieces import ReadCounts, ReadPieces
@@ -93,6 +95,10 @@ class SpikeMapping:
         """Return where each input channel's rows lie."""
         return self.dense.placements()
 
+    def contents(self, crossbar: int) -> Contents:
+        """Return the one rectangle that lies on a crossbar."""
+        return replace(self.dense.contents(crossbar), counted_as="spike")
+
     def matrix(
         self, weights: WeightMatrix, coding: NumberCoding, adc: Adc, inputs: InputCoding
     ) -> "SpikeMatrix":
@@ -105,6 +111,11 @@ class SpikeMatrix:
 
     def __init__(self, mapping: SpikeMapping, dense: DenseMatrix) -> None:
         self.mapping, self.dense = mapping, dense
+
+    @property
+    def stored(self) -> StoredWeights:
+        """The weights as cells."""
+        return self.dense.stored
 
     @property
     def is_lossless(self) -> bool:

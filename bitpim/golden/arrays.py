@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from bitpim.crossbar.stepped import SteppedCrossbar
 from bitpim.errors import ConfigError, LayoutError, OutOfMemoryError
 from bitpim.lookup.stepped_cam import SteppedCam
 from bitpim.sram.stepped import SteppedSubarray
@@ -17,7 +18,7 @@ from bitpim_traces.records import TensorRecord
 __all__ = ["ARRAYS", "array_of", "need_form"]
 
 ARRAYS: Final[Mapping[str, type[SteppedArray]]] = MappingProxyType(
-    {made.kind: made for made in (SteppedSubarray, SteppedCam)}
+    {made.kind: made for made in (SteppedSubarray, SteppedCrossbar, SteppedCam)}
 )
 """Every kind of array, by the name that program traces have."""
 

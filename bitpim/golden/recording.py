@@ -59,11 +59,11 @@ def record_tile(
             f"sample: need 0 to {trace.n_samples - 1} of trace {trace.name!r}, got {sample}"
         )
     index, recorder = _recorder(trace, machine, layer)
-    names = {name.number: name for name in recorder.tiles()}
-    if tile not in names:
+    tiles = recorder.tiles()
+    if not 0 <= tile < len(tiles):
         raise ConfigError(
-            f"tile: need 0 to {max(names)} of layer {trace.layers[index].name!r}, got {tile}; "
-            "--list shows them"
+            f"tile: need one of {len(tiles)} of layer {trace.layers[index].name!r}, numbered from "
+            f"0, got {tile}; --list shows them"
         )
     recorded = recorder.record(tile, inputs_of(trace, machine, index, sample), after=after)
     provenance = {
@@ -76,7 +76,7 @@ def record_tile(
         "layer": trace.layers[index].name,
         "layer_index": index,
         "tile": tile,
-        "told": names[tile].told,
+        "told": tiles[tile].told,
         "sample": sample,
     }
     name = f"{trace.layers[index].name}, tile {tile} on {machine.name}"

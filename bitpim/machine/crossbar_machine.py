@@ -11,6 +11,7 @@ from bitpim.crossbar.layers import CrossbarLayer
 from bitpim.crossbar.layout import Layout
 from bitpim.crossbar.losses import losses_of, may_lose_by_layer
 from bitpim.crossbar.plan import CrossbarPlan, LayerPlan, WeightedPlan, plan_network
+from bitpim.crossbar.recording import CrossbarRecorder
 from bitpim.crossbar.schedule import schedule_of, scheduled
 from bitpim.crossbar.settings import ReadSettings
 from bitpim.digital.layers import PreparedLayer, prepare_layer
@@ -90,6 +91,18 @@ class CrossbarMachine:
         """Make a network ready to run; `jobs` threads share each batch."""
         return PreparedCrossbars(self, trace, checked_fidelity(fidelity, jobs), jobs)
 
+    def recorder(self, trace: Trace, index: int) -> CrossbarRecorder:
+        """Lay a layer out to be recorded, its converter calibrated as it is to run.
+
+        Raises
+        ------
+        ConfigError
+            No crossbar computes the layer.
+        MappingError
+            The network does not fit.
+        """
+        return PreparedCrossbars(self, trace, "bit", 1).recorder(index)
+
     @property
     def legend(self) -> Legend:
         """How its counts are to be read."""
@@ -147,17 +160,37 @@ class PreparedCrossbars:
             counts[layer.index] = plan.phases(len(codes), reads)
             return out
 
-        if self._converters is None:
-            self._converters = self._calibrated()
+        self._calibrate()
         for layer, out in run_layers(self._trace, codes, run):
             yield LayerRun(layer.index, out, counts.pop(layer.index))
+
+    def recorder(self, index: int) -> CrossbarRecorder:
+        """Return what records tiles of a layer; raises as `CrossbarMachine.recorder`."""
+        layer, plan = self._trace.layers[index], self.plan.layers[index]
+        if not isinstance(plan, WeightedPlan):
+            raise ConfigError(
+                f"layer {index} {layer.name!r} ({layer.kind}): records no tiles, the digital side "
+                "computes it and no crossbar; name a convolution or linear layer that lies on some"
+            )
+        self._calibrate()
+        prepared, coding = self._layer(layer), self.setups[index].coding
+        assert isinstance(prepared, CrossbarLayer)
+        inputs = coding.inputs(layer, self._trace.input_quantizations(layer)[0])
+        return CrossbarRecorder(prepared, plan, coding.geometry, self._converter(layer), inputs)
+
+    def _calibrate(self) -> None:
+        """Fit the converters that are to be, once."""
+        if self._converters is None:
+            self._converters = self._calibrated()
+
+    def _converter(self, layer: LayerRecord) -> Adc:
+        return (self._converters or {}).get(layer.index, self.setups[layer.index].adc)
 
     def _layer(self, layer: LayerRecord) -> CrossbarLayer | PreparedLayer:
         if layer.index not in self._prepared:
             quantizations = self._trace.input_quantizations(layer)
-            adc = (self._converters or {}).get(layer.index, self.setups[layer.index].adc)
             self._prepared[layer.index] = (
-                self._weighted(layer, quantizations[0], adc)
+                self._weighted(layer, quantizations[0], self._converter(layer))
                 if isinstance(self.plan.layers[layer.index], WeightedPlan)
                 else prepare_layer(layer, quantizations)
             )

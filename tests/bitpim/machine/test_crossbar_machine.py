@@ -13,7 +13,9 @@ from bitpim.config import override
 from bitpim.counts import Counts
 from bitpim.crossbar.adc import Adc
 from bitpim.crossbar.array import CrossbarGeometry
+from bitpim.crossbar.contents import Contents, Patch
 from bitpim.crossbar.dense_matrix import DenseMatrix
+from bitpim.crossbar.encodings import StoredWeights
 from bitpim.crossbar.input_slices import InputCoding
 from bitpim.crossbar.number_coding import NumberCoding, WeightMatrix
 from bitpim.crossbar.pieces import ReadCounts, ReadPieces
@@ -93,17 +95,26 @@ class Upended:
         fields[6] = fields[6].astype(np.uint64)
         return Placements(self.geometry, "channel", *fields)
 
+    def contents(self, crossbar: int) -> Contents:
+        a, b = divmod(crossbar, len(self.widths))
+        heights, columns = self.geometry.row_units(self.n_rows)[a], self.geometry.columns * b
+        widths = self.geometry.column_units(self.n_columns)[b]
+        rows = np.array(self.bands[a][::-1])
+        patch = Patch(0, 0, rows, columns + np.arange(widths.sum()), heights, widths)
+        return Contents((patch,), "none")
+
     def matrix(
         self, weights: WeightMatrix, coding: NumberCoding, adc: Adc, inputs: InputCoding
     ) -> "UpendedMatrix":
         upended = replace(weights, numbers=weights.numbers[self.order])
         stored = coding.encoded(upended, coding.geometry.rows)
-        return UpendedMatrix(DenseMatrix(stored, coding.geometry, adc, inputs), self.order)
+        wordlines = DenseMatrix(stored, coding.geometry, adc, inputs)
+        return UpendedMatrix(coding.encoded(weights, coding.geometry.rows), wordlines, self.order)
 
 
 class UpendedMatrix:
-    def __init__(self, wordlines: DenseMatrix, order: list[int]) -> None:
-        self.wordlines, self.order = wordlines, order
+    def __init__(self, stored: StoredWeights, wordlines: DenseMatrix, order: list[int]) -> None:
+        self.stored, self.wordlines, self.order = stored, wordlines, order
 
     @property
     def is_lossless(self) -> bool:
