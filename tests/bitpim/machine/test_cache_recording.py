@@ -6,18 +6,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
 
 from bitpim.config import override
+from bitpim.errors import AccumulatorError, ConfigError, MappingError
 from bitpim.machine.bit_prudent import BitPrudentSettings
 from bitpim.machine.cache_machine import CacheMachine
 from bitpim.machine.registry import load_preset
 from bitpim.sram.conv_plan import ConvPlan
 from bitpim.sram.lane_codes import LaneCodes
+from bitpim.sram.plan import STREAMING, LayerPlan
 from bitpim.sram.rules import ConvRule, OneGroup
 from bitpim.sram.sparse_rules import PrunedLanes
 from bitpim_traces.records import Trace
 from tests.equivalence.test_cache_arrays import CASES, FEW_BITS, TWO_ARRAYS, windows_of
 from tests.equivalence.test_sparse_arrays import LAYERS, MODES
+from tests.few_bits import random_few_bits
+from tests.pruned_layers import random_pruned
 from tests.recorded_layers import ARRAY_EVENTS, RecordedLayer
 from tests.toy_rules import with_channels_pruned
 
@@ -65,27 +71,43 @@ def check_sums(done: RecordedLayer, plan: ConvPlan) -> None:
             assert np.array_equal(sums[f] << group.sum_shift, exact), f
 
 
-def check_counts(done: RecordedLayer, plan: ConvPlan) -> None:
+def check_counts(done: RecordedLayer, plan: LayerPlan) -> None:
+    """See that tiles act in arrays as often as the plan counts; the bus and DRAM may take longer.
+
+    The plan has filters loaded once a filling. Where an array would have to hold others in a later
+    pass, tiles load them, and count it.
+    """
     planned, found = plan.counts(1), done.counts()
-    stay = all(
-        not any("pass 1" in name.told and "in place" not in name.told for name in done.names)
-        for _ in (0,)
-    )
-    for phase in ("mac", "reduction", "requantize"):
-        events = {event: planned.get(phase, {}).get(event, 0) for event in ARRAY_EVENTS}
-        assert found.get(phase, dict.fromkeys(ARRAY_EVENTS, 0)) == events, phase
-    for phase in ("filter_load", "input_stream", "window_sum", "gather", "output", "host"):
-        events = planned.get(phase, {})
+    assert found.keys() <= planned.keys()
+    for phase, events in planned.items():
         mine = found.get(phase, dict.fromkeys(ARRAY_EVENTS, 0))
-        if phase != "filter_load" or stay:
-            assert events.get("sram_access_cycle", 0) == mine["sram_access_cycle"], phase
-            assert events.get("cycles", 0) >= mine["cycles"], phase  # the bus may take longer
-        assert events.get("sram_compute_cycle", 0) == mine["sram_compute_cycle"], phase
+        if phase == "filter_load" and moves_on(plan):
+            assert mine["sram_access_cycle"] >= events["sram_access_cycle"]
+            continue
+        works = [events.get(event, 0) for event in ARRAY_EVENTS[1:]]
+        assert [mine[event] for event in ARRAY_EVENTS[1:]] == works, phase
+        assert mine["cycles"] <= events["cycles"], phase
+        if phase not in (*STREAMING, "window_sum", "host"):
+            assert mine["cycles"] == events["cycles"], phase
+
+
+def moves_on(plan: LayerPlan) -> bool:
+    """Tell whether filters of some group cannot stay in their arrays from pass to pass."""
+    assert isinstance(plan, ConvPlan)
+    for group in (part.group for part in plan.parts):
+        n, lanes = group.n_lane_sets, group.layout.n_lanes
+        if group.lists is not None and group.lists.together > 1:
+            n, lanes = group.lists.in_arrays(lanes, plan.pool.n_columns)
+        at_once = plan.pool.items_at_once(lanes, across=group.layout.across_arrays)
+        last = n % at_once or at_once
+        if at_once % last and last * plan.shape.n_positions > at_once:
+            return True
+    return False
 
 
 def neural_cache(*assignments: str, rule: ConvRule | None = None) -> CacheMachine:
-    settings = override(load_preset("neural_cache"), [*TWO_ARRAYS, *assignments])
-    return CacheMachine(settings, rule or OneGroup())
+    chosen = override(load_preset("neural_cache"), [*TWO_ARRAYS, *assignments])
+    return CacheMachine(chosen, rule or OneGroup())
 
 
 def bit_prudent(*assignments: str) -> CacheMachine:
@@ -111,3 +133,35 @@ def test_tiles_of_taps_without_products(case: str) -> None:
 def test_tiles_of_pruned_filters(layer: str, mode: str) -> None:
     trace, assignments = LAYERS[layer]
     check_conv(bit_prudent(*MODES[mode], *assignments), with_channels_pruned(trace, 3, 0.7))
+
+
+RANDOM = {
+    "coalesce": (),
+    "a list an array": ("sparsity.gather_list=array",),
+    "across arrays": ("sparsity.lanes_across_arrays=true", "geometry.array_columns=24"),
+    "offset": ("sparsity.signed_weights=offset", "mapping.requantize_packing=in_place"),
+    "overlap": ("sparsity.mode=overlap", "mapping.pad_channels_to_power_of_two=false"),
+    "side by side": ("sparsity.mode=overlap", "sparsity.owner_reduction=contiguous"),
+    "dense": ("sparsity.mode=dense", "mapping.requantize_schedule=in_turn"),
+}
+SIZES = st.sampled_from([(256, 256), (256, 40), (192, 33), (256, 64)])
+
+
+@pytest.mark.parametrize("mode", RANDOM)
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 10_000), size=SIZES, fixed=st.booleans(), few=st.booleans())
+def test_tiles_of_random_layers(
+    mode: str, seed: int, size: tuple[int, int], fixed: bool, few: bool
+) -> None:
+    more = [f"geometry.array_rows={size[0]}", "timing.move_cycles_per_bit=0"]
+    more += ["mapping.reduction_bits=fixed"] if fixed else []
+    if not any("columns" in key for key in RANDOM[mode]):
+        more.append(f"geometry.array_columns={size[1]}")
+    trace = random_few_bits("ternary", seed, 1 + seed % 8) if few else random_pruned(seed)
+    try:
+        machine = bit_prudent(*RANDOM[mode], *more)
+        plan = machine.plan(trace)
+    except (MappingError, AccumulatorError, ConfigError):
+        reject()
+    if all(isinstance(layer, ConvPlan) for layer in plan.layers):
+        check_conv(machine, trace)
