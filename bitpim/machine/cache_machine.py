@@ -8,11 +8,19 @@ from collections.abc import Iterator, Sequence
 
 from bitpim.digital.layers import prepare_layer
 from bitpim.legend import Legend
-from bitpim.machine.machine import Codes, Fidelity, LayerRun, PhaseCounts, checked_fidelity
+from bitpim.machine.machine import (
+    Codes,
+    Fidelity,
+    LayerRun,
+    PhaseCounts,
+    Recorder,
+    checked_fidelity,
+)
 from bitpim.machine.schedule import run_layers
 from bitpim.sram.layers import BitLayer, prepare_bit_layer
 from bitpim.sram.network_mapping import plan_network
 from bitpim.sram.plan import STREAMING, CachePlan
+from bitpim.sram.recording import layer_recorder
 from bitpim.sram.rules import ConvRule
 from bitpim.sram.settings import CacheSettings
 from bitpim.threads import use_threads
@@ -53,6 +61,20 @@ class CacheMachine:
             A sum in the lanes may exceed its rows.
         """
         return plan_network(trace, self.settings, self.rule)
+
+    def recorder(self, trace: Trace, index: int) -> Recorder:
+        """Lay a layer out to be recorded, tile by tile.
+
+        Raises
+        ------
+        ConfigError
+            No array computes the layer.
+        MappingError, AccumulatorError
+            As for `plan`.
+        """
+        layer = trace.layers[index]
+        plan = self.plan(trace).layers[index]
+        return layer_recorder(layer, trace.input_quantizations(layer), plan)
 
     def prepare(self, trace: Trace, *, fidelity: str = "bit", jobs: int = 1) -> "PreparedCache":
         """Lay out the weights once; `jobs` threads share each batch."""

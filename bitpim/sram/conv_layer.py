@@ -23,7 +23,7 @@ from bitpim_kernels.windows import Window
 from bitpim_traces.numbers.affine import code_dtype
 from bitpim_traces.records import LayerRecord, Quantization
 
-__all__ = ["ConvLayer"]
+__all__ = ["ConvLayer", "accumulators_of"]
 
 Codes = npt.NDArray[Any]
 Int64 = npt.NDArray[np.int64]
@@ -44,16 +44,8 @@ class ConvLayer:
         self._inputs = weighted.inputs
         codes = weighted.codes()
         window = window_of(layer.geometry, layer.input_shapes[0])
-        zeros, shifts, surplus = np.zeros((3, codes.shape[0]), np.int64)
-        held = []
-        for part in plan.parts:
-            filters = part.group.filters
-            weights, surplus[filters] = _held(weighted, part.group, codes[filters])
-            held.append(weights)
-            zeros[filters], shifts[filters] = part.group.zeros, part.group.sum_shift
-        offsets = _offsets(weighted, codes) - surplus
-        steps = steps_of(layer, codes.shape[0], *_limits(weighted, codes))
-        accumulators = Accumulators(layer, steps, offsets, zeros, shifts)
+        held = [_held(weighted, part.group, codes[part.group.filters]) for part in plan.parts]
+        accumulators = accumulators_of(weighted, codes, plan)
         self._groups = [
             _lane_convolution(plan, part, filters, window, weighted, accumulators)
             for part, filters in zip(plan.parts, held, strict=True)
@@ -78,11 +70,21 @@ class ConvLayer:
         return np.ascontiguousarray(by_filter.swapaxes(0, 1))
 
 
-def _held(layer: WeightedLayer, group: FilterGroup, codes: Codes) -> tuple[HeldFilters, Int64]:
-    """Lay the weights of a group as its lanes hold them; yield what their products add beyond."""
-    held = group.hold(codes)
-    bits = group.sums.weight_bits
-    weights, entries = held.codes, group.layout.entries
+def accumulators_of(layer: WeightedLayer, codes: Codes, plan: ConvPlan) -> Accumulators:
+    """Say how the sums of each filter are corrected, whose lane codes are (M, n_entries)."""
+    zeros, shifts, surplus = np.zeros((3, codes.shape[0]), np.int64)
+    for group in (part.group for part in plan.parts):
+        surplus[group.filters] = group.hold(codes[group.filters]).surplus
+        zeros[group.filters], shifts[group.filters] = group.zeros, group.sum_shift
+    offsets = _offsets(layer, codes) - surplus
+    steps = steps_of(layer.record, codes.shape[0], *_limits(layer, codes))
+    return Accumulators(layer.record, steps, offsets, zeros, shifts)
+
+
+def _held(layer: WeightedLayer, group: FilterGroup, codes: Codes) -> HeldFilters:
+    """Lay the weights of a group as its lanes hold them."""
+    weights, bits = group.hold(codes).codes, group.sums.weight_bits
+    entries = group.layout.entries
     if group.owners is not None or group.lists is not None:
         used = group.used(layer.shape.n_entries)
         weights, entries = np.where(used, weights, 0), np.flatnonzero(used.any(axis=0))
@@ -95,8 +97,7 @@ def _held(layer: WeightedLayer, group: FilterGroup, codes: Codes) -> tuple[HeldF
         )
     weights = np.ascontiguousarray(weights, np.uint8 if bits <= 8 else np.uint16)
     conv_groups = group.filters // (layer.shape.out_channels // layer.shape.groups)
-    filters = HeldFilters(group.filters, conv_groups, entries, layer.shape.in_channels, weights)
-    return filters, held.surplus
+    return HeldFilters(group.filters, conv_groups, entries, layer.shape.in_channels, weights)
 
 
 def _offsets(layer: WeightedLayer, codes: Codes) -> Int64:

@@ -17,12 +17,20 @@ from bitpim_kernels import opcodes as op
 from bitpim_kernels.family import ROWS
 from bitpim_kernels.layout import tail_mask
 
-__all__ = ["MOVE", "MOVE_AND_CLEAR", "PORT_READ", "PORT_WRITE", "SteppedSubarray"]
+__all__ = [
+    "MOVE",
+    "MOVE_AND_CLEAR",
+    "MOVE_WHERE",
+    "MOVE_WHERE_AND_CLEAR",
+    "PORT_READ",
+    "PORT_WRITE",
+    "SteppedSubarray",
+]
 
 Array = npt.NDArray[Any]
 Steps = npt.NDArray[np.int32]
 
-PORT_WRITE, PORT_READ, MOVE, MOVE_AND_CLEAR = 512, 513, 514, 515
+PORT_WRITE, PORT_READ, MOVE, MOVE_AND_CLEAR, MOVE_WHERE, MOVE_WHERE_AND_CLEAR = range(512, 518)
 
 _MOVED: Final = "dst of column c = a of column c + b, 0 where that leaves the group of columns"
 _OWN: Final = {
@@ -32,17 +40,27 @@ _OWN: Final = {
         StepForm(PORT_READ, "PORT_READ", "the port = a", "out"),
         StepForm(MOVE, "MOVE", _MOVED),
         StepForm(MOVE_AND_CLEAR, "MOVE_AND_CLEAR", f"{_MOVED}; carry = 0"),
+        StepForm(MOVE_WHERE, "MOVE_WHERE", f"{_MOVED}, or where the port is 0", "in"),
+        StepForm(
+            MOVE_WHERE_AND_CLEAR,
+            "MOVE_WHERE_AND_CLEAR",
+            f"{_MOVED}, or where the port is 0; carry = 0",
+            "in",
+        ),
     )
 }
 _ROW: Final = re.compile(rf"\b(?:{'|'.join(ROWS)})\b")
-_MOVES: Final = (MOVE, MOVE_AND_CLEAR)
+_MOVES: Final = (MOVE, MOVE_AND_CLEAR, MOVE_WHERE, MOVE_WHERE_AND_CLEAR)
+_MASKED: Final = (MOVE_WHERE, MOVE_WHERE_AND_CLEAR)
+_CLEARING: Final = (MOVE_AND_CLEAR, MOVE_WHERE_AND_CLEAR)
 
 
 class SteppedSubarray:
-    """A compute SRAM that takes steps of the sram family and its own four.
+    """A compute SRAM that takes steps of the sram family and its own six.
 
     A move has the columns of a group in the place of the predicate: columns stay within their group
-    of so many neighbours, 0 means all columns are one.
+    of so many neighbours, 0 means all columns are one. Where groups are not alike the port says
+    which columns take what is moved there; the others take 0.
 
     Parameters
     ----------
@@ -62,10 +80,10 @@ class SteppedSubarray:
         for opcode in op.SRAM.opcodes
     } | _OWN
     parameters: ClassVar[Mapping[str, range | tuple[str, ...]]] = {
-        "n_rows": range(1, 2**16),
+        "n_rows": range(1, 2**16 + 1),
         "n_columns": range(1, 2**26),
         "array_columns": range(1, 2**26),
-        "move_cycles": range(1, 2**16),
+        "move_cycles": range(2**16),
     }
     constants: ClassVar[Mapping[str, "np.dtype[Any]"]] = {}
 
@@ -152,9 +170,11 @@ class SteppedSubarray:
             group=group or None,
             cycles_per_bit=self._move_cycles,
         )
-        if code == MOVE_AND_CLEAR:
+        if code in _MASKED:
+            self._cells.row_view[dst] &= port[0]
+        if code in _CLEARING:
             self._cells.latch_views[0][:] = 0
-        return 0
+        return int(code in _MASKED)
 
     def view(self, name: str) -> Array:
         """Return a state as it is now."""
@@ -175,10 +195,12 @@ class SteppedSubarray:
         form = self.forms[code]
         rows = {"A": _row(a, names), "B": _row(b, names), "D": _row(dst, names)}
         if code in _OWN:
+            where = " where the port is 1" if code in _MASKED else ""
+            moved = f"{rows['D']} = {rows['A']} of column + {b}, groups of {last or 'all'}{where}"
             text = {
                 PORT_WRITE: f"{rows['D']} = port",
                 PORT_READ: f"port = {rows['A']}",
-            }.get(code, f"{rows['D']} = {rows['A']} of column + {b}, groups of {last or 'all'}")
+            }.get(code, moved)
             return f"{form.mnemonic}: {text}"
         opcode = op.SRAM.by_code[code]
         result = f"{rows['D']} = {opcode.result}" if dst != op.NO_ROW else ""
