@@ -1,8 +1,5 @@
 """Recorded tiles of the cache machines: their sums, codes and counts are the machine's."""
 
-from dataclasses import replace
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pytest
