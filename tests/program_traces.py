@@ -6,13 +6,20 @@ import numpy.typing as npt
 from bitpim.lookup import stepped_cam as cam
 from bitpim.lookup.stepped_cam import SteppedCam
 from bitpim.recorded import Recording
-from bitpim.sram.stepped import MOVE, MOVE_AND_CLEAR, PORT_READ, PORT_WRITE, SteppedSubarray
+from bitpim.sram.stepped import (
+    MOVE_WHERE,
+    MOVE_WHERE_AND_CLEAR,
+    PORT_READ,
+    PORT_WRITE,
+    SteppedSubarray,
+)
 from bitpim_kernels import opcodes as op
 from bitpim_kernels.layout import pack, words_for
 from bitpim_traces.program_trace.records import ProgramTrace, RowField
 from tests.random_tables import random_table
 
 __all__ = [
+    "INWARD",
     "random_cam_program",
     "random_port_steps",
     "random_program",
@@ -25,6 +32,8 @@ _CAM_STEPS = (
     cam.WRITE, cam.QUERY, cam.QUERY, cam.ANSWER, cam.SEARCH_TERNARY, cam.SEARCH_PREFIX,
     cam.SEARCH_THRESHOLD, cam.SEARCH_BEST, cam.SEARCH_BEST,
 )  # fmt: skip
+INWARD = (PORT_WRITE, MOVE_WHERE, MOVE_WHERE_AND_CLEAR)
+"""Steps of an array sram that take in a row of the port."""
 FIELDS = (RowField("x", 0, 3), RowField("y", 3, 2))
 
 
@@ -41,7 +50,7 @@ def sizes_of(n_rows: int, n_columns: int, move_cycles: int = 1) -> dict[str, int
 def random_port_steps(rng: np.random.Generator, n: int, n_rows: int, n_columns: int) -> Steps:
     """Draw writes, reads and moves."""
     steps = []
-    for code in rng.choice([PORT_WRITE, PORT_READ, MOVE, MOVE_AND_CLEAR], n).tolist():
+    for code in rng.choice(range(PORT_WRITE, MOVE_WHERE_AND_CLEAR + 1), n).tolist():
         a, dst = (int(row) for row in rng.integers(0, n_rows, 2))
         b, group = int(rng.integers(-70, 71)), int(rng.choice([0, 1, 2, 7, 64, n_columns + 3]))
         if code == PORT_WRITE:
@@ -72,7 +81,7 @@ def random_program(
     steps = random_steps(seed, n_steps, n_rows, n_columns)
     for number, part in enumerate(np.array_split(steps, 3)):
         recording.mark(f"part {number}")
-        writes = int((part[:, 0] == PORT_WRITE).sum())
+        writes = int(np.isin(part[:, 0], INWARD).sum())
         rows = pack(rng.integers(0, 2, (writes, n_columns), np.uint8))
         recording.steps(part, rows)
     return recording.finish(f"random {seed}", FIELDS, {"seed": seed})

@@ -5,12 +5,12 @@ from typing import Any, ClassVar
 
 import cocotb
 
-from bitpim.sram.stepped import MOVE, MOVE_AND_CLEAR, PORT_READ, PORT_WRITE
+from bitpim.sram.stepped import PORT_READ, PORT_WRITE, SteppedSubarray
 from bitpim_kernels import opcodes as op
 from tests.rtl.driving import Design, bus, run_programs
 from tests.rtl.lock_step import LockStep
 
-_MOVES = (MOVE, MOVE_AND_CLEAR)
+_PORTS = {code: form.port for code, form in SteppedSubarray.forms.items()}
 
 
 class SramDesign(Design):
@@ -29,20 +29,21 @@ class SramDesign(Design):
         dut.valid.value = 1
         dut.opcode.value = code
         dut.row_a.value = max(a, 0)
-        dut.row_b.value = 0 if code in _MOVES else max(b, 0)
+        moves = code > PORT_READ
+        dut.row_b.value = 0 if moves else max(b, 0)
         dut.row_d.value = max(dst, 0)
         dut.write.value = int(dst != op.NO_ROW)
         dut.if_tag.value = int(last == op.IF_TAG and code < PORT_WRITE)
-        if code in _MOVES:
+        if moves:
             dut.distance.value = b
             dut.group.value = last or len(dut.carry)
-        if code not in (PORT_WRITE, PORT_READ):
+        if _PORTS[code] == "none":
             return None
         row = int.from_bytes(next(rows).tobytes(), "little")
-        if code == PORT_WRITE:
-            dut.port_in.value = row
-            return None
-        return row
+        if _PORTS[code] == "out":
+            return row
+        dut.port_in.value = row
+        return None
 
     def shown(self, lock: LockStep) -> dict[str, int]:
         """Return what it shows, of the rows those of the program."""

@@ -28,7 +28,8 @@ module sram_subarray #(
     output reg  [31:0]          n_taken,    // steps since the last clear
     output wire [ROWS*COLS-1:0] all_rows    // row 0 lowest
 );
-    localparam PORT_WRITE = 512, PORT_READ = 513, MOVE = 514, MOVE_AND_CLEAR = 515;
+    localparam PORT_WRITE = 512, PORT_READ = 513, MOVE = 514, MOVE_AND_CLEAR = 515,
+               MOVE_WHERE = 516, MOVE_WHERE_AND_CLEAR = 517;
 
     reg [COLS-1:0] cells [0:ROWS-1];
 
@@ -97,7 +98,12 @@ module sram_subarray #(
             39: next_tag = tag & ~(a ^ b);
             PORT_WRITE: result = port_in;
             MOVE:       result = moved;
+            MOVE_WHERE: result = moved & port_in;
             MOVE_AND_CLEAR: begin result = moved; next_carry = {COLS{1'b0}}; end
+            MOVE_WHERE_AND_CLEAR: begin
+                result = moved & port_in;
+                next_carry = {COLS{1'b0}};
+            end
             default: ;
         endcase
     end

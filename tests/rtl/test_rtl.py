@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import bitpim
 from bitpim.golden.stepper import Stepper
 from bitpim.lookup.stepped_cam import SEARCH_BEST, SEARCH_TERNARY, SEARCH_THRESHOLD
-from bitpim.sram.stepped import MOVE, MOVE_AND_CLEAR, PORT_WRITE
+from bitpim.sram.stepped import PORT_READ, PORT_WRITE
 from bitpim_kernels import opcodes as op
-from bitpim_kernels.layout import pack
+from bitpim_kernels.layout import pack, unpack
 from bitpim_traces.program_trace.writer import write_program
 from bitpim_traces.records import TensorRecord
-from tests.program_traces import random_cam_program, random_program
+from tests.program_traces import INWARD, random_cam_program, random_program
 from tests.rtl.lock_step import Finding, read_findings
 from tests.rtl.programs import catalogue
 
@@ -115,13 +116,18 @@ def held_latch(at: Stepper, step: list[int]) -> bool:
 
 def ignored_group(at: Stepper, step: list[int]) -> bool:
     """Whether a move would bring a 1 from another group."""
-    if step[0] not in (MOVE, MOVE_AND_CLEAR):
+    if step[0] <= PORT_READ:
         return False
     partner = np.arange(COLUMNS) + step[2]
     group = step[4] or COLUMNS
     there = (partner >= 0) & (partner < COLUMNS)
-    source = bits(at, step[1])[np.where(there, partner, 0)]
-    return bool((there & (partner // group != np.arange(COLUMNS) // group) & (source == 1)).any())
+    brought = there & (partner // group != np.arange(COLUMNS) // group)
+    brought &= bits(at, step[1])[np.where(there, partner, 0)] == 1
+    if step[0] in INWARD:
+        uses = np.isin(at.program.steps.read(0, at.position)[:, 0], (*INWARD, PORT_READ)).sum()
+        assert at.program.port is not None
+        brought &= unpack(at.program.port.read(uses, uses + 1), COLUMNS)[0] == 1
+    return bool(brought.any())
 
 
 def asked_carry(at: Stepper, step: list[int]) -> bool:
@@ -239,3 +245,10 @@ def test_a_fault_in_a_search_is_found_where_it_begins(
             at.step()
     assert sum(step is not None for step in expected) > 3
     assert [finding.step for finding in found] == expected
+
+
+def test_a_tile_of_a_real_layer_is_the_same_after_every_step(tmp_path: Path) -> None:
+    """A convolution of the shipped network as neural_cache executes it on one array."""
+    tile = bitpim.record(bitpim.sample_path(), "neural_cache", "conv2", 0, tmp_path / "tile.h5")
+    (found,) = sram(tmp_path, str(tmp_path / "tile.h5"), 256, 256)
+    assert found.equal and found.n_steps == tile.program.n_steps > 1000

@@ -11,9 +11,10 @@ from bitpim.sram.stepped import MOVE, MOVE_AND_CLEAR, PORT_READ, PORT_WRITE, Ste
 from bitpim_kernels import opcodes as op
 from bitpim_kernels.layout import pack, unpack
 from tests.naive.stepped_subarray import NaiveSubarray
-from tests.program_traces import random_steps
+from tests.program_traces import INWARD, random_steps
 
 N_ROWS = 5
+USING = (*INWARD, PORT_READ)
 COLUMNS = (1, 63, 64, 65, 130)
 
 
@@ -23,7 +24,7 @@ def test_every_step_leaves_what_one_bit_at_a_time_leaves(seed: int, n_columns: i
     rng = np.random.default_rng(seed)
     array, naive = SteppedSubarray(N_ROWS, n_columns), NaiveSubarray(N_ROWS, n_columns)
     for number, step in enumerate(random_steps(seed, 20, N_ROWS, n_columns)):
-        uses = int(step[0]) in (PORT_WRITE, PORT_READ)
+        uses = int(step[0]) in USING
         bits = rng.integers(0, 2, (int(uses), n_columns), np.uint8)
         array.check(step[None], number)
         out = unpack(array.run(step[None], pack(bits)), n_columns)
@@ -39,7 +40,7 @@ def test_every_step_leaves_what_one_bit_at_a_time_leaves(seed: int, n_columns: i
 @given(seed=st.integers(0, 2**32 - 1), n_columns=st.sampled_from(COLUMNS))
 def test_many_steps_at_once_are_the_same_as_one_by_one(seed: int, n_columns: int) -> None:
     steps = random_steps(seed, 40, N_ROWS, n_columns)
-    uses = np.isin(steps[:, 0], (PORT_WRITE, PORT_READ))
+    uses = np.isin(steps[:, 0], USING)
     rows = pack(np.random.default_rng(seed).integers(0, 2, (uses.sum(), n_columns), np.uint8))
     together, apart = (SteppedSubarray(N_ROWS, n_columns, move_cycles=3) for _ in range(2))
     out = together.run(steps, rows)
