@@ -20,7 +20,7 @@ from tests.crossbar_tiles import check_tiles, inputs_of_layers
 from tests.one_layer import one_layer, quantization
 
 MACHINES = ("dense_crossbar", "isaac", "pattern_crossbar", "pipelayer", "sre")
-MOST_TILES = 150
+MOST_TILES = 100
 SMALL = (
     "geometry.array_rows=24",
     "geometry.array_columns=20",
@@ -51,7 +51,7 @@ def n_tiles(chosen: Any, trace: Trace) -> int:
 @pytest.mark.parametrize("lossy", [False, True], ids=["exact", "lossy"])
 @pytest.mark.parametrize("name", MACHINES)
 @settings(
-    max_examples=25,
+    max_examples=12,
     deadline=None,
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
 )
