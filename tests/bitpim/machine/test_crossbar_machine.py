@@ -25,6 +25,7 @@ from bitpim.machine.registry import load_preset
 from bitpim.placement import Placements
 from bitpim_traces.records import Geometry, LayerRecord, TensorRecord, Trace
 from tests.bitpim.machine.crossbar_runs import NETWORK, check_lossless, machine, run
+from tests.crossbar_tiles import check_tiles, inputs_of_layers
 from tests.naive.crossbar_mapping import place_cells
 from tests.one_layer import one_layer
 
@@ -252,3 +253,11 @@ def test_a_network_that_does_not_fit_the_machine_is_refused() -> None:
         with pytest.raises(MappingError, match=re.escape(f"too large: {NETWORK.name}")):
             lay(NETWORK)
     assert seen == [chosen.plan(NETWORK).n_crossbars] * 2
+
+
+def test_a_layout_of_ones_own_is_recorded() -> None:
+    chosen = upended(*SMALL, "numbers.encoding=column_flip")
+    codes = NETWORK.samples.codes.read()[:1]
+    for index, (inputs, found) in inputs_of_layers(chosen, NETWORK, codes).items():
+        if NETWORK.layers[index].weight is not None:
+            check_tiles(chosen, NETWORK, index, inputs, found)
