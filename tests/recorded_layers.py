@@ -1,6 +1,7 @@
 """All tiles of a layer, recorded, and what they did, added as the machine adds it."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ def phases_of(program: ProgramTrace) -> Phases:
     at, phases, before = Stepper(program), Phases(), dict.fromkeys(ARRAY_EVENTS, 0)
     marks = [*program.marks, (program.n_steps, "")]
     assert marks[0][0] == 0
-    for (_, mark), (stop, _) in zip(marks, marks[1:], strict=False):
+    for (_, mark), (stop, _) in pairwise(marks):
         assert at.run_to(stop) is None
         now = {event: at.counts[event] for event in ARRAY_EVENTS}
         phase = phases.setdefault(mark.partition(":")[0], dict.fromkeys(ARRAY_EVENTS, 0))
@@ -63,7 +64,7 @@ class RecordedLayer:
 
     def gathered(self, kind: str, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
         """What tiles found, by sample and coordinate; each once, and 0 where none did."""
-        out, n = np.zeros((2, 1, *shape), np.int64)
+        n, out = (np.zeros((1, *shape), np.int64) for _ in range(2))
         for tile in self.of(kind):
             np.add.at(n, tuple(tile.places.T), 1)
             out[tuple(tile.places.T)] = tile.sums

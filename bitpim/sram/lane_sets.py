@@ -80,7 +80,7 @@ class FilterSets:
         self._held = group.hold(codes[group.filters]).codes.astype(np.int64)
         self._per_conv_group = per_conv_group
         lists, n_lanes = group.lists, group.layout.n_lanes
-        self.blocks: list[tuple[int, ...]] = [(i,) for i in range(group.n_lane_sets)]
+        self.blocks: Sequence[tuple[int, ...]] = [(i,) for i in range(group.n_lane_sets)]
         self.block_lanes = n_lanes
         if lists is not None and lists.together > 1:
             self.blocks = _of_one_list(lists.kept, lists.together)
@@ -156,7 +156,7 @@ class WindowSets:
             self._sets = _by_conv_group(window.sums.layout.source, users, users // per_conv_group)
         else:
             self._sets = _by_entries(mine[0], shared=group.owners is not None)
-        self.blocks = [(i,) for i in range(len(self._sets))]
+        self.blocks: Sequence[tuple[int, ...]] = [(i,) for i in range(len(self._sets))]
 
     def lanes(self, index: int) -> LaneSet:
         """Return one of the sets."""

@@ -34,6 +34,9 @@ class Design:
     def __init__(self, dut: Any) -> None:
         self.dut = dut
 
+    def begin(self, lock: LockStep) -> None:
+        """Learn what a program says beside its steps."""
+
     @abstractmethod
     def drive(self, step: list[int], rows: Iterator[Any]) -> Any:
         """Put a step on the wires; take the rows of the port that it needs."""
@@ -60,6 +63,7 @@ async def run_programs(design: Design) -> None:
 
 async def _run(design: Design, program: ProgramTrace) -> Finding:
     lock, dut = LockStep(program), design.dut
+    design.begin(lock)
     await _clear(design)
     rows = iter([] if lock.rows is None else lock.rows)
     wanted = os.environ.get("STEPS")

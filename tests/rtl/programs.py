@@ -4,6 +4,19 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from bitpim.crossbar.array import CrossbarGeometry
+from bitpim.crossbar.stepped import (
+    CLEAR,
+    DRIVE,
+    OUTPUT,
+    PROGRAM,
+    READ,
+    READ_UNLESS_ZERO,
+    SHIFT_ADD,
+    SHIFT_SUBTRACT,
+    SteppedCrossbar,
+)
+from bitpim.crossbar.unit_lists import UnitLists
 from bitpim.programs.catalog import CATALOG, Widths, catalog_program
 from bitpim.recorded import Recording
 from bitpim.sram.stepped import PORT_WRITE, SteppedSubarray
@@ -13,14 +26,14 @@ from bitpim_traces.program_trace.reader import open_program
 from bitpim_traces.program_trace.records import ProgramTrace, RowField
 from tests.program_traces import random_cam_program, random_program
 
-__all__ = ["catalogue", "programs_of"]
+__all__ = ["catalogue", "programs_of", "random_columns"]
 
 
 def programs_of(said: str) -> Iterator[ProgramTrace]:
     """Yield the programs of a word.
 
     ``catalogue:COLUMNS``, ``random:FIRST:LAST:STEPS:ROWS:COLUMNS`` of an array sram,
-    ``cam:FIRST:LAST:STEPS:ROWS:BITS``, or the name of a file.
+    ``cam:FIRST:LAST:STEPS:ROWS:BITS``, ``crossbar:FIRST:LAST:ADC_BITS:STEP``, the name of a file.
     """
     kind, *numbers = said.split(":")
     if kind == "catalogue":
@@ -33,6 +46,10 @@ def programs_of(said: str) -> Iterator[ProgramTrace]:
         first, last, n_steps, n_rows, n_bits = map(int, numbers)
         for seed in range(first, last):
             yield random_cam_program(seed, n_steps=n_steps, n_rows=n_rows, n_bits=n_bits)
+    elif kind == "crossbar":
+        first, last, adc_bits, step = map(int, numbers)
+        for seed in range(first, last):
+            yield random_columns(seed, adc_bits, step)
     else:
         yield open_program(said)
 
@@ -52,3 +69,39 @@ def catalogue(n_columns: int) -> Iterator[ProgramTrace]:
         recording.steps(program.table)
         fields = [RowField(field.name, field.start, field.width) for field in program.fields]
         yield recording.finish(name, fields)
+
+
+def random_columns(seed: int, adc_bits: int, step: int) -> ProgramTrace:
+    """Record reads of units of a crossbar of 12 rows and 6 columns, whose ADC rounds and clamps."""
+    rng = np.random.default_rng(seed)
+    geometry = CrossbarGeometry(12, 6, 2, ou_rows=5, ou_columns=3, dac_bits=2)
+    partial = np.arange(geometry.largest_sum + 1)
+    table = np.minimum((partial + ((1 << step) >> 1)) >> step, (1 << adc_bits) - 1)
+    rows = [rng.permutation(12)[: rng.integers(1, 6)] for _ in range(4)]
+    columns = [rng.permutation(6)[: rng.integers(1, 4)] for _ in range(3)]
+    n = sum(map(len, columns))
+    lists = UnitLists(
+        np.cumsum([0, *map(len, rows)]),
+        np.concatenate(rows),
+        np.cumsum([0, *map(len, columns)]),
+        np.concatenate(columns),
+        rng.integers(0, 4, n),
+        rng.choice([-1, 1], n) << rng.integers(0, 4, n),
+    )
+    array = SteppedCrossbar(geometry, lists, table, n_sums=4, converter=str(adc_bits))
+    recording = Recording(array, array.made_of, array.made_with)
+
+    def port(numbers: np.ndarray) -> np.ndarray:
+        return np.pad(numbers, (0, 12 - len(numbers)))
+
+    for row in range(12):
+        recording.step(PROGRAM, dst=row, port=port(rng.integers(0, 4, 6)))
+    for _ in range(10):
+        quiet = rng.random(12) < rng.choice([0.0, 0.2, 0.9])
+        recording.step(DRIVE, port=port(rng.integers(1, 4, 12) * ~quiet))
+        which = int(rng.integers(3))
+        recording.step(int(rng.choice([READ, READ_UNLESS_ZERO])), int(rng.integers(4)), which)
+        recording.step(int(rng.choice([SHIFT_ADD, SHIFT_SUBTRACT])), int(rng.integers(5)), which)
+    recording.step(OUTPUT, 0, 4)
+    recording.step(CLEAR)
+    return recording.finish(f"columns {seed}")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import bitpim
+from bitpim.crossbar.stepped import READ, READ_UNLESS_ZERO, SHIFT_ADD, SHIFT_SUBTRACT
 from bitpim.golden.stepper import Stepper
 from bitpim.lookup.stepped_cam import SEARCH_BEST, SEARCH_TERNARY, SEARCH_THRESHOLD
 from bitpim.sram.stepped import PORT_READ, PORT_WRITE
@@ -19,7 +20,7 @@ from bitpim_traces.program_trace.writer import write_program
 from bitpim_traces.records import TensorRecord
 from tests.program_traces import INWARD, random_cam_program, random_program
 from tests.rtl.lock_step import Finding, read_findings
-from tests.rtl.programs import catalogue
+from tests.rtl.programs import catalogue, random_columns
 
 HERE = Path(__file__).parent
 COLUMNS = 70
@@ -252,3 +253,91 @@ def test_a_tile_of_a_real_layer_is_the_same_after_every_step(tmp_path: Path) -> 
     tile = bitpim.record(bitpim.sample_path(), "neural_cache", "conv2", 0, tmp_path / "tile.h5")
     (found,) = sram(tmp_path, str(tmp_path / "tile.h5"), 256, 256)
     assert found.equal and found.n_steps == tile.program.n_steps > 1000
+
+
+def crossbar(tmp_path: Path, programs: str, **parameters: int) -> list[Finding]:
+    """Run programs through the columns of a crossbar."""
+    sizes = {"ROWS": 12, "COLS": 6, "DAC_BITS": 2, "SUMS": 4, **parameters}
+    return simulate(tmp_path, "crossbar_columns", "crossbar_bench", sizes, PROGRAMS=programs)
+
+
+@pytest.mark.parametrize(("adc_bits", "step"), [(8, 0), (4, 0), (2, 3), (3, 2)])
+def test_reads_are_the_same_after_every_step(tmp_path: Path, adc_bits: int, step: int) -> None:
+    found = crossbar(tmp_path, f"crossbar:0:60:{adc_bits}:{step}", ADC_BITS=adc_bits, STEP=step)
+    assert len(found) == 60 and all(finding.equal for finding in found)
+
+
+def wrapped(at: Stepper, after: Stepper, step: list[int]) -> bool:
+    """Whether rounding makes a sum below the clamp one code too large."""
+    sums = partial_sums(at, step)
+    return bool(((sums >> STEP <= TOP) & (sums + HALF >> STEP > TOP)).any())
+
+
+def added_minus(at: Stepper, after: Stepper, step: list[int]) -> bool:
+    """Whether a code that is not 0 is subtracted by its factor, and sums change by it."""
+    if step[0] not in (SHIFT_ADD, SHIFT_SUBTRACT):
+        return False
+    tables = {name: tensor.read() for name, tensor in at.program.constants.items()}
+    part = slice(*tables["column_starts"][step[2] : step[2] + 2])
+    factors, codes = tables["column_factors"][part], at.peek("codes")[tables["column_lists"][part]]
+    wrong = np.bincount(tables["column_sums"][part], np.where(factors < 0, -codes * factors, 0))
+    return bool(wrong.any())
+
+
+def clamped(at: Stepper, after: Stepper, step: list[int]) -> bool:
+    """Whether a code is the top one."""
+    return bool((partial_sums(at, step) + HALF >> STEP >= TOP).any())
+
+
+def kept(at: Stepper, after: Stepper, step: list[int]) -> bool:
+    """Whether a read is left out, and codes from before are not 0."""
+    return not after.peek("opened").any() and bool((at.peek("codes") != after.peek("codes")).any())
+
+
+ADC_BITS, STEP = 2, 2
+TOP, HALF = (1 << ADC_BITS) - 1, (1 << STEP) >> 1
+
+
+def partial_sums(at: Stepper, step: list[int]) -> np.ndarray:
+    """Return the partial sums of a read, none for other steps and for reads left out."""
+    if step[0] not in (READ, READ_UNLESS_ZERO):
+        return np.empty(0, np.int64)
+    tables = {name: tensor.read() for name, tensor in at.program.constants.items()}
+    rows, columns = (
+        tables[f"{line}_lists"][slice(*tables[f"{line}_starts"][which : which + 2])]
+        for line, which in (("row", step[1]), ("column", step[2]))
+    )
+    sums: np.ndarray = at.peek("inputs")[rows] @ at.peek("cells")[np.ix_(rows, columns)].astype(int)
+    return sums
+
+
+@pytest.mark.parametrize(
+    ("bug", "begins"), [(1, wrapped), (2, added_minus), (3, clamped), (4, kept)]
+)
+def test_a_fault_in_a_read_is_found_where_it_begins(
+    tmp_path: Path, bug: int, begins: Callable[[Stepper, Stepper, list[int]], bool]
+) -> None:
+    programs = f"crossbar:0:30:{ADC_BITS}:{STEP}"
+    found = crossbar(tmp_path, programs, ADC_BITS=ADC_BITS, STEP=STEP, BUG=bug)
+    expected: list[int | None] = []
+    for seed in range(30):
+        at, after = (Stepper(random_columns(seed, ADC_BITS, STEP)) for _ in range(2))
+        expected.append(None)
+        for position, step in enumerate(at.program.steps.read().tolist()):
+            after.step()
+            if begins(at, after, step):
+                expected[-1] = position
+                break
+            at.step()
+    assert sum(step is not None for step in expected) > 3
+    assert [finding.step for finding in found] == expected
+
+
+def test_a_crossbar_of_a_real_layer_is_the_same_after_every_step(tmp_path: Path) -> None:
+    """A position of a convolution of the shipped network, on a smaller crossbar of isaac."""
+    small = {"array_rows": 36, "array_columns": 48, "ou_rows": 36, "ou_columns": 48}
+    net, out = bitpim.sample_path(), tmp_path / "tile.h5"
+    tile = bitpim.record(net, "isaac", "conv2", 3, out, settings=small)
+    sizes = {"ROWS": 36, "COLS": 48, "DAC_BITS": 1, "ADC_BITS": 8, "SUMS": len(tile.sums)}
+    (found,) = crossbar(tmp_path, str(tmp_path / "tile.h5"), **sizes)
+    assert found.equal and found.n_steps == tile.program.n_steps
