@@ -13,7 +13,7 @@ from pathlib import Path
 
 __all__ = ["KINDS", "run_mutants"]
 
-KINDS = ("trace", "codebooks", "result", "journal")
+KINDS = ("trace", "codebooks", "program", "result", "journal")
 ROOT = Path(__file__).parents[2]
 OUTCOMES = ("refused", "same", "other", "faulty")
 

@@ -16,12 +16,14 @@ from typing import Any
 
 from tests.mutants.codebooks import CodebookMutants
 from tests.mutants.journals import JournalMutants
+from tests.mutants.programs import ProgramMutants
 from tests.mutants.results import ResultMutants
 from tests.mutants.traces import TraceMutants
 
 KINDS: dict[str, Callable[[Path], Any]] = {
     "trace": TraceMutants,
     "codebooks": CodebookMutants,
+    "program": ProgramMutants,
     "result": ResultMutants,
     "journal": JournalMutants,
 }
