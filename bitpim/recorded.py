@@ -79,6 +79,7 @@ class Recording:
         self._initial = {form.name: array.view(form.name).copy() for form in array.states}
         self._steps: list[npt.NDArray[np.int32]] = []
         self._port: list[Array] = []
+        self._n_port_rows = 0
         self._marks: list[tuple[int, str]] = []
         self._kept: dict[int, dict[str, Array]] = {}
         self.n_steps = 0
@@ -115,11 +116,12 @@ class Recording:
         table = np.array(table, np.int32).reshape(-1, N_NUMBERS)
         self.array.check(table, self.n_steps)
         rows = self._port_rows(table, port)
-        self.array.check_port(rows, sum(map(len, self._port)))
+        self.array.check_port(rows, self._n_port_rows)
         out = self.array.run(table, rows)
         self._steps.append(table)
         if len(out):
             self._port.append(out)
+            self._n_port_rows += len(out)
         self.n_steps += len(table)
         if self._after == "every":
             self._keep()

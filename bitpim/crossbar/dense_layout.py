@@ -90,7 +90,7 @@ class DenseMapping:
         """Matrix rows that one crossbar holds."""
         return self.geometry.rows_used(self.window_rows)
 
-    @property
+    @cached_property
     def row_heights(self) -> list[Ints]:
         """Heights of the units, for each row of crossbars."""
         return self.geometry.row_units(self.n_rows, self.window_rows)

@@ -9,7 +9,6 @@ layers; of that no array counts anything.
 """
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any, overload
 
 import numpy as np
@@ -121,7 +120,7 @@ class CrossbarRecorder:
         )
         at, channels = self._position(position), group * stored.n_outputs + made.outputs
         places = np.array([(0, channel, *at) for channel in channels.tolist()], np.int64)
-        is_whole = bool((self._holders[group][made.outputs] == 1).all())
+        is_whole = self._is_whole(group, crossbar, made.outputs)
         return RecordedTile(program, sums, places, is_whole)
 
     def _place(self, tile: int) -> tuple[int, int, int]:
@@ -143,17 +142,13 @@ class CrossbarRecorder:
         x: Ints = self._inputs.checked(_WHERE, row[None], n_rows, 1)[0].astype(np.int64)
         return x
 
-    @cached_property
-    def _holders(self) -> list[Ints]:
-        """How many crossbars hold cells of each output, conv group by conv group."""
-        found = []
-        for mapping, matrix in zip(self._plan.maps, self._layer.matrices, strict=True):
-            n_outputs = matrix.stored.n_outputs
-            holders = np.zeros(n_outputs, np.int64)
-            for crossbar in range(mapping.n_crossbars):
-                holders[_outputs(mapping.contents(crossbar), n_outputs)] += 1
-            found.append(holders)
-        return found
+    def _is_whole(self, group: int, crossbar: int, outputs: Ints) -> bool:
+        """Tell whether no other crossbar of the conv group holds cells of these outputs."""
+        mapping, n_outputs = self._plan.maps[group], self._layer.matrices[group].stored.n_outputs
+        others = (k for k in range(mapping.n_crossbars) if k != crossbar)
+        return not any(
+            np.isin(outputs, _outputs(mapping.contents(k), n_outputs)).any() for k in others
+        )
 
 
 class _TileNames(Sequence[TileName]):

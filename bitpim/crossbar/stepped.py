@@ -197,6 +197,7 @@ class SteppedCrossbar:
         self._reach = 0  # no sum is larger
         self._events: Counter[str] = Counter()
         self._n_port_rows = 0
+        self._unit, self._limits = g.unit_rows, self._operands()
 
     def _check_reading(self) -> None:
         """Raise unless the table reads each partial sum, and events fit."""
@@ -250,8 +251,8 @@ class SteppedCrossbar:
                 f"step {first + at}: need a step of the array crossbar on its rows, lists and "
                 f"sums, got {tuple(steps[at].tolist())}"
             )
-        skips = np.isin(steps[:, 0], (READ_UNLESS_ZERO, READ_PACKED))
-        if skips.any() and self._table[-self._least] != 0:
+        skips = (steps[:, 0] == READ_UNLESS_ZERO) | (steps[:, 0] == READ_PACKED)
+        if self._table[-self._least] != 0 and skips.any():
             at = int(np.argmax(skips))
             raise ProgramError(
                 f"step {first + at}: need an ADC that reads 0 as 0 to leave a read out, got one "
@@ -261,36 +262,33 @@ class SteppedCrossbar:
     def _can_take(self, steps: Steps) -> npt.NDArray[np.bool_]:
         """Tell of each step whether the array can take it."""
         code, a, b, dst, predicate = (steps[:, k].astype(np.int64) for k in range(5))
-        unit, heights = self.geometry.unit_rows, self.lists.heights
-        n_lists, n_columns = len(heights), len(self.lists.widths)
-        reads, packed, shifts = np.isin(code, _READS), code == READ_PACKED, np.isin(code, _SHIFTS)
-        listed = (a >= 0) & (a < n_lists)
-        padded = np.append(heights, 0)  # for steps without a list
-        height = padded[np.where(reads & listed, a, -1)]
-        parts = np.where(packed, -(-height // unit), 0)
-        fits_a = np.select(
-            [reads, shifts, code == OUTPUT],
-            [
-                listed & (packed | (height <= unit)),
-                (a >= 0) & (a <= MOST_SHIFT),
-                (a >= 0) & (a < len(self._sums)),
-            ],
-            a == _NONE,
-        )
-        most = min(self.port.sizes[0], len(self._sums))
-        fits_b = np.select(
-            [reads | shifts, code == OUTPUT],
-            [(b >= 0) & (b < n_columns), (b >= 1) & (b <= most) & (a + b <= len(self._sums))],
-            b == _NONE,
-        )
-        fits_dst = np.select(
-            [code == PROGRAM, packed],
-            [(dst >= 0) & (dst < self.geometry.rows), (dst >= 0) & (dst < parts)],
-            dst == _NONE,
-        )
-        known = np.isin(code, list(self.forms))
-        able: npt.NDArray[np.bool_] = known & fits_a & fits_b & fits_dst & (predicate == 0)
+        known = (code >= PROGRAM) & (code <= CLEAR)
+        limits = self._limits[np.where(known, code - PROGRAM, 0)]
+        within = (steps[:, 1:4] >= limits[..., 0]) & (steps[:, 1:4] <= limits[..., 1])
+        able: npt.NDArray[np.bool_] = known & within.all(axis=1) & (predicate == 0)
+        reads = able & (code >= READ) & (code <= READ_PACKED)
+        heights, unit = np.append(self.lists.heights, 0)[np.where(reads, a, -1)], self._unit
+        able &= ~reads | np.where(code == READ_PACKED, dst * unit < heights, heights <= unit)
+        able &= (code != OUTPUT) | (a + b <= len(self._sums))
         return able
+
+    def _operands(self) -> Ints:
+        """Return the smallest and the largest a, b and dst of each opcode, (opcodes, 3, 2)."""
+        none, any_part = (_NONE, _NONE), (0, 2**31 - 1)
+        row_list, column_list = (0, len(self.lists.heights) - 1), (0, len(self.lists.widths) - 1)
+        n_sums, shift = len(self._sums), (0, MOST_SHIFT)
+        by_opcode = {
+            PROGRAM: (none, none, (0, self.geometry.rows - 1)),
+            DRIVE: (none, none, none),
+            READ: (row_list, column_list, none),
+            READ_UNLESS_ZERO: (row_list, column_list, none),
+            READ_PACKED: (row_list, column_list, any_part),
+            SHIFT_ADD: (shift, column_list, none),
+            SHIFT_SUBTRACT: (shift, column_list, none),
+            OUTPUT: ((0, n_sums - 1), (1, min(n_sums, self.port.sizes[0])), none),
+            CLEAR: (none, none, none),
+        }
+        return np.array([by_opcode[code] for code in self.forms], np.int64)
 
     def check_port(self, rows: Array, first: int) -> None:
         """Accept what wires carry, any number; `run` knows which step takes a row, and checks it.
@@ -310,7 +308,8 @@ class SteppedCrossbar:
             A sum could leave 64 bits; the steps before are taken.
         """
         out = port.copy()
-        self._check_rows_in(steps, port)
+        if len(port):
+            self._check_rows_in(steps, port)
         self._n_port_rows += len(port)
         taken = 0
         for code, a, b, dst, _ in steps.tolist():
@@ -352,7 +351,7 @@ class SteppedCrossbar:
             row[:b], row[b:] = self._sums[a : a + b], 0
 
     def _read(self, code: int, a: int, b: int, dst: int) -> None:
-        rows, unit = self.lists.rows(a), self.geometry.unit_rows
+        rows, unit = self.lists.rows(a), self._unit
         columns = self.lists.column_lists[self.lists.of_columns(b)]
         if code == READ_PACKED:
             rows = rows[self._inputs[rows] != 0][dst * unit : (dst + 1) * unit]

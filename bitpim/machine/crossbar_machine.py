@@ -160,7 +160,8 @@ class PreparedCrossbars:
             counts[layer.index] = plan.phases(len(codes), reads)
             return out
 
-        self._calibrate()
+        if self._converters is None:
+            self._converters = self._calibrated()
         for layer, out in run_layers(self._trace, codes, run):
             yield LayerRun(layer.index, out, counts.pop(layer.index))
 
@@ -172,25 +173,18 @@ class PreparedCrossbars:
                 f"layer {index} {layer.name!r} ({layer.kind}): records no tiles, the digital side "
                 "computes it and no crossbar; name a convolution or linear layer that lies on some"
             )
-        self._calibrate()
-        prepared, coding = self._layer(layer), self.setups[index].coding
-        assert isinstance(prepared, CrossbarLayer)
-        inputs = coding.inputs(layer, self._trace.input_quantizations(layer)[0])
-        return CrossbarRecorder(prepared, plan, coding.geometry, self._converter(layer), inputs)
-
-    def _calibrate(self) -> None:
-        """Fit the converters that are to be, once."""
-        if self._converters is None:
-            self._converters = self._calibrated()
-
-    def _converter(self, layer: LayerRecord) -> Adc:
-        return (self._converters or {}).get(layer.index, self.setups[layer.index].adc)
+        quantization, setup = self._trace.input_quantizations(layer)[0], self.setups[index]
+        adc = self._calibrated(index).get(index, setup.adc)
+        prepared = self._weighted(layer, quantization, adc)
+        inputs = setup.coding.inputs(layer, quantization)
+        return CrossbarRecorder(prepared, plan, setup.coding.geometry, adc, inputs)
 
     def _layer(self, layer: LayerRecord) -> CrossbarLayer | PreparedLayer:
         if layer.index not in self._prepared:
             quantizations = self._trace.input_quantizations(layer)
+            adc = (self._converters or {}).get(layer.index, self.setups[layer.index].adc)
             self._prepared[layer.index] = (
-                self._weighted(layer, quantizations[0], self._converter(layer))
+                self._weighted(layer, quantizations[0], adc)
                 if isinstance(self.plan.layers[layer.index], WeightedPlan)
                 else prepare_layer(layer, quantizations)
             )
@@ -203,17 +197,17 @@ class PreparedCrossbars:
                 layer, quantization, self.plan.layers[layer.index], setup, adc, self._fidelity
             )
 
-    def _calibrated(self) -> dict[int, Adc]:
+    def _calibrated(self, only: int | None = None) -> dict[int, Adc]:
         """Fit converters to the exact partial sums of the trace's first samples, where to be.
 
-        A layer that makes no read keeps the maximal range.
+        With `only`, that of one layer. A layer that makes no read keeps the maximal range.
         """
         trace, setups = self._trace, self.setups
         fits = {
             plan.index: fit
             for plan in self.plan.layers
             for fit in [setups[plan.index].settings.converter.calibration]
-            if isinstance(plan, WeightedPlan) and fit is not None
+            if isinstance(plan, WeightedPlan) and fit is not None and only in (None, plan.index)
         }
         if not fits:
             return {}
@@ -237,8 +231,9 @@ class PreparedCrossbars:
 
         use_threads(self._jobs)
         n_seen = min(max(n for n, _ in fits.values()), trace.n_samples)
-        for _ in run_layers(trace, trace.samples.codes.read(0, n_seen), run):
-            pass
+        for layer, _ in run_layers(trace, trace.samples.codes.read(0, n_seen), run):
+            if layer.index == only:
+                break
         return converters
 
 

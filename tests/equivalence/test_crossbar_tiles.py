@@ -81,6 +81,15 @@ def test_tiles_of_every_preset(name: str, preset: str) -> None:
         all_tiles(make_machine(name, preset, bits), trace)
 
 
+@pytest.mark.parametrize("model", ["sign_magnitude", "symmetric", "clip"])
+def test_tiles_of_cells_in_pairs(model: str) -> None:
+    layer = one_layer(4, (40,), 6, weights=quantization(8, 0, signed=True), n_samples=1)
+    lossy = (f"converter.adc_model={model}", "converter.adc_bits=3", "numbers.overflow=saturate")
+    all_tiles(
+        machine("dense_crossbar", *SMALL, "numbers.encoding=differential_paired", *lossy), layer
+    )
+
+
 @pytest.mark.parametrize("name", MACHINES)
 def test_tiles_within_a_network(name: str, network: Trace) -> None:
     lossy = ["converter.adc_bits=3"]
