@@ -4,16 +4,29 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.recorded import Recording
-from bitpim.sram.stepped import MOVE, MOVE_AND_CLEAR, PORT_READ, PORT_WRITE, SteppedSubarray
+from bitpim.sram.stepped import (
+    MOVE,
+    MOVE_AND_CLEAR,
+    MOVE_WHERE,
+    MOVE_WHERE_AND_CLEAR,
+    PORT_READ,
+    PORT_WRITE,
+    SteppedSubarray,
+)
 from bitpim_kernels import opcodes as op
 from bitpim_kernels.layout import pack
 from bitpim_traces.program_trace.records import ProgramTrace, RowField
 from tests.random_tables import random_table
 
-__all__ = ["random_port_steps", "random_program", "random_steps", "sizes_of"]
+__all__ = ["WITH_PORT", "random_port_steps", "random_program", "random_steps", "sizes_of"]
 
 Steps = npt.NDArray[np.int32]
 FIELDS = (RowField("x", 0, 3), RowField("y", 3, 2))
+
+
+TAKING = (PORT_WRITE, MOVE_WHERE, MOVE_WHERE_AND_CLEAR)
+WITH_PORT = (*TAKING, PORT_READ)
+MOVES = (MOVE, MOVE_AND_CLEAR, MOVE_WHERE, MOVE_WHERE_AND_CLEAR)
 
 
 def sizes_of(n_rows: int, n_columns: int, move_cycles: int = 1) -> dict[str, int | str]:
@@ -29,7 +42,7 @@ def sizes_of(n_rows: int, n_columns: int, move_cycles: int = 1) -> dict[str, int
 def random_port_steps(rng: np.random.Generator, n: int, n_rows: int, n_columns: int) -> Steps:
     """Draw writes, reads and moves."""
     steps = []
-    for code in rng.choice([PORT_WRITE, PORT_READ, MOVE, MOVE_AND_CLEAR], n).tolist():
+    for code in rng.choice([PORT_WRITE, PORT_READ, *MOVES], n).tolist():
         a, dst = (int(row) for row in rng.integers(0, n_rows, 2))
         b, group = int(rng.integers(-70, 71)), int(rng.choice([0, 1, 2, 7, 64, n_columns + 3]))
         if code == PORT_WRITE:
@@ -60,7 +73,7 @@ def random_program(
     steps = random_steps(seed, n_steps, n_rows, n_columns)
     for number, part in enumerate(np.array_split(steps, 3)):
         recording.mark(f"part {number}")
-        writes = int((part[:, 0] == PORT_WRITE).sum())
+        writes = int(np.isin(part[:, 0], TAKING).sum())
         rows = pack(rng.integers(0, 2, (writes, n_columns), np.uint8))
         recording.steps(part, rows)
     return recording.finish(f"random {seed}", FIELDS, {"seed": seed})

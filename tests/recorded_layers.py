@@ -1,6 +1,7 @@
 """All tiles of a layer, recorded, and what they did, added as the machine adds it."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ def phases_of(program: ProgramTrace) -> Phases:
     at, phases, before = Stepper(program), Phases(), dict.fromkeys(ARRAY_EVENTS, 0)
     marks = [*program.marks, (program.n_steps, "")]
     assert marks[0][0] == 0
-    for (_, mark), (stop, _) in zip(marks, marks[1:], strict=False):
+    for (_, mark), (stop, _) in pairwise(marks):
         assert at.run_to(stop) is None
         now = {event: at.counts[event] for event in ARRAY_EVENTS}
         phase = phases.setdefault(mark.partition(":")[0], dict.fromkeys(ARRAY_EVENTS, 0))
@@ -68,7 +69,7 @@ class RecordedLayer:
             np.add.at(n, tuple(tile.places.T), 1)
             out[tuple(tile.places.T)] = tile.sums
         assert n.max(initial=0) <= 1
-        return out
+        return np.asarray(out)
 
     def counts(self) -> Phases:
         """Add the work of all tiles, and the cycles of one of those in lock step."""

@@ -78,14 +78,15 @@ class ConvRecorder:
             return f"requantize, {where}: {self._items_told(filters, positions)}"
         n_groups = len(self._filters)
         what = f"group {which}" if which < n_groups else f"window sums {which - n_groups}"
-        filters, positions = [], []
+        served_filters: list[int] = []
+        at: list[int] = []
         sets = self._all_sets[which]
         for index, position, _ in _slots(sets, place):
             for served in sets.serves(index):
-                filters += served.tolist()
-                positions += [position] * served.size
+                served_filters += served.tolist()
+                at += [position] * served.size
         stay = ", filters in place" if place.in_place and which < n_groups else ""
-        told = self._items_told(np.array(filters, np.int64), np.array(positions, np.int64))
+        told = self._items_told(np.array(served_filters, np.int64), np.array(at, np.int64))
         return f"{what}, {where}{stay}: {told}"
 
     def _items_told(self, filters: Int64, positions: Int64) -> str:

@@ -43,8 +43,8 @@ class SumColumns:
     inputs : (taps, n_columns), what each lane takes at each tap
     weights : (taps, n_columns), what it holds; None where inputs alone are summed
     owned : (masks, n_columns), which lanes each owner of a set has, behind rows of masks
-    sum_of : (n_columns,) which sum a lane belongs to, -1 for none, where several lie side by side in
-        one tree; None where each tree makes one
+    sum_of : (n_columns,) which sum a lane belongs to, -1 for none, where several lie side by side
+        in one tree; None where each tree makes one
     """
 
     inputs: Int64

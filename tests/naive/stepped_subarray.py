@@ -2,7 +2,14 @@
 
 from collections.abc import Sequence
 
-from bitpim.sram.stepped import MOVE, MOVE_AND_CLEAR, PORT_READ, PORT_WRITE
+from bitpim.sram.stepped import (
+    MOVE,
+    MOVE_AND_CLEAR,
+    MOVE_WHERE,
+    MOVE_WHERE_AND_CLEAR,
+    PORT_READ,
+    PORT_WRITE,
+)
 from tests.naive.bitline import run_lane
 
 __all__ = ["NaiveSubarray"]
@@ -26,15 +33,16 @@ class NaiveSubarray:
             self.rows[dst] = list(port)
         elif code == PORT_READ:
             return list(self.rows[a])
-        elif code in (MOVE, MOVE_AND_CLEAR):
+        elif code in (MOVE, MOVE_AND_CLEAR, MOVE_WHERE, MOVE_WHERE_AND_CLEAR):
             size = last or len(self.carry)
             moved = []
             for column in columns:
                 partner = column + b
                 there = 0 <= partner < len(self.carry) and partner // size == column // size
+                there &= port is None or bool(port[column])
                 moved.append(self.rows[a][partner] if there else 0)
             self.rows[dst] = moved
-            if code == MOVE_AND_CLEAR:
+            if code in (MOVE_AND_CLEAR, MOVE_WHERE_AND_CLEAR):
                 self.carry = [0] * len(self.carry)
         else:
             for column in columns:

@@ -39,8 +39,8 @@ def test_the_initial_state_is_the_trace_s() -> None:
         ({"array": "sramm"}, ConfigError, "need an array of .*sram.*, got 'sramm'"),
         ({"parameters": {}}, ConfigError, "need the parameters n_rows, .*, got none"),
         ({"parameters": {**SIZES, "n": 1}}, ConfigError, "need the parameters"),
-        ({"parameters": {**SIZES, "n_rows": 0}}, ConfigError, "n_rows needs 1 to 65535, got 0"),
-        ({"parameters": {**SIZES, "n_rows": "6"}}, ConfigError, "n_rows needs 1 to 65535, got '6'"),
+        ({"parameters": {**SIZES, "n_rows": 0}}, ConfigError, "n_rows needs 1 to 65536, got 0"),
+        ({"parameters": {**SIZES, "n_rows": "6"}}, ConfigError, "n_rows needs 1 to 65536, got '6'"),
         ({"parameters": {**SIZES, "n_columns": 2**26}}, ConfigError, "n_columns needs 1 to"),
         (
             {"parameters": {**SIZES, "n_rows": 65535, "n_columns": 2**26 - 1}},

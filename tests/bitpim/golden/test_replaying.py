@@ -13,7 +13,7 @@ from bitpim.sram.stepped import PORT_READ, PORT_WRITE
 from bitpim_kernels import opcodes as op
 from bitpim_traces.program_trace.records import ProgramTrace
 from bitpim_traces.records import TensorRecord
-from tests.program_traces import random_program
+from tests.program_traces import WITH_PORT, random_program
 
 
 def tensor(values: Any) -> TensorRecord:
@@ -25,7 +25,7 @@ def test_a_flipped_bit_that_comes_out_is_found_at_its_step(seed: int) -> None:
     program = random_program(seed)
     assert program.port is not None
     steps, rows = program.steps.read(), program.port.read().copy()
-    uses = np.flatnonzero(np.isin(steps[:, 0], (PORT_WRITE, PORT_READ)))
+    uses = np.flatnonzero(np.isin(steps[:, 0], WITH_PORT))
     reads = [i for i, step in enumerate(uses) if steps[step, 0] == PORT_READ]
     which = reads[seed % len(reads)]
     rows[which, 1] ^= np.uint64(1 << 3)

@@ -7,11 +7,18 @@ from hypothesis import strategies as st
 
 from bitpim.counts import Counts
 from bitpim.errors import LayoutError, ProgramError
-from bitpim.sram.stepped import MOVE, MOVE_AND_CLEAR, PORT_READ, PORT_WRITE, SteppedSubarray
+from bitpim.sram.stepped import (
+    MOVE,
+    MOVE_AND_CLEAR,
+    MOVE_WHERE,
+    PORT_READ,
+    PORT_WRITE,
+    SteppedSubarray,
+)
 from bitpim_kernels import opcodes as op
 from bitpim_kernels.layout import pack, unpack
 from tests.naive.stepped_subarray import NaiveSubarray
-from tests.program_traces import random_steps
+from tests.program_traces import WITH_PORT, random_steps
 
 N_ROWS = 5
 COLUMNS = (1, 63, 64, 65, 130)
@@ -23,7 +30,7 @@ def test_every_step_leaves_what_one_bit_at_a_time_leaves(seed: int, n_columns: i
     rng = np.random.default_rng(seed)
     array, naive = SteppedSubarray(N_ROWS, n_columns), NaiveSubarray(N_ROWS, n_columns)
     for number, step in enumerate(random_steps(seed, 20, N_ROWS, n_columns)):
-        uses = int(step[0]) in (PORT_WRITE, PORT_READ)
+        uses = int(step[0]) in WITH_PORT
         bits = rng.integers(0, 2, (int(uses), n_columns), np.uint8)
         array.check(step[None], number)
         out = unpack(array.run(step[None], pack(bits)), n_columns)
@@ -39,7 +46,7 @@ def test_every_step_leaves_what_one_bit_at_a_time_leaves(seed: int, n_columns: i
 @given(seed=st.integers(0, 2**32 - 1), n_columns=st.sampled_from(COLUMNS))
 def test_many_steps_at_once_are_the_same_as_one_by_one(seed: int, n_columns: int) -> None:
     steps = random_steps(seed, 40, N_ROWS, n_columns)
-    uses = np.isin(steps[:, 0], (PORT_WRITE, PORT_READ))
+    uses = np.isin(steps[:, 0], WITH_PORT)
     rows = pack(np.random.default_rng(seed).integers(0, 2, (uses.sum(), n_columns), np.uint8))
     together, apart = (SteppedSubarray(N_ROWS, n_columns, move_cycles=3) for _ in range(2))
     out = together.run(steps, rows)
@@ -90,7 +97,7 @@ def test_counts_are_those_of_the_steps() -> None:
         (MOVE, -1, 1, 2, 0),
         (MOVE, 0, 1, 2, -1),
         (MOVE_AND_CLEAR, N_ROWS, 1, 2, 0),
-        (516, 0, 0, 0, 0),
+        (518, 0, 0, 0, 0),
         (2**31 - 1, -(2**31), 0, 0, 0),
         (-1, 0, 0, 0, 0),
         (18, -1, -1, 0, 0),
@@ -135,3 +142,6 @@ def test_what_a_step_does_is_told_with_the_names_of_rows() -> None:
     assert array.told((PORT_READ, 1, -1, -1, 0), names) == "PORT_READ: port = y[0]"
     assert array.told((PORT_WRITE, -1, -1, 2, 0), names) == "PORT_WRITE: row 2 = port"
     assert array.told((MOVE, 0, 4, 1, 8), names) == ("MOVE: y[0] = x[0] of column + 4, groups of 8")
+    assert array.told((MOVE_WHERE, 0, 4, 1, 0), names) == (
+        "MOVE_WHERE: y[0] = x[0] of column + 4, groups of all where the port is 1"
+    )
