@@ -69,7 +69,7 @@ class RecordedLayer:
             np.add.at(n, tuple(tile.places.T), 1)
             out[tuple(tile.places.T)] = tile.sums
         assert n.max(initial=0) <= 1
-        return out
+        return np.asarray(out)
 
     def counts(self) -> Phases:
         """Add the work of all tiles, and the cycles of one of those in lock step."""

@@ -38,20 +38,27 @@ class LaneSet:
 
 
 class LaneSets(Protocol):
-    """Sets of lanes alike, all of which meet every window.
+    """Sets of lanes alike, all of which meet every window."""
 
-    Attributes
-    ----------
-    sums : what their lanes do
-    masks : rows that say what each owner of a set has
-    blocks : sets that lie side by side in one array and share a list, or one alone
-    block_lanes : columns that a block takes
-    """
+    @property
+    def sums(self) -> LaneSums:
+        """What their lanes do."""
+        ...
 
-    sums: LaneSums
-    masks: int
-    blocks: Sequence[tuple[int, ...]]
-    block_lanes: int
+    @property
+    def masks(self) -> int:
+        """Rows that say what each owner of a set has."""
+        ...
+
+    @property
+    def blocks(self) -> Sequence[tuple[int, ...]]:
+        """Sets that lie side by side in one array and share a list, or one alone."""
+        ...
+
+    @property
+    def block_lanes(self) -> int:
+        """Columns that a block takes."""
+        ...
 
     def lanes(self, index: int) -> LaneSet:
         """Return one of the sets."""

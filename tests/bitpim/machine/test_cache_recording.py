@@ -8,20 +8,26 @@ from hypothesis import strategies as st
 
 from bitpim.config import override
 from bitpim.errors import AccumulatorError, ConfigError, MappingError
+from bitpim.golden.replaying import replay_program
 from bitpim.machine.bit_prudent import BitPrudentSettings
 from bitpim.machine.cache_machine import CacheMachine
 from bitpim.machine.registry import load_preset
 from bitpim.sram.conv_plan import ConvPlan
+from bitpim.sram.elementwise_plan import LanePlan
 from bitpim.sram.lane_codes import LaneCodes
-from bitpim.sram.plan import STREAMING, LayerPlan
+from bitpim.sram.plan import STREAMING, LayerPlan, TablePlan
 from bitpim.sram.rules import ConvRule, OneGroup
 from bitpim.sram.sparse_rules import PrunedLanes
-from bitpim_traces.records import Trace
+from bitpim.sram.stepped import PORT_READ
+from bitpim_traces.program_trace.reader import open_program
+from bitpim_traces.program_trace.writer import write_program
+from bitpim_traces.records import TensorRecord, Trace
 from tests.equivalence.test_cache_arrays import CASES, FEW_BITS, TWO_ARRAYS, windows_of
 from tests.equivalence.test_sparse_arrays import LAYERS, MODES
 from tests.few_bits import random_few_bits
 from tests.pruned_layers import random_pruned
 from tests.recorded_layers import ARRAY_EVENTS, RecordedLayer
+from tests.strategies import small_trace
 from tests.toy_rules import with_channels_pruned
 
 Codes = npt.NDArray[np.int64]
@@ -162,3 +168,56 @@ def test_tiles_of_random_layers(
         reject()
     if all(isinstance(layer, ConvPlan) for layer in plan.layers):
         check_conv(machine, trace)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_tiles_of_layers_of_one_lane_an_output(seed: int) -> None:
+    """Their plan lays operands of all works side by side, but runs each work in its own arrays."""
+    trace = small_trace(seed)
+    machine = neural_cache("geometry.array_columns=32")
+    for index, plan in enumerate(machine.plan(trace).layers):
+        if isinstance(plan, TablePlan):
+            with pytest.raises(ConfigError, match="no array computes it"):
+                machine.recorder(trace, index)
+        if not isinstance(plan, LanePlan):
+            continue
+        done = RecordedLayer(machine, trace, index)
+        codes = done.gathered(plan.phase, trace.layers[index].output_shape)
+        assert np.array_equal(codes, done.runs[index].codes)
+        if len(plan.work) == 1:
+            check_counts(done, plan)
+            continue
+        planned, found = plan.counts(1), done.counts()
+        assert found[plan.phase] == {**dict.fromkeys(ARRAY_EVENTS, 0), **planned[plan.phase]}
+        for phase in ("input_stream", "output"):
+            accesses = planned[phase]["sram_access_cycle"]
+            assert found[phase]["sram_access_cycle"] >= accesses or plan.kind == "concat"
+
+
+def test_a_tile_goes_through_a_file_and_a_flipped_bit_is_found_where_it_is(tmp_path: Path) -> None:
+    trace, assignments = CASES["3x3"]
+    done = RecordedLayer(neural_cache(*assignments), trace)
+    program = done.of("group")[0].program
+    path = tmp_path / "tile.h5"
+    write_program(program, path)
+    opened = open_program(path)
+    assert replay_program(opened).equal
+    assert opened.counts == program.counts and opened.marks == program.marks
+    assert program.port is not None
+    steps, rows = program.steps.read(), program.port.read()
+    (reads,) = np.nonzero(steps[:, 0] == PORT_READ)
+    at = len(rows) - len(reads)  # the first row that goes out
+    rows[at] ^= np.uint64(1 << 5)
+    wrong = replay_program(
+        replace(program, port=TensorRecord.of(rows, axes="", role=""))
+    ).difference
+    assert wrong is not None and (wrong.step, wrong.place[-1]) == (reads[0], 5)
+
+
+def test_a_tile_there_is_not_is_refused() -> None:
+    trace, assignments = CASES["linear"]
+    recorder = neural_cache(*assignments).recorder(trace, 0)
+    n_tiles = len(recorder.tiles())
+    for tile in (-1, n_tiles):
+        with pytest.raises(ConfigError, match=f"need a tile of 0 to {n_tiles - 1}, got {tile}"):
+            recorder.record(tile, [trace.samples.codes.read(0, 1)])

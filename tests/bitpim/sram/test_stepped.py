@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 
 from bitpim.counts import Counts
 from bitpim.errors import LayoutError, ProgramError
-from bitpim.sram.stepped import MOVE, MOVE_AND_CLEAR, PORT_READ, PORT_WRITE, SteppedSubarray
+from bitpim.sram.stepped import (
+    MOVE,
+    MOVE_AND_CLEAR,
+    MOVE_WHERE,
+    PORT_READ,
+    PORT_WRITE,
+    SteppedSubarray,
+)
 from bitpim_kernels import opcodes as op
 from bitpim_kernels.layout import pack, unpack
 from tests.naive.stepped_subarray import NaiveSubarray
@@ -136,3 +143,6 @@ def test_what_a_step_does_is_told_with_the_names_of_rows() -> None:
     assert array.told((PORT_READ, 1, -1, -1, 0), names) == "PORT_READ: port = y[0]"
     assert array.told((PORT_WRITE, -1, -1, 2, 0), names) == "PORT_WRITE: row 2 = port"
     assert array.told((MOVE, 0, 4, 1, 8), names) == ("MOVE: y[0] = x[0] of column + 4, groups of 8")
+    assert array.told((MOVE_WHERE, 0, 4, 1, 0), names) == (
+        "MOVE_WHERE: y[0] = x[0] of column + 4, groups of all where the port is 1"
+    )
