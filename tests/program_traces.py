@@ -37,11 +37,6 @@ INWARD = (PORT_WRITE, MOVE_WHERE, MOVE_WHERE_AND_CLEAR)
 FIELDS = (RowField("x", 0, 3), RowField("y", 3, 2))
 
 
-TAKING = (PORT_WRITE, MOVE_WHERE, MOVE_WHERE_AND_CLEAR)
-WITH_PORT = (*TAKING, PORT_READ)
-MOVES = (MOVE, MOVE_AND_CLEAR, MOVE_WHERE, MOVE_WHERE_AND_CLEAR)
-
-
 def sizes_of(n_rows: int, n_columns: int, move_cycles: int = 1) -> dict[str, int | str]:
     """Parameters of an array sram."""
     return {

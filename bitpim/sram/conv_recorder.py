@@ -79,15 +79,14 @@ class ConvRecorder:
         n_groups = len(self._filters)
         what = f"group {which}" if which < n_groups else f"window sums {which - n_groups}"
         served_filters: list[int] = []
-        served_positions: list[int] = []
+        at: list[int] = []
         sets = self._all_sets[which]
         for index, position, _ in _slots(sets, place):
             for served in sets.serves(index):
                 served_filters += served.tolist()
-                served_positions += [position] * served.size
+                at += [position] * served.size
         stay = ", filters in place" if place.in_place and which < n_groups else ""
-        filters, positions = (np.array(n, np.int64) for n in (served_filters, served_positions))
-        told = self._items_told(filters, positions)
+        told = self._items_told(np.array(served_filters, np.int64), np.array(at, np.int64))
         return f"{what}, {where}{stay}: {told}"
 
     def _items_told(self, filters: Int64, positions: Int64) -> str:

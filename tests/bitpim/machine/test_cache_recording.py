@@ -1,5 +1,8 @@
 """Recorded tiles of the cache machines: their sums, codes and counts are the machine's."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import pytest
