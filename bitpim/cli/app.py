@@ -30,6 +30,7 @@ from bitpim.cli import (
     trace_codebooks,
     trace_make,
     trace_prune,
+    vectors,
     verify,
 )
 from bitpim.cli.memory import LIBRARY_BYTES, require_room
@@ -66,6 +67,7 @@ app.command()(export.export)
 app.add_typer(trace.app, name="trace")
 app.command()(replay.replay)
 app.command()(record.record)
+app.add_typer(vectors.app, name="vectors")
 app.command()(verify.verify)
 app.command()(plan.plan)
 app.add_typer(program.app, name="program")

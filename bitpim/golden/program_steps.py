@@ -6,14 +6,15 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.errors import LayoutError
+from bitpim.programs.catalog import Widths, catalog_program
 from bitpim.programs.program import Program, need_family
 from bitpim.recorded import Recording
 from bitpim.sram.stepped import SteppedSubarray
 from bitpim_kernels import opcodes as op
-from bitpim_kernels.layout import to_planes
+from bitpim_kernels.layout import pack, to_planes, words_for
 from bitpim_traces.program_trace.records import ProgramTrace, RowField
 
-__all__ = ["trace_of"]
+__all__ = ["catalogue_trace", "trace_of"]
 
 
 def trace_of(
@@ -43,12 +44,34 @@ def trace_of(
             f"{sorted(shapes)}"
         )
     (n_columns,) = min(shapes)
-    array = SteppedSubarray(max(program.n_rows, 1), n_columns)
-    rows = array.view("rows").copy()
+    rows = np.zeros((program.n_rows, words_for(n_columns)), np.uint64)
     for name, values in codes.items():
         field = program.field(name)
         rows[field.start : field.stop] = to_planes(values, field.width)
-    array.load("rows", rows)
+    return _recorded(program, rows, n_columns, after)
+
+
+def catalogue_trace(
+    name: str, *, bits: int, n_columns: int, seed: int, after: str = "end"
+) -> ProgramTrace:
+    """Run a program of the catalogue on random rows, and write down its steps.
+
+    Raises
+    ------
+    ProgramError
+        There is no such program of the sram family, or none of that width.
+    """
+    program = catalog_program(name, Widths(bits=bits))
+    need_family(program, op.SRAM, f"trace of {name}")
+    drawn = np.random.default_rng(seed).integers(0, 2, (program.n_rows, n_columns), np.uint8)
+    return _recorded(program, pack(drawn), n_columns, after)
+
+
+def _recorded(
+    program: Program, rows: npt.NDArray[np.uint64], n_columns: int, after: str
+) -> ProgramTrace:
+    array = SteppedSubarray(max(program.n_rows, 1), n_columns)
+    array.view("rows")[: len(rows)] = rows
     recording = Recording(array, array.made_of, after=after)
     recording.steps(program.table)
     fields = [RowField(field.name, field.start, field.width) for field in program.fields]

@@ -86,6 +86,11 @@ class Stepper:
         return self.program.n_steps
 
     @property
+    def port(self) -> StateForm:
+        """Form of one row of the port."""
+        return self._array.port
+
+    @property
     def counts(self) -> Counts:
         """Events of the steps taken."""
         return self._array.counts

@@ -1,0 +1,150 @@
+"""States, steps and port rows as lists of binary words, as memories of test benches hold them.
+
+A word of bits is one row: its last digit is column 0. A word of numbers is one number in two's
+complement; of the port, one row, whose first number is the lowest. A step is 160 bits: opcode, a,
+b, dst, predicate, 32 bits each, the opcode leftmost.
+"""
+
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bitpim.errors import TraceDataError
+from bitpim.stepped import N_NUMBERS, StateForm
+from bitpim_kernels.layout import unpack
+from bitpim_traces.faults import shown
+
+__all__ = [
+    "TEXT_FORMATS",
+    "Words",
+    "crc_of",
+    "port_words",
+    "read_words",
+    "state_words",
+    "step_words",
+]
+
+Array = npt.NDArray[Any]
+
+TEXT_FORMATS = ("readmemh", "readmemb", "csv")
+"""Texts of a word a line: hexadecimal and binary for Verilog, and a table with commas."""
+
+_STEP_BITS = 32
+_HEAD = "line,hex"
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Words of equal width, in order."""
+
+    bits: int
+    values: tuple[int, ...]
+
+    def text(self, form: str, about: str) -> str:
+        """Write them as one of `TEXT_FORMATS`."""
+        digits = -(-self.bits // 4) if form != "readmemb" else self.bits
+        style = "b" if form == "readmemb" else "x"
+        lines = [f"{value:0{digits}{style}}" for value in self.values]
+        if form == "csv":
+            return "\n".join([_HEAD, *(f"{n},{line}" for n, line in enumerate(lines))]) + "\n"
+        return "\n".join([f"// {about}: {len(lines)} words of {self.bits} bits", *lines]) + "\n"
+
+
+def state_words(form: StateForm, values: Array) -> Words:
+    """Return a state as words: a row of bits each, or a number each."""
+    if form.is_packed:
+        n = form.sizes[-1]
+        bits = unpack(values.reshape(-1, values.shape[-1]), n)
+        return Words(n, tuple(_integers(bits)))
+    width = 8 * form.stored.itemsize
+    return Words(width, tuple(int(n) & (1 << width) - 1 for n in values.reshape(-1).tolist()))
+
+
+def port_words(form: StateForm, rows: Array) -> Words:
+    """Return port rows as words, a row each."""
+    if form.is_packed:
+        return Words(form.sizes[-1], tuple(_integers(unpack(rows, form.sizes[-1]))))
+    raw = np.ascontiguousarray(rows.astype(form.stored.newbyteorder("<")))
+    return Words(
+        8 * form.stored.itemsize * form.sizes[-1],
+        tuple(int.from_bytes(row.tobytes(), "little") for row in raw),
+    )
+
+
+def step_words(steps: Array) -> Words:
+    """Return steps as words, the opcode leftmost."""
+    turned = np.ascontiguousarray(steps[:, ::-1].astype("<i4"))
+    values = tuple(int.from_bytes(row.tobytes(), "little") for row in turned)
+    return Words(_STEP_BITS * N_NUMBERS, values)
+
+
+def _integers(bits: Array) -> Iterator[int]:
+    for row in np.packbits(bits, axis=-1, bitorder="little"):
+        yield int.from_bytes(row.tobytes(), "little")
+
+
+def crc_of(text: str) -> str:
+    """Return the CRC-32 of a text, 8 hexadecimal digits."""
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
+def read_words(text: str, form: str, bits: int, n: int, where: str) -> list[int]:
+    """Read words of a text, of as many bits each; as many as there are.
+
+    Raises
+    ------
+    TraceDataError
+        A line is no such word, is too wide, or there are far more than `n`; the error names it.
+    """
+    if form == "csv":
+        return [_word(*line, 16, bits, where) for line in _csv_lines(text, n, where)]
+    base = 2 if form == "readmemb" else 16
+    found = []
+    for number, line in enumerate(_without_comments(text).split("\n"), 1):
+        for word in line.split():
+            if len(found) > n + 1:
+                raise TraceDataError(f"{where}, line {number}: need {n} words, got more")
+            found.append(_word(number, word, base, bits, where))
+    return found
+
+
+def _without_comments(text: str) -> str:
+    """Blank comments, line by line as they are."""
+    return _COMMENT.sub(lambda found: "\n" * found[0].count("\n"), text)
+
+
+def _csv_lines(text: str, n: int, where: str) -> Iterator[tuple[int, str]]:
+    head, *lines = text.rstrip("\n").split("\n")
+    if head.strip() != _HEAD:
+        raise TraceDataError(f"{where}, line 1: need {_HEAD!r}, got {shown(head)}")
+    if len(lines) > n + 1:
+        raise TraceDataError(f"{where}, line {n + 2}: need {n} words, got more")
+    for number, line in enumerate(lines):
+        index, comma, word = line.strip().partition(",")
+        if not comma or index != str(number):
+            raise TraceDataError(
+                f"{where}, line {number + 2}: need line {number} and a word by comma, got "
+                f"{shown(line)}"
+            )
+        yield number + 2, word
+
+
+def _word(line: int, word: str, base: int, bits: int, where: str) -> int:
+    digits = word.replace("_", "")
+    allowed: Sequence[str] = "01" if base == 2 else "0123456789abcdefABCDEF"
+    most = bits if base == 2 else -(-bits // 4)
+    if not digits or len(digits) > most or not set(digits) <= set(allowed):
+        kind = "binary" if base == 2 else "hexadecimal"
+        raise TraceDataError(
+            f"{where}, line {line}: need a {kind} word of {bits} bits, got {shown(word)}"
+        )
+    value = int(digits, base)
+    if value >> bits:
+        raise TraceDataError(f"{where}, line {line}: need a word of {bits} bits, got {shown(word)}")
+    return value
