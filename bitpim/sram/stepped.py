@@ -107,6 +107,7 @@ class SteppedSubarray:
 
     @counts.setter
     def counts(self, counts: Counts) -> None:
+        """Count on from these."""
         self._cells.counts = counts
 
     def check(self, steps: Steps, first: int) -> None:
