@@ -26,6 +26,7 @@ from bitpim.machine.machine import recorder_of
 from bitpim.recorded import TileName
 from bitpim_traces.records import Geometry, TensorRecord, Trace
 from tests.bitpim.machine.crossbar_runs import NETWORK, cases, machine, prune
+from tests.crossbar_tiles import check_tiles, inputs_of_layers
 from tests.naive.crossbar_mapping import place_cells
 from tests.one_layer import one_layer, quantization
 
@@ -113,6 +114,32 @@ def test_a_negative_input_slice_is_subtracted() -> None:
     assert [tuple(step) for step in dict.fromkeys(map(tuple, shifts))] == [
         (SHIFT_ADD, 0), (SHIFT_ADD, 1), (SHIFT_SUBTRACT, 2)
     ]  # fmt: skip
+
+
+def test_the_cells_of_a_weight_of_a_pattern_are_neighbours() -> None:
+    trace = prune(one_layer(3, (1, 3, 3), 2, Geometry((3, 3))), 0, patterns=[7], empty=0.0)
+    size = ("geometry.array_columns=9", "converter.adc_bits=5")
+    constants = recorded(*size, trace=trace, name="pattern_crossbar").program.constants
+    assert constants["row_lists"].read().tolist() == [0, 1, 2]
+    assert constants["column_sums"].read().tolist() == [0] * 4 + [1] * 4
+    assert constants["column_factors"].read().tolist() == [1, 4, 16, 64] * 2
+
+
+def test_a_pattern_taller_than_a_crossbar_goes_on_below() -> None:
+    """Six rows in units of 2 on crossbars of 4: bands of 4 and 2."""
+    trace = prune(one_layer(3, (1, 3, 3), 2, Geometry((3, 3))), 0, patterns=[0b1011111], empty=0.0)
+    size = ("geometry.array_rows=4", "geometry.ou_rows=2", "geometry.cell_bits=4")
+    chosen = machine("pattern_crossbar", *SIZES, *size)
+    (mapping,) = chosen.plan(trace).layers[0].maps
+    rows = [
+        patch.rows.tolist()
+        for crossbar in range(mapping.n_crossbars)
+        for patch in mapping.contents(crossbar).patches
+    ]
+    assert sorted(rows) == [[0, 1, 2, 3], [4, 6]]
+    codes = trace.samples.codes.read()
+    for index, (inputs, found) in inputs_of_layers(chosen, trace, codes).items():
+        check_tiles(chosen, trace, index, inputs, found)
 
 
 def silent(trace: Trace, n_rows: int) -> Trace:
