@@ -78,7 +78,7 @@ class _Dump:
     names: tuple[str, ...]
     after: list[int]
     is_whole: bool
-    texts: Mapping[str, tuple[Path, str]]
+    texts: Mapping[str, list[tuple[Path, str]]]
     arrays: Mapping[str, Any]
 
 
@@ -95,7 +95,8 @@ def _dump_of(mine: Path, program: ProgramTrace) -> _Dump:
     for form, suffix in SUFFIXES.items():
         if mine.name.endswith(suffix):
             name = mine.name.removesuffix(suffix)
-            return _Dump((name,), _after_of([name], program, mine), False, {name: (mine, form)}, {})
+            after, texts = _after_of([name], program, mine), {name: [(mine, form)]}
+            return _Dump((name,), after, False, texts, {})
     raise ConfigError(
         f"{mine}: need a folder of vectors, an .npz, or a text named as there with "
         f"{', '.join(SUFFIXES.values())}"
@@ -114,14 +115,14 @@ def _folder(mine: Path, program: ProgramTrace) -> _Dump:
         ]
         said = ", ".join(apart) or f"of {shown(manifest.get('name'))}, not of {program.name}"
         raise TraceDataError(f"{mine / MANIFEST}: is of another program: {said}; nothing compared")
-    texts: dict[str, tuple[Path, str]] = {}
+    texts: dict[str, list[tuple[Path, str]]] = {}
     for file in sorted(mine.iterdir()):
         if file.name in (MANIFEST, PROGRAM, "vectors.npz"):
             continue
         form = next((form for form, end in SUFFIXES.items() if file.name.endswith(end)), None)
         if form is None:
             raise TraceDataError(f"{file}: need files of vectors here, got another")
-        texts.setdefault(file.name.removesuffix(SUFFIXES[form]), (file, form))
+        texts.setdefault(file.name.removesuffix(SUFFIXES[form]), []).append((file, form))
     arrays = read_archive(str(mine / "vectors.npz")) if (mine / "vectors.npz").exists() else {}
     after = manifest.get("after")
     _need_steps(after, program, mine / MANIFEST)
@@ -178,8 +179,7 @@ def _compared(dump: _Dump, entry: Entry, at: Stepper) -> str:
         if not np.array_equal(values, entry.values):
             words = _words_like(entry, values, at)
             return _first(entry, words, at)
-    if entry.name in dump.texts:
-        path, form = dump.texts[entry.name]
+    for path, form in dump.texts.get(entry.name, ()):
         try:
             text = read_whole(str(path), _MOST_BYTES).decode("utf-8")
         except OSError as error:
@@ -188,7 +188,8 @@ def _compared(dump: _Dump, entry: Entry, at: Stepper) -> str:
             raise TraceDataError(f"{path}: need UTF-8 text, got other bytes") from error
         n = len(entry.words.values)
         found = read_words(text, form, entry.words.bits, n, str(path))
-        return _first(entry, found, at)
+        if told := _first(entry, found, at):
+            return f"{path.name}: {told}"
     return ""
 
 

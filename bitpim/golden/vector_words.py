@@ -105,7 +105,7 @@ def read_words(text: str, form: str, bits: int, n: int, where: str) -> list[int]
     if form == "csv":
         return [_word(*line, 16, bits, where) for line in _csv_lines(text, n, where)]
     base = 2 if form == "readmemb" else 16
-    found = []
+    found: list[int] = []
     for number, line in enumerate(_without_comments(text).split("\n"), 1):
         for word in line.split():
             if len(found) > n + 1:

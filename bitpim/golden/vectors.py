@@ -148,12 +148,11 @@ def make_vectors(
         made = Path(unfinished) / "vectors"
         made.mkdir()
         digest = write_program(program, made / PROGRAM)
-        files, arrays = [], {}
+        files: list[dict[str, Any]] = []
+        arrays: dict[str, Any] = {}
         for entry in entries_of(program, after):
             arrays[entry.name] = entry.values
-            for form in formats:
-                if form != "npz":
-                    files.append(_write(made, entry, form))
+            files += [_write(made, entry, form) for form in formats if form != "npz"]
         if "npz" in formats:
             np.savez_compressed(made / "vectors.npz", **arrays)
         manifest = _manifest(program, digest, list(after), files)

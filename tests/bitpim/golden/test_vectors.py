@@ -1,0 +1,273 @@
+"""Vectors: words of every state, read back; a dump that differs is told by its first difference."""
+
+import json
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bitpim.errors import BitpimError, ConfigError, MismatchError, TraceDataError
+from bitpim.golden.stepper import Stepper
+from bitpim.golden.vector_check import check_vectors
+from bitpim.golden.vector_words import read_words, state_words, step_words
+from bitpim.golden.vectors import FORMATS, MANIFEST, PROGRAM, after_steps, make_vectors
+from bitpim_traces.program_trace.records import ProgramTrace
+from bitpim_traces.program_trace.writer import write_program
+from tests.crossbar_programs import random_crossbar_program
+from tests.program_traces import random_cam_program, random_program
+
+PROGRAMS = {
+    "sram": random_program(3, after="marks"),
+    "cam": random_cam_program(3, after="marks"),
+    "crossbar": random_crossbar_program(3, after="marks"),
+}
+
+
+def made(tmp_path: Path, program: ProgramTrace, **how: Any) -> Path:
+    how = {"formats": FORMATS, "after": after_steps(program, None), **how}
+    make_vectors(program, tmp_path / "vectors", **how)
+    return tmp_path / "vectors"
+
+
+@pytest.mark.parametrize("kind", PROGRAMS)
+def test_what_is_made_is_equal(tmp_path: Path, kind: str) -> None:
+    program = PROGRAMS[kind]
+    folder = made(tmp_path, program)
+    write_program(program, tmp_path / "tile.h5")
+    whole = check_vectors(folder, tmp_path / "tile.h5")
+    n_states = len(Stepper(program).states)
+    assert whole.difference == "" and whole.n_entries == 2 + n_states * 4  # before, and three marks
+    assert check_vectors(folder / "vectors.npz", folder).difference == ""
+    for name in ("steps.hex", "port.bin", "before.csv"):
+        for file in folder.glob(name.replace("before", "before.*")):
+            assert check_vectors(file, folder).n_entries == 1
+
+
+def test_words_are_the_states(tmp_path: Path) -> None:
+    program = PROGRAMS["sram"]
+    last = program.n_steps - 1
+    folder = made(tmp_path, program, after=[last])
+    at = Stepper(program)
+    at.run_to_end()
+    lines = (folder / f"after_{last}.rows.bin").read_text().splitlines()
+    assert lines[0] == f"// after_{last}.rows: 6 words of 70 bits"
+    bits = [[int(digit) for digit in line[::-1]] for line in lines[1:]]
+    assert bits == at.peek("rows").tolist()
+    hexadecimal = (folder / f"after_{last}.rows.hex").read_text().splitlines()[1:]
+    assert [int(line, 16) for line in hexadecimal] == [int(line, 2) for line in lines[1:]]
+    assert all(len(line) == 18 for line in hexadecimal)
+    steps = (folder / "steps.hex").read_text().splitlines()[1:]
+    numbers = [[int(line[i : i + 8], 16) for i in range(0, 40, 8)] for line in steps]
+    signed = np.array(numbers, np.uint32).astype(np.int32)
+    assert signed.tolist() == program.steps.read().tolist()
+
+
+def test_numbers_are_twos_complement() -> None:
+    form = next(f for f in Stepper(PROGRAMS["crossbar"]).states if f.name == "sums")
+    values = np.arange(-1, form.sizes[0] - 1, dtype=np.int64)
+    assert state_words(form, values).values[:2] == (2**64 - 1, 0)[: form.sizes[0]]
+    assert step_words(np.array([[1, -1, 0, 0, 2]], np.int32)).values == (
+        (1 << 128) + (0xFFFFFFFF << 96) + 2,
+    )
+
+
+def test_the_manifest_says_what_it_is_of(tmp_path: Path) -> None:
+    folder = made(tmp_path, PROGRAMS["cam"])
+    manifest = json.loads((folder / MANIFEST).read_text())
+    assert manifest["array"] == "cam" and manifest["after"] == after_steps(PROGRAMS["cam"], None)
+    assert {file["name"] for file in manifest["files"]} | {MANIFEST, PROGRAM, "vectors.npz"} == {
+        path.name for path in folder.iterdir()
+    }
+    again = tmp_path / "again"
+    make_vectors(PROGRAMS["cam"], again, formats=FORMATS, after=manifest["after"])
+    for file in manifest["files"]:
+        assert (again / file["name"]).read_bytes() == (folder / file["name"]).read_bytes()
+
+
+@pytest.mark.parametrize("kind", PROGRAMS)
+@pytest.mark.parametrize("form", ["hex", "bin", "csv"])
+def test_a_flipped_digit_is_named(tmp_path: Path, kind: str, form: str) -> None:
+    program = PROGRAMS[kind]
+    folder = made(tmp_path, program, formats=["readmemh", "readmemb", "csv"])
+    step = after_steps(program, None)[1]
+    state = Stepper(program).states[0]
+    path = folder / f"after_{step}.{state.name}.{form}"
+    text = path.read_text()
+    last = "1" if text[-2] == "0" else "0"
+    path.write_text(text[:-2] + last + "\n")
+    found = check_vectors(folder, folder).difference
+    assert f"{path.name}: after step {step}: {state.name}, {state.axes[0]} " in found
+    with pytest.raises(MismatchError, match=f"after step {step}"):
+        check_vectors(path, folder).require_equal()
+
+
+def test_missing_and_additional_entries_are_differences(tmp_path: Path) -> None:
+    program = PROGRAMS["sram"]
+    folder = made(tmp_path, program, formats=["csv"])
+    step = after_steps(program, None)[0]
+    spare = (folder / f"after_{step}.tag.csv").read_text()
+    (folder / f"after_{step}.tag.csv").unlink()
+    assert check_vectors(folder, folder).difference.endswith(f"after_{step}.tag is missing")
+    (folder / f"after_{step}.tag.csv").write_text(spare)
+    (folder / "before.tags.csv").write_text(spare)
+    assert "'before.tags' is no entry" in check_vectors(folder, folder).difference
+    (folder / "before.tags.csv").unlink()
+    lines = spare.splitlines()
+    (folder / f"after_{step}.tag.csv").write_text("\n".join([*lines, "1," + lines[1][2:]]) + "\n")
+    assert "need 1 words, got 2" in check_vectors(folder, folder).difference
+    (folder / f"after_{step}.tag.csv").write_text(lines[0] + "\n")
+    assert "need 1 words, got 0" in check_vectors(folder, folder).difference
+
+
+def test_arrays_are_compared_whole(tmp_path: Path) -> None:
+    folder = made(tmp_path, PROGRAMS["crossbar"], formats=["npz"])
+    with np.load(folder / "vectors.npz") as file:
+        arrays = dict(file)
+    step = after_steps(PROGRAMS["crossbar"], None)[1]
+    arrays[f"after_{step}.sums"][0] ^= 4
+    np.savez(tmp_path / "mine.npz", **arrays)
+    assert f"after step {step}: sums, sum 0, bit 2 is" in check_vectors(
+        tmp_path / "mine.npz", folder
+    ).difference  # fmt: skip
+    arrays[f"after_{step}.sums"] = arrays[f"after_{step}.sums"][:-1]
+    np.savez(tmp_path / "mine.npz", **arrays)
+    assert f"after_{step}.sums: need int64 of shape" in check_vectors(
+        tmp_path / "mine.npz", folder
+    ).difference  # fmt: skip
+    del arrays["port"]
+    np.savez(tmp_path / "mine.npz", **arrays)
+    assert "port is missing" in check_vectors(tmp_path / "mine.npz", folder).difference
+
+
+def test_a_dump_of_another_program_is_told_before_anything_is_compared(tmp_path: Path) -> None:
+    folder = made(tmp_path, PROGRAMS["sram"], formats=["csv"])
+    (folder / "steps.csv").write_text("nothing")
+    write_program(random_program(4, after="marks"), tmp_path / "other.h5")
+    with pytest.raises(TraceDataError, match="is of another program.*nothing compared"):
+        check_vectors(folder, tmp_path / "other.h5")
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [("end", [9]), ("every", list(range(10))), ("3, 1,3", [1, 3]), (None, [])],
+)
+def test_steps_are_chosen(text: str | None, steps: list[int]) -> None:
+    from dataclasses import replace
+
+    program = random_program(1, n_steps=30)
+    short = replace(program, steps=_cut(program, 10), expected=None, marks=())
+    assert after_steps(short, text) == steps
+    for wrong in ("all", "10", "-1", "1,,2", "9" * 30):
+        with pytest.raises(ConfigError, match="after: need"):
+            after_steps(short, wrong)
+
+
+def _cut(program: ProgramTrace, n: int) -> Any:
+    from bitpim_traces.records import TensorRecord
+
+    return TensorRecord.of(program.steps.read(0, n), axes="", role="", units="1")
+
+
+def test_what_cannot_be_made_is_said(tmp_path: Path) -> None:
+    program = PROGRAMS["sram"]
+    with pytest.raises(ConfigError, match="format: need readmemh, .*, got 'vcd'"):
+        make_vectors(program, tmp_path / "v", formats=["vcd"])
+    (tmp_path / "there").mkdir()
+    with pytest.raises(ConfigError, match="exists"):
+        make_vectors(program, tmp_path / "there")
+    with pytest.raises(ConfigError, match="need a folder to make it in"):
+        make_vectors(program, tmp_path / "none" / "v")
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
+@pytest.mark.parametrize(
+    ("text", "form", "words"),
+    [
+        ("0g", "readmemh", "line 1: need a hexadecimal word of 8 bits, got '0g'"),
+        ("// a\n/* b\nc */ 1 2\n123\n", "readmemh", "line 4: need a hexadecimal word"),
+        ("2", "readmemb", "line 1: need a binary word"),
+        ("000000001", "readmemb", "line 1: need a binary word of 8 bits"),
+        ("line,hex\n0,1\n2,3\n", "csv", "line 3: need line 1 and a word"),
+        ("line,hex\n0;1\n", "csv", "line 2: need line 0"),
+        ("lines\n", "csv", "line 1: need 'line,hex'"),
+        ("1\n" * 99, "readmemh", "line 6: need 3 words, got more"),
+        ("line,hex\n" + "0,1\n" * 99, "csv", "line 5: need 3 words, got more"),
+        ("x", "readmemh", "need a hexadecimal word"),
+    ],
+)
+def test_a_text_that_is_none_is_refused_by_its_line(text: str, form: str, words: str) -> None:
+    with pytest.raises(TraceDataError, match=words):
+        read_words(text, form, 8, 3, "mine")
+
+
+def test_words_are_read_as_verilog_reads_them() -> None:
+    text = "// head\n0_1 /* two\nlines */ fF\n\n  3"
+    assert read_words(text, "readmemh", 8, 3, "mine") == [1, 255, 3]
+    assert read_words("1010_1010", "readmemb", 8, 1, "mine") == [0xAA]
+
+
+def test_mutated_dumps_are_errors_or_differences_or_equal(tmp_path: Path) -> None:
+    """500 dumps with bytes flipped, lines lost, swapped and doubled, foreign text: never a crash."""
+    folder = made(tmp_path, PROGRAMS["sram"], after=[5])
+    outcomes = {"error": 0, "different": 0, "equal": 0}
+    names = sorted(path.name for path in folder.iterdir() if path.name != PROGRAM)
+    for seed in range(500):
+        dice = random.Random(seed)
+        name = dice.choice(names)
+        raw = (folder / name).read_bytes()
+        (folder / name).write_bytes(_mutated(dice, raw))
+        try:
+            found = check_vectors(folder, folder)
+            outcomes["different" if found.difference else "equal"] += 1
+        except BitpimError as error:
+            assert str(folder) in str(error) and "\n" not in str(error)
+            outcomes["error"] += 1
+        (folder / name).write_bytes(raw)
+    assert check_vectors(folder, folder).difference == ""
+    assert min(outcomes.values()) > 5, outcomes
+
+
+def _mutated(dice: random.Random, raw: bytes) -> bytes:
+    lines = raw.split(b"\n")
+    at = dice.randrange(len(lines))
+    way = dice.randrange(9)
+    if way == 0:
+        place = dice.randrange(len(raw))
+        return raw[:place] + bytes([raw[place] ^ 1 << dice.randrange(8)]) + raw[place + 1 :]
+    if way == 1:
+        return raw[: dice.randrange(len(raw))]
+    if way == 2:
+        return raw + dice.choice([b"\n", b"0", b"\0", b"\xff", b"// end\n", b"1" * 10**6])
+    if way == 3:
+        lines[at] = dice.choice([b"", b"9" * 4000, b"-1", b"0x1", b"zzz", b"\xc3\xa9", b"@10"])
+    elif way == 4:
+        lines.insert(at, lines[at])
+    elif way == 5:
+        del lines[at]
+    elif way == 6:
+        other = dice.randrange(len(lines))
+        lines[at], lines[other] = lines[other], lines[at]
+    elif way == 7:
+        lines[at] = lines[at].swapcase()
+    else:
+        return dice.choice([b"", b"[]", b"{}", b"nan", b"PK\x03\x04" + b"\0" * 40, raw * 3])
+    return b"\n".join(lines)
+
+
+def test_a_folder_that_is_no_dump_is_refused(tmp_path: Path) -> None:
+    folder = made(tmp_path, PROGRAMS["sram"], formats=["csv"])
+    for name, words in (
+        ("none", "need a folder of vectors"),
+        ("none.hex", "cannot be read|no entry"),
+    ):
+        with pytest.raises(BitpimError, match=words):
+            check_vectors(tmp_path / name, folder).require_equal()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TraceDataError, match="need a manifest"):
+        check_vectors(tmp_path / "empty", folder)
+    shutil.copy(folder / PROGRAM, folder / "other.txt")
+    with pytest.raises(TraceDataError, match="need files of vectors here"):
+        check_vectors(folder, folder)
