@@ -55,7 +55,8 @@ def test_every_command_prints_what_is_shown(
         else:
             test = doctest.DocTestParser().get_doctest(body, {}, "page", None, 0)
             assert doctest.DocTestRunner().run(test).failed == 0
-    assert kinds == ["console", "python", "python mine.py", "console", "console fixed"]
+    words = "console, python, python mine.py, console, console fixed, console"
+    assert ", ".join(kinds) == words
 
 
 def test_every_module_is_in_the_table() -> None:
