@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from bitpim.config import PresetLabel, to_toml
 from bitpim.errors import ConfigError
 from bitpim.machine.machine import Codes, Machine, Recorder, losses_on, recorder_of
@@ -78,6 +80,8 @@ def record_tile(
         "tile": tile,
         "told": tiles[tile].told,
         "sample": sample,
+        "sums": np.column_stack([recorded.places, recorded.sums]).tolist(),
+        "sums_are_whole": recorded.is_whole,
     }
     name = f"{trace.layers[index].name}, tile {tile} on {machine.name}"
     program = replace(

@@ -9,8 +9,22 @@ import numpy as np
 
 from bitpim.errors import ConfigError, MismatchError, TraceDataError
 from bitpim.golden.stepper import Stepper
-from bitpim.golden.vector_words import Words, port_words, read_words, state_words, step_words
-from bitpim.golden.vectors import MANIFEST, PROGRAM, SUFFIXES, Entry, entries_of
+from bitpim.golden.vector_words import (
+    Words,
+    number_words,
+    port_words,
+    read_words,
+    state_words,
+    step_words,
+)
+from bitpim.golden.vectors import (
+    MANIFEST,
+    PROGRAM,
+    SUFFIXES,
+    Entry,
+    entries_of,
+    layer_sums,
+)
 from bitpim_traces.array_files import read_archive
 from bitpim_traces.faults import shown
 from bitpim_traces.open_file import read_whole
@@ -22,7 +36,7 @@ __all__ = ["Checked", "check_vectors"]
 
 _MOST_BYTES: Final = 2**28
 _MOST_STATES: Final = 10_000
-_AXES: Final[Mapping[str, str]] = {"steps": "step", "port": "port row"}
+_AXES: Final[Mapping[str, str]] = {"steps": "step", "port": "port row", "sums": "sum"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +210,8 @@ def _compared(dump: _Dump, entry: Entry, at: Stepper) -> str:
 def _words_like(entry: Entry, values: Any, at: Stepper) -> list[int]:
     if entry.name == "steps":
         return list(step_words(values).values)
+    if entry.name == "sums":
+        return list(number_words(values).values)
     if entry.name == "port":
         return list(port_words(at.port, values).values)
     form = next(form for form in at.states if form.name == entry.name.partition(".")[2])
@@ -218,6 +234,13 @@ def _first(entry: Entry, found: list[int], at: Stepper) -> str:
 
 
 def _place(entry: Entry, number: int, bit: int, at: Stepper) -> str:
+    sums = layer_sums(at.program) if entry.name == "sums" else None
+    if sums is not None:
+        sample, *coordinate = (int(n) for n in sums[number, :-1])
+        layer = at.program.provenance.get("layer")
+        return (
+            f"layer {layer}, sample {sample}, coordinate {tuple(coordinate)}, bit {bit} of the sum"
+        )
     if entry.name in _AXES:
         return f"{_AXES[entry.name]} {number}, bit {bit}"
     form = next(form for form in at.states if form.name == entry.name.partition(".")[2])

@@ -23,6 +23,7 @@ __all__ = [
     "TEXT_FORMATS",
     "Words",
     "crc_of",
+    "number_words",
     "port_words",
     "read_words",
     "state_words",
@@ -62,7 +63,12 @@ def state_words(form: StateForm, values: Array) -> Words:
         n = form.sizes[-1]
         bits = unpack(values.reshape(-1, values.shape[-1]), n)
         return Words(n, tuple(_integers(bits)))
-    width = 8 * form.stored.itemsize
+    return number_words(values)
+
+
+def number_words(values: Array) -> Words:
+    """Return numbers as words of their own width, two's complement."""
+    width = 8 * values.dtype.itemsize
     return Words(width, tuple(int(n) & (1 << width) - 1 for n in values.reshape(-1).tolist()))
 
 

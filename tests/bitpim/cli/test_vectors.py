@@ -21,10 +21,10 @@ def test_vectors_are_made_and_checked(bitpim: Run, tmp_path: Path, tile: Path) -
     code, out, err = bitpim("vectors", "make", tile, "-o", folder, "--format", "csv")
     assert (code, err) == (0, "")
     assert out == (
-        f"{folder}: conv2, tile 0 on isaac, 122 steps, states after 1 of them, 14 files\n"
+        f"{folder}: conv2, tile 0 on isaac, 122 steps, states after 1 of them, 15 files\n"
     )
     code, out, err = bitpim("vectors", "check", folder, "--against", tile)
-    assert (code, err) == (0, "") and out.startswith(f"{folder}: equal in 12 entries")
+    assert (code, err) == (0, "") and out.startswith(f"{folder}: equal in 13 entries")
     sums = folder / "after_121.sums.csv"
     code, out, err = bitpim("vectors", "check", sums, "--against", folder)
     assert (code, out) == (0, f"{sums}: equal in 1 entry, 12 words\n")
@@ -34,6 +34,12 @@ def test_vectors_are_made_and_checked(bitpim: Run, tmp_path: Path, tile: Path) -
     assert (code, out) == (4, "") and "after step 121: sums, sum 11, bit" in err
     code, out, _ = bitpim("vectors", "check", folder, "--against", tile, "--json")
     assert code == 4 and '"equal": false' in out
+    sums.write_text(text)
+    own = folder / "sums.csv"
+    said = own.read_text()
+    own.write_text(said[:-2] + ("1" if said[-2] == "0" else "0") + "\n")
+    code, _, err = bitpim("vectors", "check", folder, "--against", tile)
+    assert code == 4 and "sums.csv: layer conv2, sample 0, coordinate (11, 0, 0), bit" in err
     assert bitpim("vectors", "make", tile, "-o", folder)[0] == 3
 
 
