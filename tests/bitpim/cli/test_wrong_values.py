@@ -19,6 +19,7 @@ from tests.bitpim.cli.wrong_lines import (
     command_line,
     fault_of,
     make_files,
+    remove,
 )
 
 
@@ -78,7 +79,7 @@ def test_a_wrong_value_is_one_line(
             faults.append(f"{' '.join(words)} {parameter.name} {value[:40]!r}: {code} {err[-300:]}")
         for path in files.iterdir():
             if path.name not in before:
-                path.unlink()
+                remove(path)
             elif path.is_file() and before[path.name]:
                 assert path.stat().st_size == before[path.name], (path, line)
     assert not faults, "\n".join(faults)

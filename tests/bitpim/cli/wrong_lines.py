@@ -10,6 +10,7 @@ draws so many, runs each as a process of its own, and prints the table of tests/
 import os
 import random
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,14 +24,17 @@ import typer
 
 from bitpim.cli.app import app
 from bitpim.cli.progress import COMPILING
+from bitpim.golden.vector_words import step_words
 from bitpim_traces import write_trace
+from bitpim_traces.program_trace.writer import write_program
 from tests.bitpim.cli.live import live
 from tests.nor_texts import adder
+from tests.program_traces import random_program
 from tests.strategies import small_trace
 
 __all__ = [
     "CASES", "COMMANDS", "ENDLESS", "NO_PRICES", "ROOT_COMMAND", "WRONG", "Words",
-    "command_line", "fault_of", "make_files",
+    "command_line", "fault_of", "make_files", "remove",
 ]  # fmt: skip
 
 ROOT_COMMAND: Any = typer.main.get_command(app)
@@ -107,6 +111,9 @@ LEGAL = {
     "name": "tiny",
     "stored": "memory.npz",
     "kind": "best",
+    "layer": "0",
+    "mine": "steps.hex",
+    "against": "tile.h5",
 }
 """A right value of each parameter that has to be given, by its name."""
 
@@ -116,7 +123,11 @@ LEGAL_OF: dict[Words, dict[str, str]] = {
     ("program", "show"): {"name": "multiply"},
     ("program", "run"): {"file": "adder.txt"},
     ("program", "check"): {"file": "adder.txt"},
+    ("vectors", "make"): {"source": "tile.h5", "output": "vectors"},
 }
+
+NEEDED_OF: dict[Words, tuple[str, ...]] = {("replay",): ("machine", "output")}
+"""Parameters that a command needs with a network, though not with every file."""
 
 
 def is_option(parameter: Any) -> bool:
@@ -129,13 +140,21 @@ def given(parameter: Any, value: str) -> Words:
     return (parameter.opts[0], value) if is_option(parameter) else (value,)
 
 
+def remove(path: Path) -> None:
+    """Remove what a command made, a file or a folder."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
 def command_line(words: Words, chosen: dict[str, str]) -> list[str]:
     """The shortest legal command line, with these parameters given other values."""
     line = list(words)
     for parameter in COMMANDS[words].params:
         if parameter.name in chosen:
             line += given(parameter, chosen[parameter.name])
-        elif parameter.required:
+        elif parameter.required or parameter.name in NEEDED_OF.get(words, ()):
             known = {**LEGAL, **LEGAL_OF.get(words, {})}
             assert parameter.name in known, f"{words}: LEGAL lacks {parameter.name}"
             line += given(parameter, known[parameter.name])
@@ -166,6 +185,10 @@ def make_files(folder: Path) -> None:
     (folder / "halved.npy").write_bytes(whole[:-9])
     np.savez(folder / "strings.npz", images=np.array(["a", "b"]))
     (folder / "adder.txt").write_text(adder())
+    program = random_program(1)
+    write_program(program, folder / "tile.h5")
+    steps = step_words(program.steps.read()).text("readmemh", "steps")
+    (folder / "steps.hex").write_text(steps)
     for suffix in ("", ".toml"):
         (folder / f"folder{suffix}").mkdir()
         (folder / f"empty{suffix}").touch()
@@ -227,7 +250,7 @@ def main() -> None:
             if fault or changed:
                 sys.exit(f"{line}: {fault or changed}: {done.returncode} {said[-500:]}")
             for name in set(left) - set(before):
-                (folder / name).unlink()
+                remove(folder / name)
             ends[done.returncode] += 1
             if not done.returncode:
                 print("legal:", shlex.join(line), file=sys.stderr)
