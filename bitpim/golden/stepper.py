@@ -165,6 +165,23 @@ class Stepper:
         self._array.check_port(rows, start)
         return rows
 
+    def step_of_port_row(self, row: int) -> int:
+        """Return the step that uses a row of the port.
+
+        Raises
+        ------
+        ConfigError
+            No step does.
+        """
+        seen = 0
+        for start in range(0, self.n_steps, _BLOCK):
+            block = self.program.steps.read(start, min(start + _BLOCK, self.n_steps))
+            uses = np.flatnonzero(np.isin(block[:, 0], self._with_port))
+            if row < seen + len(uses):
+                return start + int(uses[row - seen])
+            seen += len(uses)
+        raise ConfigError(f"{self.program.name}: need a port row of 0..{seen - 1}, got {row}")
+
     @property
     def port_rows_left(self) -> int:
         """Rows of the port that no step has used."""

@@ -70,19 +70,42 @@ def check_vectors(mine: Path, against: Path) -> Checked:
     at = Stepper(program)
     known = {form.name for form in at.states}
     wanted, n_words, n_entries = dump.after, 0, 0
+    if dump.is_whole:
+        wanted = sorted({*wanted, *_needed_steps(against, program)})
     for name in dump.names:
         if _step_of(name) is None or (name.partition(".")[2] or name) not in (*known, *_AXES):
             return Checked(0, 0, f"{mine}: {name!r:.60} is no entry of {program.name}")
+    first: _Difference | None = None
     for entry in entries_of(program, wanted):
+        if first is not None and entry.step > first.step:
+            break
         if entry.name not in dump.names:
             if dump.is_whole:
                 return Checked(n_entries, n_words, f"{mine}: {entry.name} is missing")
             continue
-        told = _compared(dump, entry, at)
-        if told:
-            return Checked(n_entries, n_words, f"{mine}: {told}")
+        found = _compared(dump, entry, at)
+        if found is not None and (first is None or found.step < first.step):
+            first = found
         n_entries, n_words = n_entries + 1, n_words + len(entry.words.values)
-    return Checked(n_entries, n_words, "")
+    return Checked(n_entries, n_words, "" if first is None else f"{mine}: {first.told}")
+
+
+def _needed_steps(against: Path, program: ProgramTrace) -> list[int]:
+    """Return the steps after which what is compared with has states."""
+    if against.is_dir():
+        after = _manifest(against / MANIFEST).get("after")
+        _need_steps(after, program, against / MANIFEST)
+        assert isinstance(after, list)
+        return after
+    return [] if program.expected is None else program.expected.after.tolist()
+
+
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    """Where an entry differs, and the step at which that shows; sums show at the end."""
+
+    step: int
+    told: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +127,10 @@ def _dump_of(mine: Path, program: ProgramTrace) -> _Dump:
             read_whole(str(mine), _MOST_BYTES)
         except OSError as error:
             raise ConfigError(f"{mine}: need a file ({error.strerror or error})") from error
-        arrays = read_archive(str(mine))
+        arrays = read_archive(str(mine), most_bytes=_MOST_BYTES)
+        return _Dump(tuple(arrays), _after_of(arrays, program, mine), True, {}, arrays)
+    if mine.suffix == ".h5":
+        arrays = _of_program(open_program(mine))
         return _Dump(tuple(arrays), _after_of(arrays, program, mine), True, {}, arrays)
     for form, suffix in SUFFIXES.items():
         if mine.name.endswith(suffix):
@@ -112,7 +138,7 @@ def _dump_of(mine: Path, program: ProgramTrace) -> _Dump:
             after, texts = _after_of([name], program, mine), {name: [(mine, form)]}
             return _Dump((name,), after, False, texts, {})
     raise ConfigError(
-        f"{mine}: need a folder of vectors, an .npz, or a text named as there with "
+        f"{mine}: need a folder of vectors, an .npz, an .h5, or a text named as there with "
         f"{', '.join(SUFFIXES.values())}"
     )
 
@@ -137,7 +163,11 @@ def _folder(mine: Path, program: ProgramTrace) -> _Dump:
         if form is None:
             raise TraceDataError(f"{file}: need files of vectors here, got another")
         texts.setdefault(file.name.removesuffix(SUFFIXES[form]), []).append((file, form))
-    arrays = read_archive(str(mine / "vectors.npz")) if (mine / "vectors.npz").exists() else {}
+    arrays = (
+        read_archive(str(mine / "vectors.npz"), most_bytes=_MOST_BYTES)
+        if (mine / "vectors.npz").exists()
+        else {}
+    )
     after = manifest.get("after")
     _need_steps(after, program, mine / MANIFEST)
     assert isinstance(after, list)
@@ -181,15 +211,32 @@ def _step_of(name: str) -> int | None:
     return int(step) if is_step and step == str(int(step)) else None
 
 
-def _compared(dump: _Dump, entry: Entry, at: Stepper) -> str:
-    """Return the first difference of an entry, in words; every form that the dump has it in."""
+def _of_program(program: ProgramTrace) -> dict[str, Any]:
+    """Return the entries that a program trace has, states after steps as it tells them."""
+    arrays: dict[str, Any] = {"steps": program.steps.read()}
+    if program.port is not None:
+        arrays["port"] = program.port.read()
+    if (sums := layer_sums(program)) is not None:
+        arrays["sums"] = sums[:, -1]
+    at = Stepper(program)
+    arrays |= {f"before.{form.name}": at.view(form.name).copy() for form in at.states}
+    if program.expected is not None:
+        for index, step in enumerate(program.expected.after.tolist()):
+            for name, tensor in program.expected.state.items():
+                arrays[f"after_{step}.{name}"] = tensor.read(index, index + 1)[0]
+    return arrays
+
+
+def _compared(dump: _Dump, entry: Entry, at: Stepper) -> _Difference | None:
+    """Return the first difference of an entry; every form that the dump has it in."""
     if entry.name in dump.arrays:
         values = dump.arrays[entry.name]
         if values.shape != entry.values.shape or values.dtype != entry.values.dtype:
-            return (
+            told = (
                 f"{entry.name}: need {entry.values.dtype} of shape {entry.values.shape}, got "
                 f"{values.dtype} of shape {values.shape}"
             )
+            return _Difference(entry.step, told)
         if not np.array_equal(values, entry.values):
             words = _words_like(entry, values, at)
             return _first(entry, words, at)
@@ -202,9 +249,9 @@ def _compared(dump: _Dump, entry: Entry, at: Stepper) -> str:
             raise TraceDataError(f"{path}: need UTF-8 text, got other bytes") from error
         n = len(entry.words.values)
         found = read_words(text, form, entry.words.bits, n, str(path))
-        if told := _first(entry, found, at):
-            return f"{path.name}: {told}"
-    return ""
+        if (differs := _first(entry, found, at)) is not None:
+            return _Difference(differs.step, f"{path.name}: {differs.told}")
+    return None
 
 
 def _words_like(entry: Entry, values: Any, at: Stepper) -> list[int]:
@@ -218,19 +265,30 @@ def _words_like(entry: Entry, values: Any, at: Stepper) -> list[int]:
     return list(state_words(form, values).values)
 
 
-def _first(entry: Entry, found: list[int], at: Stepper) -> str:
+def _first(entry: Entry, found: list[int], at: Stepper) -> _Difference | None:
     expected: Words = entry.words
     for number, (want, got) in enumerate(zip(expected.values, found, strict=False)):
         if want != got:
             wrong = want ^ got
             bit = (wrong & -wrong).bit_length() - 1
-            return (
+            told = (
                 f"{_place(entry, number, bit, at)} is {got >> bit & 1}, expected {want >> bit & 1} "
                 f"({wrong.bit_count()} bits of that word differ)"
             )
+            return _Difference(_step_of_word(entry, number, at), told)
     if len(found) != len(expected.values):
-        return f"{entry.name}: need {len(expected.values)} words, got {len(found)}"
-    return ""
+        told = f"{entry.name}: need {len(expected.values)} words, got {len(found)}"
+        return _Difference(entry.step, told)
+    return None
+
+
+def _step_of_word(entry: Entry, number: int, at: Stepper) -> int:
+    """Return the step at which a word shows."""
+    if entry.name == "steps":
+        return number
+    if entry.name == "sums":
+        return at.n_steps
+    return at.step_of_port_row(number) if entry.name == "port" else entry.step
 
 
 def _place(entry: Entry, number: int, bit: int, at: Stepper) -> str:
@@ -241,6 +299,8 @@ def _place(entry: Entry, number: int, bit: int, at: Stepper) -> str:
         return (
             f"layer {layer}, sample {sample}, coordinate {tuple(coordinate)}, bit {bit} of the sum"
         )
+    if entry.name == "port":
+        return f"step {at.step_of_port_row(number)}: port row {number}, bit {bit}"
     if entry.name in _AXES:
         return f"{_AXES[entry.name]} {number}, bit {bit}"
     form = next(form for form in at.states if form.name == entry.name.partition(".")[2])

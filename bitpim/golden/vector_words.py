@@ -37,7 +37,7 @@ TEXT_FORMATS = ("readmemh", "readmemb", "csv")
 
 _STEP_BITS = 32
 _HEAD = "line,hex"
-_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_COMMENT = re.compile(r"//[^\n]*|/\*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +121,17 @@ def read_words(text: str, form: str, bits: int, n: int, where: str) -> list[int]
 
 
 def _without_comments(text: str) -> str:
-    """Blank comments, line by line as they are."""
-    return _COMMENT.sub(lambda found: "\n" * found[0].count("\n"), text)
+    """Put a space, and its ends of lines, in the place of a comment; one left open is all."""
+    parts, at = [], 0
+    while (found := _COMMENT.search(text, at)) is not None:
+        parts.append(text[at : found.start()])
+        at = found.end()
+        if found[0] == "/*":
+            end = text.find("*/", at)
+            stop = len(text) if end < 0 else end
+            parts.append(" " + "\n" * text.count("\n", at, stop))
+            at = len(text) if end < 0 else end + 2
+    return "".join([*parts, text[at:]])
 
 
 def _csv_lines(text: str, n: int, where: str) -> Iterator[tuple[int, str]]:

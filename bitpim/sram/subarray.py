@@ -238,8 +238,8 @@ class Subarray:
             else:
                 shift_lanes_up(row, -distance, tail_mask(self.n_cols), moved[bit])
         if group is not None:
-            partner = np.arange(self.n_cols) % group + distance
-            moved &= pack((partner >= 0) & (partner < group))
+            partner = np.arange(min(group, self.n_cols)) + distance
+            moved &= pack(np.resize((partner >= 0) & (partner < group), self.n_cols))
         self._rows[to.start : to.stop] = moved
         self._count_access(source.width * cycles_per_bit)
 

@@ -270,3 +270,63 @@ def test_a_folder_that_is_no_dump_is_refused(tmp_path: Path) -> None:
     shutil.copy(folder / PROGRAM, folder / "other.txt")
     with pytest.raises(TraceDataError, match="need files of vectors here"):
         check_vectors(folder, folder)
+
+
+def test_states_that_a_dump_leaves_out_are_missing(tmp_path: Path) -> None:
+    folder = made(tmp_path, PROGRAMS["sram"])
+    steps = after_steps(PROGRAMS["sram"], None)
+    with np.load(folder / "vectors.npz") as file:
+        kept = {name: file[name] for name in file.files if not name.startswith("after_")}
+    np.savez(tmp_path / "mine.npz", **kept)
+    found = check_vectors(tmp_path / "mine.npz", folder).difference
+    assert found.endswith(f"after_{steps[0]}.rows is missing")
+    fewer = tmp_path / "fewer"
+    make_vectors(PROGRAMS["sram"], fewer, after=steps[:-1])
+    assert f"after_{steps[-1]}.rows is missing" in check_vectors(fewer, folder).difference
+    assert check_vectors(folder, fewer).difference == ""
+
+
+def test_the_first_difference_in_time_is_told(tmp_path: Path) -> None:
+    program = PROGRAMS["sram"]
+    folder = made(tmp_path, program, formats=["csv"])
+    step = after_steps(program, None)[1]
+    for name in ("port.csv", f"after_{step}.rows.csv"):  # the last row of the port comes later
+        text = (folder / name).read_text()
+        (folder / name).write_text(text[:-2] + ("1" if text[-2] == "0" else "0") + "\n")
+    assert f"after step {step}: rows" in check_vectors(folder, folder).difference
+    (folder / f"after_{step}.rows.csv").unlink()
+    shutil.copy(folder / f"after_{step}.carry.csv", folder / f"after_{step}.rows.csv")
+    at = Stepper(program)
+    assert program.port is not None
+    last = program.port.shape[0] - 1
+    shutil.rmtree(folder)
+    folder = made(tmp_path, program, formats=["csv"])
+    text = (folder / "port.csv").read_text()
+    (folder / "port.csv").write_text(text[:-2] + ("1" if text[-2] == "0" else "0") + "\n")
+    told = f"port.csv: step {at.step_of_port_row(last)}: port row {last}, bit"
+    assert told in check_vectors(folder, folder).difference
+    with pytest.raises(ConfigError, match="need a port row of 0"):
+        at.step_of_port_row(last + 1)
+
+
+def test_a_program_trace_is_a_dump_too(tmp_path: Path) -> None:
+    program = PROGRAMS["crossbar"]
+    folder = made(tmp_path, program)
+    write_program(program, tmp_path / "mine.h5")
+    assert check_vectors(tmp_path / "mine.h5", folder).difference == ""
+    assert program.expected is not None
+    sums = program.expected.state["sums"].read().copy()
+    sums[1, 0] ^= 8
+    state = {**program.expected.state, "sums": TensorRecord.of(sums, axes="", role="", units="1")}
+    wrong = replace(program, expected=replace(program.expected, state=state))
+    write_program(wrong, tmp_path / "wrong.h5")
+    step = after_steps(program, None)[1]
+    found = check_vectors(tmp_path / "wrong.h5", folder).difference
+    assert f"after step {step}: sums, sum 0, bit 3 is" in found
+
+
+def test_comments_end_words_and_do_not_hang() -> None:
+    assert read_words("00/* */01\n", "readmemh", 8, 2, "mine") == [0, 1]
+    with pytest.raises(TraceDataError, match="need a hexadecimal word"):
+        read_words("/*/ " * 200_000 + "*/ x", "readmemh", 8, 2, "mine")
+    assert read_words("7 /* open" + " /* " * 200_000, "readmemh", 8, 2, "mine") == [7]
