@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bitpim import record, sample_path
+from bitpim import CamWords, record, sample_path
 from bitpim.golden.program_steps import catalogue_trace
 from bitpim.golden.vectors import after_steps, make_vectors
 from bitpim.lookup.stepped_cam import (
@@ -21,7 +21,6 @@ from bitpim.lookup.stepped_cam import (
     WRITE,
     SteppedCam,
 )
-from bitpim.lookup.words import CamWords
 from bitpim.recorded import Recording
 from bitpim_traces.program_trace.records import ProgramTrace
 
