@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from bench.few_bits import binary_resnet20, convolutions, ternary_resnet20
 from bitpim import make_machine
 from bitpim.machine.machine import Machine
 from bitpim.threads import thread_limit, use_threads
-from bitpim_traces.quantize import CodebookSettings, codebooks_of_trace
+from bitpim_traces.quantize import CodebookSettings, LanePruning, codebooks_of_trace, prune_trace
 from bitpim_traces.records import Trace
 from bitpim_traces.synthetic import synthetic_network
 
@@ -129,9 +130,17 @@ def test_resnet20_few_bits(ratio: Ratio, n_threads: int, kind: str) -> None:
     ratio(case, ours, twin)
 
 
-def runs(traces: list[Trace], n_threads: int) -> Callable[[], object]:
+def test_resnet20_coalesced(ratio: Ratio, n_threads: int) -> None:
+    """70 % of the lanes of every convolution but the first pruned, against none."""
+    dense = synthetic_network("resnet20", n_samples=N_BIT_IMAGES)
+    pruned = prune_trace(dense, LanePruning(share=0.7))[0]
+    case = named("resnet20_coalesced:synthetic", N_BIT_IMAGES, n_threads)
+    ratio(case, runs([pruned], n_threads, coalesce_layers="all"), runs([dense], n_threads))
+
+
+def runs(traces: list[Trace], n_threads: int, **settings: Any) -> Callable[[], object]:
     """Yield a run of all samples of some networks on Bit Prudent, weights laid out."""
-    machine = make_machine("bit_prudent")
+    machine = make_machine("bit_prudent", **settings)
     all_codes = [trace.samples.codes.read() for trace in traces]
     prepared = [machine.prepare(trace, jobs=n_threads) for trace in traces]
 
