@@ -142,6 +142,7 @@ class SteppedRna:
         zeros = {form.name: np.zeros(form.shape, form.stored) for form in self.states}
         self._held = zeros | self._operands.held
         self._events: Counter[str] = Counter()
+        self._n_steps = 0
         self._reach = self._operand_reach()
 
     def _memory(self, values: Ints, width: int) -> NearestTable | None:
@@ -244,19 +245,28 @@ class SteppedRna:
             A number that is searched for is wider than the words of the memory.
         """
         out, taken = port.copy(), 0
-        for code, a, b, _, _ in steps.tolist():
-            if self.forms[code].port == "none":
-                self._inside(code, a, b)
-                continue
-            row, taken = out[taken], taken + 1
-            if code == COUNT:
-                self._count(row)
-            elif code in (GIVE_SUM, GIVE_CODE):
-                row[:] = 0
-                row[0] = self._held["sum" if code == GIVE_SUM else "code"][0]
-            else:
-                self._take_in(code, a, row)
+        for number, (code, a, b, _, _) in enumerate(steps.tolist(), self._n_steps):
+            uses = self.forms[code].port != "none"
+            try:
+                if uses:
+                    self._through_port(code, a, out[taken])
+                else:
+                    self._inside(code, a, b)
+            except (AccumulatorError, LayoutError, ProgramError) as error:
+                raise type(error)(f"step {number}: {error}") from None
+            taken += uses
+        self._n_steps += len(steps)
         return out
+
+    def _through_port(self, code: int, a: int, row: Ints) -> None:
+        """Take a step that uses the port."""
+        if code == COUNT:
+            self._count(row)
+        elif code in (GIVE_SUM, GIVE_CODE):
+            row[:] = 0
+            row[0] = self._held["sum" if code == GIVE_SUM else "code"][0]
+        else:
+            self._take_in(code, a, row)
 
     def _count(self, row: Ints) -> None:
         """Count one tap of each weight code that has one."""
