@@ -10,6 +10,7 @@ import numpy.typing as npt
 from bitpim.crossbar.stepped import SteppedCrossbar
 from bitpim.errors import ConfigError, LayoutError, OutOfMemoryError
 from bitpim.lookup.stepped_cam import SteppedCam
+from bitpim.lookup.stepped_nor import SteppedNor
 from bitpim.lookup.stepped_rna import SteppedRna
 from bitpim.sram.stepped import SteppedSubarray
 from bitpim.stepped import StateForm, SteppedArray
@@ -19,7 +20,10 @@ from bitpim_traces.records import TensorRecord
 __all__ = ["ARRAYS", "array_of", "need_form"]
 
 ARRAYS: Final[Mapping[str, type[SteppedArray]]] = MappingProxyType(
-    {made.kind: made for made in (SteppedSubarray, SteppedCrossbar, SteppedCam, SteppedRna)}
+    {
+        made.kind: made
+        for made in (SteppedSubarray, SteppedCrossbar, SteppedCam, SteppedRna, SteppedNor)
+    }
 )
 """Every kind of array, by the name that program traces have."""
 
