@@ -126,6 +126,6 @@ def _constant(made: type[SteppedArray], program: ProgramTrace, name: str) -> npt
 
 def _room(program: ProgramTrace) -> int:
     """Return the bytes that rows of bits come to, by the parameters, before any is taken."""
-    sizes = [program.parameters.get(name, 1) for name in ("n_rows", "n_columns")]
-    rows, columns = (size for size in sizes if isinstance(size, int))
-    return rows * columns // 8
+    rows, columns, bits = (program.parameters.get(n, 1) for n in ("n_rows", "n_columns", "n_bits"))
+    assert isinstance(rows, int) and isinstance(columns, int) and isinstance(bits, int)
+    return rows * columns * bits // 8
