@@ -10,6 +10,8 @@ import numpy.typing as npt
 from bitpim.crossbar.stepped import SteppedCrossbar
 from bitpim.errors import ConfigError, LayoutError, OutOfMemoryError
 from bitpim.lookup.stepped_cam import SteppedCam
+from bitpim.lookup.stepped_nor import SteppedNor
+from bitpim.lookup.stepped_rna import SteppedRna
 from bitpim.sram.stepped import SteppedSubarray
 from bitpim.stepped import StateForm, SteppedArray
 from bitpim_traces.program_trace.records import ProgramTrace
@@ -18,7 +20,10 @@ from bitpim_traces.records import TensorRecord
 __all__ = ["ARRAYS", "array_of", "need_form"]
 
 ARRAYS: Final[Mapping[str, type[SteppedArray]]] = MappingProxyType(
-    {made.kind: made for made in (SteppedSubarray, SteppedCrossbar, SteppedCam)}
+    {
+        made.kind: made
+        for made in (SteppedSubarray, SteppedCrossbar, SteppedCam, SteppedRna, SteppedNor)
+    }
 )
 """Every kind of array, by the name that program traces have."""
 
@@ -121,6 +126,6 @@ def _constant(made: type[SteppedArray], program: ProgramTrace, name: str) -> npt
 
 def _room(program: ProgramTrace) -> int:
     """Return the bytes that rows of bits come to, by the parameters, before any is taken."""
-    sizes = [program.parameters.get(name, 1) for name in ("n_rows", "n_columns")]
-    rows, columns = (size for size in sizes if isinstance(size, int))
-    return rows * columns // 8
+    rows, columns, bits = (program.parameters.get(n, 1) for n in ("n_rows", "n_columns", "n_bits"))
+    assert isinstance(rows, int) and isinstance(columns, int) and isinstance(bits, int)
+    return rows * columns * bits // 8

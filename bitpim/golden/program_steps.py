@@ -1,20 +1,29 @@
 """A program of the library with its operands, as a program trace."""
 
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from bitpim.errors import LayoutError
+from bitpim.lookup.stepped_nor import SteppedNor
 from bitpim.programs.catalog import Widths, catalog_program
-from bitpim.programs.program import Program, need_family
+from bitpim.programs.program import Program
 from bitpim.recorded import Recording
 from bitpim.sram.stepped import SteppedSubarray
 from bitpim_kernels import opcodes as op
+from bitpim_kernels.family import Family
 from bitpim_kernels.layout import pack, to_planes, words_for
+from bitpim_kernels.magic import MAGIC
 from bitpim_traces.program_trace.records import ProgramTrace, RowField
 
 __all__ = ["catalogue_trace", "trace_of"]
+
+_ARRAYS: Final[Mapping[Family, type[SteppedSubarray | SteppedNor]]] = {
+    op.SRAM: SteppedSubarray,
+    MAGIC: SteppedNor,
+}
 
 
 def trace_of(
@@ -31,11 +40,10 @@ def trace_of(
     Raises
     ------
     ProgramError
-        The program is not of the sram family, or has no such field.
+        The program has no such field.
     LayoutError
         There is no operand, they differ in length, or a number does not fit its field.
     """
-    need_family(program, op.SRAM, f"trace of {program.name}")
     codes = {name: np.asarray(values) for name, values in operands.items()}
     shapes = {values.shape for values in codes.values()}
     if len(shapes) != 1 or len(min(shapes)) != 1 or min(shapes) == (0,):
@@ -59,10 +67,9 @@ def catalogue_trace(
     Raises
     ------
     ProgramError
-        There is no such program of the sram family, or none of that width.
+        There is no such program, or none of that width.
     """
     program = catalog_program(name, Widths(bits=bits))
-    need_family(program, op.SRAM, f"trace of {name}")
     drawn = np.random.default_rng(seed).integers(0, 2, (program.n_rows, n_columns), np.uint8)
     return _recorded(program, pack(drawn), n_columns, after)
 
@@ -70,7 +77,7 @@ def catalogue_trace(
 def _recorded(
     program: Program, rows: npt.NDArray[np.uint64], n_columns: int, after: str
 ) -> ProgramTrace:
-    array = SteppedSubarray(max(program.n_rows, 1), n_columns)
+    array = _ARRAYS[program.family](max(program.n_rows, 1), n_columns)
     array.view("rows")[: len(rows)] = rows
     recording = Recording(array, array.made_of, after=after)
     recording.steps(program.table)

@@ -18,7 +18,7 @@ from bitpim.counts import Counts
 from bitpim.errors import ConfigError, LayoutError
 from bitpim.lookup.answers import Answers
 from bitpim.lookup.cells import CellFaults, Cells
-from bitpim.lookup.lines import SearchLines
+from bitpim.lookup.lines import SearchLines, top_mask
 from bitpim.lookup.matching import find_in_ranges, find_matches
 from bitpim.lookup.search_run import Found, SearchRun, Told
 from bitpim.lookup.searches import SearchKind, checked_options, search_kind
@@ -103,6 +103,23 @@ class Cam:
         made = Cam(words, faults=self.faults, n_threads=self._n_threads)
         made._lines, made._counts = self._lines.copy(), self._counts
         return made
+
+    def precharge(self, query: CamWords, top_bits: int | None = None) -> None:
+        """Begin a search for the nearest number whose stages are taken by whoever asks.
+
+        The query goes onto the search lines of its highest bits, all of them unless told. This
+        counts the search and the lines that change; stages count for themselves.
+
+        Raises
+        ------
+        LayoutError
+            Words are of another width, too wide, or have don't-cares.
+        """
+        self._check_words(search_kind("nearest"), query, {})
+        mask = top_mask(self.n_bits, self.n_bits if top_bits is None else top_bits)
+        self._lines = self._lines.copy()
+        toggles = self._lines.drive(query.bits & mask, query.care & mask)
+        self._counts = self._counts + Counts(cam_search=len(query), cam_toggle=toggles)
 
     @property
     def n_rows(self) -> int:

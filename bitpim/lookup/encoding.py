@@ -42,7 +42,9 @@ class Encoding:
     """What a layer makes of its sums, with the memories that are searched.
 
     Sums are limited by a comparator where the activation clips. `points` and `values` are None
-    where there is no such search: without a table of points, or where the output is affine.
+    where there is no such search: without a table of points, or where the output is affine. `y` is
+    the value of each point, `up` by how many places values are shifted up to be searched for, and
+    `limits` what they are limited to, None where nothing is.
 
     Raises
     ------
@@ -56,18 +58,19 @@ class Encoding:
         self.layer = layer
         self.points: NearestTable | None = None
         self.values: NearestTable | None = None
-        self._y: Ints | None = None
-        self._up = 0
+        self.y: Ints | None = None
+        self.up = 0
+        self.limits: tuple[int, int] | None = None
         if codebook is None:
             return
         down, width = max(table.fraction_bits - codebook.fraction_bits, 0), sum_bits
-        self._up = max(codebook.fraction_bits - table.fraction_bits, 0)
+        self.up = max(codebook.fraction_bits - table.fraction_bits, 0)
         if table.points is not None:
             x, y = (np.ascontiguousarray(column) for column in table.points.T)
             self.points = NearestTable(x, max(sum_bits, width_of(x)), *match)
-            self._y, down, self._up, width = y, 0, 0, max(codebook.value_bits, width_of(y))
+            self.y, down, self.up, width = y, 0, 0, max(codebook.value_bits, width_of(y))
         self._need_words(sum_bits if table.points is None else 0, codebook.value_bits, down)
-        width = max(width + self._up, codebook.value_bits + down)
+        width = max(width + self.up, codebook.value_bits + down)
         values = codebook.values << down
         self.values = NearestTable(values, width, *match)
         low, high = layer.clamp
@@ -75,16 +78,16 @@ class Encoding:
         # beyond the ends of a codebook only the nearest by difference is the end itself
         compares = table.points is None and layer.activation in _COMPARED
         limits = compares or not whole
-        self._limits = (int(values[low]), int(values[high])) if limits else None
+        self.limits = (int(values[low]), int(values[high])) if limits else None
 
     def _need_words(self, sum_bits: int, value_bits: int, down: int) -> None:
         """Refuse sums and values that no word holds at the finer of their fractions."""
         where = f"layer {self.layer.index} {self.layer.name!r} ({self.layer.kind})"
-        if sum_bits + self._up > MOST_BITS:
+        if sum_bits + self.up > MOST_BITS:
             raise AccumulatorError(
-                f"{where}: need words of {sum_bits + self._up} bits to search for sums at the "
-                f"{self._up} further fraction bits of values, got {MOST_BITS} at most; use `--set "
-                f"adder.sum_bits={max(2, MOST_BITS - self._up)}`, or values of fewer fraction bits"
+                f"{where}: need words of {sum_bits + self.up} bits to search for sums at the "
+                f"{self.up} further fraction bits of values, got {MOST_BITS} at most; use `--set "
+                f"adder.sum_bits={max(2, MOST_BITS - self.up)}`, or values of fewer fraction bits"
             )
         if value_bits + down > MOST_BITS:
             raise AccumulatorError(
@@ -99,11 +102,11 @@ class Encoding:
             return Encoded(self._rescaled(sums), 0, 0)
         y, points_compared = sums, 0
         if self.points is not None:
-            assert self._y is not None
+            assert self.y is not None
             found = self.points.find(sums)
-            y, points_compared = self._y[found.rows], found.rows_compared
+            y, points_compared = self.y[found.rows], found.rows_compared
         dtype = code_dtype(self.layer.output)
-        rows, values_compared = self.values.encode(y, self._up, self._limits, dtype)
+        rows, values_compared = self.values.encode(y, self.up, self.limits, dtype)
         return Encoded(rows, points_compared, values_compared)
 
     def _rescaled(self, sums: Ints) -> Codes:

@@ -24,12 +24,14 @@ from bitpim_kernels.nearest import (
     xor_tree,
 )
 
-__all__ = ["MATCH_MODES", "MOST_BITS", "Found", "NearestTable", "width_of"]
+__all__ = ["MATCH_MODES", "MOST_BITS", "Found", "NearestTable", "apart", "width_of"]
 
 MATCH_MODES: Final = ("abs", "wxor", "staged")
 """Least difference; least sum of weights of bits that differ; least difference stage by stage."""
 
+Bits = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.uint64]
 
 MOST_BITS: Final = 64
 """Width of the widest word."""
@@ -54,6 +56,13 @@ def width_of(*arrays: npt.NDArray[Any]) -> int:
     return 1 + max((e if e >= 0 else ~e).bit_length() for e in [0, *ends])
 
 
+def apart(a: Numbers, b: Numbers | np.uint64, low: int, width: int) -> Numbers:
+    """Return how far numbers are apart in `width` bits from bit `low` on."""
+    mask = np.uint64((1 << width) - 1)
+    a, b = (a >> np.uint64(low)) & mask, (b >> np.uint64(low)) & mask
+    return np.maximum(a, b) - np.minimum(a, b)
+
+
 class NearestTable:
     """Stored numbers, one a row, and how the nearest is found.
 
@@ -62,6 +71,10 @@ class NearestTable:
     values : signed numbers, no two equal, (n_rows,)
     width : bits of a word; all numbers and queries fit, at most 64
     mode, stage_bits : of `MATCH_MODES`; bits that a stage compares
+
+    Attributes
+    ----------
+    values : the stored numbers
 
     Raises
     ------
@@ -76,9 +89,9 @@ class NearestTable:
                 f"nearest match: need words of {max(need, width)} bits at most {MOST_BITS}, got "
                 f"{width}; use fewer fraction bits, or narrower sums"
             )
-        self.n_rows, self.width, self.mode = len(values), width, mode
+        self.values, self.n_rows, self.width, self.mode = values, len(values), width, mode
         self.stage_bits = min(stage_bits, width)
-        words = self._words(values)
+        words = self._stored = self.words(values)
         self._breaks, self._tree, self._ordered = breaks_of(words), xor_tree(words), ordered(words)
 
     @property
@@ -99,7 +112,7 @@ class NearestTable:
             A query does not fit the words.
         """
         self._need_fitting(queries)
-        words = self._words(queries).reshape(-1)
+        words = self.words(queries).reshape(-1)
         rows, standing = np.empty(words.shape, np.int64), []
 
         def search(start: int, stop: int) -> None:
@@ -154,8 +167,31 @@ class NearestTable:
                 f"{width_of(queries) + up}; use wider sums"
             )
 
-    def _words(self, numbers: Ints) -> npt.NDArray[np.uint64]:
+    def words(self, numbers: Ints) -> Numbers:
+        """Return numbers as they are searched for: offset binary."""
         offset = np.uint64(1 << (self.width - 1))
         mask = np.uint64((1 << self.width) - 1)
-        words: npt.NDArray[np.uint64] = (numbers.view(np.uint64) + offset) & mask
+        words: Numbers = (numbers.view(np.uint64) + offset) & mask
         return words
+
+    def standing(self, up: Bits, word: np.uint64, stage: int) -> Bits:
+        """Return which match lines of those that are up stay so in a stage, the first being 0.
+
+        Where whole words are compared no line falls before the last stage.
+
+        Shapes
+        ------
+        up, returns: (n_rows,) at least one is up
+        """
+        if self.mode == "staged":
+            high = self.width - stage * self.stage_bits
+            low = max(0, high - self.stage_bits)
+            distances = apart(self._stored, word, low, high - low)
+        elif stage < self.n_stages - 1:
+            return up
+        elif self.mode == "wxor":
+            distances = self._stored ^ word
+        else:
+            distances = apart(self._stored, word, 0, self.width)
+        stands: Bits = up & (distances == distances[up].min())
+        return stands

@@ -76,6 +76,11 @@ class NorArray:
         """All cells as they are now, packed, (n_cells, words); a copy."""
         return self._cells.packed.copy()
 
+    @property
+    def cell_view(self) -> Words:
+        """All cells, packed, (n_cells, words), to be looked at and set in place."""
+        return self._cells.packed
+
     def write_cells(self, start: int, rows: npt.NDArray[Any]) -> None:
         """Write neighbouring cells from `start`, packed words or 0/1 a lane.
 
@@ -145,9 +150,7 @@ class NorArray:
                 f"step ({rules.mnemonic}): need a step of one line, got part of one; assemble a "
                 "program and run that"
             )
-        table = np.array([line], np.int32)
-        self._run_table(table)
-        self.counts += table_counts(table, MAGIC).on_arrays(self.n_arrays)
+        self.run_table(np.array([line], np.int32))
 
     def run(self, program: Program) -> None:
         """Run a program in all lanes.
@@ -167,6 +170,12 @@ class NorArray:
             )
         self._run_table(program.table)
         self.counts += program.counts.on_arrays(self.n_arrays)
+
+    def run_table(self, table: npt.NDArray[np.int32]) -> None:
+        """Run lines of the magic family that were checked; a step that opens inputs is whole."""
+        if len(table):
+            self._run_table(table)
+            self.counts += table_counts(table, MAGIC).on_arrays(self.n_arrays)
 
     def _run_table(self, table: npt.NDArray[np.int32]) -> None:
         # a copy, since Numba compiles once more for an array that may not be written

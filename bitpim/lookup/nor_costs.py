@@ -99,6 +99,7 @@ def simpler_sets(program: Program) -> int:
     return program.counts["nor_init"] - 1
 
 
+@cache
 def _simpler(name: str, bits: int, *outputs: str) -> int:
     return simpler_cycles(repack(_program(name, bits), None, outputs))
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from bitpim.errors import ConfigError
 from bitpim.lookup.lines import GrowingLists, MatchLists, need_room
 from bitpim.lookup.matching import lines_within
+from bitpim.lookup.nearest_table import apart
 from bitpim.lookup.search_run import Found, SearchRun
 from bitpim_kernels.layout import pack
 from bitpim_kernels.match import best_rows
@@ -238,13 +239,6 @@ class _Staged:
             for s in range(self.n_stages):
                 low = max(0, self.n_bits - (s + 1) * self.stage_bits)
                 width = self.n_bits - s * self.stage_bits - low
-                wanted = _apart(q, self.numbers[rows[these], None], low, width)
-                stands &= _apart(q, self.numbers[None, :], low, width) == wanted
+                wanted = apart(q, self.numbers[rows[these], None], low, width)
+                stands &= apart(q, self.numbers[None, :], low, width) == wanted
             lists.take(MatchLists(stands.sum(axis=1), np.nonzero(stands)[1]))
-
-
-def _apart(a: Numbers, b: Numbers, low: int, width: int) -> Numbers:
-    """Return how far numbers are apart in `width` bits from bit `low` on."""
-    mask = np.uint64((1 << width) - 1)
-    a, b = (a >> np.uint64(low)) & mask, (b >> np.uint64(low)) & mask
-    return np.maximum(a, b) - np.minimum(a, b)

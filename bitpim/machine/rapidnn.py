@@ -35,6 +35,7 @@ from collections.abc import Iterator, Sequence
 from bitpim.config import MachineEntry
 from bitpim.errors import ConfigError
 from bitpim.legend import Legend
+from bitpim.lookup.recording import RnaRecorder
 from bitpim.lookup.rna_layers import PreparedRna, prepare_rna_layer
 from bitpim.lookup.rna_mapping import plan_rna_network, rules_by_layer
 from bitpim.lookup.rna_plan import HEADLINES, RnaPlan
@@ -86,6 +87,20 @@ class RapidnnMachine:
             Settings by layer fit no layer, do not go together, or change nothing.
         """
         return plan_rna_network(trace, self.settings)
+
+    def recorder(self, trace: Trace, index: int) -> RnaRecorder:
+        """Lay a layer out to be recorded, a neuron a tile.
+
+        Raises
+        ------
+        ConfigError
+            Neurons of the layer neither add nor encode, or as for `plan`.
+        MappingError, AccumulatorError
+            As for `plan`.
+        """
+        layer, plan = trace.layers[index], self.plan(trace).layers[index]
+        rule = rules_by_layer(self.settings, trace)[index]
+        return RnaRecorder(layer, trace.input_quantizations(layer), plan, rule)
 
     def prepare(self, trace: Trace, *, fidelity: str = "bit", jobs: int = 1) -> "PreparedRapidnn":
         """Make a network ready to run; `jobs` threads share each batch.

@@ -54,9 +54,10 @@ def test_a_program_of_the_catalogue_by_its_name(
     assert bitpim_json("vectors", "check", tmp_path / "v", "--against", tmp_path / "v")["equal"]
     other = bitpim_json("vectors", "make", "multiply", "-o", tmp_path / "w", "--seed", 1)
     assert other["program_digest"] != said["program_digest"]
+    nor = bitpim_json("vectors", "make", "nor_add", "-o", tmp_path / "nor", "--bits", 4)
+    assert nor["parameters"] == {"n_rows": 17, "n_columns": 64, "array_columns": 64}
     for arguments, words in (
         (("multiplied",), "multiplied: need a program trace"),
-        (("nor_add",), "need a program of the sram family"),
         (("multiply", "--after", "x"), "after: need end"),
     ):
         code, _, err = bitpim("vectors", "make", *arguments, "-o", tmp_path / "x")

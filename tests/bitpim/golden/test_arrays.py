@@ -47,6 +47,11 @@ def test_the_initial_state_is_the_trace_s() -> None:
             OutOfMemoryError,
             "need states of at most",
         ),
+        (
+            {"array": "cam", "parameters": {"n_rows": 2**22 - 1, "n_bits": 65535}},
+            OutOfMemoryError,
+            "need states of at most",
+        ),
         ({"constants": {"table": tensor([1])}}, ConfigError, "need the constants none"),
         ({"state": {"row": tensor([1])}}, LayoutError, "states of rows, carry, tag, got 'row'"),
         (
