@@ -28,7 +28,7 @@ def make(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to make.")],
     formats: Annotated[
         list[str] | None,
-        typer.Option("--format", help="readmemh, readmemb, csv or npz. Repeatable. [readmemh]"),
+        typer.Option("--format", help="readmemh (the default), readmemb, csv or npz. Repeatable."),
     ] = None,
     after: Annotated[
         str | None,

@@ -178,8 +178,7 @@ def recorder_of(machine: Machine, trace: Trace, index: int) -> Recorder:
     make = getattr(machine, "recorder", None)
     if make is None:
         raise ConfigError(
-            f"machine {machine.name!r}: records no tiles; take a machine in a cache or on "
-            "crossbars, such as neural_cache or isaac"
+            f"machine {machine.name!r}: records no tiles; take one of bitpim's own machines"
         )
     recorder: Recorder = make(trace, index)
     return recorder

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import bitpim
-from bitpim.errors import ConfigError
+from bitpim.errors import ConfigError, MappingError
 from bitpim.golden.recording import inputs_of, record_tile, tiles_of
+from tests.fakes import RefereeMachine
 
 NET = bitpim.open_trace(bitpim.sample_path())
 
@@ -47,8 +48,10 @@ def test_lossy_converters_run_the_layers_before_bit_by_bit() -> None:
 
 
 def test_a_machine_that_records_nothing_says_so() -> None:
-    codebooks = bitpim.make_machine("rapidnn")
-    with pytest.raises(ConfigError, match="'rapidnn': records no tiles; take a machine"):
-        tiles_of(NET, codebooks, 0)
+    referee = RefereeMachine(None)
+    with pytest.raises(ConfigError, match="records no tiles; take one of bitpim's own machines"):
+        tiles_of(NET, referee, 0)
+    with pytest.raises(MappingError, match="need a codebook"):
+        tiles_of(NET, bitpim.make_machine("rapidnn"), 0)
     with pytest.raises(ConfigError, match="sample: need 0 to 31"):
         record_tile(NET, bitpim.make_machine("isaac"), 0, sample=32)
