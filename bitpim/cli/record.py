@@ -85,7 +85,8 @@ def record(
             )
         )
         return
-    whole = "sums" if recorded.is_whole else "parts of sums"
+    plural = "s" * (len(recorded.sums) != 1)
+    whole = f"sum{plural}" if recorded.is_whole else f"part{plural} of sums"
     typer.echo(
         f"{output}: {program.name} ({program.provenance['told']}): {program.n_steps:,} steps of an "
         f"array {program.array}, {len(recorded.sums):,} {whole}"
