@@ -14,9 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.counts import Counts
-from bitpim_kernels.layout import words_for
+from bitpim.errors import LayoutError
+from bitpim_kernels.layout import tail_mask, words_for
 
-__all__ = ["N_NUMBERS", "Port", "StateForm", "StepForm", "SteppedArray"]
+__all__ = [
+    "N_NUMBERS",
+    "Port",
+    "StateForm",
+    "StepForm",
+    "SteppedArray",
+    "need_padding",
+    "need_port_padding",
+]
 
 Array = npt.NDArray[Any]
 Steps = npt.NDArray[np.int32]
@@ -69,6 +78,28 @@ class StateForm:
     def stored(self) -> "np.dtype[Any]":
         """Type of a number or word."""
         return np.dtype(np.uint64) if self.dtype is None else self.dtype
+
+
+def need_padding(form: StateForm, values: Array, where: str) -> None:
+    """Raise LayoutError where packed bits are lit beyond the last of a form; numbers have none.
+
+    Shapes
+    ------
+    values: (..., words), with or without axes before those of the form
+    """
+    if not form.is_packed or not values.size:
+        return
+    if np.any(values[..., -1] & ~tail_mask(form.sizes[-1])):
+        raise LayoutError(
+            f"{where}: need zero padding beyond {form.axes[-1]} {form.sizes[-1] - 1}, got ones"
+        )
+
+
+def need_port_padding(form: StateForm, rows: Array, first: int) -> None:
+    """Raise LayoutError naming the first port row, numbered from `first`, that lights too much."""
+    lit = np.flatnonzero(rows[:, -1] & ~tail_mask(form.sizes[-1])) if rows.size else ()
+    for at in lit[:1]:
+        need_padding(form, rows[at], f"port row {first + at}")
 
 
 class SteppedArray(Protocol):

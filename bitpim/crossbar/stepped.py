@@ -19,8 +19,8 @@ from bitpim.errors import (
     OutOfMemoryError,
     ProgramError,
 )
-from bitpim.stepped import StateForm, StepForm
-from bitpim_kernels.layout import pack, tail_mask
+from bitpim.stepped import StateForm, StepForm, need_padding
+from bitpim_kernels.layout import pack
 
 __all__ = [
     "CLEAR",
@@ -407,10 +407,8 @@ class SteppedCrossbar:
         """Set a state."""
         low, high = self._ends.get(name, (-_INT64, _INT64 - 1))
         if name == "opened":
-            if values[-1] & ~tail_mask(self.geometry.rows):
-                raise LayoutError(
-                    f"state opened: need zero padding beyond row {self.geometry.rows - 1}, got ones"
-                )
+            form = next(form for form in self.states if form.name == name)
+            need_padding(form, values, "state opened")
         elif values.min() < low or values.max() > high:
             raise LayoutError(
                 f"state {name}: need {low} to {high}, got {values.min()} to {values.max()}"

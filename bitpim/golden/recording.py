@@ -68,6 +68,8 @@ def record_tile(
             f"0, got {tile}; --list shows them"
         )
     recorded = recorder.record(tile, inputs_of(trace, machine, index, sample), after=after)
+    places = recorded.places.copy()
+    places[:, 0] += sample  # a recorder sees one sample, the first
     provenance = {
         "software": f"bitpim {version_of('bitpim')}",
         "machine": machine.name,
@@ -80,14 +82,14 @@ def record_tile(
         "tile": tile,
         "told": tiles[tile].told,
         "sample": sample,
-        "sums": np.column_stack([recorded.places, recorded.sums]).tolist(),
+        "sums": np.column_stack([places, recorded.sums]).tolist(),
         "sums_are_whole": recorded.is_whole,
     }
     name = f"{trace.layers[index].name}, tile {tile} on {machine.name}"
     program = replace(
         recorded.program, name=name, provenance={**recorded.program.provenance, **provenance}
     )
-    return replace(recorded, program=program)
+    return replace(recorded, program=program, places=places)
 
 
 def inputs_of(trace: Trace, machine: Machine, index: int, sample: int) -> list[Codes]:

@@ -28,13 +28,16 @@ from bitpim_traces.program_trace.records import ProgramTrace
 from bitpim_traces.program_trace.writer import write_program
 
 __all__ = [
+    "ARCHIVE",
     "FORMATS",
     "MANIFEST",
+    "MOST_STATES",
     "PROGRAM",
     "SUFFIXES",
     "Entry",
     "after_steps",
     "entries_of",
+    "head_of",
     "layer_sums",
     "make_vectors",
 ]
@@ -42,9 +45,12 @@ __all__ = [
 FORMATS: Final = (*TEXT_FORMATS, "npz")
 MANIFEST: Final = "manifest.json"
 PROGRAM: Final = "program.h5"
+ARCHIVE: Final = "vectors.npz"
 SUFFIXES: Final[Mapping[str, str]] = {"readmemh": ".hex", "readmemb": ".bin", "csv": ".csv"}
-FORMAT_NAME: Final = "bitpim.vectors"
-_MOST_STATES: Final = 10_000
+MOST_STATES: Final = 10_000
+"""After which states are written, or compared."""
+
+_SOURCE: Final = ("machine", "preset", "trace", "trace_digest", "layer", "tile", "sample")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,9 +95,9 @@ def after_steps(program: ProgramTrace, text: str | None) -> list[int]:
     found = sorted({step for step in found if step >= 0})
     if found and found[-1] >= n:
         raise ConfigError(f"after: need steps 0 to {n - 1} of {program.name}, got {found[-1]}")
-    if len(found) > _MOST_STATES:
+    if len(found) > MOST_STATES:
         raise ConfigError(
-            f"after: need at most {_MOST_STATES} states, got {len(found)}; name fewer steps"
+            f"after: need at most {MOST_STATES} states, got {len(found)}; name fewer steps"
         )
     return found
 
@@ -175,8 +181,9 @@ def make_vectors(
             arrays[entry.name] = entry.values
             files += [_write(made, entry, form) for form in formats if form != "npz"]
         if "npz" in formats:
-            np.savez_compressed(made / "vectors.npz", **arrays)
-        manifest = _manifest(program, digest, list(after), files)
+            np.savez_compressed(made / ARCHIVE, **arrays)
+        head = {**head_of(program), "program_digest": digest}
+        manifest = {**head, "after": list(after), "files": files}
         text = json.dumps(manifest, indent=1, sort_keys=True)
         (made / MANIFEST).write_text(text + "\n", "utf-8")
         made.rename(folder)
@@ -197,23 +204,15 @@ def _write(folder: Path, entry: Entry, form: str) -> dict[str, Any]:
     }
 
 
-def _manifest(
-    program: ProgramTrace, digest: str, after: list[int], files: list[dict[str, Any]]
-) -> dict[str, Any]:
+def head_of(program: ProgramTrace) -> dict[str, Any]:
+    """Return what a manifest says of the program itself: format, array, where it was recorded."""
     told = program.provenance
-    source = {
-        key: told[key]
-        for key in ("machine", "preset", "trace", "trace_digest", "layer", "tile", "sample")
-        if key in told
-    }
     return {
-        "format_name": FORMAT_NAME,
+        "format_name": "bitpim.vectors",
         "format_version": [1, 0],
         "name": program.name,
         "array": program.array,
         "parameters": dict(program.parameters),
-        "source": source,
-        "program_digest": digest,
-        "after": after,
-        "files": files,
+        "source": {key: told[key] for key in _SOURCE if key in told},
+        "program_digest": program.digest,
     }

@@ -17,7 +17,7 @@ from bitpim.errors import ConfigError, LayoutError, ProgramError
 from bitpim.lookup.cam import Cam
 from bitpim.lookup.nearest_table import apart
 from bitpim.lookup.words import CamWords
-from bitpim.stepped import StateForm, StepForm
+from bitpim.stepped import StateForm, StepForm, need_padding
 from bitpim_kernels.layout import pack, tail_mask, unpack, words_for
 
 __all__ = [
@@ -347,10 +347,7 @@ class SteppedCam:
     def load(self, name: str, values: Array) -> None:
         """Set a state."""
         form = next(form for form in self.states if form.name == name)
-        if form.is_packed and np.any(values[..., -1] & ~tail_mask(form.sizes[-1])):
-            raise LayoutError(
-                f"state {name}: need zeros beyond {form.axes[-1]} {form.sizes[-1] - 1}, got ones"
-            )
+        need_padding(form, values, f"state {name}")
         self._held[name][...] = values
         self._written()
 

@@ -15,14 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.counts import Counts
-from bitpim.errors import LayoutError, ProgramError
+from bitpim.errors import ProgramError
 from bitpim.lookup.nor_array import NorArray
 from bitpim.programs.family import check_table
 from bitpim.programs.program import table_counts
-from bitpim.stepped import StateForm, StepForm
+from bitpim.stepped import StateForm, StepForm, need_padding, need_port_padding
 from bitpim_kernels import magic
 from bitpim_kernels.family import ROWS
-from bitpim_kernels.layout import tail_mask
 from bitpim_kernels.magic import MAGIC
 
 __all__ = ["PORT_READ", "PORT_WRITE", "SteppedNor"]
@@ -79,7 +78,6 @@ class SteppedNor:
             "n_rows": n_rows, "n_columns": n_columns, "array_columns": lanes
         }  # fmt: skip
         self._cells = NorArray(n_rows, n_columns, array_lanes=lanes)
-        self._tail = tail_mask(n_columns)
         self.states = (
             StateForm("rows", ("row", "lane"), (n_rows, n_columns)),
             StateForm("opened", ("lane",), (n_columns,)),
@@ -111,12 +109,7 @@ class SteppedNor:
 
     def check_port(self, rows: Array, first: int) -> None:
         """Raise LayoutError where port rows light lanes that the array has not."""
-        beyond = rows[:, -1] & ~self._tail
-        if beyond.any():
-            raise LayoutError(
-                f"port row {first + int(np.argmax(beyond != 0))}: need zero padding beyond lane "
-                f"{self._cells.n_lanes - 1}, got ones"
-            )
+        need_port_padding(self.port, rows, first)
 
     def run(self, steps: Steps, port: Array) -> Array:
         """Take steps that were checked; return the port rows with what was read in its place."""
@@ -155,10 +148,7 @@ class SteppedNor:
 
     def load(self, name: str, values: Array) -> None:
         """Set a state."""
-        if np.any(values[..., -1] & ~self._tail):
-            raise LayoutError(
-                f"state {name}: need zero padding beyond lane {self._cells.n_lanes - 1}, got ones"
-            )
+        need_padding(self.states[0], values, f"state {name}")  # all states are as wide
         self.view(name)[...] = values
 
     def told(self, step: Sequence[int], names: Mapping[int, str]) -> str:

@@ -19,8 +19,8 @@ from bitpim.lookup.counted_sums import DIGITS
 from bitpim.lookup.nearest_table import MATCH_MODES, NearestTable
 from bitpim.lookup.nor_costs import COST_MODES
 from bitpim.lookup.operand_words import OperandWords, digit_of
-from bitpim.stepped import StateForm, StepForm
-from bitpim_kernels.layout import pack, tail_mask, unpack, words_for
+from bitpim.stepped import StateForm, StepForm, need_padding
+from bitpim_kernels.layout import pack, unpack, words_for
 
 __all__ = [
     "ADD_LAST",
@@ -388,10 +388,7 @@ class SteppedRna:
     def load(self, name: str, values: Array) -> None:
         """Set a state."""
         form = next(form for form in self.states if form.name == name)
-        if form.is_packed and np.any(values[..., -1] & ~tail_mask(form.sizes[-1])):
-            raise LayoutError(
-                f"state {name}: need zeros beyond {form.axes[-1]} {form.sizes[-1] - 1}, got ones"
-            )
+        need_padding(form, values, f"state {name}")
         most = {
             "counters": (1 << int(self.made_of["counter_bits"])) - 1,
             "count": (1 << int(self.made_of["counter_bits"])) - 1,

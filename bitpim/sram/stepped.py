@@ -8,14 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.counts import Counts
-from bitpim.errors import LayoutError, ProgramError
+from bitpim.errors import ProgramError
 from bitpim.programs.family import check_table
 from bitpim.programs.program import Field
 from bitpim.sram.subarray import Subarray
-from bitpim.stepped import StateForm, StepForm
+from bitpim.stepped import StateForm, StepForm, need_padding, need_port_padding
 from bitpim_kernels import opcodes as op
 from bitpim_kernels.family import ROWS
-from bitpim_kernels.layout import tail_mask
 
 __all__ = [
     "MOVE",
@@ -136,12 +135,7 @@ class SteppedSubarray:
 
     def check_port(self, rows: Array, first: int) -> None:
         """Raise LayoutError where port rows light columns that the array has not."""
-        if rows.size and np.any(rows[:, -1] & ~tail_mask(self._cells.n_cols)):
-            at = int(np.argmax((rows[:, -1] & ~tail_mask(self._cells.n_cols)) != 0))
-            raise LayoutError(
-                f"port row {first + at}: need zero padding beyond column "
-                f"{self._cells.n_cols - 1}, got ones"
-            )
+        need_port_padding(self.port, rows, first)
 
     def run(self, steps: Steps, port: Array) -> Array:
         """Take steps that were checked; return the port rows with what was read in its place."""
@@ -183,10 +177,7 @@ class SteppedSubarray:
 
     def load(self, name: str, values: Array) -> None:
         """Set a state."""
-        if np.any(values[..., -1] & ~tail_mask(self._cells.n_cols)):
-            raise LayoutError(
-                f"state {name}: need zero padding beyond column {self._cells.n_cols - 1}, got ones"
-            )
+        need_padding(self.states[0], values, f"state {name}")  # all states are as wide
         self.view(name)[...] = values
 
     def told(self, step: Sequence[int], names: Mapping[int, str]) -> str:

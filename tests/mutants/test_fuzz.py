@@ -24,7 +24,7 @@ from tests.mutants.runs import KINDS, run_mutants
 from tests.mutants.traces import TraceMutants
 from tests.strategies import small_trace
 
-N_MUTANTS = {"trace": 400, "codebooks": 300, "program": 500, "result": 500, "journal": 500}
+N_MUTANTS = {"trace": 400, "codebooks": 300, "program": 2000, "result": 500, "journal": 500}
 N_IN_PROCESS = 1500
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitpim_traces.chunks import fletcher32
+from bitpim_traces.chunks import fletcher32, unshuffled
 from bitpim_traces.faults import shown
 from bitpim_traces.hdf5.chunk_tables import fixed_array
 from bitpim_traces.hdf5.classic import b_tree
@@ -212,10 +212,8 @@ class _Chunks:
                 case 1:
                     raw = _inflated(raw, n_bytes + 4 * len(self.filters))
                 case 2:
-                    n_items, n_planes = len(raw) // self.dtype.itemsize, self.dtype.itemsize
-                    whole = n_items * n_planes
-                    planes = np.frombuffer(raw[:whole], np.uint8).reshape(n_planes, n_items)
-                    raw = planes.T.tobytes() + raw[whole:]
+                    whole = len(raw) // self.dtype.itemsize * self.dtype.itemsize
+                    raw = unshuffled(raw, self.dtype.itemsize).tobytes() + raw[whole:]
                 case _:
                     raw = _checked(raw)
         if len(raw) != n_bytes:

@@ -36,6 +36,16 @@ def test_a_layer_is_named_or_numbered() -> None:
     assert by_name.program.provenance["told"] == tiles_of(NET, machine, "conv3")[7].told
 
 
+@pytest.mark.parametrize("name", ["neural_cache", "isaac"])
+def test_sums_are_those_of_the_sample(name: str) -> None:
+    machine = bitpim.make_machine(name)
+    first, other = (record_tile(NET, machine, "conv2", 0, sample=n) for n in (0, 5))
+    assert set(first.places[:, 0].tolist()) == {0} and set(other.places[:, 0].tolist()) == {5}
+    assert np.array_equal(first.places[:, 1:], other.places[:, 1:])
+    assert [row[0] for row in other.program.provenance["sums"]] == [5] * len(other.sums)
+    assert not np.array_equal(first.sums, other.sums)
+
+
 def test_lossy_converters_run_the_layers_before_bit_by_bit() -> None:
     machine = bitpim.make_machine("isaac", adc_bits=4)
     exact = bitpim.make_machine("isaac")

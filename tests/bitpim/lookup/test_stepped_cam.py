@@ -400,7 +400,7 @@ def test_words_that_are_none_are_refused(row: tuple[int, ...], words: str) -> No
 
 def test_states_that_are_none_are_refused() -> None:
     array = SteppedCam(3, 9)
-    with pytest.raises(LayoutError, match="state match: need zeros beyond row 2"):
+    with pytest.raises(LayoutError, match="state match: need zero padding beyond row 2"):
         array.load("match", np.array([8], np.uint64))
 
 

@@ -271,8 +271,8 @@ def test_what_does_not_go_together_is_one_error(
         ("count", [-1], "state count: need numbers of 0 to 15"),
         ("listed", [7], "state listed: need numbers of 0 to 6"),
         ("missing", [-1], "state missing: need numbers of 0"),
-        ("operands", [[4096]] + [[0]] * 5, "state operands: need zeros beyond bit 11"),
-        ("match", [8], "state match: need zeros beyond row 2"),
+        ("operands", [[4096]] + [[0]] * 5, "state operands: need zero padding beyond bit 11"),
+        ("match", [8], "state match: need zero padding beyond row 2"),
     ],
 )
 def test_states_that_are_none_are_refused(name: str, values: Any, words: str) -> None:

@@ -144,6 +144,10 @@ def test_a_program_that_breaks_a_rule_is_not_written(
             "fields: need name",
         ),
         (
+            '{"parameters":{},"fields":[],"marks":[],"counts":null,"provenance":{},"more":1}',
+            "need one JSON object of parameters",
+        ),
+        (
             '{"parameters":{},"fields":[],"marks":[[0,1]],"counts":null,"provenance":{}}',
             "marks: need a step",
         ),
