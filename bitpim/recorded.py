@@ -4,9 +4,9 @@ A wing lays a tile of a layer on one array and drives it through a `Recording`; 
 a program trace that needs neither network nor machine to be run again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from bitpim.stepped import N_NUMBERS, SteppedArray
 from bitpim_traces.program_trace.records import Expected, ProgramTrace, RowField
 from bitpim_traces.records import TensorRecord
 
-__all__ = ["AFTER", "RecordedTile", "Recording", "TileName"]
+__all__ = ["AFTER", "RecordedTile", "Recording", "TileName", "TileNames", "need_tile"]
 
 Array = npt.NDArray[Any]
 
@@ -33,6 +33,41 @@ class TileName:
 
     number: int
     told: str
+
+
+class TileNames(Sequence[TileName]):
+    """Names of tiles, made when they are asked for: there may be millions.
+
+    Parameters
+    ----------
+    n_tiles : how many there are
+    name : returns the name of one, by its number
+    """
+
+    def __init__(self, n_tiles: int, name: Callable[[int], TileName]) -> None:
+        self._numbers, self._name = range(n_tiles), name
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> TileName: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[TileName]: ...
+    def __getitem__(self, index: int | slice) -> TileName | Sequence[TileName]:
+        if isinstance(index, slice):
+            return [self._name(number) for number in self._numbers[index]]
+        return self._name(self._numbers[index])
+
+
+def need_tile(where: str, tile: int, n_tiles: int) -> None:
+    """Raise ConfigError unless a layer has the tile."""
+    if not n_tiles:
+        raise ConfigError(f"{where}: has no tile, nothing of it lies on arrays; record another")
+    if not 0 <= tile < n_tiles:
+        raise ConfigError(
+            f"{where}: need one of {n_tiles} tiles, numbered from 0, got {tile}; --list shows them"
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,7 @@ layers; of that no array counts anything.
 """
 
 from collections.abc import Sequence
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,8 +35,8 @@ from bitpim.crossbar.stepped import (
     SteppedCrossbar,
 )
 from bitpim.crossbar.unit_lists import UnitLists
-from bitpim.errors import ConfigError, LayoutError
-from bitpim.recorded import RecordedTile, Recording, TileName
+from bitpim.errors import LayoutError
+from bitpim.recorded import RecordedTile, Recording, TileName, TileNames, need_tile
 
 __all__ = ["CrossbarRecorder", "CrossbarTile"]
 
@@ -78,7 +78,7 @@ class CrossbarRecorder:
 
     def tiles(self) -> Sequence[TileName]:
         """All tiles of the layer for one sample, in the order of their numbers."""
-        return _TileNames(self, self._n_crossbars * self._plan.n_positions)
+        return TileNames(self._n_crossbars * self._plan.n_positions, self.name)
 
     def name(self, tile: int) -> TileName:
         """Return the name of a tile."""
@@ -101,12 +101,7 @@ class CrossbarRecorder:
         LayoutError
             The inputs are not those of one sample of the layer.
         """
-        n_tiles = len(self.tiles())
-        if not 0 <= tile < n_tiles:
-            raise ConfigError(
-                f"tile: need one of {n_tiles} of layer {self._layer.layer.name!r}, counted from 0, "
-                f"got {tile}"
-            )
+        need_tile(f"layer {self._layer.layer.name!r}", tile, len(self.tiles()))
         group, crossbar, position = self._place(tile)
         stored = self._layer.matrices[group].stored
         contents = self._plan.maps[group].contents(crossbar)
@@ -149,25 +144,6 @@ class CrossbarRecorder:
         return not any(
             np.isin(outputs, _outputs(mapping.contents(k), n_outputs)).any() for k in others
         )
-
-
-class _TileNames(Sequence[TileName]):
-    """Names of tiles, made when they are asked for: there may be millions."""
-
-    def __init__(self, recorder: CrossbarRecorder, n_tiles: int) -> None:
-        self._recorder, self._numbers = recorder, range(n_tiles)
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    @overload
-    def __getitem__(self, index: int) -> TileName: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[TileName]: ...
-    def __getitem__(self, index: int | slice) -> TileName | Sequence[TileName]:
-        if isinstance(index, slice):
-            return [self._recorder.name(number) for number in self._numbers[index]]
-        return self._recorder.name(self._numbers[index])
 
 
 class CrossbarTile:

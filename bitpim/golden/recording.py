@@ -8,7 +8,7 @@ import numpy as np
 from bitpim.config import PresetLabel, to_toml
 from bitpim.errors import ConfigError
 from bitpim.machine.machine import Codes, Machine, Recorder, losses_on, recorder_of
-from bitpim.recorded import RecordedTile, TileName
+from bitpim.recorded import RecordedTile, TileName, need_tile
 from bitpim.selection import chosen_layers
 from bitpim_traces.provenance import version_of
 from bitpim_traces.records import NETWORK_INPUT, Trace
@@ -62,11 +62,7 @@ def record_tile(
         )
     index, recorder = _recorder(trace, machine, layer)
     tiles = recorder.tiles()
-    if not 0 <= tile < len(tiles):
-        raise ConfigError(
-            f"tile: need one of {len(tiles)} of layer {trace.layers[index].name!r}, numbered from "
-            f"0, got {tile}; --list shows them"
-        )
+    need_tile(f"layer {trace.layers[index].name!r}", tile, len(tiles))
     recorded = recorder.record(tile, inputs_of(trace, machine, index, sample), after=after)
     places = recorded.places.copy()
     places[:, 0] += sample  # a recorder sees one sample, the first

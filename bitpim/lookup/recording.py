@@ -1,7 +1,7 @@
 """Layers of an RNA machine recorded: a tile is one neuron, from its pairs of codes to its code."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Final, overload
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from bitpim.lookup.rna_mapping import RnaRule
 from bitpim.lookup.rna_plan import RnaLayerPlan
 from bitpim.lookup.stepped_rna import SteppedRna
 from bitpim.lookup.table_sums import channels_last
-from bitpim.recorded import RecordedTile, Recording, TileName
+from bitpim.recorded import RecordedTile, Recording, TileName, TileNames, need_tile
 from bitpim_kernels.windows import gather_pixels, gather_rows
 from bitpim_traces.numbers.affine import code_dtype
 from bitpim_traces.records import LayerRecord, Quantization
@@ -99,7 +99,13 @@ class RnaRecorder:
 
     def tiles(self) -> Sequence[TileName]:
         """Return the names of all tiles of one sample, made as they are asked for."""
-        return _TileNames(self._layer.output_shape)
+        return TileNames(int(np.prod(self._layer.output_shape)), self._name)
+
+    def _name(self, tile: int) -> TileName:
+        place = _place(tile, self._layer.output_shape)
+        axes = _AXES.get(len(place), tuple(f"axis {k}" for k in range(len(place))))
+        where = ", ".join(f"{axis} {k}" for axis, k in zip(axes, place, strict=True))
+        return TileName(tile, f"neuron of {where}")
 
     def record(self, tile: int, inputs: Sequence[Codes], *, after: str = "end") -> RecordedTile:
         """Run one neuron for one sample literally, and write down all that happens.
@@ -112,10 +118,7 @@ class RnaRecorder:
             The inputs are not those of one sample of the layer.
         """
         names = self.tiles()
-        if not 0 <= tile < len(names):
-            raise ConfigError(
-                f"{self._where}: tile: need one of {len(names)}, counted from 0, got {tile}"
-            )
+        need_tile(self._where, tile, len(names))
         place = _place(tile, self._layer.output_shape)
         rows, codes = self._taps(place, self._checked(inputs))
         array = SteppedRna(self._parameters, self._constants)
@@ -271,31 +274,3 @@ def _encode(recording: Recording, array: SteppedRna) -> int:
 
 def _place(tile: int, shape: tuple[int, ...]) -> Place:
     return tuple(int(at) for at in np.unravel_index(tile, shape))
-
-
-class _TileNames(Sequence[TileName]):
-    """Names of neurons, made when they are asked for."""
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self._shape, self._numbers = shape, range(int(np.prod(shape)))
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def __iter__(self) -> Iterator[TileName]:
-        return map(self._name, self._numbers)
-
-    @overload
-    def __getitem__(self, index: int) -> TileName: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[TileName]: ...
-    def __getitem__(self, index: int | slice) -> TileName | Sequence[TileName]:
-        if isinstance(index, slice):
-            return [self._name(number) for number in self._numbers[index]]
-        return self._name(self._numbers[index])
-
-    def _name(self, tile: int) -> TileName:
-        place = _place(tile, self._shape)
-        axes = _AXES.get(len(place), tuple(f"axis {k}" for k in range(len(place))))
-        where = ", ".join(f"{axis} {k}" for axis, k in zip(axes, place, strict=True))
-        return TileName(tile, f"neuron of {where}")

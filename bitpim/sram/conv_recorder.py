@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.digital.windows import window_of
-from bitpim.recorded import RecordedTile, TileName
+from bitpim.recorded import RecordedTile, TileName, need_tile
 from bitpim.sram.conv_plan import ConvPlan
 from bitpim.sram.lane_sets import FilterSets, LaneSet, LaneSets, WindowSets
 from bitpim.sram.literal_lanes import LanePhases, LiteralLanes
 from bitpim.sram.literal_sums import LiteralSums, SumColumns
 from bitpim.sram.passes import LanePlace, SumPlace, lane_places, sum_places
 from bitpim.sram.sum_operands import SumOperands
-from bitpim.sram.tile_names import items_told, need_tile
+from bitpim.sram.tile_names import items_told
 from bitpim.sram.weighted_layer import WeightedLayer
 from bitpim.sram.window_entries import WindowEntries
 from bitpim_traces.records import LayerRecord, Quantization

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bitpim.recorded import RecordedTile, TileName
+from bitpim.recorded import RecordedTile, TileName, need_tile
 from bitpim.sram.elementwise_plan import LanePlan
 from bitpim.sram.lane_codes import LaneCodes
 from bitpim.sram.lane_operands import LaneOperands, lane_operands, multiplier_of
 from bitpim.sram.literal_lanes import LanePhases, LiteralLanes
 from bitpim.sram.passes import LanePlace, lane_places
-from bitpim.sram.tile_names import need_tile
 from bitpim_traces.records import LayerRecord, Quantization
 
 __all__ = ["LaneRecorder"]

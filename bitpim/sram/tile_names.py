@@ -1,23 +1,15 @@
-"""How tiles are told, and that there is the one asked for."""
+"""How tiles are told: which filters meet which positions."""
 
 from itertools import groupby, pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from bitpim.errors import ConfigError
-
-__all__ = ["items_told", "need_tile"]
+__all__ = ["items_told"]
 
 Int64 = npt.NDArray[np.int64]
 
 _MOST = 3  # positions told one by one
-
-
-def need_tile(where: str, tile: int, n_tiles: int) -> None:
-    """Raise ConfigError unless a layer has the tile."""
-    if not 0 <= tile < n_tiles:
-        raise ConfigError(f"{where}: need a tile of 0 to {n_tiles - 1}, got {tile}")
 
 
 def items_told(filters: Int64, positions: Int64, n_columns: int) -> str:

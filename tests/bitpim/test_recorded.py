@@ -5,7 +5,7 @@ import pytest
 
 from bitpim.errors import ConfigError, LayoutError, ProgramError
 from bitpim.golden.replaying import replay_program
-from bitpim.recorded import Recording
+from bitpim.recorded import Recording, TileName, TileNames, need_tile
 from bitpim.sram.stepped import PORT_READ, PORT_WRITE, SteppedSubarray
 from bitpim_kernels import opcodes as op
 from bitpim_kernels.layout import pack
@@ -102,3 +102,33 @@ def test_what_the_array_refuses_is_not_recorded() -> None:
 def test_states_to_keep_are_a_word_that_is_known() -> None:
     with pytest.raises(ConfigError, match="need one of end, marks, every, got 'all'"):
         recording("all")
+
+
+def test_names_of_tiles_are_made_when_asked_for() -> None:
+    made: list[int] = []
+
+    def name(number: int) -> TileName:
+        made.append(number)
+        return TileName(number, f"tile {number}")
+
+    names = TileNames(10**9, name)
+    assert len(names) == 10**9 and made == []
+    assert names[3].told == "tile 3" and names[-1].number == 10**9 - 1
+    assert [one.number for one in names[5:8]] == [5, 6, 7]
+    assert made == [3, 10**9 - 1, 5, 6, 7]
+    with pytest.raises(IndexError):
+        names[10**9]
+    assert [one.number for one in TileNames(3, name)] == [0, 1, 2]
+
+
+def test_a_layer_without_tiles_says_so() -> None:
+    with pytest.raises(ConfigError, match="conv1: has no tile"):
+        need_tile("conv1", 0, 0)
+
+
+@pytest.mark.parametrize("tile", [-1, 7, 2**70])
+def test_a_tile_that_is_not_there_is_said(tile: int) -> None:
+    need_tile("conv1", 0, 7)
+    need_tile("conv1", 6, 7)
+    with pytest.raises(ConfigError, match=f"conv1: need one of 7 tiles, .* got {tile};"):
+        need_tile("conv1", tile, 7)

@@ -112,7 +112,10 @@ def test_what_is_missing_or_too_much_is_a_usage_error(bitpim: Run, tmp_path: Pat
     ("changed", "words"),
     [
         (("--layer", "conv9"), "not 'conv9'"),
-        (("--tile", "999"), "of layer 'conv2', numbered from 0, got 999; --list shows them"),
+        (
+            ("--tile", "999"),
+            "layer 'conv2': need one of 121 tiles, numbered from 0, got 999;",
+        ),
         (("--sample", "99"), "sample: need 0 to 31"),
         (("--after", "all"), "need one of end, marks, every, got 'all'"),
         (("--layer", "add"), "add"),

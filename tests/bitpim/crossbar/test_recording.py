@@ -216,15 +216,15 @@ def test_a_layer_pruned_whole_has_no_tile() -> None:
     trace = prune(one_layer(3, (2, 5, 5), 3, Geometry((3, 3))), 0, empty=1.0)
     chosen = machine("pattern_crossbar")
     assert len(tiles_of(trace, chosen, 0)) == 0
-    with pytest.raises(ConfigError, match="need one of 0 of layer"):
+    with pytest.raises(ConfigError, match="layer 'only': has no tile"):
         record_tile(trace, chosen, 0, 0)
 
 
 @pytest.mark.parametrize("tile", [-1, 48])
 def test_a_tile_that_is_none_is_refused(tile: int) -> None:
-    with pytest.raises(ConfigError, match=f"tile: need one of 48 of layer .*, got {tile}"):
+    with pytest.raises(ConfigError, match=f"layer .*: need one of 48 tiles, .* got {tile};"):
         recorded(tile=tile)
-    with pytest.raises(ConfigError, match=f"tile: need one of 48 of layer .*, got {tile}"):
+    with pytest.raises(ConfigError, match=f"layer .*: need one of 48 tiles, .* got {tile};"):
         record_tile(LAYER, machine("dense_crossbar", *SIZES), 0, tile)
 
 
