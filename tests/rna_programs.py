@@ -71,7 +71,7 @@ def random_rna_program(seed: int, *, after: str = "end") -> ProgramTrace:
                     recording.step(rna.OPERAND, place)
         for _ in range(int(rng.integers(0, 5)) or array.n_listed):
             recording.step(rna.LEVEL)
-        if rng.random() < 0.8:
+        if rng.random() < 0.8 and array.view("missing")[0] <= 1:
             recording.step(rna.ADD_LAST)
         else:
             recording.step(rna.VALUE, n_weights - 1, port=wires(0))

@@ -94,11 +94,21 @@ class OperandWords:
         return third
 
     def add_last(self) -> int:
-        """Return the number that the first two words and the ones still missing come to.
+        """Return the number that the first two words and the one still missing come to.
 
         No word is listed any more. What a word cannot hold is lost.
+
+        Raises
+        ------
+        ProgramError
+            More ones are missing than the one that an addition takes for its first carry.
         """
         listed, missing = self.held["listed"], self.held["missing"]
+        if missing[0] > 1:
+            raise ProgramError(
+                "last addition of the array rna: need at most 1 missing from inverted operands, got "
+                f"{missing[0]}; take a level of three operands or more before"
+            )
         words = self.held["operands"][: min(2, int(listed[0])), 0].tolist()
         total = (sum(words) + int(missing[0])) & int(self._mask)
         self.held["operands"][...] = 0

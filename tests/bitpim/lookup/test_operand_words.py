@@ -72,3 +72,16 @@ def test_a_level_of_two_changes_nothing() -> None:
     words.put(1, inverted=True)
     with pytest.raises(ProgramError, match="need room for one more, got 3"):
         words.put(0, inverted=False)
+
+
+def test_the_last_addition_takes_one_that_is_missing() -> None:
+    """It has one carry to begin with; more than one would be another sum than the array makes."""
+    words = OperandWords(4, 12)
+    words.put(5, inverted=True)
+    words.put(100, inverted=False)
+    assert words.add_last() == 95
+    words.put(5, inverted=True)
+    words.put(6, inverted=True)
+    with pytest.raises(ProgramError, match="need at most 1 missing from inverted operands, got 2"):
+        words.add_last()
+    assert words.held["listed"][0] == 2
