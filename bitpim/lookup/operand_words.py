@@ -106,8 +106,8 @@ class OperandWords:
         listed, missing = self.held["listed"], self.held["missing"]
         if missing[0] > 1:
             raise ProgramError(
-                "last addition of the array rna: need at most 1 missing from inverted operands, got "
-                f"{missing[0]}; take a level of three operands or more before"
+                f"last addition: need at most 1 missing from inverted operands, got {missing[0]}; "
+                "take a level of three operands or more before"
             )
         words = self.held["operands"][: min(2, int(listed[0])), 0].tolist()
         total = (sum(words) + int(missing[0])) & int(self._mask)
