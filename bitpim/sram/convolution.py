@@ -5,10 +5,10 @@ window sums, corrections, requantization, codes.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from threading import Lock, local
-from typing import Any
+from threading import Lock
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +16,16 @@ import numpy.typing as npt
 from bitpim.sram.accumulators import Accumulators
 from bitpim.sram.dot_products import (
     LaneArithmetic,
-    SumScratch,
+    LaneLists,
+    WindowLists,
     filter_planes,
     position_planes,
     sum_planes,
     window_codes,
+    window_planes,
 )
 from bitpim.sram.lane_codes import LaneCodes
-from bitpim.sram.lanes import LaneBlock, LaneProgram, chosen, everywhere, outer
+from bitpim.sram.lanes import LaneProgram, Operand, chosen, everywhere, outer, own_block
 from bitpim_kernels.bitserial import pick_block_words
 from bitpim_kernels.layout import from_planes, to_planes, words_for
 from bitpim_kernels.windows import Window
@@ -51,6 +53,15 @@ class Epilogue:
     program: LaneProgram | None  # None: the CPU requantizes
     filters: Int64
     constants: dict[str, Int64]
+
+
+class _Ending(NamedTuple):
+    """Filters of a part that end alike: where in the part they are, where in the layer."""
+
+    program: LaneProgram | None
+    which: Int64
+    filters: Int64
+    constants: dict[str, Operand]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,15 +100,6 @@ class HeldFilters:
         np.divmod(self.entries, n_taps, out=(entries[:, 0], entries[:, 1]))
         entries[:, 0] += self.conv_groups[run.start] * self.in_channels
         return entries
-
-
-class _Own(local):
-    """What each thread keeps from block to block."""
-
-    block: LaneBlock | None = None
-
-
-_own = _Own()
 
 
 class LaneConvolution:
@@ -140,12 +142,16 @@ class LaneConvolution:
         self.epilogue = epilogue
         self.accumulators = accumulators
         self._exact_sums_needed = accumulators.steps.check or epilogue[0].program is None
+        self._lists, self._tree = LaneLists.of(dots.sources), dots.tree(dots.most_lanes)
+        self._all_entries = _taking_all(dots.sources[0].shape[1], held.entries.size)
+        self._part_endings: dict[tuple[range, int], list[_Ending]] = {}
+        self._epilogue_rows = max((e.program.n_rows for e in epilogue if e.program), default=0)
+        self._window_lists: dict[range, tuple[WindowLists, Int64]] = {}
         self._filter_planes: dict[tuple[int, int], Words] = {}
         self._lock = Lock()
         # entries that filters take, each for itself; side by side they all take those of all
         taken = [int((source >= 0).sum()) for source in dots.sources]
         self._n_taken = sum(taken) * (held.n if len(taken) == 1 else 1)
-        self._dots_side_by_side = dots if len(taken) == 1 else _taking_all(dots, held.entries.size)
 
     def jobs(self, images: Codes, n_positions: int, out: Codes, n_threads: int) -> Iterator[Job]:
         """Yield jobs that together write the codes of these filters at all positions.
@@ -218,23 +224,29 @@ class LaneConvolution:
     ) -> None:
         """Run some filters at one block of positions; `out` is the block's part of the output."""
         part = range(runs[0].start, runs[-1].stop)
-        scratch = SumScratch(self.dots, block_words)
-        sums = np.empty((len(part), self.dots.sum_rows, block_words), np.uint64)
+        sums = np.empty((len(part), self._tree.n_rows, block_words), np.uint64)
         windows: list[Words] = []
         beside = np.zeros(len(part), np.int64)  # which of the windows each filter needs
         for mine in runs:
             planes = self._planes(images, mine, first, block_words)
             at = slice(mine.start - part.start, mine.stop - part.start)
             weights = self.held.weights[mine.start : mine.stop]
-            sums[at] = sum_planes(kernels[0], self.dots, scratch, planes, weights, mine.start)
+            lists = self._lists.part(mine.start, len(mine))
+            sums[at] = sum_planes(kernels[0], lists, self._tree, planes, weights)
             if self.windows is not None:
-                which, inverse = np.unique(
-                    self.window_of[mine.start : mine.stop], return_inverse=True
-                )
-                beside[at] = inverse + sum(len(some) for some in windows)
-                windows.append(_window_sums(kernels[1], self.windows, which, planes))
+                summed, which = self._windows_of(mine)
+                beside[at] = which + sum(len(some) for some in windows)
+                windows.append(window_planes(kernels[1], summed, planes))
         joined = np.concatenate(windows) if windows else np.empty(0, np.uint64)
         self._finish_positions(sums, joined, beside, part, out)
+
+    def _windows_of(self, run: range) -> tuple[WindowLists, Int64]:
+        """Return the sums of windows that some filters need, and which of them each does."""
+        assert self.windows is not None
+        if run not in self._window_lists:
+            which, inverse = np.unique(self.window_of[run.start : run.stop], return_inverse=True)
+            self._window_lists[run] = WindowLists.of(self.windows, which.tolist()), inverse
+        return self._window_lists[run]
 
     def _planes(self, images: Codes, run: range, first: int, n_words: int) -> Words:
         """Pack the windows of the conv group of a run of filters."""
@@ -248,26 +260,36 @@ class LaneConvolution:
     ) -> None:
         """Turn the sums of a part's filters into codes; `beside` finds a filter's window sum."""
         block_words = sums.shape[2]
-        block = self._epilogue_block(block_words)
-        for epilogue in self.epilogue:
-            inside = (epilogue.filters >= part.start) & (epilogue.filters < part.stop)
-            for at in _chunks(np.flatnonzero(inside), block_words):
-                which = epilogue.filters[at] - part.start
-                mine = self.held.filters[epilogue.filters[at]]
-                if self._exact_sums_needed:
-                    added = windows[beside[which]] if windows.size else None
-                    totals = self._totals(sums[which], added, mine, out.shape[1])
-                    if epilogue.program is None:
-                        out[mine] = self.accumulators.host_codes(totals, mine)
-                        continue
-                assert epilogue.program is not None
-                operands = {name: outer(v[at]) for name, v in epilogue.constants.items()}
-                operands["sum"] = chosen(sums, which)
-                if windows.size:
-                    operands["window"] = chosen(windows, beside[which])
-                codes = np.empty(at.size * 64 * block_words, out.dtype)
-                block.run(epilogue.program, at.size, block_words, operands, codes)
-                out[mine] = codes.reshape(at.size, -1)[:, : out.shape[1]]
+        block = own_block(self._epilogue_rows, max(_BLOCK_GROUP_WORDS, block_words))
+        for program, which, mine, constants in self._endings(part, block_words):
+            if self._exact_sums_needed:
+                added = windows[beside[which]] if windows.size else None
+                totals = self._totals(sums[which], added, mine, out.shape[1])
+                if program is None:
+                    out[mine] = self.accumulators.host_codes(totals, mine)
+                    continue
+            assert program is not None
+            operands = {**constants, "sum": chosen(sums, which)}
+            if windows.size:
+                operands["window"] = chosen(windows, beside[which])
+            codes = np.empty(which.size * 64 * block_words, out.dtype)
+            block.run(program, which.size, block_words, operands, codes)
+            out[mine] = codes.reshape(which.size, -1)[:, : out.shape[1]]
+
+    def _endings(self, part: range, block_words: int) -> list[_Ending]:
+        """Say how a part's filters end, a few of one program at a time."""
+        key = (part, block_words)
+        if key not in self._part_endings:
+            found: list[_Ending] = []
+            for epilogue in self.epilogue:
+                inside = (epilogue.filters >= part.start) & (epilogue.filters < part.stop)
+                for at in _chunks(np.flatnonzero(inside), block_words):
+                    positions = epilogue.filters[at]
+                    constants = {name: outer(v[at]) for name, v in epilogue.constants.items()}
+                    which, mine = positions - part.start, self.held.filters[positions]
+                    found.append(_Ending(epilogue.program, which, mine, constants))
+            self._part_endings[key] = found
+        return self._part_endings[key]
 
     def _totals(self, sums: Words, windows: Words | None, filters: Int64, n_lanes: int) -> Int64:
         """Yield checked accumulators, (n_filters, n_lanes), of sums with filters first."""
@@ -318,9 +340,9 @@ class LaneConvolution:
                 weights = self.held.weights[part.start : part.stop]
                 width = self.dots.weight.width
                 self._filter_planes[key] = filter_planes(weights, width, block_words)
-        dots = self._dots_side_by_side
-        scratch = SumScratch(dots, block_words)
-        sums = sum_planes(kernel, dots, scratch, self._filter_planes[key], inputs)
+        lists = self._lists if self._lists.places.size == 2 else self._all_entries
+        tree = self.dots.tree(len(lists.source))
+        sums = sum_planes(kernel, lists, tree, self._filter_planes[key], inputs)
         for epilogue in self.epilogue:
             inside = (epilogue.filters >= part.start) & (epilogue.filters < part.stop)
             mine = np.flatnonzero(inside)
@@ -357,7 +379,7 @@ class LaneConvolution:
             padded[at_lane] = values[mine]
             bits = epilogue.program.program.field(name).width
             constants[name] = everywhere(to_planes(padded, bits))
-        block = self._epilogue_block(block_words)
+        block = own_block(self._epilogue_rows, max(_BLOCK_GROUP_WORDS, block_words))
         for at in _chunks(np.arange(sums.shape[0]), block_words):
             operands = {**constants, "sum": chosen(sums, at)}
             if windows is not None:
@@ -374,11 +396,11 @@ class LaneConvolution:
         n_planes = self.held.weights.shape[1] * self.inputs.bits
         n_words = pick_block_words(words_for(n_positions), n_planes)
         kernel = self._kernels(n_words, inputs_in_lanes=True)[1]
-        which = np.zeros(1, np.int64)
+        summed, _ = self._windows_of(range(self.held.n))
         out = np.empty(n_positions, np.int64)
         for first in range(0, n_positions, 64 * n_words):
             planes = self._planes(images, range(self.held.n), first, n_words)
-            sums = _window_sums(kernel, self.windows, which, planes)
+            sums = window_planes(kernel, summed, planes)
             part = from_planes(sums[0], 64 * n_words, dtype=np.int64)
             out[first : first + part.size] = part[: n_positions - first]
         return out
@@ -387,29 +409,13 @@ class LaneConvolution:
         window = self.windows and self.windows.kernel(block_words, inputs_in_lanes=True)
         return self.dots.kernel(block_words, inputs_in_lanes=inputs_in_lanes), window
 
-    def _epilogue_block(self, block_words: int) -> LaneBlock:
-        """Yield this thread's own, made once for its largest program."""
-        n_words = max(_BLOCK_GROUP_WORDS, block_words)
-        n_rows = max((e.program.n_rows for e in self.epilogue if e.program is not None), default=0)
-        if _own.block is None or not _own.block.holds(n_rows, n_words):
-            _own.block = LaneBlock(n_rows, n_words)
-        return _own.block
 
-
-def _window_sums(kernel: Any, windows: LaneArithmetic, which: Int64, planes: Words) -> Words:
-    """Sum the codes of windows over some sources; (n, sum bits, block_words)."""
-    chosen_ones = replace(windows, sources=[windows.sources[i] for i in which])
-    ones = np.ones((which.size, planes.shape[0]), np.uint8)  # the kernel has no weight
-    return sum_planes(kernel, chosen_ones, SumScratch(windows, planes.shape[2]), planes, ones)
-
-
-def _taking_all(dots: LaneArithmetic, n_entries: int) -> LaneArithmetic:
+def _taking_all(n_taps: int, n_entries: int) -> LaneLists:
     """Let every filter take all entries; what it leaves out is held as 0, which adds nothing."""
-    n_taps = dots.sources[0].shape[1]
     n_lanes = max(-(-n_entries // n_taps), 1)
     source = np.full(n_lanes * n_taps, -1, np.int64)
     source[:n_entries] = np.arange(n_entries)
-    return replace(dots, sources=[source.reshape(n_lanes, n_taps)])
+    return LaneLists.of([source.reshape(n_lanes, n_taps)])
 
 
 def _padded_words(n_lanes: int, n_planes: int) -> int:

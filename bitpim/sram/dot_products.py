@@ -13,11 +13,26 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.programs.program import Field
-from bitpim_kernels.bitserial import dot_products_kernel, level_rows, tree_order
+from bitpim_kernels.bitserial import (
+    dot_products_kernel,
+    held_lanes_kernel,
+    level_rows,
+    tree_order,
+)
 from bitpim_kernels.layout import to_planes
 from bitpim_kernels.windows import Window, gather_entries, pack_windows
 
-__all__ = ["LaneArithmetic", "SumScratch", "filter_planes", "position_planes", "sum_planes"]
+__all__ = [
+    "LaneArithmetic",
+    "LaneLists",
+    "SumTree",
+    "WindowLists",
+    "filter_planes",
+    "position_planes",
+    "sum_planes",
+    "window_codes",
+    "window_planes",
+]
 
 Codes = npt.NDArray[Any]
 Words = npt.NDArray[np.uint64]
@@ -51,15 +66,14 @@ class LaneArithmetic:
         """Rows of sums of so many lanes that may hold other than zeros, at each level of a tree."""
         return level_rows(self.sources[0].shape[1] * self.largest, n_lanes, n_lanes)
 
+    def tree(self, n_lanes: int) -> "SumTree":
+        """Return how so many lanes are added."""
+        return SumTree(self.levels(n_lanes), tree_order(n_lanes))
+
     @property
     def most_lanes(self) -> int:
         """Lanes of the longest source."""
         return max(len(source) for source in self.sources)
-
-    @property
-    def sum_rows(self) -> int:
-        """Rows of a reduced sum that may hold other than zeros."""
-        return int(self.levels(self.most_lanes)[-1])
 
     def kernel(self, block_words: int, *, inputs_in_lanes: bool) -> Any:
         """Yield the fused kernel for one arrangement."""
@@ -70,24 +84,53 @@ class LaneArithmetic:
         return dot_products_kernel(self.table, vector, scalar, sums, block_words)
 
 
-class SumScratch:
-    """Working memory of one thread."""
+@dataclass(frozen=True, slots=True, eq=False)
+class LaneLists:
+    """The lanes of several scalar sets, one set after the other; or those that all of them have.
 
-    def __init__(self, arithmetic: LaneArithmetic, block_words: int) -> None:
-        self.levels = arithmetic.levels(arithmetic.most_lanes)
-        rows = int(self.levels[-1]) * block_words
-        self.work = np.empty((self.levels.size + 2, rows), np.uint64)
+    Attributes
+    ----------
+    source : (n_lanes, n_taps) as `LaneArithmetic.sources`
+    places : (n_sets + 1,) where the lanes of each set begin, and the last ones end
+    """
+
+    source: npt.NDArray[np.int64]
+    places: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, sources: Sequence[npt.NDArray[np.int64]]) -> "LaneLists":
+        """Put lists one after the other."""
+        places = np.cumsum([0, *(len(source) for source in sources)])
+        return cls(np.concatenate(sources), places)
+
+    def part(self, first: int, n: int) -> "LaneLists":
+        """Return those of some sets."""
+        if self.places.size == 2:
+            return self
+        return LaneLists(self.source, self.places[first : first + n + 1])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SumTree:
+    """How lanes are added: rows of sums at each level, and the order in which lanes are met."""
+
+    levels: npt.NDArray[np.int64]
+    order: npt.NDArray[np.int64]
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of a reduced sum that may hold other than zeros."""
+        return int(self.levels[-1])
+
+    def scratch(self, n_words: int) -> Words:
+        """Make memory for sums under way: one a level, and two more."""
+        return np.empty((self.levels.size + 2, self.n_rows * n_words), np.uint64)
 
 
 def sum_planes(
-    kernel: Any,
-    arithmetic: LaneArithmetic,
-    scratch: SumScratch,
-    planes: Words,
-    scalars: Codes,
-    first: int = 0,
+    kernel: Any, lists: LaneLists, tree: SumTree, planes: Words, scalars: Codes
 ) -> Words:
-    """Yield the reduced sums of every scalar set, the first of which is number `first`.
+    """Yield the reduced sums of every scalar set.
 
     Shapes
     ------
@@ -98,17 +141,53 @@ def sum_planes(
     returns
         uint64 (n_outer, sum bits, block_words)
     """
-    block_words, n_outer = planes.shape[2], scalars.shape[0]
-    sources, n_rows, work = arithmetic.sources, int(scratch.levels[-1]), scratch.work
-    out = np.empty((n_outer, n_rows * block_words), np.uint64)
-    vectors = planes.reshape(-1)
-    parts = [slice(None)] if len(sources) == 1 else [slice(i, i + 1) for i in range(n_outer)]
-    for source, part in zip(sources[first:] if len(sources) > 1 else sources, parts, strict=False):
-        levels = scratch.levels[: (len(source) - 1).bit_length() + 1].copy()
-        levels[-1] = n_rows  # as many of every sum; those above its own stay clear
-        order = tree_order(len(source))
-        kernel(vectors, scalars[part], source, order, levels, work, out[part])
-    return out.reshape(n_outer, n_rows, block_words)
+    n_words, n_outer = planes.shape[2], scalars.shape[0]
+    out = np.empty((n_outer, tree.n_rows * n_words), np.uint64)
+    walk = lists.source, lists.places, tree.order, tree.levels, tree.scratch(n_words)
+    kernel(planes.reshape(-1), scalars, *walk, out)
+    return out.reshape(n_outer, tree.n_rows, n_words)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WindowLists:
+    """What is summed of a window for several filters: lanes that are alike are summed once.
+
+    Attributes
+    ----------
+    lanes : each lane that any of them has
+    lane : the tree of one lane
+    held : which of these each lane of a sum holds, and where the lanes of each sum begin
+    tree : the tree of the sum that has most lanes
+    """
+
+    lanes: LaneLists
+    lane: SumTree
+    held: LaneLists
+    tree: SumTree
+
+    @classmethod
+    def of(cls, arithmetic: LaneArithmetic, which: Sequence[int]) -> "WindowLists":
+        """Find the lanes that are alike in some of the sources."""
+        lists = LaneLists.of([arithmetic.sources[i] for i in which])
+        lanes, place = np.unique(lists.source, axis=0, return_inverse=True)
+        return cls(
+            LaneLists(lanes, np.arange(len(lanes) + 1)),
+            arithmetic.tree(1),
+            LaneLists(place.reshape(-1), lists.places),
+            arithmetic.tree(int(np.diff(lists.places).max())),
+        )
+
+
+def window_planes(kernel: Any, windows: WindowLists, planes: Words) -> Words:
+    """Yield the sums of the codes of windows, which have no weight; (n_sums, sum bits, words)."""
+    n_words, tree = planes.shape[2], windows.tree
+    ones = np.ones((len(windows.lanes.source), planes.shape[0]), np.uint8)  # the kernel has none
+    lanes = sum_planes(kernel, windows.lanes, windows.lane, planes, ones)
+    held = windows.held
+    out = np.empty((held.places.size - 1, tree.n_rows * n_words), np.uint64)
+    walk = held.source, held.places, tree.order, tree.levels, tree.scratch(n_words)
+    held_lanes_kernel(n_words)(lanes.reshape(len(lanes), -1), *walk, out)
+    return out.reshape(len(out), tree.n_rows, n_words)
 
 
 def position_planes(

@@ -7,6 +7,7 @@ groups are filled just before the program runs, so that they are still in the ca
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from threading import local
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,15 @@ from bitpim_kernels.bitline import BLOCK_WORDS, aligned_rows, run_program
 from bitpim_kernels.layout import planes_to_codes, tail_mask
 from bitpim_kernels.windows import fill_chosen_rows, fill_outer_rows, fill_vector_rows
 
-__all__ = ["LaneBlock", "LaneProgram", "Operand", "chosen", "everywhere", "outer"]
+__all__ = [
+    "LaneBlock",
+    "LaneProgram",
+    "Operand",
+    "chosen",
+    "everywhere",
+    "outer",
+    "own_block",
+]
 
 Words = npt.NDArray[np.uint64]
 
@@ -141,6 +150,22 @@ class LaneBlock:
             run(program.program)
         planes = rows[program.output.start : program.output.stop]
         planes_to_codes(planes, program.signed, out)
+
+
+class _Own(local):
+    """What each thread keeps from run to run."""
+
+    block: LaneBlock | None = None
+
+
+_own = _Own()
+
+
+def own_block(n_rows: int, n_words: int) -> LaneBlock:
+    """Yield the block of this thread, made anew where it is too small."""
+    if _own.block is None or not _own.block.holds(n_rows, n_words):
+        _own.block = LaneBlock(n_rows, n_words)
+    return _own.block
 
 
 def _fill(operand: Operand, rows: Words, n_groups: int, group_words: int) -> None:

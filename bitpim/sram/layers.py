@@ -13,7 +13,7 @@ from bitpim.sram.conv_plan import ConvPlan
 from bitpim.sram.elementwise_plan import LanePlan
 from bitpim.sram.lane_codes import LaneCodes
 from bitpim.sram.lane_operands import LaneOperands, lane_operands, multiplier_of
-from bitpim.sram.lanes import LaneBlock, LaneProgram, Operand, everywhere, outer
+from bitpim.sram.lanes import LaneProgram, Operand, everywhere, outer, own_block
 from bitpim.sram.plan import LayerPlan
 from bitpim.threads import run_all
 from bitpim_kernels.layout import to_planes
@@ -100,7 +100,7 @@ def _run_lanes(
 ) -> None:
     n_lanes = out[part].size
     n_words = -(-n_lanes // 64)
-    block = LaneBlock(program.n_rows, n_words)
+    block = own_block(program.n_rows, n_words)
     operands = {name: outer(np.array([value], np.int64)) for name, value in constants.items()}
     fields = program.program
     for name, codes in taken.named.items():

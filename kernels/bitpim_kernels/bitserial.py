@@ -16,7 +16,14 @@ import numpy.typing as npt
 from bitpim_kernels import opcodes as op
 from bitpim_kernels.straight_line import compile_source, follow, indent
 
-__all__ = ["BLOCK_WORDS", "dot_products_kernel", "level_rows", "pick_block_words", "tree_order"]
+__all__ = [
+    "BLOCK_WORDS",
+    "dot_products_kernel",
+    "held_lanes_kernel",
+    "level_rows",
+    "pick_block_words",
+    "tree_order",
+]
 
 BLOCK_WORDS = (16, 32, 128)
 """Block sizes a kernel is made for: a few registers; sums in an L1 cache; inputs of one bit.
@@ -63,45 +70,67 @@ def add(addend, sums, carry, n_rows, n_out):
             carry[w] = ZERO
 """
 
-_TEXT = """
-from {adder} import add
-
+_TAP_TEXT = """
 
 @kernel()
 def multiply_accumulate(vector, scalar, sums, n_words):
 {taps}
 
-{together}
+{together}"""
+
+_TAPS_OF_A_LANE = """for w in range(n_rows * n_words):
+    sums[w] = ZERO
+tap = 0
+{calls}
+while tap < source.shape[1]:
+    k = source[lane, tap]
+    if k >= 0:
+        scalar = np.uint64(scalars[o, k])
+        multiply_accumulate(vectors[k * {entry} :], scalar, sums, n_words)
+    tap += 1"""
+
+_HELD_LANE = "extend_rows(lanes[source[lane]], lanes.shape[1], n_rows * n_words, sums)"
+
+_WALK_TEXT = """
+from {adder} import add
+
 
 @kernel()
-def dot_products(vectors, scalars, source, order, levels, work, out):
-    carry = work.shape[0] - 1
-    top = carry - 1
+def rows_at(levels, level, depth):
+    return levels[level] if level < depth else levels[levels.shape[0] - 1]
+
+
+@kernel()
+def {name}({operands}, source, places, order, levels, work, out):
     n_words = {block}
-    for o in range(scalars.shape[0]):
-        for i in range(order.shape[0]):
+    last = levels.shape[0] - 1
+    top, carry = last + 1, last + 2
+    for o in range(out.shape[0]):
+        part = min(o, places.shape[0] - 2)
+        first = places[part]
+        n_lanes = places[part + 1] - first
+        depth = 0
+        while (1 << depth) < n_lanes:
+            depth += 1
+        n_rows = rows_at(levels, 0, depth)
+        for i in range(1 << depth):
             level = 0
             sums = work[top] if i & 1 else work[0]
-            if order[i] < source.shape[0]:
-                for w in range(levels[0] * n_words):
-                    sums[w] = ZERO
-                tap = 0
-{calls}
-                while tap < source.shape[1]:
-                    k = source[order[i], tap]
-                    if k >= 0:
-                        scalar = np.uint64(scalars[o, k])
-                        multiply_accumulate(vectors[k * {entry} :], scalar, sums, n_words)
-                    tap += 1
+            lane = order[i] >> (last - depth)
+            if lane < n_lanes:
+                lane += first
+{lane}
             else:  # an idle lane adds nothing to its partner
                 level = 1
-                extend_rows(work[0], levels[0] * n_words, levels[1] * n_words, work[top])
+                n_out = rows_at(levels, 1, depth) * n_words
+                extend_rows(work[0], n_rows * n_words, n_out, work[top])
             while (i >> level) & 1:
-                add(work[level], work[top], work[carry][:n_words], levels[level], levels[level + 1])
+                rows, n_out = rows_at(levels, level, depth), rows_at(levels, level + 1, depth)
+                add(work[level], work[top], work[carry][:n_words], rows, n_out)
                 level += 1
             if i & 1:
-                copy_row(work[top], work[level][: levels[level] * n_words])
-        copy_row(work[levels.shape[0] - 1], out[o])
+                copy_row(work[top], work[level][: rows_at(levels, level, depth) * n_words])
+        copy_row(work[depth], out[o])
 
 
 @kernel()
@@ -161,10 +190,10 @@ def dot_products_kernel(
     sum_rows: Sequence[int],
     block_words: int,
 ) -> Any:
-    """Make the kernel that runs a multiply-accumulate table over the taps and lanes of a filter.
+    """Make the kernel that runs a multiply-accumulate table over the taps and lanes of filters.
 
     `sum_rows` are the rows of a lane's sum that may become other than zero. The kernel is called as
-    ``kernel(vectors, scalars, source, order, levels, work, out)``.
+    ``kernel(vectors, scalars, source, places, order, levels, work, out)``.
 
     Shapes
     ------
@@ -173,11 +202,15 @@ def dot_products_kernel(
     scalars
         unsigned integers (n_outer, n_entries): codes of the operand all lanes share.
     source
-        int64 (n_used_lanes, n_taps): the entry each tap multiplies, -1 for none.
+        int64 (n_used_lanes, n_taps): the entry each tap multiplies, -1 for none; the lanes of all
+        filters, one after the other, or those that all of them have.
+    places
+        int64 (n_outer + 1,) or (2,): where the lanes of each filter begin and end; at least one.
     order
-        int64: `tree_order` of the number of lanes.
+        int64: `tree_order` of the number of lanes, of the filter that has most.
     levels
-        int64 (levels + 1,): `level_rows`; the first are at least as many as `sum_rows`.
+        int64 (levels + 1,): `level_rows` of so many lanes; the first are at least as many as
+        `sum_rows`. Sums of all filters have as many rows as the last says.
     work
         uint64 (levels + 3, most rows * block_words): scratch, one sum a tree level and two more.
     out
@@ -202,15 +235,35 @@ def _kernel_of(
     table = np.frombuffer(table_bytes, np.int32).reshape(-1, op.N_FIELDS)
     tap = _Tap(table, vector_rows, scalar_rows, sum_rows, block)
     together, calls = tap.together()
-    text = _HEAD + _TEXT.format(
-        adder=_adder(),
-        block=block,
-        entry=len(vector_rows) * block,
-        taps=indent(tap.text(), 1),
-        together="\n".join(together),
-        calls=indent(calls, 4),
-    )
-    return compile_source(text).__dict__["dot_products"]
+    lane = _TAPS_OF_A_LANE.format(calls="\n".join(calls), entry=len(vector_rows) * block)
+    text = _TAP_TEXT.format(taps=indent(tap.text(), 1), together="\n".join(together))
+    return _walk("dot_products", "vectors, scalars", lane, block, text)
+
+
+@cache
+def held_lanes_kernel(block_words: int) -> Any:
+    """Make the kernel that adds lanes whose sums are there, in the same order.
+
+    Lanes of several filters that take the same entries of a window hold the same sum where there is
+    no weight. It is called as ``kernel(lanes, source, places, order, levels, work, out)``.
+
+    Shapes
+    ------
+    lanes
+        uint64 (n, first rows * block_words): planes of the sums of lanes.
+    source
+        int64 (n_used_lanes,): which of them each lane of a filter holds.
+    places, order, levels, work, out
+        As those of `dot_products_kernel`.
+    """
+    return _walk("add_lanes", "lanes", _HELD_LANE, block_words)
+
+
+def _walk(name: str, operands: str, lane: str, block: int, text: str = "") -> Any:
+    """Make a kernel that walks the tree of each filter, given how the sum of a lane is found."""
+    lines = indent(lane.splitlines(), 4)
+    walk = _WALK_TEXT.format(adder=_adder(), name=name, operands=operands, block=block, lane=lines)
+    return compile_source(_HEAD + text + walk).__dict__[name]
 
 
 class _Tap:
@@ -299,7 +352,7 @@ class _Tap:
             *_deeper([*masks, "for w in range(n_words):", *_deeper(loads + lines + stores)]),
             "",
         ]
-        entries = [f"k{g} = source[order[i], tap + {g}]" for g in range(_TOGETHER)]
+        entries = [f"k{g} = source[lane, tap + {g}]" for g in range(_TOGETHER)]
         least = "min(" + ", ".join(f"k{g}" for g in range(_TOGETHER)) + ")"
         entry = len(self.vector_rows) * block
         arguments = ", ".join(f"vectors[k{g} * {entry} :]" for g in range(_TOGETHER))

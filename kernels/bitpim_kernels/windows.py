@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from bitpim_kernels.jit import kernel
 from bitpim_kernels.layout import codes_to_planes
-from bitpim_kernels.shifted_windows import pack_pixels, positions_are_pixels
+from bitpim_kernels.shifted_windows import copy_strided, pack_pixels, positions_are_pixels
 
 __all__ = [
     "Window",
@@ -53,17 +53,6 @@ class Window(NamedTuple):
 
 
 @kernel()
-def _copy_strided(line: Codes, stride: int, out: Codes) -> None:
-    """Copy every stride-th element; stride 1 is a loop the compiler turns into vector moves."""
-    if stride == 1:
-        for i in range(out.shape[0]):
-            out[i] = line[i]
-    else:
-        for i in range(out.shape[0]):
-            out[i] = line[i * stride]
-
-
-@kernel()
 def gather_window(
     images: Codes, channel: int, tap: int, window: Window, pad_code: int, first: int, lanes: Codes
 ) -> None:
@@ -97,7 +86,7 @@ def gather_window(
             before = min(n, max(0, (-x + stride - 1) // stride))
             inside = min(n, max(before, (window.width - x + stride - 1) // stride))
             lanes[lane : lane + before] = pad_code
-            _copy_strided(
+            copy_strided(
                 images[sample, channel, y, x + before * stride :],
                 stride,
                 lanes[lane + before : lane + inside],
@@ -182,7 +171,7 @@ def gather_pixels(
                 inside = min(together, max(before, window.width - x))
                 place[s * n : (s + before) * n] = pad_code
                 source = line[(x + before) * window.channels + begin :]
-                _copy_strided(source, 1, place[(s + before) * n : (s + inside) * n])
+                copy_strided(source, 1, place[(s + before) * n : (s + inside) * n])
                 place[(s + inside) * n : (s + together) * n] = pad_code
 
 
@@ -243,7 +232,7 @@ def fill_vector_rows(planes: Words, n_groups: int, rows: Words) -> None:
     n_words = planes.shape[1]
     for bit in range(planes.shape[0]):
         for g in range(n_groups):
-            _copy_strided(planes[bit], 1, rows[bit, g * n_words : (g + 1) * n_words])
+            copy_strided(planes[bit], 1, rows[bit, g * n_words : (g + 1) * n_words])
 
 
 @kernel()
@@ -266,6 +255,6 @@ def fill_chosen_rows(planes: Words, chosen: Any, rows: Words) -> None:
         for g in range(chosen.shape[0]):
             row = rows[bit, g * n_words : (g + 1) * n_words]
             if bit < planes.shape[1]:
-                _copy_strided(planes[chosen[g], bit], 1, row)
+                copy_strided(planes[chosen[g], bit], 1, row)
             else:
                 row[:] = np.uint64(0)

@@ -63,7 +63,9 @@ def run_dots(
     assert rows.size == order.size.bit_length()
     work = rng.integers(0, 2**64, (rows.size + 2, rows[-1] * block), dtype=np.uint64)
     out = np.zeros((n_outer, rows[-1] * block), np.uint64)
-    operands = (planes.reshape(-1), shared.astype(np.uint16), source, order, rows, work, out)
+    places = np.array([0, len(source)])
+    shared = shared.astype(np.uint16)
+    operands = (planes.reshape(-1), shared, source, places, order, rows, work, out)
     if compiled:
         kernel(*operands)
     else:
@@ -182,7 +184,8 @@ def test_sums_of_codes_without_weights(n_lanes: int) -> None:
     work = rng.integers(0, 2**64, (rows.size + 2, rows[-1] * 16), dtype=np.uint64)
     out = np.empty((1, rows[-1] * 16), np.uint64)
     ones = np.ones((1, 6), np.uint8)
-    kernel(to_planes(codes, 5).reshape(-1), ones, source, order, rows, work, out)
+    places = np.array([0, n_lanes])
+    kernel(to_planes(codes, 5).reshape(-1), ones, source, places, order, rows, work, out)
     got = from_planes(out.reshape(-1, 16), 1024, dtype=np.int64)
     assert np.array_equal(got, codes[source[source >= 0]].sum(axis=0))
 

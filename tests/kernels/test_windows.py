@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bitpim.digital.windows import window_of
 from bitpim_kernels import windows as kernels
 from bitpim_kernels.layout import from_planes
-from bitpim_kernels.shifted_windows import pack_pixels, positions_are_pixels
+from bitpim_kernels.shifted_windows import copy_strided, pack_pixels, positions_are_pixels
 from bitpim_traces.records import Geometry
 from tests.kernels.conftest import Form
 
@@ -82,7 +82,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_all_taps_of_a_window(case: str, form: Form, monkeypatch: pytest.MonkeyPatch) -> None:
     if form(kernels.gather_window) is not kernels.gather_window:
-        monkeypatch.setattr(kernels, "_copy_strided", form(kernels._copy_strided))
+        monkeypatch.setattr(kernels, "copy_strided", form(copy_strided))
     geometry, shape = CASES[case]
     size = geometry.output_size(*shape)
     rng = np.random.default_rng(3)
@@ -97,7 +97,7 @@ def test_all_taps_of_a_window(case: str, form: Form, monkeypatch: pytest.MonkeyP
 
 def test_entries_are_gathered_one_by_one(form: Form, monkeypatch: pytest.MonkeyPatch) -> None:
     if form(kernels.gather_entries) is not kernels.gather_entries:
-        for name in ("_copy_strided", "gather_window"):
+        for name in ("copy_strided", "gather_window"):
             monkeypatch.setattr(kernels, name, form(getattr(kernels, name)))
     geometry, shape = CASES["asymmetric"]
     images = np.random.default_rng(4).integers(0, 256, (2, 3, *shape)).astype(np.uint8)
@@ -128,18 +128,25 @@ def test_packed_windows_are_the_windows(dtype: Any, bits: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kernel", "padding", "dilation"),
+    ("kernel", "strides", "padding", "dilation"),
     [
-        ((3, 3), (1, 1, 1, 1), (1, 1)),
-        ((1, 1), (0, 0, 0, 0), (1, 1)),
-        ((2, 5), (1, 0, 4, 0), (1, 1)),  # all padding on one side
-        ((3, 2), (20, 20, 0, 13), (20, 13)),  # taps beyond the image
+        ((3, 3), (1, 1), (1, 1, 1, 1), (1, 1)),
+        ((1, 1), (1, 1), (0, 0, 0, 0), (1, 1)),
+        ((2, 5), (1, 1), (1, 0, 4, 0), (1, 1)),  # all padding on one side
+        ((3, 2), (1, 1), (20, 20, 0, 13), (20, 13)),  # taps beyond the image
+        ((3, 3), (2, 2), (1, 1, 1, 1), (1, 1)),
+        ((1, 1), (2, 3), (0, 0, 0, 0), (1, 1)),  # a single phase
+        ((3, 3), (1, 2), (1, 1, 0, 2), (1, 1)),
+        ((4, 2), (4, 3), (2, 2, 1, 1), (1, 2)),  # taps of every phase; the later ones shorter
+        ((3, 2), (2, 2), (20, 20, 0, 13), (20, 13)),  # taps of one phase, beyond the image
+        ((2, 2), (11, 9), (0, 0, 0, 0), (10, 8)),  # one position an image
+        ((1, 2), (2, 12), (0, 0, 0, 2), (1, 10)),  # a phase without pixels
     ],
 )
 def test_windows_packed_by_shifts_are_the_windows(
-    form: Form, kernel: Any, padding: Any, dilation: Any
+    form: Form, kernel: Any, strides: Any, padding: Any, dilation: Any
 ) -> None:
-    geometry = Geometry(kernel, (1, 1), padding, dilation)
+    geometry = Geometry(kernel, strides, padding, dilation)
     rng = np.random.default_rng(kernel[1])
     images = rng.integers(0, 8, (2, 3, 11, 9)).astype(np.uint8)
     window = window_of(geometry, (3, 11, 9))
@@ -154,11 +161,38 @@ def test_windows_packed_by_shifts_are_the_windows(
         assert np.array_equal(got, expected)
 
 
-def test_positions_are_pixels_where_the_size_is_kept() -> None:
+def test_positions_are_pixels_of_a_phase_where_the_size_is_kept() -> None:
     same = window_of(Geometry((3, 3), padding=(1, 1, 1, 1)), (3, 6, 9))
     assert positions_are_pixels(same)
     for name in ("stride_y", "stride_x", "rows", "cols"):
         assert not positions_are_pixels(same._replace(**{name: 2})), name
+    halves = same._replace(stride_y=2, rows=3, stride_x=2, cols=5)  # 9 columns: 5 and 4
+    assert positions_are_pixels(halves)
+    assert not positions_are_pixels(halves._replace(cols=4))
+    assert not positions_are_pixels(halves._replace(rows=4))
+
+
+@settings(max_examples=150, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_any_window_packed(seed: int) -> None:
+    """By shifts or tap by tap, as the window says."""
+    rng = np.random.default_rng(seed)
+    shape = tuple(rng.integers(1, 8, 2).tolist())
+    sizes, strides, dilation = (tuple(rng.integers(1, 4, 2).tolist()) for _ in range(3))
+    padding = tuple(rng.integers(0, 4, 4).tolist())
+    geometry = Geometry(sizes, strides, padding, dilation)
+    size = geometry.output_size(*shape)
+    assume(min(size) > 0)
+    images = rng.integers(0, 8, (int(rng.integers(1, 4)), 2, *shape)).astype(np.uint8)
+    window = window_of(geometry, (2, *shape))
+    taps = [[c, t] for c in (1, 0) for t in range(window.n_taps)]
+    first, n_words = 64 * int(rng.integers(0, 3)), int(rng.integers(1, 4))
+    lanes = np.empty(64 * n_words, np.uint8)
+    out = np.full((len(taps), 3, n_words), 2**64 - 1, np.uint64)
+    kernels.pack_windows(images, np.array(taps, np.int64), window, 6, first, lanes, out)
+    got = from_planes(out, 64 * n_words, dtype=np.int64)
+    at = range(first, first + 64 * n_words)
+    assert np.array_equal(got, [naive(images, c, t, geometry, 6, at) for c, t in taps])
 
 
 def test_rows_of_groups(form: Form) -> None:
@@ -225,7 +259,7 @@ def test_windows_as_rows(geometry: Geometry, shape: tuple[int, int], seed: int) 
 
 @pytest.mark.parametrize("case", CASES)
 def test_all_windows_as_rows(case: str, form: Form, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "_copy_strided", form(kernels._copy_strided))
+    monkeypatch.setattr(kernels, "copy_strided", form(copy_strided))
     geometry, shape = CASES[case]
     size = geometry.output_size(*shape)
     images = np.random.default_rng(4).integers(-128, 127, (2, 3, *shape)).astype(np.int8)

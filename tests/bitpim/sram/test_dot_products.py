@@ -5,19 +5,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bitpim import programs
 from bitpim.digital.windows import window_of
 from bitpim.programs.program import Field
 from bitpim.sram.dot_products import (
     LaneArithmetic,
-    SumScratch,
+    LaneLists,
+    WindowLists,
     filter_planes,
     position_planes,
     sum_planes,
     window_codes,
+    window_planes,
 )
-from bitpim_kernels.layout import from_planes
+from bitpim_kernels.layout import from_planes, to_planes
 from bitpim_traces.records import Geometry
 
 BITS = 4
@@ -39,6 +43,11 @@ def arithmetic(source: Codes, n_lanes: int) -> LaneArithmetic:
     lanes = np.full((n_lanes, source.shape[1]), -1)
     lanes[: source.shape[0]] = source
     return LaneArithmetic(table, X, W, SUM, [lanes], LARGEST)
+
+
+def summed(kernel: Any, lanes: LaneArithmetic, planes: Codes, scalars: Codes) -> Codes:
+    lists = LaneLists.of(lanes.sources)
+    return sum_planes(kernel, lists, lanes.tree(lanes.most_lanes), planes, scalars)
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +77,10 @@ def test_both_arrangements_are_products_of_integers(
 
     planes = position_planes(images, entries(0, 1, 2), WINDOW, PAD, 0, (BITS, 16))
     kernel = lanes.kernel(16, inputs_in_lanes=True)
-    sums = sum_planes(kernel, lanes, SumScratch(lanes, 16), planes, filters)
-    assert sums.shape == (70, lanes.sum_rows, 16)
+    sums = sum_planes(
+        kernel, LaneLists.of(lanes.sources), lanes.tree(lanes.most_lanes), planes, filters
+    )
+    assert sums.shape == (70, lanes.tree(n_lanes).n_rows, 16)
     got = from_planes(sums, 1024, dtype=np.int64)
     assert np.array_equal(got[:, :24], expected)
     assert not got[:, 24:].any()  # lanes beyond the last sample hold 0
@@ -80,7 +91,9 @@ def test_both_arrangements_are_products_of_integers(
     some = window_codes(images, entries(0, 1, 2)[[17, 4]], WINDOW, PAD, 24)
     assert np.array_equal(some, windows[:, [17, 4]])
     kernel = lanes.kernel(16, inputs_in_lanes=False)
-    sums = sum_planes(kernel, lanes, SumScratch(lanes, 16), planes, codes)
+    sums = sum_planes(
+        kernel, LaneLists.of(lanes.sources), lanes.tree(lanes.most_lanes), planes, codes
+    )
     got = from_planes(sums, 1024, dtype=np.int64)
     assert np.array_equal(got[:, :70], expected.T)
     assert not got[:, 70:].any()
@@ -104,7 +117,9 @@ def test_sums_of_windows_need_no_weight(case: tuple[Codes, Codes, Codes]) -> Non
     planes = position_planes(images, entries(0, 1, 2), WINDOW, PAD, 0, (BITS, 16))
     ones = np.ones((1, 18), np.uint8)
     kernel = lanes.kernel(16, inputs_in_lanes=True)
-    sums = sum_planes(kernel, lanes, SumScratch(lanes, 16), planes, ones)
+    sums = sum_planes(
+        kernel, LaneLists.of(lanes.sources), lanes.tree(lanes.most_lanes), planes, ones
+    )
     assert np.array_equal(from_planes(sums, 1024, dtype=np.int64)[0, :24], windows.sum(axis=1))
 
 
@@ -113,4 +128,54 @@ def test_nothing_to_multiply() -> None:
     planes = filter_planes(np.array([[3]], np.uint8), BITS, 16)
     none = np.empty((0, 1), np.uint8)
     kernel = lanes.kernel(16, inputs_in_lanes=False)
-    assert sum_planes(kernel, lanes, SumScratch(lanes, 16), planes, none).shape == (0, 8, 16)
+    assert sum_planes(
+        kernel, LaneLists.of(lanes.sources), lanes.tree(lanes.most_lanes), planes, none
+    ).shape == (0, 8, 16)
+
+
+def lists_of(rng: np.random.Generator, n: int, n_taps: int, n_entries: int) -> list[Codes]:
+    """Draw lists of 1 to 9 lanes, some of them alike, some without an entry."""
+    pool = rng.integers(-1, n_entries, (6, n_taps))
+    pool[0] = -1
+    return [pool[rng.integers(0, 6, int(rng.integers(1, 10)))] for _ in range(n)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), n_sets=st.integers(1, 5), n_taps=st.integers(1, 7))
+def test_every_filter_takes_the_lanes_of_its_list(seed: int, n_sets: int, n_taps: int) -> None:
+    rng = np.random.default_rng(seed)
+    sources = lists_of(rng, n_sets, n_taps, 8)
+    table = programs.multiply_accumulate(X, W, Field("product", 8, 8), SUM).table
+    lanes = LaneArithmetic(table, X, W, SUM, sources, LARGEST)
+    inputs, filters = rng.integers(0, 16, (8, 1024)), rng.integers(0, 16, (n_sets, 8))
+    planes, lists = to_planes(inputs, BITS), LaneLists.of(sources)
+    kernel, tree = lanes.kernel(16, inputs_in_lanes=True), lanes.tree(lanes.most_lanes)
+    expected = np.zeros((n_sets, 1024), np.int64)
+    for total, weights, source in zip(expected, filters, sources, strict=True):
+        for entry in source[source >= 0]:
+            total += weights[entry] * inputs[entry]
+    got = sum_planes(kernel, lists, tree, planes, filters.astype(np.uint8))
+    assert np.array_equal(from_planes(got, 1024, dtype=np.int64), expected)
+    first = int(rng.integers(0, n_sets))
+    some = slice(first, n_sets)
+    part = lists.part(first, n_sets - first)
+    got = sum_planes(kernel, part, tree, planes, filters[some].astype(np.uint8))
+    assert np.array_equal(from_planes(got, 1024, dtype=np.int64), expected[some])
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), n_sets=st.integers(1, 5), n_taps=st.integers(1, 7))
+def test_lanes_that_are_alike_are_summed_once(seed: int, n_sets: int, n_taps: int) -> None:
+    rng = np.random.default_rng(seed)
+    sources = lists_of(rng, n_sets, n_taps, 8)
+    table = programs.accumulate(X, Field("sum", BITS, 12)).table
+    total = Field("sum", BITS, 12)
+    lanes = LaneArithmetic(table, X, Field("w", BITS, 0), total, sources, 15)
+    inputs = rng.integers(0, 16, (8, 1024))
+    which = rng.permutation(n_sets)[: int(rng.integers(1, n_sets + 1))].tolist()
+    windows = WindowLists.of(lanes, which)
+    rows = windows.lanes.source
+    assert len(np.unique(rows, axis=0)) == len(rows) <= 6
+    got = window_planes(lanes.kernel(16, inputs_in_lanes=True), windows, to_planes(inputs, BITS))
+    expected = [inputs[sources[i][sources[i] >= 0]].sum(axis=0) for i in which]
+    assert np.array_equal(from_planes(got, 1024, dtype=np.int64), expected)
