@@ -92,6 +92,7 @@ module cam #(
     endfunction
 
     // Of the rows that stand, those near enough stay up, and the lowest or highest of them wins.
+    // What a search computes is there within its clock alone; lines and answer are what it leaves.
     wire [ROWS-1:0] stands = opcode == STAGE || opcode == ELECT ? match : {ROWS{1'b1}};
     wire highest = rule[0] ^ (BUG == 1) | (BUG == 4 && opcode == NEAREST);
     reg [63:0] distance [0:ROWS-1];

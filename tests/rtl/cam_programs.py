@@ -62,11 +62,8 @@ class _Drawn(_Memory):
         super().__init__(n_rows, n_bits)
         self.rng = np.random.default_rng(seed)
         self.of_numbers = n_bits <= _WIDEST and bool(self.rng.random() < 0.7)
-        self.near = [
-            self.bits(),
-            self.bits(),
-            max(self.whole // 2 - 1, 0),
-        ]  # the last: about a sign
+        about_a_sign = max(self.whole // 2 - 1, 0)
+        self.near = [self.bits(), self.bits(), about_a_sign]
         self.sought = 0
 
     def below(self, n: int) -> int:
@@ -94,9 +91,10 @@ class _Drawn(_Memory):
         if code in (cam.WRITE, cam.QUERY, cam.HIGH):
             self.word(code, self.below(self.n_rows) if code == cam.WRITE else -1)
         elif code == cam.WEIGH:
-            row = np.zeros(self.array.port.shape, np.uint64)
-            row[0] = self.below(1 << int(self.rng.choice([1, 3, 55])))
-            self.recording.step(code, dst=self.below(self.n_bits), port=row)
+            for _ in range(1 + self.below(8)):
+                row = np.zeros(self.array.port.shape, np.uint64)
+                row[0] = self.below(1 << int(self.rng.choice([1, 3, 55])))
+                self.recording.step(code, dst=self.below(self.n_bits), port=row)
         elif code == cam.PRECHARGE:
             top = 1 + self.below(self.n_bits)
             self.search_in_stages(top, 1 + self.below(top), self.below(4))
@@ -109,7 +107,7 @@ class _Drawn(_Memory):
         size, top = 1 + self.below(n), -1 if self.below(2) else 1 + self.below(n)
         a, b = {
             cam.SEARCH_PREFIX: (size, -1),
-            cam.SEARCH_THRESHOLD: (self.below(4), top),
+            cam.SEARCH_THRESHOLD: (self.below(1 + size), top),
             cam.SEARCH_BEST: (-1, top),
             cam.SEARCH_WEIGHTED: (-1, top),
             cam.SEARCH_NEAREST: (-1, top),
@@ -128,9 +126,9 @@ class _Drawn(_Memory):
 def random_searches(
     seed: int, *, n_steps: int = 30, n_rows: int = 5, n_bits: int = 9
 ) -> ProgramTrace:
-    """Record rows written, then steps of all kinds in any order; a search in stages counts as one.
+    """Record rows written, then steps of all kinds in any order.
 
-    Words that are numbers care for all their bits, others do not.
+    Weights and stages come several at once. Words that are numbers care for all their bits.
     """
     drawn = _Drawn(seed, n_rows, n_bits)
     for row in range(n_rows):
