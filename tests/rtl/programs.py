@@ -1,6 +1,7 @@
 """Which program traces a bench runs, as a word that fits an environment variable."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,16 +25,19 @@ from bitpim_kernels import opcodes as op
 from bitpim_kernels.layout import pack
 from bitpim_traces.program_trace.reader import open_program
 from bitpim_traces.program_trace.records import ProgramTrace, RowField
-from tests.program_traces import random_cam_program, random_program
+from bitpim_traces.records import TensorRecord
+from tests.program_traces import random_program
+from tests.rtl.cam_programs import random_searches
 
-__all__ = ["catalogue", "programs_of", "random_columns"]
+__all__ = ["catalogue", "programs_of", "random_columns", "with_step"]
 
 
 def programs_of(said: str) -> Iterator[ProgramTrace]:
     """Yield the programs of a word.
 
     ``catalogue:COLUMNS``, ``random:FIRST:LAST:STEPS:ROWS:COLUMNS`` of an array sram,
-    ``cam:FIRST:LAST:STEPS:ROWS:BITS``, ``crossbar:FIRST:LAST:ADC_BITS:STEP``, the name of a file.
+    ``searches:FIRST:LAST:STEPS:ROWS:BITS`` of an array cam, ``crossbar:FIRST:LAST:ADC_BITS:STEP``,
+    the name of a file.
     """
     kind, *numbers = said.split(":")
     if kind == "catalogue":
@@ -42,10 +46,10 @@ def programs_of(said: str) -> Iterator[ProgramTrace]:
         first, last, n_steps, n_rows, n_columns = map(int, numbers)
         for seed in range(first, last):
             yield random_program(seed, n_steps=n_steps, n_rows=n_rows, n_columns=n_columns)
-    elif kind == "cam":
+    elif kind == "searches":
         first, last, n_steps, n_rows, n_bits = map(int, numbers)
         for seed in range(first, last):
-            yield random_cam_program(seed, n_steps=n_steps, n_rows=n_rows, n_bits=n_bits)
+            yield random_searches(seed, n_steps=n_steps, n_rows=n_rows, n_bits=n_bits)
     elif kind == "crossbar":
         first, last, adc_bits, step = map(int, numbers)
         for seed in range(first, last):
@@ -105,3 +109,10 @@ def random_columns(seed: int, adc_bits: int, step: int) -> ProgramTrace:
     recording.step(OUTPUT, 0, 4)
     recording.step(CLEAR)
     return recording.finish(f"columns {seed}")
+
+
+def with_step(program: ProgramTrace, position: int, step: Sequence[int]) -> ProgramTrace:
+    """Return a program of which one step is another."""
+    steps = program.steps.read().copy()
+    steps[position] = step
+    return replace(program, steps=TensorRecord.of(steps, axes="", role="", units="1"))

@@ -1,9 +1,6 @@
 """Designs in Verilog beside bitpim, step by step; planted faults are found where they begin."""
 
-import importlib.util
-import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,58 +9,18 @@ import pytest
 import bitpim
 from bitpim.crossbar.stepped import READ, READ_UNLESS_ZERO, SHIFT_ADD, SHIFT_SUBTRACT
 from bitpim.golden.stepper import Stepper
-from bitpim.lookup.stepped_cam import SEARCH_BEST, SEARCH_TERNARY, SEARCH_THRESHOLD
 from bitpim.sram.stepped import PORT_READ, PORT_WRITE
 from bitpim_kernels import opcodes as op
-from bitpim_kernels.layout import pack, unpack
+from bitpim_kernels.layout import unpack
 from bitpim_traces.program_trace.writer import write_program
-from bitpim_traces.records import TensorRecord
-from tests.program_traces import INWARD, random_cam_program, random_program
-from tests.rtl.lock_step import Finding, read_findings
-from tests.rtl.programs import catalogue, random_columns
+from tests.program_traces import INWARD, random_program
+from tests.rtl.lock_step import Finding
+from tests.rtl.programs import catalogue, random_columns, with_step
+from tests.rtl.simulation import needs_simulator, simulate
 
-HERE = Path(__file__).parent
 COLUMNS = 70
-N_RANDOM, N_CAM = 1000, 40
-MISSING = [
-    name
-    for name, found in (
-        ("iverilog", shutil.which("iverilog")),
-        ("cocotb", importlib.util.find_spec("cocotb")),
-    )
-    if not found
-]
-pytestmark = pytest.mark.skipif(
-    bool(MISSING), reason=f"needs {' and '.join(MISSING)}: apt install iverilog, pip extra rtl"
-)
-
-
-def simulate(
-    tmp_path: Path, design: str, bench: str, parameters: dict[str, int], **environment: str
-) -> list[Finding]:
-    """Build a design, run a bench on it, and return what it found."""
-    from cocotb_tools.runner import get_runner
-
-    runner = get_runner("icarus")
-    runner.build(
-        sources=[HERE / f"{design}.v"],
-        hdl_toplevel=design,
-        parameters=parameters,
-        build_dir=tmp_path / "build",
-        always=True,
-        timescale=("1ns", "1ns"),
-        log_file=tmp_path / "build.log",
-    )
-    findings = tmp_path / "findings.json"
-    runner.test(
-        hdl_toplevel=design,
-        test_module=f"tests.rtl.{bench}",
-        build_dir=tmp_path / "build",
-        test_dir=tmp_path,
-        extra_env={"FINDINGS": str(findings), **environment},
-        log_file=tmp_path / "test.log",
-    )
-    return read_findings(findings)
+N_RANDOM = 1000
+pytestmark = needs_simulator
 
 
 def sram(
@@ -89,10 +46,6 @@ def test_random_programs_are_the_same_after_every_step(
     found = sram(tmp_path, f"random:0:{N_RANDOM}:8:{rows}:{columns}", rows, columns)
     assert len(found) == N_RANDOM and all(finding.equal for finding in found)
     assert sum(finding.n_steps for finding in found) > 10_000
-
-
-def tensor(values: np.ndarray) -> TensorRecord:
-    return TensorRecord.of(values, axes="", role="", units="1")
 
 
 def bits(at: Stepper, row: int) -> np.ndarray:
@@ -135,9 +88,7 @@ def asked_carry(at: Stepper, step: list[int]) -> bool:
     """Whether a row would be written otherwise where the carry that comes is 1, not the tag."""
     if step[0] >= PORT_WRITE or step[4] != op.IF_TAG:
         return False
-    program = at.program.steps.read().copy()
-    program[at.position, 4] = op.ALWAYS
-    free = Stepper(replace(at.program, steps=tensor(program)))
+    free = Stepper(with_step(at.program, at.position, [*step[:4], op.ALWAYS]))
     free.run_to(at.position + 1)
     held, written, tag = bits(at, step[3]), bits(free, step[3]), at.latch("tag")
     asked = np.where(free.latch("carry") == 1, written, held)
@@ -188,64 +139,6 @@ def test_a_program_from_a_file_is_the_same_after_every_step(tmp_path: Path) -> N
     write_program(random_program(7), tmp_path / "program.h5")
     (found,) = sram(tmp_path, str(tmp_path / "program.h5"), 6, COLUMNS)
     assert found.equal and found.n_steps > 40
-
-
-def cam(tmp_path: Path, programs: str, rows: int, width: int, *, bug: int = 0) -> list[Finding]:
-    """Run programs through the memory that is searched."""
-    parameters = {"ROWS": rows, "BITS": width, "BUG": bug}
-    return simulate(tmp_path, "cam_best", "cam_bench", parameters, PROGRAMS=programs)
-
-
-@pytest.mark.parametrize(("rows", "width"), [(1, 1), (5, 9), (33, 70)])
-def test_searches_are_the_same_after_every_step(tmp_path: Path, rows: int, width: int) -> None:
-    found = cam(tmp_path, f"cam:0:{N_CAM}:40:{rows}:{width}", rows, width)
-    assert len(found) == N_CAM and all(finding.equal for finding in found)
-    assert sum(finding.n_steps for finding in found) == N_CAM * (40 + rows)
-
-
-def other_tie(at: Stepper, after: Stepper, step: list[int]) -> bool:
-    """Whether several rows are alike."""
-    return bool(after.peek("answer")[2] > 1)
-
-
-def counted_care(at: Stepper, after: Stepper, step: list[int]) -> bool:
-    """Whether lines or answer change where rows without care count as if they had it."""
-    whole = at.snapshot()
-    whole.values["care"][:] = pack(np.ones(at.peek("care").shape, np.uint8))
-    other = Stepper(at.program)
-    other.run_to(at.position)
-    other.restore(whole)
-    other.step()
-    return any(not np.array_equal(other.peek(n), after.peek(n)) for n in ("match", "answer"))
-
-
-def too_strict(at: Stepper, after: Stepper, step: list[int]) -> bool:
-    """Whether a row differs in just as many bits as it may."""
-    if step[0] != SEARCH_THRESHOLD:
-        return False
-    query, asked = at.peek("query")
-    apart = ((at.peek("value") != query) & (at.peek("care") & asked).astype(bool)).sum(axis=1)
-    return bool((apart == step[1]).any())
-
-
-@pytest.mark.parametrize(("bug", "begins"), [(1, other_tie), (2, counted_care), (3, too_strict)])
-def test_a_fault_in_a_search_is_found_where_it_begins(
-    tmp_path: Path, bug: int, begins: Callable[[Stepper, Stepper, list[int]], bool]
-) -> None:
-    found = cam(tmp_path, "cam:50:62:30:5:9", 5, 9, bug=bug)
-    expected: list[int | None] = []
-    for seed in range(50, 62):
-        at, after = (Stepper(random_cam_program(seed, n_steps=30)) for _ in range(2))
-        expected.append(None)
-        for position, step in enumerate(at.program.steps.read().tolist()):
-            after.step()
-            searches = SEARCH_TERNARY <= step[0] <= SEARCH_BEST
-            if searches and begins(at, after, step):
-                expected[-1] = position
-                break
-            at.step()
-    assert sum(step is not None for step in expected) > 3
-    assert [finding.step for finding in found] == expected
 
 
 def test_a_tile_of_a_real_layer_is_the_same_after_every_step(tmp_path: Path) -> None:
