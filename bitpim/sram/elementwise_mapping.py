@@ -68,14 +68,11 @@ def _move(layer: LayerRecord, quantizations: Quantizations, settings: CacheSetti
 def _lane_plan(
     layer: LayerRecord,
     settings: CacheSettings,
-    input_rows: int,
     work: list[LaneWork],
     phase: str,
 ) -> LanePlan:
     bits = layer.output.bits
-    return LanePlan(
-        layer.index, layer.name, layer.kind, settings, input_rows, bits, tuple(work), phase
-    )
+    return LanePlan(layer.index, layer.name, layer.kind, settings, bits, tuple(work), phase)
 
 
 def _max_pool(
@@ -88,7 +85,7 @@ def _max_pool(
     bits = quantizations[0].bits
     program = maximum_program(bits, settings.geometry.array_rows)
     work = LaneWork(n_taps, int(np.prod(layer.output_shape)), program, n_taps)
-    return _lane_plan(layer, settings, n_taps * bits, [work], "pooling")
+    return _lane_plan(layer, settings, [work], "pooling")
 
 
 def _avg_pool(
@@ -115,7 +112,7 @@ def _avg_pool(
             settings.geometry.array_rows,
         )
         work.append(LaneWork(count, n_windows * layer.output_shape[0], program, n_taps))
-    return _lane_plan(layer, settings, n_taps * bits, work, "pooling")
+    return _lane_plan(layer, settings, work, "pooling")
 
 
 def _add(layer: LayerRecord, quantizations: Quantizations, settings: CacheSettings) -> LayerPlan:
@@ -138,9 +135,8 @@ def _add(layer: LayerRecord, quantizations: Quantizations, settings: CacheSettin
         rule,
         settings.geometry.array_rows,
     )
-    rows = sum(q.bits for q in quantizations)
     work = LaneWork(0, int(np.prod(layer.output_shape)), program)
-    return _lane_plan(layer, settings, rows, [work], "add")
+    return _lane_plan(layer, settings, [work], "add")
 
 
 def _multiply(
@@ -157,7 +153,7 @@ def _multiply(
     )
     program = product_program(bits, zeros, requantize_rule(layer, 0), settings.geometry.array_rows)
     work = LaneWork(0, int(np.prod(layer.output_shape)), program)
-    return _lane_plan(layer, settings, sum(bits), [work], "multiply")
+    return _lane_plan(layer, settings, [work], "multiply")
 
 
 def _with_shift(rule: RequantizeRule, shift: int) -> RequantizeRule:
@@ -196,8 +192,7 @@ def _code_by_code(
             zero, rule = int(encoding.zero_point[0]), requantize_rule(layer, i)
             program = rescale_program(encoding.bits, zero, rule, n_rows)
         work.append(LaneWork(i, int(np.prod(layer.input_shapes[i])), program))
-    rows = max(q.bits for q in quantizations)
-    return _lane_plan(layer, settings, rows, work, phase)
+    return _lane_plan(layer, settings, work, phase)
 
 
 def _activation(

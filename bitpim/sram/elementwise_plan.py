@@ -27,12 +27,23 @@ class LaneWork:
         """Cycles of one run."""
         return self.program.n_steps(self.n_streamed)
 
+    @property
+    def input_rows(self) -> int:
+        """Bit-planes of elements of the input that are written for one output."""
+        each, widths = self.program.each, self.program.widths
+        streamed = 0 if each is None else self.n_streamed * each.field("x").width
+        return streamed + sum(widths.values()) - self.constant_rows
+
+    @property
+    def constant_rows(self) -> int:
+        """Bit-planes of constants, written once a pass."""
+        return self.program.widths.get("multiplier", 0)
+
 
 @dataclass(frozen=True, slots=True)
 class LanePlan(LayerPlan):
-    """An elementwise layer: one lane an output element."""
+    """An elementwise layer: one lane an output element, each work in passes of its own."""
 
-    input_rows: int  # bit-planes written for one output
     output_bits: int
     work: tuple[LaneWork, ...]
     phase: str  # "pooling", "add", ...
@@ -43,26 +54,21 @@ class LanePlan(LayerPlan):
         return sum(work.n_outputs for work in self.work)
 
     def occupancy(self, n_samples: int) -> Occupancy:
-        """One lane an output."""
-        return self.pool.spread(self.where, n_samples * self.n_outputs, 1)
+        """One lane an output, works one after the other."""
+        return self.pool.in_turn([place for place, _ in self._places(n_samples)])
 
     def batch_phases(self, n_samples: int) -> Phases:
         """Stream operands in, run, write out."""
-        place = self.occupancy(n_samples)
-        n_bytes = -(-n_samples * self.n_outputs * self.input_rows // 8)
-        rows = self.input_rows
-        constants = [
-            (p, work.program.widths.get("multiplier", 0)) for p, work in self._places(n_samples)
-        ]
-        written = sum(p.passes * bits for p, bits in constants) + place.passes * rows
+        places, place = self._places(n_samples), self.occupancy(n_samples)
+        n_bytes = -(-n_samples * sum(w.n_outputs * w.input_rows for w in self.work) // 8)
+        rows = [(p, work.input_rows + work.constant_rows) for p, work in places]
         return {
             "input_stream": {
-                "cycles": max(written, self.bus_cycles(n_bytes)),
-                "sram_access_cycle": place.array_passes * rows
-                + sum(p.array_passes * bits for p, bits in constants),
+                "cycles": max(sum(p.passes * n for p, n in rows), self.bus_cycles(n_bytes)),
+                "sram_access_cycle": sum(p.array_passes * n for p, n in rows),
                 "bus_byte": n_bytes,
             },
-            self.phase: self._program_phase(n_samples),
+            self.phase: self._program_phase(places),
             "output": self.output_phase(
                 place.passes, place.array_passes, n_samples * self.n_outputs, self.output_bits
             ),
@@ -74,8 +80,7 @@ class LanePlan(LayerPlan):
             for work in self.work
         ]
 
-    def _program_phase(self, n_samples: int) -> dict[str, int]:
-        places = self._places(n_samples)
+    def _program_phase(self, places: list[tuple[Occupancy, LaneWork]]) -> dict[str, int]:
         return {
             "cycles": sum(place.passes * work.n_steps for place, work in places),
             "sram_compute_cycle": sum(place.array_passes * work.n_steps for place, work in places),

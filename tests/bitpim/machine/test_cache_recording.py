@@ -175,7 +175,6 @@ def test_tiles_of_random_layers(
 
 @pytest.mark.parametrize("seed", range(12))
 def test_tiles_of_layers_of_one_lane_an_output(seed: int) -> None:
-    """Their plan lays operands of all works side by side, but runs each work in its own arrays."""
     trace = small_trace(seed)
     machine = neural_cache("geometry.array_columns=32")
     for index, plan in enumerate(machine.plan(trace).layers):
@@ -187,14 +186,7 @@ def test_tiles_of_layers_of_one_lane_an_output(seed: int) -> None:
         done = RecordedLayer(machine, trace, index)
         codes = done.gathered(plan.phase, trace.layers[index].output_shape)
         assert np.array_equal(codes, done.runs[index].codes)
-        if len(plan.work) == 1:
-            check_counts(done, plan)
-            continue
-        planned, found = plan.counts(1), done.counts()
-        assert found[plan.phase] == {**dict.fromkeys(ARRAY_EVENTS, 0), **planned[plan.phase]}
-        for phase in ("input_stream", "output"):
-            accesses = planned[phase]["sram_access_cycle"]
-            assert found[phase]["sram_access_cycle"] >= accesses or plan.kind == "concat"
+        check_counts(done, plan)
 
 
 def test_a_tile_goes_through_a_file_and_a_flipped_bit_is_found_where_it_is(tmp_path: Path) -> None:
