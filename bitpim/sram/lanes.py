@@ -6,7 +6,7 @@ groups are filled just before the program runs, so that they are still in the ca
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import local
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from bitpim.programs.program import Field, Program, need_family
 from bitpim_kernels import opcodes as op
 from bitpim_kernels.bitline import BLOCK_WORDS, aligned_rows, run_program
-from bitpim_kernels.layout import planes_to_codes, tail_mask
+from bitpim_kernels.layout import planes_to_codes
 from bitpim_kernels.windows import fill_chosen_rows, fill_outer_rows, fill_vector_rows
 
 __all__ = [
@@ -28,6 +28,8 @@ __all__ = [
     "outer",
     "own_block",
 ]
+
+_WHOLE_WORD = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 Words = npt.NDArray[np.uint64]
 
@@ -46,17 +48,14 @@ class LaneProgram:
     signed: bool = False  # the result is two's complement
     start: Program | None = None
     each: Program | None = None
+    n_rows: int = field(init=False)
+    """Rows of the largest of its programs."""
 
     def __post_init__(self) -> None:
-        for part in (self.start, self.each, self.program):
-            if part is not None:
-                need_family(part, op.SRAM, "LaneProgram")
-
-    @property
-    def n_rows(self) -> int:
-        """Rows of the largest of its programs."""
-        parts = (self.program, self.start, self.each)
-        return max(part.n_rows for part in parts if part is not None)
+        parts = [part for part in (self.start, self.each, self.program) if part is not None]
+        for part in parts:
+            need_family(part, op.SRAM, "LaneProgram")
+        object.__setattr__(self, "n_rows", max(part.n_rows for part in parts))
 
     @property
     def widths(self) -> dict[str, int]:
@@ -130,9 +129,8 @@ class LaneBlock:
         tag[:] = 0
 
         def run(part: Program) -> None:
-            mask = tail_mask(64 * n_words)
             # a copy, since Numba compiles once more for an array that may not be written
-            run_program(part.table.copy(), rows, carry, tag, mask, BLOCK_WORDS)
+            run_program(part.table.copy(), rows, carry, tag, _WHOLE_WORD, BLOCK_WORDS)
 
         def fill(part: Program, name: str, operand: Operand) -> None:
             field = part.field(name)

@@ -24,7 +24,7 @@ __all__ = ["BitLayer", "prepare_bit_layer"]
 
 Codes = npt.NDArray[Any]
 
-_BLOCK_WORDS = 256
+_BLOCK_WORDS = 512
 
 
 class BitLayer(Protocol):
