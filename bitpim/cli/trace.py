@@ -196,11 +196,7 @@ def _print_described(content: dict[str, Any]) -> None:
         right = share(round(accuracy * n), n)
         lines.append(f"the float network is right in {right} labelled samples, {accuracy:.4f}")
     typer.echo("\n".join(map(printable, lines)))
-    more = [
-        name
-        for name in _MORE_COLUMNS
-        if any(layer[name] is not None for layer in content["layers"])
-    ]
+    more = [name for name in _MORE_COLUMNS if any(layer[name] for layer in layers)]
     head = ["#", "name", "kind", "from", "in", "out", "weight", "codes", "acc", "requantize"]
     head += ["MACs", *more]
     rows = [

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim_traces.cluster_rules import zero_weights_of
-from bitpim_traces.clusters import n_clusters_of, without_clusters
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.operators import OPERATORS
 from bitpim_traces.provenance import make_provenance
@@ -90,21 +89,16 @@ def cluster_trace(
     """Put the weights of a trace into clusters; yield it with them, and a report a layer.
 
     `activations` has, by the names of layers, a number for each input channel that its mean
-    magnitude is proportional to, for clusters that are `activation_aware` and no others. With
-    `again` clusters that the trace has are made anew.
+    magnitude is proportional to, for clusters that are `activation_aware` and no others. Clusters
+    of layers that are not asked for stay; with `again` those of the others are made anew.
 
     Raises
     ------
     TraceDataError
-        There are clusters already; a layer that is asked for has no weights, has binary ones, or
-        fewer distinct importances above 0 than clusters; a cluster would be empty.
+        A layer that is asked for has clusters already, no weights, binary ones, or fewer distinct
+        importances than clusters; a cluster would be empty; activations do not fit.
     """
     clustering = clustering or Clustering()
-    if n_clusters_of(trace) and not again:
-        raise TraceDataError(
-            f"trace {trace.name}: need a trace without clusters, got one with up to"
-            f" {n_clusters_of(trace)}; --replace (in Python again=True) makes them anew"
-        )
     if (activations is not None) != (clustering.importance == "activation_aware"):
         got = "none" if activations is None else "some"
         raise TraceDataError(
@@ -112,6 +106,7 @@ def cluster_trace(
             f" {got} for {clustering.importance}"
         )
     chosen = _chosen(trace, clustering)
+    _need_fit(chosen, again)
     found = [
         importances_of(layer, clustering.importance, (activations or {}).get(layer.name))
         for layer in chosen
@@ -126,7 +121,7 @@ def cluster_trace(
         replace(layer, clusters=_record(layer, index[layer.index], clustering))
         if layer.index in index
         else layer
-        for layer in without_clusters(trace).layers
+        for layer in trace.layers
     ]
     provenance = {
         **make_provenance("cluster_trace", {}),
@@ -152,14 +147,22 @@ def _chosen(trace: Trace, clustering: Clustering) -> list[LayerRecord]:
                 f" {others[without[0]]}"
             )
     need_known(patterns, names, "clusters", "layers with weights", "names of")
-    chosen = [x for x in weighted if any(fnmatchcase(x.name, pattern) for pattern in patterns)]
-    for layer in chosen:
+    return [x for x in weighted if any(fnmatchcase(x.name, pattern) for pattern in patterns)]
+
+
+def _need_fit(layers: Sequence[LayerRecord], again: bool) -> None:
+    """Raise TraceDataError where weights may have no clusters, or have some already."""
+    for layer in layers:
+        if layer.clusters is not None and not again:
+            raise TraceDataError(
+                f"clusters: layer {layer.name!r}: need weights without clusters, got"
+                f" {layer.clusters.count}; --replace (in Python again=True) makes them anew"
+            )
         if layer.weight_quantization is not None and layer.weight_quantization.binary:
             raise TraceDataError(
                 f"clusters: layer {layer.name!r}: need weights that may be 0, for clusters that are"
                 " left out are, got binary ones; quantize it with weight_values ternary or codes"
             )
-    return chosen
 
 
 def _numbers(
