@@ -50,17 +50,16 @@ def trace() -> Trace:
 
 
 def _shortened(source: Trace) -> Trace:
-    """Keep the first samples, and the float answers of the last layer alone."""
-    layers = [replace(layer, output_float=None) for layer in source.layers]
-    answers, labels = source.layers[-1].output_float, source.samples.labels
-    assert answers is not None and labels is not None
-    layers[-1] = replace(layers[-1], output_float=_first(answers))
-    samples = replace(source.samples, codes=_first(source.samples.codes), labels=_first(labels))
+    """Keep the first samples."""
+    old = source.samples
+    layers = [replace(layer, output_float=_first(layer.output_float)) for layer in source.layers]
+    samples = replace(old, codes=_first(old.codes), labels=_first(old.labels))
     return replace(source, layers=tuple(layers), samples=samples)
 
 
-def _first(tensor: TensorRecord) -> TensorRecord:
-    """Cut a tensor to the samples that are kept."""
+def _first(tensor: TensorRecord | None) -> TensorRecord:
+    """Cut a tensor of all samples to those that are kept."""
+    assert tensor is not None
     values = tensor.read(0, N_SAMPLES)
     return TensorRecord.of(values, axes=tensor.axes, role=tensor.role, units=tensor.units)
 

@@ -17,7 +17,8 @@ Floats = npt.NDArray[np.float64]
 
 def by_count(shares: Ints, n_clusters: int) -> list[int]:
     """Cut so that sizes differ by one at most, the larger first."""
-    return [-(-k * len(shares) // n_clusters) for k in range(1, n_clusters)]
+    size, n_larger = divmod(len(shares), n_clusters)
+    return [k * size + min(k, n_larger) for k in range(1, n_clusters)]
 
 
 def by_importance(shares: Ints, n_clusters: int) -> list[int]:
