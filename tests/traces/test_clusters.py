@@ -213,13 +213,15 @@ def test_rules_of_the_values(clustered: Trace, tmp_path: Path) -> None:
     index, weight = clusters_of(clustered).index.read(), layer.weight.read()
     zero = layer.weight_quantization.zero_point.reshape(-1, 1, 1, 1)
     size = np.abs(weight - zero) * layer.weight_quantization.scale.reshape(-1, 1, 1, 1)
-    beyond, empty, early, swapped = (index.copy() for _ in range(4))
+    beyond, empty, early, swapped, late = (index.copy() for _ in range(5))
     beyond[2, 1, 0, 0] = 3
     empty[index == 1] = 2
     at = tuple(int(n) for n in np.argwhere(weight == zero)[0])
     early[at] = 1
     largest = np.unravel_index(np.argmax(size), size.shape)
     swapped[largest] = 2
+    middle = float(np.sort(size[index == 0])[(index == 0).sum() // 2])
+    late[size == middle] = 1  # larger than the least of cluster 0, and not than its largest
     for values, need in (
         (beyond, "need clusters 0..2, got 3"),
         (empty, "need a weight in each cluster, got none in cluster 1"),
@@ -228,6 +230,7 @@ def test_rules_of_the_values(clustered: Trace, tmp_path: Path) -> None:
             f"need weights at their zero point in the last cluster, 2, got cluster 1 at {at}",
         ),
         (swapped, "need no weight in cluster 2 larger than one in cluster 1, got "),
+        (late, f"need no weight in cluster 1 larger than one in cluster 0, got {middle:g} and "),
     ):
         bad = changed(clustered, index=tensor(values))
         (fault,) = faults_of(bad, check_values)
@@ -284,6 +287,7 @@ def test_weights_of_later_clusters_are_at_their_zero_points(seed: int, n: int) -
             assert found.dtype == expected.dtype
             np.testing.assert_array_equal(found, expected)
             assert layer.weight is not None
+            assert (layer.weight.load is its.weight.load) == (last == n - 1)
             half = len(expected) // 2
             np.testing.assert_array_equal(layer.weight.read(half, None), expected[half:])
     codes = trace.samples.codes.read()

@@ -204,6 +204,7 @@ def test_worked_cuts() -> None:
     assert by_count(shares, 3) == [2, 4]
     assert by_importance(shares, 2) == [1]  # 8 of 16: the next begins the second half
     assert by_importance(shares, 4) == [1, 1, 2]  # cluster 1 is empty
+    assert by_importance(np.full(5, 2), 4) == [2, 3, 4]  # 2.5, 5 and 7.5 of 10
     assert by_kmeans(shares, 2) == [1]
     assert by_kmeans(shares, 3) == [1, 2]
     assert set(BOUNDARIES) == set(CLUSTER_BOUNDARIES)
