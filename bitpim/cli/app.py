@@ -27,6 +27,7 @@ from bitpim.cli import (
     report,
     search,
     trace,
+    trace_cluster,
     trace_codebooks,
     trace_make,
     trace_prune,
@@ -59,6 +60,7 @@ trace.app.command()(trace_make.synth)
 trace.app.command()(trace_make.quantize)
 trace.app.command()(trace_prune.prune)
 trace.app.command()(trace_prune.masks)
+trace.app.command()(trace_cluster.cluster)
 trace.app.command()(trace_codebooks.codebooks)
 trace.app.command()(trace_codebooks.level)
 

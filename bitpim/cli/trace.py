@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -118,6 +119,7 @@ def _layer(layer: "LayerRecord") -> dict[str, Any]:
         "n_weights": 0 if weight is None else math.prod(weight.shape),
         "n_macs": _n_macs(layer),
         "mask": described_mask(layer),
+        "clusters": _clusters(layer),
         "n_float_samples": 0 if reference is None else reference.shape[0],
     }
 
@@ -152,6 +154,18 @@ def _codebook(quantization: "Quantization | None") -> dict[str, Any] | None:
     }
 
 
+def _clusters(layer: "LayerRecord") -> dict[str, Any] | None:
+    """Describe the clusters of a layer's weights, if there are any."""
+    clusters = layer.clusters
+    if clusters is None:
+        return None
+    return {
+        "count": clusters.count,
+        "importance": clusters.importance,
+        "boundaries": clusters.boundaries,
+    }
+
+
 def _product_table(layer: "LayerRecord") -> dict[str, Any] | None:
     """Describe the products of a layer, if it has any."""
     table = layer.product_table
@@ -166,11 +180,11 @@ def _product_table(layer: "LayerRecord") -> dict[str, Any] | None:
 
 
 def _print_described(content: dict[str, Any]) -> None:
-    samples = content["samples"]
-    plural, layers = ("s" * (n != 1) for n in (samples["n_samples"], content["n_layers"]))
+    samples, layers = content["samples"], content["layers"]
+    plural, plural_layers = ("s" * (n != 1) for n in (samples["n_samples"], content["n_layers"]))
     lines = [
         f"{content['name']}  {content['digest'][:16]}",
-        f"{content['n_layers']} layer{layers}, {content['n_weights']:,} weights, "
+        f"{content['n_layers']} layer{plural_layers}, {content['n_weights']:,} weights, "
         f"{content['n_macs']:,} multiply-accumulates a sample",
         f"{samples['n_samples']} sample{plural} of {_shape(samples['shape'])}, "
         f"{samples['codes']} codes, "
@@ -182,16 +196,26 @@ def _print_described(content: dict[str, Any]) -> None:
         right = share(round(accuracy * n), n)
         lines.append(f"the float network is right in {right} labelled samples, {accuracy:.4f}")
     typer.echo("\n".join(map(printable, lines)))
-    masked = any(layer["mask"] for layer in content["layers"])
+    more = [name for name in _MORE_COLUMNS if any(layer[name] for layer in layers)]
     head = ["#", "name", "kind", "from", "in", "out", "weight", "codes", "acc", "requantize"]
-    head += ["MACs", *(["mask"] if masked else [])]
+    head += ["MACs", *more]
     rows = [
-        [*_row(layer), *([mask_text(layer["mask"])] if masked else [])]
-        for layer in content["layers"]
+        [*_row(layer), *(_MORE_COLUMNS[name](layer[name]) for name in more)] for layer in layers
     ]
     typer.echo(columns(head, rows, n_keys=2))
     for key, value in content["provenance"].items():
         typer.echo(printable(f"{key}: {value if isinstance(value, str) else json.dumps(value)}"))
+
+
+def _clusters_text(clusters: dict[str, Any] | None) -> str:
+    """Say described clusters in a few words."""
+    if clusters is None:
+        return ""
+    return f"{clusters['count']} by {clusters['importance']}, {clusters['boundaries']}"
+
+
+_MORE_COLUMNS: dict[str, Callable[[Any], str]] = {"mask": mask_text, "clusters": _clusters_text}
+"""Columns that only some traces have."""
 
 
 def _row(layer: dict[str, Any]) -> tuple[str | int, ...]:

@@ -7,7 +7,15 @@ import typer
 
 from bitpim.cli.options import Json, Overwrite, opened_trace
 from bitpim.cli.progress import counted
-from bitpim.cli.trace_make import Accuracy, Output, need_another, parse, parse_bool, write_and_say
+from bitpim.cli.trace_make import (
+    Accuracy,
+    Output,
+    lost_clusters,
+    need_another,
+    parse,
+    parse_bool,
+    write_and_say,
+)
 
 if TYPE_CHECKING:
     from bitpim_traces.quantize import CodebookSettings
@@ -61,7 +69,8 @@ def codebooks(
     with opened_trace(source) as given:
         with counted(f"clustering {given.name}") as progress:
             trace = codebooks_of_trace(given, settings, progress=progress)
-        write_and_say(trace, output, overwrite, json=json, measure=accuracy)
+        notes = lost_clusters(given, trace)
+        write_and_say(trace, output, overwrite, json=json, notes=notes, measure=accuracy)
 
 
 def level(
@@ -93,7 +102,8 @@ def level(
     need_another(source, output, overwrite)
     with opened_trace(source) as given:
         trace = at_level(given, weight_levels=weights, input_levels=inputs)
-        write_and_say(trace, output, overwrite, json=json, measure=accuracy)
+        notes = lost_clusters(given, trace)
+        write_and_say(trace, output, overwrite, json=json, notes=notes, measure=accuracy)
 
 
 def codebook_settings_of(values: dict[str, Any], more: Sequence[str]) -> "CodebookSettings":

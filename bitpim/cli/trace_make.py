@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Accuracy",
     "Output",
+    "lost_clusters",
     "need_another",
     "parse",
     "parse_bool",
@@ -140,7 +141,17 @@ def quantize(
     with opened_trace(source) as given:
         with waiting(f"quantizing {given.name}"):
             trace = requantize_trace(given, settings, pruning)
-        write_and_say(trace, output, overwrite, json=json, measure=accuracy)
+        notes = lost_clusters(given, trace)
+        write_and_say(trace, output, overwrite, json=json, notes=notes, measure=accuracy)
+
+
+def lost_clusters(before: "Trace", after: "Trace") -> list[str]:
+    """Say where clusters of weights were left out, because the weights are others now."""
+    from bitpim_traces.clusters import n_clusters_of
+
+    if not n_clusters_of(before) or n_clusters_of(after):
+        return []
+    return ["clusters left out: they were of other weights; `bitpim trace cluster` makes them anew"]
 
 
 def need_another(source: str, output: Path, overwrite: bool) -> None:

@@ -12,6 +12,7 @@ from bitpim.cli.pruning import Kept, Patterns, PatternScope, PruneFirst, ZeroKer
 from bitpim.cli.trace_make import (
     Accuracy,
     Output,
+    lost_clusters,
     need_another,
     parse,
     parse_bool,
@@ -119,7 +120,7 @@ def prune(
             output,
             overwrite,
             json=json,
-            notes=[_table(described), *_lost(trace, made)],
+            notes=[_table(described), *_lost(trace, made), *lost_clusters(trace, made)],
             more={"pruned": described},
             measure=accuracy,
         )

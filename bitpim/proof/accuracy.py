@@ -5,20 +5,19 @@ and as the referee would, those of codebooks in exact sums and nearest values; s
 those of any machine that loses nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bitpim.digital.layers import PreparedLayer, prepare_layer
-from bitpim.lookup.exact_layers import ExactTables
 from bitpim.machine.schedule import run_layers
+from bitpim.proof.exact_run import exact_run
 from bitpim.report.figures import ErrorFigures, n_references, network_figures
 from bitpim.report.text import with_commas
 from bitpim.run import MEMORY_GIB, batch_size, need_memory
 from bitpim.threads import use_threads
-from bitpim_traces.records import LayerRecord, Trace
+from bitpim_traces.records import Trace
 
 __all__ = ["Progress", "accuracy_text", "integer_figures"]
 
@@ -54,15 +53,7 @@ def integer_figures(
     if not n_samples or np.prod(last.output_shape[1:], dtype=np.int64) != 1:
         return ErrorFigures(())
     need_memory(trace, memory_gib)
-    prepared: dict[int, PreparedLayer | ExactTables] = {}
-
-    def run(layer: LayerRecord, inputs: Sequence[Codes]) -> Codes:
-        if layer.index not in prepared:
-            tables = layer.product_table is not None
-            prepare = ExactTables if tables else prepare_layer
-            prepared[layer.index] = prepare(layer, trace.input_quantizations(layer))
-        return prepared[layer.index].run(inputs)
-
+    run = exact_run(trace)
     use_threads(jobs)
     final = []
     batch = batch_size(trace, "integer")

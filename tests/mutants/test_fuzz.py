@@ -4,6 +4,8 @@ import io
 import random
 import tracemalloc
 import zipfile
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +15,14 @@ from bitpim.config import override, to_toml
 from bitpim.cost.tables import load_prices
 from bitpim.errors import BitpimError, ConfigError
 from bitpim.machine.registry import load_preset
+from bitpim_traces import check_trace, open_trace, write_trace
 from bitpim_traces.array_files import open_array, read_archive
+from bitpim_traces.clusters import masked_to_clusters
 from bitpim_traces.errors import TraceDataError, TraceError
 from bitpim_traces.mask_files import read_masks, write_masks
 from bitpim_traces.masks import LayerMask, masks_of, with_masks
+from bitpim_traces.quantize import Clustering, cluster_trace
+from bitpim_traces.records import Clusters, TensorRecord
 from tests.mutants.hdf5_bytes import checksummed_blocks
 from tests.mutants.lookup3 import lookup3
 from tests.mutants.objects import OBJECT_MUTATIONS
@@ -232,6 +238,40 @@ def test_mutants_of_masks(tmp_path: Path) -> None:
             assert "\n" not in str(error)
             n_refused += 1
     assert N_IN_PROCESS // 2 < n_refused < N_IN_PROCESS
+
+
+def test_mutants_of_clusters(tmp_path: Path) -> None:
+    """Clusters of any type, shape, value and rule: refused in one line, listed, or masked by."""
+    trace = small_trace(1, n_samples=1, kinds=["conv2d", "add"])
+    layer = next(item for item in trace.layers if item.weight is not None)
+    assert layer.weight is not None
+    sound = cluster_trace(trace, Clustering(2, layers=(layer.name,)))[0].layers[layer.index]
+    assert sound.clusters is not None
+    shape, kept = layer.weight.shape, sound.clusters.index.read()
+    ends = Counter[str]()
+    for seed in range(N_IN_PROCESS // 5):
+        dice = np.random.default_rng(seed)
+        sizes = [(1,), shape[:2], (*shape, 1), tuple(n + 1 for n in shape), *[shape] * 8]
+        values = dice.integers(0, [2, 3, 256][seed % 3], sizes[int(dice.integers(len(sizes)))])
+        index = kept if seed % 4 == 0 else values.astype(dice.choice(["u1"] * 8 + ["i1", "f4"]))
+        count = int(dice.choice([2, 2, 2, 2, 3, 0, 9, -(2**62)]))
+        importance = str(dice.choice([*["magnitude"] * 6, "activation_aware", "", "kmeans"]))
+        tensor = TensorRecord.of(index, axes="OIHW"[: index.ndim], role="index", units="1")
+        clusters = Clusters(tensor, count, importance, "equal_count")
+        path = tmp_path / f"{seed}.h5"
+        layers = [replace(r, clusters=clusters) if r is layer else r for r in trace.layers]
+        try:
+            write_trace(replace(trace, layers=tuple(layers)), path)
+            listed = check_trace(path, deep=True)
+            with open_trace(path) as found:
+                weight = masked_to_clusters(found, 0).layers[layer.index].weight
+                assert weight is not None
+                weight.read()
+            ends["listed" if listed else "sound"] += 1
+        except TraceError as error:
+            assert "\n" not in str(error)
+            ends["refused"] += 1
+    assert min(ends[end] for end in ("refused", "listed", "sound")) > 10
 
 
 def test_mutants_of_mask_files(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from bitpim_traces import check_trace, open_trace, write_trace
 from bitpim_traces.errors import TraceError
 from bitpim_traces.footer import FOOTER_BYTES, seal
 from bitpim_traces.masks import LayerMask, with_masks
+from bitpim_traces.quantize import Clustering, cluster_trace
 from bitpim_traces.records import TensorRecord, Trace
 from bitpim_traces.schema import FOOTER_MAGIC
 from tests.mutants.fingerprint import fingerprint
@@ -62,9 +63,10 @@ class TraceMutants:
         last = max((r for r in trace.layers if r.weight is not None), key=lambda r: r.index)
         assert last.weight is not None
         groups = np.arange(last.weight.shape[0], dtype=np.int32)
-        return with_masks(
+        masked = with_masks(
             trace, {last.name: LayerMask(np.ones(last.weight.shape, np.uint8), groups=groups)}
         )
+        return cluster_trace(masked, Clustering(2, layers=(last.name,)))[0]
 
     def make(self, seed: int, path: Path) -> bool:
         """Write a mutant; say whether it may be another sound trace."""

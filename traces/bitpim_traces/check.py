@@ -15,7 +15,7 @@ def check_trace(path: str | os.PathLike[str], *, deep: bool = False) -> list[Fau
 
     `deep` also reads all values: SHA-256 of every dataset, code ranges against bits, sums that
     could leave their accumulator, labels, floats that are not finite, pruning masks that disagree
-    with weights or patterns. Values are checked only in
+    with weights or patterns, clusters that disagree with weights. Values are checked only in
     a file whose structure is in order, because a fault there already says that they mean nothing.
 
     Raises

@@ -15,6 +15,7 @@ from bitpim_traces.faults import Report, shown
 from bitpim_traces.file_bounds import MAX_LAYERS
 from bitpim_traces.operators import OPERATORS
 from bitpim_traces.records import (
+    Clusters,
     Geometry,
     LayerRecord,
     Params,
@@ -25,6 +26,7 @@ from bitpim_traces.records import (
     Trace,
 )
 from bitpim_traces.schema import (
+    CLUSTERS,
     DATASET_ATTRIBUTES,
     LAYER,
     LAYER_FIELDS,
@@ -112,6 +114,7 @@ class _Decoder(SchemaReader):
             requantize = self.requantize(child(path, "requantize"))
         if child(path, "product_table") in self.tree:
             product_table = self.product_table(child(path, "product_table"))
+        clusters = self.clusters(child(path, "clusters"))
         extra = self.extras(child(path, "extra"))
         if found is not None:
             by_group = {"weight_quantization": weight_quantization, "output": output}
@@ -140,6 +143,7 @@ class _Decoder(SchemaReader):
             pad_code=found["pad_code"],
             weight=found.get("weight"),
             weight_quantization=weight_quantization,
+            clusters=clusters,
             bias=found.get("bias"),
             weight_float=found.get("weight_float"),
             bias_float=found.get("bias_float"),
@@ -223,6 +227,13 @@ class _Decoder(SchemaReader):
             return None
         form = (found["fraction_bits"], found["bits"])
         return ProductTable(found["products"], *form, found.get("points"))
+
+    def clusters(self, path: str) -> Clusters | None:
+        found = self.group(CLUSTERS, path) if path in self.tree else None
+        if found is None:
+            return None
+        rule = (found["count"], found["importance"], found["boundaries"])
+        return Clusters(found["index"], *rule)
 
     def requantize(self, path: str) -> Requantize | None:
         found = self.group(REQUANTIZE, path)

@@ -10,8 +10,16 @@ import numpy.typing as npt
 from bitpim_traces.binary_codes import BINARY, CODEBOOK, CODED, in_file
 from bitpim_traces.codebook import Codebook, ProductTable
 from bitpim_traces.operators import OPERATORS
-from bitpim_traces.records import LayerRecord, Quantization, Requantize, TensorRecord, Trace
+from bitpim_traces.records import (
+    Clusters,
+    LayerRecord,
+    Quantization,
+    Requantize,
+    TensorRecord,
+    Trace,
+)
 from bitpim_traces.schema import (
+    CLUSTERS,
     FORMAT_NAME,
     FORMAT_VERSION,
     LAYER_FIELDS,
@@ -106,6 +114,8 @@ def _layer(tree: Tree, layer: LayerRecord) -> None:
         _requantize(tree, child(path, "requantize"), layer.requantize)
     if layer.product_table is not None:
         _product_table(tree, child(path, "product_table"), layer.product_table)
+    if layer.clusters is not None:
+        _clusters(tree, child(path, "clusters"), layer.clusters)
     if layer.extra:
         tree[child(path, "extra")] = GroupEntry({})
         for name, tensor in layer.extra.items():
@@ -143,6 +153,17 @@ def _product_table(tree: Tree, path: str, table: ProductTable) -> None:
     _put(tree, _dataset(PRODUCT_TABLE, "products"), path, _array(table.products, "RU"))
     if table.points is not None:
         _put(tree, _dataset(PRODUCT_TABLE, "points"), path, _array(table.points, "PX"))
+
+
+def _clusters(tree: Tree, path: str, clusters: Clusters) -> None:
+    tree[path] = GroupEntry(
+        {
+            "count": int(clusters.count),
+            "importance": clusters.importance,
+            "boundaries": clusters.boundaries,
+        }
+    )
+    _put(tree, _dataset(CLUSTERS, "index"), path, clusters.index)
 
 
 def _coded(

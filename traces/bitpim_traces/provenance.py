@@ -27,7 +27,7 @@ def make_provenance(
     packages: Iterable[str] = ("numpy",),
     sources: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Describe how a trace was made, as FORMAT.md section 3.7 has it.
+    """Describe how a trace was made, as FORMAT.md section 3.9 has it.
 
     `maker` names the command or function; `packages` those whose versions can change the numbers;
     `sources` maps a name ("weights", "samples") to what it was: a public name and its SHA-256.

@@ -18,8 +18,13 @@ from bitpim_traces.modes import REQUANTIZE_MODES, Mode, mode_named
 
 __all__ = [
     "CLIPS",
+    "CLUSTER_BOUNDARIES",
+    "CLUSTER_IMPORTANCES",
+    "MAX_CLUSTERS",
+    "MIN_CLUSTERS",
     "NETWORK_INPUT",
     "REQUANTIZE_MODES",
+    "Clusters",
     "Geometry",
     "LayerRecord",
     "Limits",
@@ -37,6 +42,15 @@ NETWORK_INPUT = -1
 
 CLIPS = ("none", "relu", "relu6", "clamp")
 """Activations that only narrow the clamp of a layer; all others are functions, by table."""
+
+CLUSTER_IMPORTANCES = ("magnitude", "layer_relative", "activation_aware")
+"""What weights may be ranked by before they are put into clusters."""
+
+CLUSTER_BOUNDARIES = ("equal_count", "equal_importance", "kmeans")
+"""Where one cluster may end and the next begin."""
+
+MIN_CLUSTERS, MAX_CLUSTERS = 2, 8
+"""Clusters that a layer may have."""
 
 _AXES = ("N", "NC", "NCL", "NCHW", "NCDHW", "NABCDE")
 
@@ -245,6 +259,21 @@ class Requantize:
 
 
 @dataclass(frozen=True, slots=True)
+class Clusters:
+    """The cluster of every weight of a layer, and the rule that made them.
+
+    `index` (uint8, shape of the weight) is 0 for the most important weights and `count` - 1 for the
+    least, those at the zero point among them. `importance` is one of CLUSTER_IMPORTANCES,
+    `boundaries` one of CLUSTER_BOUNDARIES.
+    """
+
+    index: TensorRecord
+    count: int
+    importance: str
+    boundaries: str
+
+
+@dataclass(frozen=True, slots=True)
 class LayerRecord:
     """One operator of the network, with everything a machine needs to run it.
 
@@ -274,6 +303,7 @@ class LayerRecord:
     weight: TensorRecord | None = None  # codes, OIHW or OI
     weight_quantization: Quantization | None = None
     bias: TensorRecord | None = None  # int32 or int64 codes at scale input * weight, or of products
+    clusters: Clusters | None = None  # of the weights
     weight_float: TensorRecord | None = None
     bias_float: TensorRecord | None = None
     table: TensorRecord | None = None
@@ -289,6 +319,12 @@ class LayerRecord:
             if tensor is not None and quantization is not None:
                 limited = quantization.limited(tensor, f"layer {self.index} {self.name!r} {name}")
                 object.__setattr__(self, name, limited)
+        if self.clusters is not None:
+            limits = Limits(
+                f"layer {self.index} {self.name!r} clusters", "clusters", 0, self.clusters.count - 1
+            )
+            index = replace(self.clusters.index, limits=limits)
+            object.__setattr__(self, "clusters", replace(self.clusters, index=index))
         if "values" in self.tensors:
             where = f"layer {self.index} {self.name!r} values"
             values = self.output.limited(self.tensors["values"], where)

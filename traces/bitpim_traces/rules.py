@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from bitpim_traces.cluster_rules import check_clusters
 from bitpim_traces.codebook_rules import (
     are_in_order,
     check_codebook,
@@ -101,6 +102,7 @@ class _Rules:
         _check_binary(layer, say)
         _check_clamp(layer, say)
         _check_float(layer, self.trace.n_samples, say)
+        check_clusters(layer, say)
         if not self._edges(layer, say):
             return
         inputs = [self._quantization_of(i) for i in layer.inputs]

@@ -8,10 +8,19 @@ from dataclasses import replace
 
 from bitpim_traces.file_bounds import MAX_BITS, MAX_RANK
 from bitpim_traces.operators import LAYER_KINDS, OPERATORS
-from bitpim_traces.records import CLIPS, REQUANTIZE_MODES, axes_of
+from bitpim_traces.records import (
+    CLIPS,
+    CLUSTER_BOUNDARIES,
+    CLUSTER_IMPORTANCES,
+    MAX_CLUSTERS,
+    MIN_CLUSTERS,
+    REQUANTIZE_MODES,
+    axes_of,
+)
 from bitpim_traces.schema_forms import CODES, Attribute, Dataset, Group
 
 __all__ = [
+    "CLUSTERS",
     "DATASET_ATTRIBUTES",
     "FOOTER_MAGIC",
     "FORMAT_NAME",
@@ -29,7 +38,7 @@ __all__ = [
 ]
 
 FORMAT_NAME = "bitpim.trace"
-FORMAT_VERSION = (1, 2)
+FORMAT_VERSION = (1, 3)
 FOOTER_MAGIC = b"bpTrace\x1a"
 """Opens the last 48 bytes of a sealed file; then its length (uint64) and the SHA-256 before it."""
 
@@ -52,7 +61,7 @@ ROOT = Group(
     ),
     (
         Dataset(
-            "provenance", ("text",), ("K",), "1", "one JSON object, UTF-8 (section 3.8)", eager=True
+            "provenance", ("text",), ("K",), "1", "one JSON object, UTF-8 (section 3.9)", eager=True
         ),
     ),
     groups=("layers", "samples"),
@@ -88,7 +97,7 @@ LAYER = Group(
         ),
     ),
     groups=("output",),
-    optional_groups=("weight_quantization", "requantize", "product_table", "extra"),
+    optional_groups=("weight_quantization", "requantize", "product_table", "clusters", "extra"),
 )
 
 LAYER_OF = {
@@ -163,6 +172,22 @@ PRODUCT_TABLE = Group(
     ),
 )
 
+CLUSTERS = Group(
+    "/layers/NNNN/clusters",
+    (
+        Attribute("count", "int", f"number of clusters, {MIN_CLUSTERS} to {MAX_CLUSTERS}"),
+        Attribute(
+            "importance", "text", "what weights are ranked by (3.8)", choices=CLUSTER_IMPORTANCES
+        ),
+        Attribute("boundaries", "text", "where a cluster ends (3.8)", choices=CLUSTER_BOUNDARIES),
+    ),
+    (
+        Dataset(
+            "index", ("uint8",), ("OIHW", "OI"), "1", "cluster of each weight, 0 the most important"
+        ),
+    ),
+)
+
 REQUANTIZE = Group(
     "/layers/NNNN/requantize",
     (
@@ -190,4 +215,4 @@ SAMPLES = Group(
     groups=("quantization",),
 )
 
-GROUPS = (ROOT, LAYERS, LAYER, QUANTIZATION, REQUANTIZE, PRODUCT_TABLE, SAMPLES)
+GROUPS = (ROOT, LAYERS, LAYER, QUANTIZATION, REQUANTIZE, PRODUCT_TABLE, CLUSTERS, SAMPLES)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitpim_traces.cluster_rules import check_cluster_values
 from bitpim_traces.codebook import ProductTable
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.faults import Fault, Report
@@ -66,6 +67,7 @@ def check_values(trace: Trace, report: Report) -> None:
             _check_finite(layer.tensors.get(name), f"{path}/{name}", report)
         _check_sums(trace, layer, path, report)
         check_mask_values(layer, report)
+        check_cluster_values(layer, report)
 
 
 def _parts(tensor: TensorRecord) -> Iterator[tuple[int, npt.NDArray[Any]]]:

@@ -13,6 +13,8 @@ _RANKS_OF_1_0 = (1, 3)
 def minor_of(trace: Trace) -> int:
     """Return the least minor version that knows all that a trace uses."""
     samples = trace.samples
+    if any(layer.clusters is not None for layer in trace.layers):
+        return 3
     if any(True for _ in trace.codebooks):
         return 2
     if len(samples.codes.shape) - 1 not in _RANKS_OF_1_0 or samples.quantization.binary:

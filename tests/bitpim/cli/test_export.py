@@ -184,7 +184,7 @@ def test_what_keeps_accuracy_from_being_measured_is_said_and_the_trace_is_writte
     def overflow(*given: Any, **named: Any) -> Any:
         raise AccumulatorError("layer 2 'fc' (linear): need sums within signed 32 bits")
 
-    monkeypatch.setattr(accuracy, "prepare_layer", overflow)
+    monkeypatch.setattr(accuracy, "exact_run", overflow)
     assert export(*GIVEN) == 0
     float_line, said = capsys.readouterr().out.splitlines()[-2:]
     assert float_line.startswith("accuracy: float ") and "quantized" not in float_line

@@ -77,7 +77,7 @@ def test_without_labels_the_samples_of_the_float_network_run() -> None:
 
 
 def test_nothing_runs_where_nothing_can_be_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accuracy, "prepare_layer", None)
+    monkeypatch.setattr(accuracy, "exact_run", None)
     images = small_trace(3, kinds=["conv2d"], n_samples=2)
     assert np.prod(images.layers[-1].output_shape[1:]) > 1
     assert integer_figures(images) == ErrorFigures(())

@@ -3,6 +3,7 @@
 from bitpim_traces.quantize.admm_settings import AdmmPruning
 from bitpim_traces.quantize.assemble import quantize_network, requantize_trace
 from bitpim_traces.quantize.channels import ChannelPruning
+from bitpim_traces.quantize.cluster_trace import ClusteredLayer, Clustering, cluster_trace
 from bitpim_traces.quantize.coarser import at_level
 from bitpim_traces.quantize.codebook_settings import CodebookSettings, LayerCodes
 from bitpim_traces.quantize.codebooks import codebooks_of_trace, quantize_codebooks
@@ -18,6 +19,8 @@ from bitpim_traces.quantize.settings import LayerBits, Settings
 __all__ = [
     "AdmmPruning",
     "ChannelPruning",
+    "ClusteredLayer",
+    "Clustering",
     "CodebookSettings",
     "GivenMasks",
     "LanePruning",
@@ -32,6 +35,7 @@ __all__ = [
     "Settings",
     "at_level",
     "calibrate",
+    "cluster_trace",
     "coarser",
     "codebooks_of_trace",
     "depth_of",

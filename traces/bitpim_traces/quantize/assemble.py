@@ -132,9 +132,9 @@ def requantize_trace(
 
     Ranges are observed by a float forward over the trace's own samples. Sample codes are kept
     where the input's width does not change; float reference outputs are kept where they exist.
-    Pruning masks are held; other tensors of `extra` belong to the old codes and are left out. With
-    `pruning` (one way, or several in turn) the network is pruned first, and float reference outputs
-    computed anew.
+    Pruning masks are held; clusters and other tensors of `extra` belong to the old codes and are
+    left out. With `pruning` (one way, or several in turn) the network is pruned first, and float
+    reference outputs computed anew.
 
     Raises
     ------

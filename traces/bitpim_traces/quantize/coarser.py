@@ -73,7 +73,7 @@ def at_level(
     activations; None leaves them as they are. Codes of weights, samples and constants become those
     of their ancestors, product tables are made of the new values with the fraction bits and the
     width they had, and so are tables of codes: a function of a new value is that of the old value
-    nearest to it. Biases, points and float numbers stay.
+    nearest to it. Biases, points and float numbers stay; clusters of weights that change do not.
 
     Raises
     ------
@@ -129,6 +129,8 @@ def _layer(
         weight = _Level.of(layer.weight_quantization, size, f"{where} weight")
         codes = weight.of_tensor(layer.weight)
         made = replace(made, weight=codes, weight_quantization=weight.after)
+        if weight.codes is not None:
+            made = replace(made, clusters=None)  # of the weights as they were
     if layer.product_table is None:
         return made
     sources = [level.after for level in inputs]

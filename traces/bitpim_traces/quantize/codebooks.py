@@ -102,7 +102,8 @@ def codebooks_of_trace(
     """Cluster the float weights inside a trace, and what its own samples give.
 
     Samples are the real values that the trace's codes stand for. Pruning masks are held: what is 0
-    stays 0. Float outputs of the last layer are kept where they exist, and made for all samples.
+    stays 0; clusters, which are of the old codes, are left out. Float outputs of the last layer are
+    kept where they exist, and made for all samples.
 
     Raises
     ------

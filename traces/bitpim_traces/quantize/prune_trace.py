@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitpim_traces.clusters import without_clusters
 from bitpim_traces.errors import TraceDataError
 from bitpim_traces.masks import LayerMask, masks_of, with_masks
 from bitpim_traces.network import FloatLayer, FloatNetwork
@@ -34,8 +35,9 @@ def prune_trace(trace: Trace, pruning: Pruning | Sequence[Pruning]) -> tuple[Tra
     """Prune the network of a trace, in one or several ways in turn; yield it and a report a layer.
 
     Magnitudes are those of the float weights, where there are any, else of the codes. Masks in the
-    trace are held. Biases of removed channels become 0 too. Float reference outputs are computed
-    anew where the trace has the float network, else left out.
+    trace are held; clusters, which are of the weights as they were, are left out. Biases of removed
+    channels become 0 too. Float reference outputs are computed anew where the trace has the float
+    network, else left out.
 
     Raises
     ------
@@ -73,7 +75,7 @@ def prune_trace(trace: Trace, pruning: Pruning | Sequence[Pruning]) -> tuple[Tra
             "pruned_from": {"digest": trace.digest, "provenance": dict(trace.provenance)},
         },
     )
-    return with_masks(made, masks), reports
+    return with_masks(without_clusters(made), masks), reports
 
 
 def _has_float(layer: LayerRecord) -> bool:

@@ -4,7 +4,7 @@ A layer's own value goes by its name or a pattern of names; of those that fit th
 """
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
@@ -24,15 +24,19 @@ def own_of(overrides: Mapping[str, V], name: str) -> V | None:
     return found
 
 
-def need_known(overrides: Mapping[str, V], names: Collection[str], where: str, what: str) -> None:
+def need_known(
+    patterns: Iterable[str],
+    names: Collection[str],
+    where: str,
+    what: str,
+    given: str = "overrides that name",
+) -> None:
     """Raise TraceDataError where a name or pattern fits none of `names`, which are all `what`."""
-    for pattern in overrides:
+    for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
             close = difflib.get_close_matches(pattern, list(names), n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"there are {_listed(names)}"
-            raise TraceDataError(
-                f"{where}: need overrides that name {what}, got {pattern!r}; {hint}"
-            )
+            raise TraceDataError(f"{where}: need {given} {what}, got {pattern!r}; {hint}")
 
 
 def need_word(where: str, key: str, got: str, words: tuple[str, ...]) -> None:
