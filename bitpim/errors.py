@@ -25,6 +25,7 @@ __all__ = [
     "TraceFormatError",
     "TraceTooNew",
     "TraceTooOld",
+    "WeightStoreError",
 ]
 
 
@@ -58,3 +59,7 @@ class ResultError(BitpimError, ValueError):
 
 class OutOfMemoryError(BitpimError, MemoryError):
     """Memory ran short, and the message says what needs less of it."""
+
+
+class WeightStoreError(BitpimError, ValueError):
+    """A line of a weight store is damaged or cut short."""

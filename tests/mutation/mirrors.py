@@ -24,6 +24,9 @@ ROOMS = {
         "tests/bitpim/lookup",
         ("test_cam", "test_cam_naive", "test_cam_errors", "../cli/test_search"),
     ),
+    "bitpim/weightstore": (
+        "tests/bitpim/weightstore", ("test_store", "test_lines", "test_sizes", "test_page"),
+    ),
     "bitpim/machine": (
         "tests/bitpim/machine",
         ("test_worked_counts", "test_crossbar_machine", "test_presets", "test_calibrated_ranges"),
@@ -60,6 +63,8 @@ ELSEWHERE = {
     f"{KERNELS}/operands.py": ("test_counted_sums", "../bitpim/lookup/test_counted_sums"),
     f"{KERNELS}/pairs.py": ("test_operands", "test_counted_sums"),
     f"{KERNELS}/vector.py": ("test_layout", "test_integer", "test_crossbar"),
+    f"{KERNELS}/weight_lines.py": ("../bitpim/weightstore/test_store",),
+    f"{KERNELS}/weight_places.py": ("../bitpim/weightstore/test_store",),
     f"{KERNELS}/windows.py": ("../bitpim/digital/test_windows", "../bitpim/sram/test_dot_products"),
     f"{KERNELS}/layout.py": ("test_windows",),
     f"{KERNELS}/shifted_windows.py": ("test_windows",),
@@ -133,6 +138,7 @@ EMITTING = tuple(
         "ou_tile",
         "pair_tile",
         "vector",
+        "weight_vector",
     )
 )
 
