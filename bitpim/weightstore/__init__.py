@@ -1,0 +1,1 @@
+"""Wing of weight stores: weights in lines, and the cache they are read through."""
