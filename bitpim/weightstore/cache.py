@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.errors import ConfigError, LayoutError
-from bitpim.weightstore.access_stream import NetworkLines
+from bitpim.weightstore.access_stream import NetworkLines, checked_iterations
 from bitpim.weightstore.cache_settings import CacheSettings
 from bitpim_kernels.line_cache import (
     BURSTS,
@@ -107,15 +107,18 @@ class WeightCache:
         is_kept[place[lines.clusters < settings.pinned_clusters]] = True
         sizes = np.stack([lines.n_bytes, lines.raw_bytes, lines.bursts], axis=1)
         self._reads = LineReads(
-            lines.firsts,
-            place.astype(np.int32),
-            (n_lines + self._set_of_place[place]).astype(np.int32),
+            lines.firsts.astype(np.uint64),
+            place.astype(np.uint32),
+            (n_lines + self._set_of_place[place]).astype(np.uint32),
             sizes.astype(np.int32),
         )
         self._places = Places(settings.segments_of(lines.n_bytes).astype(np.int32), is_kept)
         n_sets = min(settings.n_sets, max(1, n_lines))  # lines lie in no others
         self._rings = empty_rings(n_lines, n_sets, settings.n_segments, settings.n_tags)
         self._empty = self.state
+        by_iteration = [lines.reads(k + 1) for k in range(lines.n_clusters)]
+        self._run = np.concatenate(by_iteration)  # the reads of fewer iterations are its beginning
+        self._iteration = np.repeat(np.arange(lines.n_clusters), [len(r) for r in by_iteration])
 
     @property
     def state(self) -> bytes:
@@ -125,7 +128,7 @@ class WeightCache:
     @property
     def holds(self) -> Bools:
         """Which lines are in the cache."""
-        present: Bools = self._rings.newer[self._reads.place] >= KEPT
+        present: Bools = self._rings.newer[self._reads.place] <= KEPT
         return present
 
     def read(self, groups: npt.ArrayLike) -> CacheCounts:
@@ -150,11 +153,7 @@ class WeightCache:
                 f"got {groups!r}"
             )
         chosen = chosen.astype(np.int64)
-        sums = np.zeros((lines.n_lines.size, N_SUMS), np.int64)
-        read_groups(chosen, self._reads, self._places, self._rings, sums)
-        shape = lines.n_lines.shape
-        times = np.bincount(chosen, minlength=lines.n_lines.size).reshape(shape)
-        return CacheCounts.of(times * lines.n_lines, sums.reshape(*shape, N_SUMS))
+        return self._read(chosen, chosen, lines.n_lines.shape)
 
     def run(self, n_iterations: int) -> CacheCounts:
         """Read what the iterations of one input read.
@@ -162,9 +161,25 @@ class WeightCache:
         Shapes
         ------
         each count: (n_iterations, n_layers, n_clusters)
+
+        Raises
+        ------
+        LayoutError
+            There are fewer clusters than iterations, or no iteration.
         """
-        found = [self.read(self.lines.reads(k + 1)) for k in range(n_iterations)]
-        return CacheCounts(*(np.stack(columns) for columns in zip(*found, strict=True)))
+        checked_iterations([n_iterations], self.lines.n_clusters)
+        n_reads = int(np.searchsorted(self._iteration, n_iterations))
+        groups, iteration = self._run[:n_reads], self._iteration[:n_reads]
+        n_lines = self.lines.n_lines
+        return self._read(groups, iteration * n_lines.size + groups, (n_iterations, *n_lines.shape))
+
+    def _read(self, groups: Ints, rows: Ints, shape: tuple[int, ...]) -> CacheCounts:
+        """Read groups, each counted in its row of counts of this shape."""
+        sums = np.zeros((*shape, N_SUMS), np.int64)
+        flat = sums.reshape(-1, N_SUMS)
+        read_groups(groups, rows, self._reads, self._places, self._rings, flat)
+        times = np.bincount(rows, minlength=len(flat)).reshape(shape)
+        return CacheCounts.of(times * self.lines.n_lines, sums)
 
     def empty(self) -> None:
         """Take all lines out, as if none had been read."""
@@ -173,15 +188,16 @@ class WeightCache:
     def restore(self, state: bytes) -> None:
         """Put back what an earlier `state` of this cache had."""
         newer, older, room = self._rings
-        newer[:] = np.frombuffer(state, np.int32)
-        linked = np.flatnonzero(newer >= 0)
+        newer[:] = np.frombuffer(state, np.uint32)
+        linked = np.flatnonzero(newer < KEPT)
         older[newer[linked]] = linked
         takes, is_kept = self._places
-        is_in = newer[: len(takes)] >= KEPT
+        is_in = newer[: len(takes)] <= KEPT
         room[:] = (self.settings.n_segments, self.settings.n_tags) * 2
         for first, chosen in ((0, is_in), (2, is_in & is_kept)):
-            np.subtract.at(room[:, first], self._set_of_place[chosen], takes[chosen])
-            np.subtract.at(room[:, first + 1], self._set_of_place[chosen], 1)
+            sets = self._set_of_place[chosen]
+            room[:, first] -= np.bincount(sets, takes[chosen], len(room)).astype(np.int64)
+            room[:, first + 1] -= np.bincount(sets, minlength=len(room))
 
 
 def uncached(lines: NetworkLines, n_iterations: int) -> CacheCounts:
@@ -192,7 +208,13 @@ def uncached(lines: NetworkLines, n_iterations: int) -> CacheCounts:
     Shapes
     ------
     each count: (n_iterations, n_layers, n_clusters)
+
+    Raises
+    ------
+    LayoutError
+        There are fewer clusters than iterations, or no iteration.
     """
+    checked_iterations([n_iterations], lines.n_clusters)
     groups = np.repeat(np.arange(lines.n_lines.size), lines.n_lines.ravel())
     sizes = (lines.n_bytes, lines.raw_bytes, lines.bursts)
     by_group = [np.ones_like(lines.n_bytes), *sizes]

@@ -3,6 +3,8 @@
 A **place** is what a cache holds once: a line, or all lines of one content. The places of a set
 that are in the cache form a ring, with the **head** of the set between the one used last and the
 one used first. So a read takes as many steps however many ways there are: no tag is searched.
+
+Numbers of places are unsigned: Numba makes an index that cannot be negative with half the steps.
 """
 
 from typing import Any, NamedTuple
@@ -29,16 +31,18 @@ __all__ = [
     "read_groups",
 ]
 
-Integer = Any  # int or np.int64
+Index = Any  # int, np.uint32 or np.uint64
 Flags = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
-Links = npt.NDArray[np.int32]
+Indices = npt.NDArray[np.uint64]
+Links = npt.NDArray[np.uint32]
+Sizes = npt.NDArray[np.int32]
 
 MISSES, COLD, EVICTIONS, BYPASSES, BYTES, RAW_BYTES, BURSTS = range(7)
 N_SUMS = 7
 
-NEVER, ABSENT, KEPT = -3, -2, -1
-"""What `newer` says of a place in no ring: never read, not in the cache, or in it for good."""
+KEPT, ABSENT, NEVER = 2**32 - 3, 2**32 - 2, 2**32 - 1
+"""What `newer` says of a place in no ring: in the cache for good, not in it, or never read."""
 
 FREE, FREE_TAGS, LOOSE, LOOSE_TAGS = range(4)
 
@@ -60,10 +64,10 @@ class LineReads(NamedTuple):
     sizes: (n_lines, 3)
     """
 
-    firsts: Ints
+    firsts: Indices
     place: Links
     head: Links
-    sizes: Links
+    sizes: Sizes
 
 
 class Places(NamedTuple):
@@ -79,7 +83,7 @@ class Places(NamedTuple):
     takes, is_kept: (n_places,)
     """
 
-    takes: Links
+    takes: Sizes
     is_kept: Flags
 
 
@@ -88,7 +92,7 @@ class Rings(NamedTuple):
 
     Attributes
     ----------
-    newer : the place used next after a place, or NEVER, ABSENT, KEPT; of a head, the one used first
+    newer : the place used next after a place, or KEPT, ABSENT, NEVER; of a head, the one used first
     older : the place used before it; of a head, the one used last
     room : segments and tags that are free, and those that are free or held by places that may leave
 
@@ -105,31 +109,35 @@ class Rings(NamedTuple):
 
 def empty_rings(n_places: int, n_sets: int, n_segments: int, n_tags: int) -> Rings:
     """Return a cache whose sets have so many segments and tags, and that holds nothing."""
-    heads = np.arange(n_places, n_places + n_sets, dtype=np.int32)
-    newer = np.concatenate([np.full(n_places, NEVER, np.int32), heads])
+    heads = np.arange(n_places, n_places + n_sets, dtype=np.uint32)
+    newer = np.concatenate([np.full(n_places, NEVER, np.uint32), heads])
     room = np.tile(np.array([n_segments, n_tags] * 2, np.int64), (n_sets, 1))
     return Rings(newer, newer.copy(), room)
 
 
 @kernel()
-def read_groups(groups: Ints, reads: LineReads, places: Places, rings: Rings, sums: Ints) -> None:
+def read_groups(
+    groups: Ints, rows: Ints, reads: LineReads, places: Places, rings: Rings, sums: Ints
+) -> None:
     """Read the lines of some groups one by one, and add up what missed and what that took.
 
     Shapes
     ------
     groups: (n,) in the order in which they are read
-    sums: (n_groups, N_SUMS)
+    rows: (n,) of `sums`, to which each is added
+    sums: (n_rows, N_SUMS)
     """
     newer, older, room = rings.newer, rings.older, rings.room
-    n_places = places.takes.shape[0]
-    for g in groups:
+    n_places = np.uint64(places.takes.shape[0])
+    for i in range(groups.shape[0]):
+        g = groups[i]
         misses, cold, evictions, bypasses = 0, 0, 0, 0
         n_bytes, raw_bytes, bursts = 0, 0, 0
         for line in range(reads.firsts[g], reads.firsts[g + 1]):
             place, head = reads.place[line], reads.head[line]
             after = newer[place]
-            if after >= KEPT:
-                if 0 <= after != head:
+            if after <= KEPT:
+                if after < KEPT and after != head:
                     _unlink(place, newer, older)
                     _link_last(place, head, newer, older)
                 continue
@@ -160,11 +168,11 @@ def read_groups(groups: Ints, reads: LineReads, places: Places, rings: Rings, su
                 _link_last(place, head, newer, older)
         found = (misses, cold, evictions, bypasses, n_bytes, raw_bytes, bursts)
         for k in range(N_SUMS):
-            sums[g, k] += found[k]
+            sums[rows[i], k] += found[k]
 
 
 @kernel()
-def _unlink(place: Integer, newer: Links, older: Links) -> None:
+def _unlink(place: Index, newer: Links, older: Links) -> None:
     """Take a place out of its ring."""
     after, before = newer[place], older[place]
     newer[before] = after
@@ -172,7 +180,7 @@ def _unlink(place: Integer, newer: Links, older: Links) -> None:
 
 
 @kernel()
-def _link_last(place: Integer, head: Integer, newer: Links, older: Links) -> None:
+def _link_last(place: Index, head: Index, newer: Links, older: Links) -> None:
     """Make a place the one of its ring that was used last."""
     before = older[head]
     newer[before] = place

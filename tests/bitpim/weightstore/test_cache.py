@@ -255,6 +255,19 @@ def test_settings_that_do_not_fit_the_lines_are_said() -> None:
         WeightCache(longer, CacheSettings(256))
 
 
+@pytest.mark.parametrize("n", [0, 3])
+def test_iterations_that_are_none_are_said(n: int) -> None:
+    lines = whole_lines([[2, 3], [2, 3]])
+    with pytest.raises(
+        LayoutError, match=f"need 1 to 2 iterations, as there are .* got {n}"
+    ):
+        cache_of(lines, 4).run(n)
+    with pytest.raises(
+        LayoutError, match=f"need 1 to 2 iterations, as there are .* got {n}"
+    ):
+        uncached(lines, n)
+
+
 @pytest.mark.parametrize("groups", [[4], [-1], [0.5], [[0]], 1])
 def test_groups_that_are_none_are_said(groups: object) -> None:
     cache = cache_of(whole_lines([[2, 3], [2, 3]]), 4)
