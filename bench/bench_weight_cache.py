@@ -41,7 +41,7 @@ class DictionaryTwin:
         self.sets: list[OrderedDict[int, None]] = [OrderedDict() for _ in range(settings.n_sets)]
 
     def run(self, n_iterations: int) -> Ints:
-        """Return misses, evictions and bytes of each group, over all iterations."""
+        """Return misses, evictions and bytes of each portion, over all iterations."""
         found = np.zeros((self.lines.n_lines.size, 3), np.int64)
         sets, n_sets, ways, n_bytes = self.sets, len(self.sets), self.settings.ways, self.n_bytes
         for k in range(n_iterations):
@@ -72,7 +72,7 @@ class NumpyTwin:
         self.now = 0
 
     def run(self, n_iterations: int) -> Ints:
-        """Return misses, evictions and bytes of each group, over all iterations."""
+        """Return misses, evictions and bytes of each portion, over all iterations."""
         found = np.zeros((self.lines.n_lines.size, 3), np.int64)
         n_sets = self.tags.shape[1]
         for k in range(n_iterations):
@@ -109,7 +109,7 @@ TWINS: dict[str, type[DictionaryTwin] | type[NumpyTwin]] = {
 def same(counts: CacheCounts, found: Ints) -> bool:
     """Return whether counts of some layers and clusters are those of a twin."""
     columns = (counts.misses, counts.evictions, counts.bytes_fetched)
-    return bool(np.all(np.stack([column.ravel() for column in columns], axis=1) == found))
+    return bool([column.ravel().tolist() for column in columns] == found.T.tolist())
 
 
 @pytest.mark.parametrize("twin", TWINS)

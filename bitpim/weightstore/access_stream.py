@@ -1,7 +1,7 @@
 """Lines of a network's weights, and the order in which iterative inference reads them.
 
 Lines are numbered layer by layer, in a layer cluster by cluster, in a cluster output channel by
-output channel. A **group** is the lines of one cluster of one layer. A stream is named by groups,
+output channel. A **portion** is the lines of one cluster of one layer. A stream is named by portions,
 so that the reads of a run are a few hundred numbers however many lines they are.
 """
 
@@ -103,14 +103,14 @@ class NetworkLines:
 
     @property
     def firsts(self) -> Ints:
-        """First line of each group, and the end."""
+        """First line of each portion, and the end."""
         return np.concatenate([[0], np.cumsum(self.n_lines.ravel())]).astype(np.int64)
 
     @property
     def clusters(self) -> Ints:
         """Cluster of each line."""
-        groups = np.tile(np.arange(self.n_clusters), self.n_layers)
-        found: Ints = np.repeat(groups, self.n_lines.ravel())
+        portions = np.tile(np.arange(self.n_clusters), self.n_layers)
+        found: Ints = np.repeat(portions, self.n_lines.ravel())
         return found
 
     @property
@@ -124,12 +124,12 @@ class NetworkLines:
 
     def name(self, line: int) -> str:
         """Return what messages call a line."""
-        group = int(np.searchsorted(self.firsts, line, side="right")) - 1
-        layer, cluster = divmod(group, self.n_clusters)
-        return f"layer {layer}, cluster {cluster}, line {line - int(self.firsts[group])}"
+        portion = int(np.searchsorted(self.firsts, line, side="right")) - 1
+        layer, cluster = divmod(portion, self.n_clusters)
+        return f"layer {layer}, cluster {cluster}, line {line - int(self.firsts[portion])}"
 
     def reads(self, iteration: int) -> Ints:
-        """Return the groups that an iteration reads, in order: of every layer, all clusters so far.
+        """Return the portions that an iteration reads, in order: of every layer, all clusters so far.
 
         Parameters
         ----------
@@ -198,7 +198,7 @@ def whole_lines(
 
 
 def _n_lines_of(n_lines: Ints) -> int:
-    """Return how many lines all groups have, checked."""
+    """Return how many lines all portions have, checked."""
     _check_integers(n_lines, "n_lines")
     if n_lines.ndim != 2 or not n_lines.size:
         raise LayoutError(

@@ -1,4 +1,4 @@
-"""A cache of weight lines, read group by group, and all that its reads count."""
+"""A cache of weight lines, read portion by portion, and all that its reads count."""
 
 from typing import NamedTuple, Self
 
@@ -21,7 +21,7 @@ from bitpim_kernels.line_cache import (
     LineReads,
     Places,
     empty_rings,
-    read_groups,
+    read_portions,
 )
 
 __all__ = ["CacheCounts", "WeightCache", "uncached"]
@@ -64,7 +64,7 @@ class CacheCounts(NamedTuple):
     def of(cls, accesses: Ints, sums: Ints) -> Self:
         """Return the counts of reads, and of what a kernel found of them along a last axis."""
         names = (MISSES, COLD, EVICTIONS, BYPASSES, BYTES, RAW_BYTES, BURSTS)
-        columns = [np.ascontiguousarray(sums[..., k]) for k in names]
+        columns = [sums[..., k] for k in names]
         return cls(accesses, accesses - columns[0], *columns)
 
     def times(self, n: int) -> "CacheCounts":
@@ -118,7 +118,10 @@ class WeightCache:
         self._empty = self.state
         by_iteration = [lines.reads(k + 1) for k in range(lines.n_clusters)]
         self._run = np.concatenate(by_iteration)  # the reads of fewer iterations are its beginning
-        self._iteration = np.repeat(np.arange(lines.n_clusters), [len(r) for r in by_iteration])
+        self._ends = np.cumsum([len(portions) for portions in by_iteration])
+        self._row = np.concatenate([k * lines.n_lines.size + r for k, r in enumerate(by_iteration)])
+        read_in = np.tri(lines.n_clusters, dtype=np.int64)[:, None, :]
+        self._accesses = read_in * lines.n_lines
 
     @property
     def state(self) -> bytes:
@@ -131,29 +134,30 @@ class WeightCache:
         present: Bools = self._rings.newer[self._reads.place] <= KEPT
         return present
 
-    def read(self, groups: npt.ArrayLike) -> CacheCounts:
-        """Read lines group by group, one after the other.
+    def read(self, portions: npt.ArrayLike) -> CacheCounts:
+        """Read lines portion by portion, one after the other.
 
         Parameters
         ----------
-        groups
+        portions
             Layer times clusters of a layer, plus cluster, as `NetworkLines.reads` gives them.
 
         Raises
         ------
         LayoutError
-            There is no such group.
+            There is no such portion.
         """
         lines = self.lines
-        chosen = np.asarray(groups)
+        chosen = np.asarray(portions)
         integers = chosen.ndim == 1 and (chosen.dtype.kind in "iu" or not chosen.size)
         if not integers or not np.all((chosen >= 0) & (chosen < lines.n_lines.size)):
             raise LayoutError(
-                f"weight cache: need groups of 0 to {lines.n_lines.size - 1}, one after the other, "
-                f"got {groups!r}"
+                f"weight cache: need portions of 0 to {lines.n_lines.size - 1}, one after the other, "
+                f"got {portions!r}"
             )
         chosen = chosen.astype(np.int64)
-        return self._read(chosen, chosen, lines.n_lines.shape)
+        times = np.bincount(chosen, minlength=lines.n_lines.size).reshape(lines.n_lines.shape)
+        return self._read(chosen, chosen, times * lines.n_lines)
 
     def run(self, n_iterations: int) -> CacheCounts:
         """Read what the iterations of one input read.
@@ -168,18 +172,14 @@ class WeightCache:
             There are fewer clusters than iterations, or no iteration.
         """
         checked_iterations([n_iterations], self.lines.n_clusters)
-        n_reads = int(np.searchsorted(self._iteration, n_iterations))
-        groups, iteration = self._run[:n_reads], self._iteration[:n_reads]
-        n_lines = self.lines.n_lines
-        return self._read(groups, iteration * n_lines.size + groups, (n_iterations, *n_lines.shape))
+        n = self._ends[n_iterations - 1]
+        return self._read(self._run[:n], self._row[:n], self._accesses[:n_iterations])
 
-    def _read(self, groups: Ints, rows: Ints, shape: tuple[int, ...]) -> CacheCounts:
-        """Read groups, each counted in its row of counts of this shape."""
-        sums = np.zeros((*shape, N_SUMS), np.int64)
-        flat = sums.reshape(-1, N_SUMS)
-        read_groups(groups, rows, self._reads, self._places, self._rings, flat)
-        times = np.bincount(rows, minlength=len(flat)).reshape(shape)
-        return CacheCounts.of(times * self.lines.n_lines, sums)
+    def _read(self, portions: Ints, rows: Ints, accesses: Ints) -> CacheCounts:
+        """Read portions, each counted in its row of counts that are shaped as the accesses."""
+        sums = np.zeros((accesses.size, N_SUMS), np.int64)
+        read_portions(portions, rows, self._reads, self._places, self._rings, sums)
+        return CacheCounts.of(accesses.copy(), sums.reshape(*accesses.shape, N_SUMS))
 
     def empty(self) -> None:
         """Take all lines out, as if none had been read."""
@@ -215,17 +215,17 @@ def uncached(lines: NetworkLines, n_iterations: int) -> CacheCounts:
         There are fewer clusters than iterations, or no iteration.
     """
     checked_iterations([n_iterations], lines.n_clusters)
-    groups = np.repeat(np.arange(lines.n_lines.size), lines.n_lines.ravel())
+    portions = np.repeat(np.arange(lines.n_lines.size), lines.n_lines.ravel())
     sizes = (lines.n_bytes, lines.raw_bytes, lines.bursts)
-    by_group = [np.ones_like(lines.n_bytes), *sizes]
+    by_portion = [np.ones_like(lines.n_bytes), *sizes]
     sums = np.zeros((n_iterations, lines.n_lines.size, N_SUMS), np.int64)
     for k in range(n_iterations):
-        read = np.isin(groups, lines.reads(k + 1))
-        for column, values in zip((MISSES, BYTES, RAW_BYTES, BURSTS), by_group, strict=True):
-            np.add.at(sums[k, :, column], groups[read], values[read])
+        read = np.isin(portions, lines.reads(k + 1))
+        for column, values in zip((MISSES, BYTES, RAW_BYTES, BURSTS), by_portion, strict=True):
+            np.add.at(sums[k, :, column], portions[read], values[read])
     shape = (n_iterations, *lines.n_lines.shape)
     accesses = sums[..., MISSES].reshape(shape)
-    return CacheCounts.of(accesses, sums.reshape(*shape, N_SUMS))
+    return CacheCounts.of(accesses.copy(), sums.reshape(*shape, N_SUMS))
 
 
 def _check_fit(lines: NetworkLines, settings: CacheSettings) -> None:

@@ -28,7 +28,7 @@ __all__ = [
     "Places",
     "Rings",
     "empty_rings",
-    "read_groups",
+    "read_portions",
 ]
 
 Index = Any  # int, np.uint32 or np.uint64
@@ -48,18 +48,18 @@ FREE, FREE_TAGS, LOOSE, LOOSE_TAGS = range(4)
 
 
 class LineReads(NamedTuple):
-    """The lines of each group, in the order in which they are read.
+    """The lines of each portion, in the order in which they are read.
 
     Attributes
     ----------
-    firsts : first line of each group, and the end
+    firsts : first line of each portion, and the end
     place : that a line is in the cache
     head : of the set of that place; heads are numbered after the places
     sizes : what a miss fetches: bytes, those of the line uncompressed, bursts
 
     Shapes
     ------
-    firsts: (n_groups + 1,)
+    firsts: (n_portions + 1,)
     place, head: (n_lines,)
     sizes: (n_lines, 3)
     """
@@ -116,21 +116,21 @@ def empty_rings(n_places: int, n_sets: int, n_segments: int, n_tags: int) -> Rin
 
 
 @kernel()
-def read_groups(
-    groups: Ints, rows: Ints, reads: LineReads, places: Places, rings: Rings, sums: Ints
+def read_portions(
+    portions: Ints, rows: Ints, reads: LineReads, places: Places, rings: Rings, sums: Ints
 ) -> None:
-    """Read the lines of some groups one by one, and add up what missed and what that took.
+    """Read the lines of some portions one by one, and add up what missed and what that took.
 
     Shapes
     ------
-    groups: (n,) in the order in which they are read
+    portions: (n,) in the order in which they are read
     rows: (n,) of `sums`, to which each is added
     sums: (n_rows, N_SUMS)
     """
     newer, older, room = rings.newer, rings.older, rings.room
     n_places = np.uint64(places.takes.shape[0])
-    for i in range(groups.shape[0]):
-        g = groups[i]
+    for i in range(portions.shape[0]):
+        g = portions[i]
         misses, cold, evictions, bypasses = 0, 0, 0, 0
         n_bytes, raw_bytes, bursts = 0, 0, 0
         for line in range(reads.firsts[g], reads.firsts[g + 1]):

@@ -47,8 +47,8 @@ def places_of(takes: list[int], kept: list[int]) -> Places:
     return Places(np.array(takes, np.int32), np.isin(np.arange(N_LINES), kept))
 
 
-def read(kernels: Any, groups: Any, *rest: Any) -> None:
-    kernels.read_groups(groups, groups, *rest)
+def read(kernels: Any, portions: Any, *rest: Any) -> None:
+    kernels.read_portions(portions, portions, *rest)
 
 
 def held(rings: Rings) -> list[list[int]]:
@@ -71,9 +71,9 @@ def held(rings: Rings) -> list[list[int]]:
 
 
 def test_the_least_recently_used_place_leaves(kernels: Any) -> None:
-    """Two sets of two ways; groups are lines 0 to 2, 3 and 4, 5. Line 2 of set 0 is third there.
+    """Two sets of two ways; portions are lines 0 to 2, 3 and 4, 5. Line 2 of set 0 is third there.
 
-    The second read of group 0 brings 0, which drives out 2; then 2 drives out 4, used before 0.
+    The second read of portion 0 brings 0, which drives out 2; then 2 drives out 4, used before 0.
     """
     reads, rings = reads_of([0, 3, 5, 6], 2), empty_rings(N_LINES, 2, 2, 2)
     places, sums = places_of([1] * N_LINES, []), np.zeros((3, N_SUMS), np.int64)
@@ -125,9 +125,9 @@ def test_lines_of_one_place_are_read_as_one(kernels: Any) -> None:
     assert sums[0, [MISSES, COLD, BYTES]].tolist() == [2, 2, 12]
 
 
-def test_each_group_is_added_to_its_row(kernels: Any) -> None:
+def test_each_portion_is_added_to_its_row(kernels: Any) -> None:
     reads, rings = reads_of([0, 3, 6], 1), empty_rings(N_LINES, 1, 6, 6)
     places, sums = places_of([1] * N_LINES, []), np.full((4, N_SUMS), 7, np.int64)
-    kernels.read_groups(np.array([1, 0, 1]), np.array([3, 0, 1]), reads, places, rings, sums)
+    kernels.read_portions(np.array([1, 0, 1]), np.array([3, 0, 1]), reads, places, rings, sums)
     assert (sums[:, MISSES] - 7).tolist() == [3, 0, 0, 3]
     assert (sums[:, BURSTS] - 7).tolist() == [6, 0, 0, 15]

@@ -102,8 +102,8 @@ def run(cache: NaiveCache, n_iterations: int) -> list[Table]:
     for k in range(1, n_iterations + 1):
         table: Table = {}
         for n in stream(cache.lines, k):
-            group = (cache.lines[n].layer, cache.lines[n].cluster)
-            counts = table.setdefault(group, dict.fromkeys(NAMES, 0))
+            portion = (cache.lines[n].layer, cache.lines[n].cluster)
+            counts = table.setdefault(portion, dict.fromkeys(NAMES, 0))
             for name, value in cache.read(n).items():
                 counts[name] += value
         tables.append(table)

@@ -109,7 +109,7 @@ def test_contents_are_one_number_a_line(contents: Any) -> None:
         (np.array([[1.0]]), "n_lines as an array of integers"),
     ],
 )
-def test_groups_that_no_network_has_are_said(n_lines: Any, message: str) -> None:
+def test_portions_that_no_network_has_are_said(n_lines: Any, message: str) -> None:
     with pytest.raises(LayoutError, match=f"weight lines: need {message}"):
         lines(n_lines=n_lines)
     with pytest.raises(LayoutError, match=f"weight lines: need {message}"):

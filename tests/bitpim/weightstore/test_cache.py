@@ -43,18 +43,18 @@ def test_every_count_is_the_naive_one_input_after_input(
 
 
 @given(networks(), st.data())
-def test_groups_are_read_in_any_order(lines: list[Line], data: st.DataObject) -> None:
+def test_portions_are_read_in_any_order(lines: list[Line], data: st.DataObject) -> None:
     n_clusters = max((line.cluster for line in lines), default=0) + 1
     settings = data.draw(caches(n_clusters))
     network = lines_of(lines, max((line.layer for line in lines), default=0) + 1, n_clusters)
     cache, naive = WeightCache(network, settings), naive_cache(lines, settings)
-    groups = data.draw(st.lists(st.integers(0, network.n_lines.size - 1), max_size=20))
-    found = cache.read(groups)
+    portions = data.draw(st.lists(st.integers(0, network.n_lines.size - 1), max_size=20))
+    found = cache.read(portions)
     expected = [
         naive.read(n)
-        for group in groups
+        for portion in portions
         for n, line in enumerate(lines)
-        if (line.layer, line.cluster) == divmod(group, n_clusters)
+        if (line.layer, line.cluster) == divmod(portion, n_clusters)
     ]
     for name, value in totals(found).items():
         assert value == sum(counts[name] for counts in expected), name
@@ -258,19 +258,15 @@ def test_settings_that_do_not_fit_the_lines_are_said() -> None:
 @pytest.mark.parametrize("n", [0, 3])
 def test_iterations_that_are_none_are_said(n: int) -> None:
     lines = whole_lines([[2, 3], [2, 3]])
-    with pytest.raises(
-        LayoutError, match=f"need 1 to 2 iterations, as there are .* got {n}"
-    ):
+    with pytest.raises(LayoutError, match=f"need 1 to 2 iterations, as there are .* got {n}"):
         cache_of(lines, 4).run(n)
-    with pytest.raises(
-        LayoutError, match=f"need 1 to 2 iterations, as there are .* got {n}"
-    ):
+    with pytest.raises(LayoutError, match=f"need 1 to 2 iterations, as there are .* got {n}"):
         uncached(lines, n)
 
 
-@pytest.mark.parametrize("groups", [[4], [-1], [0.5], [[0]], 1])
-def test_groups_that_are_none_are_said(groups: object) -> None:
+@pytest.mark.parametrize("portions", [[4], [-1], [0.5], [[0]], 1])
+def test_portions_that_are_none_are_said(portions: object) -> None:
     cache = cache_of(whole_lines([[2, 3], [2, 3]]), 4)
-    with pytest.raises(LayoutError, match="need groups of 0 to 3, one after the other, got"):
-        cache.read(groups)  # type: ignore[arg-type]
+    with pytest.raises(LayoutError, match="need portions of 0 to 3, one after the other, got"):
+        cache.read(portions)  # type: ignore[arg-type]
     assert not cache.holds.any()
