@@ -135,7 +135,8 @@ def test_inputs_over_a_dictionary(capacity_kib: int, ratio: Ratio) -> None:
 
     def with_a_dictionary() -> Ints:
         twin = DictionaryTwin(lines, settings)
-        return np.sum([twin.run(n) for n in iterations.tolist()], axis=0)
+        found: Ints = np.sum([twin.run(n) for n in iterations.tolist()], axis=0)
+        return found
 
     assert same(run_inputs(lines, settings, iterations).total, with_a_dictionary())
     ratio(

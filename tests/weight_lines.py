@@ -81,7 +81,7 @@ def naive_cache(lines: Sequence[Line], settings: CacheSettings) -> NaiveCache:
 
 
 def tables_of(counts: CacheCounts) -> list[Table]:
-    """Return counts by iteration, then by layer and cluster, without portions that were not read."""
+    """Return counts by iteration, then by layer and cluster, without portions not read."""
     return [
         {
             (layer, cluster): {

@@ -1,8 +1,8 @@
 """Lines of a network's weights, and the order in which iterative inference reads them.
 
 Lines are numbered layer by layer, in a layer cluster by cluster, in a cluster output channel by
-output channel. A **portion** is the lines of one cluster of one layer. A stream is named by portions,
-so that the reads of a run are a few hundred numbers however many lines they are.
+output channel. A **portion** is the lines of one cluster of one layer. A stream is named by its
+portions, so that the reads of a run are a few hundred numbers however many lines they are.
 """
 
 from dataclasses import dataclass
@@ -129,7 +129,7 @@ class NetworkLines:
         return f"layer {layer}, cluster {cluster}, line {line - int(self.firsts[portion])}"
 
     def reads(self, iteration: int) -> Ints:
-        """Return the portions that an iteration reads, in order: of every layer, all clusters so far.
+        """Return the portions that an iteration reads, in order: of each layer all clusters so far.
 
         Parameters
         ----------

@@ -152,7 +152,7 @@ class WeightCache:
         integers = chosen.ndim == 1 and (chosen.dtype.kind in "iu" or not chosen.size)
         if not integers or not np.all((chosen >= 0) & (chosen < lines.n_lines.size)):
             raise LayoutError(
-                f"weight cache: need portions of 0 to {lines.n_lines.size - 1}, one after the other, "
+                f"weight cache: need portions of 0 to {lines.n_lines.size - 1}, in a row, "
                 f"got {portions!r}"
             )
         chosen = chosen.astype(np.int64)

@@ -267,6 +267,6 @@ def test_iterations_that_are_none_are_said(n: int) -> None:
 @pytest.mark.parametrize("portions", [[4], [-1], [0.5], [[0]], 1])
 def test_portions_that_are_none_are_said(portions: object) -> None:
     cache = cache_of(whole_lines([[2, 3], [2, 3]]), 4)
-    with pytest.raises(LayoutError, match="need portions of 0 to 3, one after the other, got"):
+    with pytest.raises(LayoutError, match="need portions of 0 to 3, in a row, got"):
         cache.read(portions)  # type: ignore[arg-type]
     assert not cache.holds.any()
