@@ -24,6 +24,9 @@ ROOMS = {
         "tests/bitpim/lookup",
         ("test_cam", "test_cam_naive", "test_cam_errors", "../cli/test_search"),
     ),
+    "bitpim/weightstore": (
+        "tests/bitpim/weightstore", ("test_cache", "test_cache_run", "test_access_stream"),
+    ),
     "bitpim/machine": (
         "tests/bitpim/machine",
         ("test_worked_counts", "test_crossbar_machine", "test_presets", "test_calibrated_ranges"),
@@ -58,6 +61,7 @@ ELSEWHERE = {
     f"{KERNELS}/counted_sums.py": ("../bitpim/lookup/test_counted_sums",),
     f"{KERNELS}/pair_tile.py": ("test_operands", "test_counted_sums"),
     f"{KERNELS}/operands.py": ("test_counted_sums", "../bitpim/lookup/test_counted_sums"),
+    f"{KERNELS}/line_cache.py": ("../bitpim/weightstore/test_cache",),
     f"{KERNELS}/pairs.py": ("test_operands", "test_counted_sums"),
     f"{KERNELS}/vector.py": ("test_layout", "test_integer", "test_crossbar"),
     f"{KERNELS}/windows.py": ("../bitpim/digital/test_windows", "../bitpim/sram/test_dot_products"),
