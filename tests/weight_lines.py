@@ -1,6 +1,7 @@
 """Small networks of weight lines, their caches, and the same as plain Python has them."""
 
 from collections.abc import Sequence
+from random import Random
 
 import numpy as np
 from hypothesis import strategies as st
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from bitpim.weightstore.access_stream import NetworkLines
 from bitpim.weightstore.cache import CacheCounts
 from bitpim.weightstore.cache_settings import CacheSettings
-from tests.naive.weight_cache import NAMES, Line, NaiveCache, Table, numbered
+from tests.naive.weight_cache import NAMES, Line, NaiveCache, Table
 
 __all__ = ["caches", "lines_of", "naive_cache", "networks", "tables_of"]
 
@@ -18,24 +19,17 @@ LINE_BYTES = 16
 @st.composite
 def networks(draw: st.DrawFn) -> list[Line]:
     """Draw the lines of 1 to 3 layers of 1 to 4 clusters, some of which share a content."""
-    n_clusters = draw(st.integers(1, 4))
-    n_contents = draw(st.integers(1, 12))
+    n_layers, n_clusters = draw(st.integers(1, 3)), draw(st.integers(1, 4))
+    n_contents, longest = draw(st.integers(1, 40)), draw(st.integers(1, LINE_BYTES))
+    most = draw(st.integers(0, 8))
+    rng = Random(draw(st.integers(0, 1 << 32)))
     sizes = [
-        (draw(st.integers(1, LINE_BYTES)), draw(st.integers(0, 40)), draw(st.integers(1, 3)))
-        for _ in range(n_contents)
+        (rng.randint(1, longest), rng.randint(0, 40), rng.randint(1, 3)) for _ in range(n_contents)
     ]
-
-    def line(layer: int, cluster: int) -> Line:
-        content = draw(st.integers(0, n_contents - 1))
-        return Line(layer, cluster, *sizes[content], content)
-
-    n_layers = draw(st.integers(1, 3))
-    return numbered(
-        [
-            [[line(i, j) for _ in range(draw(st.integers(0, 6)))] for j in range(n_clusters)]
-            for i in range(n_layers)
-        ]
-    )
+    portions = [(i, j) for i in range(n_layers) for j in range(n_clusters)]
+    owners = [portion for portion in portions for _ in range(rng.randint(0, most))]
+    contents = [rng.randrange(n_contents) for _ in owners]
+    return [Line(*owner, *sizes[c], c) for owner, c in zip(owners, contents, strict=True)]
 
 
 @st.composite

@@ -113,7 +113,7 @@ class WeightCache:
             sizes.astype(np.int32),
         )
         self._places = Places(settings.segments_of(lines.n_bytes).astype(np.int32), is_kept)
-        n_sets = min(settings.n_sets, max(1, n_lines))  # lines lie in no others
+        n_sets = min(settings.n_sets, n_lines)  # lines lie in no others
         self._rings = empty_rings(n_lines, n_sets, settings.n_segments, settings.n_tags)
         self._empty = self.state
         by_iteration = [lines.reads(k + 1) for k in range(lines.n_clusters)]

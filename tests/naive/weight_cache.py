@@ -21,11 +21,6 @@ class Line:
     content: int
 
 
-def numbered(table: Sequence[Sequence[Sequence[Line]]]) -> list[Line]:
-    """Return the lines of all layers and clusters in one list."""
-    return [line for layer in table for cluster in layer for line in cluster]
-
-
 def stream(lines: Sequence[Line], k: int) -> Iterator[int]:
     """Yield the lines that iteration k reads: all of the first k clusters."""
     for n, line in enumerate(lines):

@@ -188,6 +188,23 @@ def test_lines_of_one_content_share_a_place() -> None:
     assert apart.misses.sum() == 6
 
 
+def test_a_content_lies_in_the_set_of_its_first_line() -> None:
+    """Two sets of one way; lines 0 1 2 3 4 are A B B A C. All of A lie in set 0, as line 0 does, all
+    of B in set 1, as line 1, and C in set 0. So A is out when it is read again, and B is in."""
+    lines = NetworkLines(
+        np.full((5, 1), 1),
+        np.full(5, 64),
+        np.full(5, 64),
+        np.ones(5, int),
+        np.array([0, 1, 1, 0, 2]),
+    )
+    cache = WeightCache(lines, CacheSettings(128, 64, 1, deduplicate=True))
+    found = cache.read([0, 1, 2, 3, 4, 3, 2])
+    assert found.misses.ravel().tolist() == [1, 1, 0, 1, 1]
+    assert found.evictions.ravel().tolist() == [0, 0, 0, 1, 1]
+    assert cache.holds.tolist() == [True, True, True, True, False]
+
+
 def test_a_content_is_pinned_where_one_of_its_lines_is() -> None:
     """Line 1 of cluster 1 comes first and is like line 2 of cluster 0: it stays for its sake."""
     lines = NetworkLines(

@@ -46,6 +46,14 @@ def test_an_input_of_a_kind_that_was_met_is_not_read_again() -> None:
     assert apart.course_of_input.tolist() == [0, 1] * 50
 
 
+def test_what_takes_too_much_memory_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the first input two kinds follow each other: nothing is known of either, or of both."""
+    lines, settings = whole_lines([[5, 5]]), CacheSettings(256)
+    for most, n_courses in ((0, 8), (1 << 20, 3)):
+        monkeypatch.setattr(cache_run, "MOST_REMEMBERED", most)
+        assert len(run_inputs(lines, settings, [2, 1] * 4).courses) == n_courses
+
+
 def test_a_steady_state_fetches_once_what_a_reset_fetches_for_every_input() -> None:
     """Six lines in a cache of eight, inputs of 2, 1 and 2 iterations: 6 misses, or 6 + 3 + 6."""
     lines, settings = whole_lines([[3, 3]]), CacheSettings(512, ways=8)
