@@ -1,5 +1,6 @@
 """A cache of weight lines, read portion by portion, and all that its reads count."""
 
+from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -24,7 +25,7 @@ from bitpim_kernels.line_cache import (
     read_portions,
 )
 
-__all__ = ["CacheCounts", "WeightCache", "uncached"]
+__all__ = ["CacheCounts", "CacheState", "WeightCache", "uncached"]
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
@@ -85,6 +86,14 @@ class CacheCounts(NamedTuple):
         return int(self.hits.sum()) / max(1, int(self.accesses.sum()))
 
 
+@dataclass(frozen=True, slots=True)
+class CacheState:
+    """What is in a cache, in which order it was used, and what was never read."""
+
+    newer: bytes = field(repr=False)
+    cache: "WeightCache" = field(repr=False, compare=False)
+
+
 class WeightCache:
     """A cache that the lines of a network are read through; empty at first.
 
@@ -124,9 +133,9 @@ class WeightCache:
         self._accesses = read_in * lines.n_lines
 
     @property
-    def state(self) -> bytes:
-        """What is in the cache, in which order it was used, and what was never read."""
-        return self._rings.newer.tobytes()
+    def state(self) -> CacheState:
+        """What is in the cache now, to be put back later."""
+        return CacheState(self._rings.newer.tobytes(), self)
 
     @property
     def holds(self) -> Bools:
@@ -185,10 +194,18 @@ class WeightCache:
         """Take all lines out, as if none had been read."""
         self.restore(self._empty)
 
-    def restore(self, state: bytes) -> None:
-        """Put back what an earlier `state` of this cache had."""
+    def restore(self, state: CacheState) -> None:
+        """Put back what an earlier `state` of this cache had.
+
+        Raises
+        ------
+        LayoutError
+            It is the state of another cache.
+        """
+        if state.cache is not self:
+            raise LayoutError("weight cache: need an earlier state of this cache, got another's")
         newer, older, room = self._rings
-        newer[:] = np.frombuffer(state, np.uint32)
+        newer[:] = np.frombuffer(state.newer, np.uint32)
         linked = np.flatnonzero(newer < KEPT)
         older[newer[linked]] = linked
         takes, is_kept = self._places

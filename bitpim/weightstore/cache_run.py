@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from bitpim.errors import ConfigError
 from bitpim.weightstore.access_stream import NetworkLines, checked_iterations
-from bitpim.weightstore.cache import CacheCounts, WeightCache
+from bitpim.weightstore.cache import CacheCounts, CacheState, WeightCache
 from bitpim.weightstore.cache_settings import CacheSettings
 
 __all__ = ["BETWEEN", "MOST_REMEMBERED", "CacheRun", "run_inputs"]
@@ -93,7 +93,7 @@ def run_inputs(
     taken = checked_iterations(iterations, lines.n_clusters)
     cache = WeightCache(lines, settings)
     empty = now = there = cache.state  # of the run, and of the cache, which may lag behind
-    known: dict[tuple[bytes, int], tuple[int, bytes]] = {}
+    known: dict[tuple[CacheState, int], tuple[int, CacheState]] = {}
     courses: list[CacheCounts] = []
     course_of_input = np.empty(len(taken), np.int64)
     for i, n in enumerate(taken.tolist()):
@@ -103,7 +103,7 @@ def run_inputs(
                 cache.restore(now)
             courses.append(cache.run(n))
             there = cache.state
-            if len(known) * len(there) > MOST_REMEMBERED:
+            if len(known) * len(there.newer) > MOST_REMEMBERED:
                 known.clear()
             step = known[now, n] = (len(courses) - 1, there if between != BETWEEN[1] else empty)
         course_of_input[i], now = step

@@ -189,15 +189,10 @@ def test_lines_of_one_content_share_a_place() -> None:
 
 
 def test_a_content_lies_in_the_set_of_its_first_line() -> None:
-    """Two sets of one way; lines 0 1 2 3 4 are A B B A C. All of A lie in set 0, as line 0 does, all
-    of B in set 1, as line 1, and C in set 0. So A is out when it is read again, and B is in."""
-    lines = NetworkLines(
-        np.full((5, 1), 1),
-        np.full(5, 64),
-        np.full(5, 64),
-        np.ones(5, int),
-        np.array([0, 1, 1, 0, 2]),
-    )
+    """Two sets of one way, and lines A B B A C: all of A in set 0, as line 0 is, all of B in set 1,
+    as line 1, and C in set 0. So A is out when it is read again, and B is in."""
+    full, contents = np.full(5, 64), np.array([0, 1, 1, 0, 2])
+    lines = NetworkLines(np.full((5, 1), 1), full, full, np.ones(5, int), contents)
     cache = WeightCache(lines, CacheSettings(128, 64, 1, deduplicate=True))
     found = cache.read([0, 1, 2, 3, 4, 3, 2])
     assert found.misses.ravel().tolist() == [1, 1, 0, 1, 1]
@@ -270,6 +265,15 @@ def test_settings_that_do_not_fit_the_lines_are_said() -> None:
     longer = NetworkLines(lines.n_lines, n_bytes, n_bytes, lines.bursts)
     with pytest.raises(LayoutError, match="layer 1, cluster 0, line 1: need 64 bytes at most, got"):
         WeightCache(longer, CacheSettings(256))
+
+
+def test_a_state_of_another_cache_is_said() -> None:
+    lines = whole_lines([[2, 3]])
+    cache, other = cache_of(lines, 4), cache_of(lines, 4)
+    cache.run(2)
+    with pytest.raises(LayoutError, match="need an earlier state of this cache, got another's"):
+        other.restore(cache.state)
+    assert not other.holds.any()
 
 
 @pytest.mark.parametrize("n", [0, 3])
