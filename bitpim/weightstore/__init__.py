@@ -1,1 +1,1 @@
-"""Weights in lines, cluster by cluster: packed, compressed, checked, and read back bit for bit."""
+"""Wing of stored weights: lines packed, compressed and checked, and the cache that reads them."""

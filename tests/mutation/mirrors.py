@@ -25,7 +25,11 @@ ROOMS = {
         ("test_cam", "test_cam_naive", "test_cam_errors", "../cli/test_search"),
     ),
     "bitpim/weightstore": (
-        "tests/bitpim/weightstore", ("test_store", "test_lines", "test_sizes", "test_page"),
+        "tests/bitpim/weightstore",
+        (
+            "test_store", "test_lines", "test_sizes", "test_page", "test_cache", "test_cache_run",
+            "test_access_stream",
+        ),
     ),
     "bitpim/machine": (
         "tests/bitpim/machine",
@@ -61,6 +65,7 @@ ELSEWHERE = {
     f"{KERNELS}/counted_sums.py": ("../bitpim/lookup/test_counted_sums",),
     f"{KERNELS}/pair_tile.py": ("test_operands", "test_counted_sums"),
     f"{KERNELS}/operands.py": ("test_counted_sums", "../bitpim/lookup/test_counted_sums"),
+    f"{KERNELS}/line_cache.py": ("../bitpim/weightstore/test_cache",),
     f"{KERNELS}/pairs.py": ("test_operands", "test_counted_sums"),
     f"{KERNELS}/vector.py": ("test_layout", "test_integer", "test_crossbar"),
     f"{KERNELS}/weight_lines.py": ("../bitpim/weightstore/test_store",),
