@@ -47,14 +47,25 @@ class Words:
     bits: int
     values: tuple[int, ...]
 
-    def text(self, form: str, about: str) -> str:
-        """Write them as one of `TEXT_FORMATS`."""
+    def text(self, form: str, about: str, head: str = "") -> str:
+        """Write them as one of `TEXT_FORMATS`, above them what they are and of what.
+
+        Parameters
+        ----------
+        form : one of `TEXT_FORMATS`
+        about : what the words are, which a table with commas does not say
+        head : of what, a line of JSON; nothing is said if it is empty
+        """
         digits = -(-self.bits // 4) if form != "readmemb" else self.bits
         style = "b" if form == "readmemb" else "x"
         lines = [f"{value:0{digits}{style}}" for value in self.values]
         if form == "csv":
-            return "\n".join([_HEAD, *(f"{n},{line}" for n, line in enumerate(lines))]) + "\n"
-        return "\n".join([f"// {about}: {len(lines)} words of {self.bits} bits", *lines]) + "\n"
+            above = [f"# of {head}"] * bool(head) + [_HEAD]
+            lines = [f"{n},{line}" for n, line in enumerate(lines)]
+        else:
+            above = [f"// {about}: {len(lines)} words of {self.bits} bits"]
+            above += [f"// of {head}"] * bool(head)
+        return "\n".join([*above, *lines]) + "\n"
 
 
 def state_words(form: StateForm, values: Array) -> Words:
@@ -135,19 +146,23 @@ def _without_comments(text: str) -> str:
 
 
 def _csv_lines(text: str, n: int, where: str) -> Iterator[tuple[int, str]]:
-    head, *lines = text.rstrip("\n").split("\n")
-    if head.strip() != _HEAD:
-        raise TraceDataError(f"{where}, line 1: need {_HEAD!r}, got {shown(head)}")
-    if len(lines) > n + 1:
-        raise TraceDataError(f"{where}, line {n + 2}: need {n} words, got more")
-    for number, line in enumerate(lines):
+    lines = text.rstrip("\n").split("\n")
+    above = next((at for at, line in enumerate(lines) if not line.startswith("#")), 0)
+    first = above + 2  # line of the first word, counted from 1
+    if lines[above].strip() != _HEAD:
+        raise TraceDataError(
+            f"{where}, line {above + 1}: need {_HEAD!r}, got {shown(lines[above])}"
+        )
+    if len(lines) > above + 1 + n + 1:
+        raise TraceDataError(f"{where}, line {first + n}: need {n} words, got more")
+    for number, line in enumerate(lines[above + 1 :]):
         index, comma, word = line.strip().partition(",")
         if not comma or index != str(number):
             raise TraceDataError(
-                f"{where}, line {number + 2}: need line {number} and a word by comma, got "
+                f"{where}, line {first + number}: need line {number} and a word by comma, got "
                 f"{shown(line)}"
             )
-        yield number + 2, word
+        yield first + number, word
 
 
 def _word(line: int, word: str, base: int, bits: int, where: str) -> int:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from bitpim.errors import ConfigError, TraceDataError
 from bitpim.golden.stepper import Stepper
+from bitpim.golden.vector_heads import ABOUT, archived, head_of, head_text
 from bitpim.golden.vector_words import (
     TEXT_FORMATS,
     Words,
@@ -37,7 +38,6 @@ __all__ = [
     "Entry",
     "after_steps",
     "entries_of",
-    "head_of",
     "layer_sums",
     "make_vectors",
 ]
@@ -49,8 +49,6 @@ ARCHIVE: Final = "vectors.npz"
 SUFFIXES: Final[Mapping[str, str]] = {"readmemh": ".hex", "readmemb": ".bin", "csv": ".csv"}
 MOST_STATES: Final = 10_000
 """After which states are written, or compared."""
-
-_SOURCE: Final = ("machine", "preset", "trace", "trace_digest", "layer", "tile", "sample")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,15 +172,14 @@ def make_vectors(
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".vectors-") as unfinished:
         made = Path(unfinished) / "vectors"
         made.mkdir()
-        digest = write_program(program, made / PROGRAM)
+        head = {**head_of(program), "program_digest": write_program(program, made / PROGRAM)}
         files: list[dict[str, Any]] = []
-        arrays: dict[str, Any] = {}
+        arrays: dict[str, Any] = {ABOUT: archived(head)}
         for entry in entries_of(program, after):
             arrays[entry.name] = entry.values
-            files += [_write(made, entry, form) for form in formats if form != "npz"]
+            files += [_write(made, entry, head, form) for form in formats if form != "npz"]
         if "npz" in formats:
             np.savez_compressed(made / ARCHIVE, **arrays)
-        head = {**head_of(program), "program_digest": digest}
         manifest = {**head, "after": list(after), "files": files}
         text = json.dumps(manifest, indent=1, sort_keys=True)
         (made / MANIFEST).write_text(text + "\n", "utf-8")
@@ -190,9 +187,9 @@ def make_vectors(
     return manifest
 
 
-def _write(folder: Path, entry: Entry, form: str) -> dict[str, Any]:
+def _write(folder: Path, entry: Entry, head: Mapping[str, Any], form: str) -> dict[str, Any]:
     name = entry.name + SUFFIXES[form]
-    text = entry.words.text(form, entry.name)
+    text = entry.words.text(form, entry.name, head_text(head))
     (folder / name).write_text(text, "utf-8")
     return {
         "name": name,
@@ -201,18 +198,4 @@ def _write(folder: Path, entry: Entry, form: str) -> dict[str, Any]:
         "bits": entry.words.bits,
         "words": len(entry.words.values),
         "crc32": crc_of(text),
-    }
-
-
-def head_of(program: ProgramTrace) -> dict[str, Any]:
-    """Return what a manifest says of the program itself: format, array, where it was recorded."""
-    told = program.provenance
-    return {
-        "format_name": "bitpim.vectors",
-        "format_version": [1, 0],
-        "name": program.name,
-        "array": program.array,
-        "parameters": dict(program.parameters),
-        "source": {key: told[key] for key in _SOURCE if key in told},
-        "program_digest": program.digest,
     }
