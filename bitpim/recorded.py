@@ -66,7 +66,8 @@ def need_tile(where: str, tile: int, n_tiles: int) -> None:
         raise ConfigError(f"{where}: has no tile, nothing of it lies on arrays; record another")
     if not 0 <= tile < n_tiles:
         raise ConfigError(
-            f"{where}: need one of {n_tiles} tiles, numbered from 0, got {tile}; --list shows them"
+            f"{where}: need one of {n_tiles} tiles, numbered from 0, got {tile}; "
+            "`bitpim record --list` shows them"
         )
 
 

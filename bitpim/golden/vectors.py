@@ -40,6 +40,7 @@ __all__ = [
     "entries_of",
     "layer_sums",
     "make_vectors",
+    "need_new_folder",
 ]
 
 FORMATS: Final = (*TEXT_FORMATS, "npz")
@@ -146,6 +147,14 @@ def _states(at: Stepper, prefix: str, step: int) -> Iterator[Entry]:
         yield Entry(f"{prefix}.{form.name}", step, state_words(form, values), values)
 
 
+def need_new_folder(folder: Path) -> None:
+    """Raise ConfigError where no folder of vectors can be made."""
+    if folder.exists() or folder.is_symlink():
+        raise ConfigError(f"{folder}: exists; choose another name")
+    if not folder.parent.is_dir():
+        raise ConfigError(f"{folder}: need a folder to make it in, got none")
+
+
 def make_vectors(
     program: ProgramTrace,
     folder: Path,
@@ -165,10 +174,7 @@ def make_vectors(
     for form in formats:
         if form not in FORMATS:
             raise ConfigError(f"format: need {', '.join(FORMATS)}, got {form!r:.40}")
-    if folder.exists() or folder.is_symlink():
-        raise ConfigError(f"{folder}: exists; choose another name")
-    if not folder.parent.is_dir():
-        raise ConfigError(f"{folder}: need a folder to make it in, got none")
+    need_new_folder(folder)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".vectors-") as unfinished:
         made = Path(unfinished) / "vectors"
         made.mkdir()
