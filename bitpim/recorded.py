@@ -81,12 +81,15 @@ class RecordedTile:
     sums : (n,) int64: what was computed, before it is corrected and becomes codes
     places : (n, axes) int64: sample and coordinate of the output that each is a sum, or part, of
     is_whole : whether each is the whole sum of its output, or the part that lies on this array
+    seen : (n,) int64, rising: elements of the layer's inputs that the array takes, counted through
+        all inputs of one sample, each in C order; padding is none
     """
 
     program: ProgramTrace
     sums: npt.NDArray[np.int64]
     places: npt.NDArray[np.int64]
     is_whole: bool
+    seen: npt.NDArray[np.int64]
 
 
 class Recording:

@@ -116,7 +116,7 @@ class CrossbarRecorder:
         at, channels = self._position(position), group * stored.n_outputs + made.outputs
         places = np.array([(0, channel, *at) for channel in channels.tolist()], np.int64)
         is_whole = self._is_whole(group, crossbar, made.outputs)
-        return RecordedTile(program, sums, places, is_whole)
+        return RecordedTile(program, sums, places, is_whole, self._seen(group, contents, position))
 
     def _place(self, tile: int) -> tuple[int, int, int]:
         """Return conv group, crossbar within it, and position of a tile."""
@@ -136,6 +136,12 @@ class CrossbarRecorder:
         row = self._layer.window(inputs[0], group, position)
         x: Ints = self._inputs.checked(_WHERE, row[None], n_rows, 1)[0].astype(np.int64)
         return x
+
+    def _seen(self, group: int, contents: Contents, position: int) -> Ints:
+        """Return the elements of the input that wordlines of a crossbar take."""
+        rows = np.concatenate([patch.rows for patch in contents.patches])
+        met = np.unique(self._layer.elements(group, position)[rows])
+        return met[met >= 0]
 
     def _is_whole(self, group: int, crossbar: int, outputs: Ints) -> bool:
         """Tell whether no other crossbar of the conv group holds cells of these outputs."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bitpim.errors import ConfigError, TraceDataError
+from bitpim.golden.layer_shares import LAYER_ENTRIES, layer_arrays
 from bitpim.golden.stepper import Stepper
 from bitpim.golden.vector_heads import (
     head_of,
@@ -25,7 +26,6 @@ from bitpim.golden.vectors import (
     MOST_STATES,
     PROGRAM,
     SUFFIXES,
-    layer_sums,
 )
 from bitpim_traces.array_files import read_archive
 from bitpim_traces.faults import shown
@@ -35,7 +35,7 @@ from bitpim_traces.program_trace.records import ProgramTrace
 
 __all__ = ["WHOLE", "Dump", "Reference", "dump_of", "read_text", "reference_of", "step_of"]
 
-WHOLE: Final = ("steps", "port", "sums")
+WHOLE: Final = ("steps", "port", *LAYER_ENTRIES)
 """Entries that are of the whole program, not of one time."""
 
 _MOST_BYTES: Final = 2**28
@@ -228,8 +228,7 @@ def _of_program(program: ProgramTrace) -> dict[str, Any]:
     arrays: dict[str, Any] = {"steps": program.steps.read()}
     if program.port is not None:
         arrays["port"] = program.port.read()
-    if (sums := layer_sums(program)) is not None:
-        arrays["sums"] = sums[:, -1]
+    arrays |= layer_arrays(program)
     at = Stepper(program)
     arrays |= {f"before.{form.name}": at.view(form.name).copy() for form in at.states}
     if program.expected is not None:

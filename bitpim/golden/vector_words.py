@@ -2,7 +2,8 @@
 
 A word of bits is one row: its last digit is column 0. A word of numbers is one number in two's
 complement; of the port, one row, whose first number is the lowest. A step is 160 bits: opcode, a,
-b, dst, predicate, 32 bits each, the opcode leftmost.
+b, dst, predicate, 32 bits each, the opcode leftmost; a place of a layer so too: input, sample,
+coordinate.
 """
 
 import re
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.errors import TraceDataError
-from bitpim.stepped import N_NUMBERS, StateForm
+from bitpim.stepped import StateForm
 from bitpim_kernels.layout import unpack
 from bitpim_traces.faults import shown
 
@@ -23,6 +24,7 @@ __all__ = [
     "TEXT_FORMATS",
     "Words",
     "crc_of",
+    "layer_words",
     "number_words",
     "port_words",
     "read_words",
@@ -35,7 +37,7 @@ Array = npt.NDArray[Any]
 TEXT_FORMATS = ("readmemh", "readmemb", "csv")
 """Texts of a word a line: hexadecimal and binary for Verilog, and a table with commas."""
 
-_STEP_BITS = 32
+_NUMBER_BITS = 32
 _HEAD = "line,hex"
 _COMMENT = re.compile(r"//[^\n]*|/\*")
 
@@ -96,9 +98,19 @@ def port_words(form: StateForm, rows: Array) -> Words:
 
 def step_words(steps: Array) -> Words:
     """Return steps as words, the opcode leftmost."""
-    turned = np.ascontiguousarray(steps[:, ::-1].astype("<i4"))
+    return _side_by_side(steps)
+
+
+def layer_words(values: Array) -> Words:
+    """Return what a tile has of its layer as words: a number, or the numbers of a place."""
+    return _side_by_side(values) if values.ndim > 1 else number_words(values)
+
+
+def _side_by_side(numbers: Array) -> Words:
+    """Return rows of numbers as words, the first number leftmost."""
+    turned = np.ascontiguousarray(numbers[:, ::-1].astype("<i4"))
     values = tuple(int.from_bytes(row.tobytes(), "little") for row in turned)
-    return Words(_STEP_BITS * N_NUMBERS, values)
+    return Words(_NUMBER_BITS * numbers.shape[1], values)
 
 
 def _integers(bits: Array) -> Iterator[int]:

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from bitpim.errors import ConfigError, TraceDataError
+from bitpim.golden.layer_shares import layer_arrays
 from bitpim.golden.stepper import Stepper
 from bitpim.golden.vector_heads import ABOUT, archived, head_of, head_text
 from bitpim.golden.vector_words import (
     TEXT_FORMATS,
     Words,
     crc_of,
-    number_words,
+    layer_words,
     port_words,
     state_words,
     step_words,
@@ -38,7 +38,6 @@ __all__ = [
     "Entry",
     "after_steps",
     "entries_of",
-    "layer_sums",
     "make_vectors",
     "need_new_folder",
 ]
@@ -58,7 +57,7 @@ class Entry:
 
     Attributes
     ----------
-    name : "steps", "port", "sums", "before.rows", "after_12.rows"
+    name : "steps", "port", "inputs", "sums", "before.rows", "after_12.rows"
     step : the step after which it holds, -1 for what holds before or throughout
     words : as words
     values : as numbers
@@ -115,30 +114,14 @@ def entries_of(program: ProgramTrace, after: Sequence[int]) -> Iterator[Entry]:
     if program.port is not None:
         rows = program.port.read()
         yield Entry("port", -1, port_words(at.port, rows), rows)
-    if (sums := layer_sums(program)) is not None:
-        values = sums[:, -1]
-        yield Entry("sums", -1, number_words(values), values)
+    for name, values in layer_arrays(program).items():
+        yield Entry(name, -1, layer_words(values), values)
     yield from _states(at, "before", -1)
     for step in after:
         found = at.run_to(step + 1)
         if found is not None:
             raise TraceDataError(f"{program.name}: {found}; replay it first")
         yield from _states(at, f"after_{step}", step)
-
-
-def layer_sums(program: ProgramTrace) -> npt.NDArray[np.int64] | None:
-    """Return what a tile computes of its layer: sample, coordinate and sum, (n, axes + 2) int64.
-
-    None where a program is no tile of a layer, or does not say.
-    """
-    found = program.provenance.get("sums")
-    if not isinstance(found, list) or not found:
-        return None
-    try:
-        table = np.array(found, np.int64)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return table if table.ndim == 2 and table.shape[1] > 1 else None
 
 
 def _states(at: Stepper, prefix: str, step: int) -> Iterator[Entry]:
