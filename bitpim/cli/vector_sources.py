@@ -1,21 +1,34 @@
 """What `bitpim vectors make` makes vectors of: what is given, and which options go with it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
 from bitpim.cli.record import recorded_from
+from bitpim.machine import DEFAULT_CROSSBAR
 
 if TYPE_CHECKING:
     from bitpim_traces.program_trace.records import ProgramTrace
 
-__all__ = ["program_from"]
+__all__ = ["CROSSBAR", "Made", "made_from"]
+
+CROSSBAR: Final = "crossbar"
+"""What is given in the place of a file for a crossbar of one's own."""
 
 Options = Mapping[str, Any]
 """By their names on the command line; None or empty where one is not given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A program trace, and what there is to say of it, in words and as values."""
+
+    program: "ProgramTrace"
+    told: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +38,10 @@ class _Source:
     told: str
     needs: tuple[str, ...]
     takes: tuple[str, ...]
-    program: Callable[[str, Options], "ProgramTrace"]
+    made: Callable[[str, Options], Made]
 
 
-def program_from(source: str, options: Options) -> "ProgramTrace":
+def made_from(source: str, options: Options) -> Made:
     """Return the program trace of what is given, recorded if it has to be.
 
     Raises
@@ -45,7 +58,7 @@ def program_from(source: str, options: Options) -> "ProgramTrace":
     for name, value in options.items():
         if value not in (None, []) and name not in (*kind.needs, *kind.takes):
             raise typer.BadParameter(f"has no place with {kind.told}", param_hint=name)
-    return kind.program(source, options)
+    return kind.made(source, options)
 
 
 def _source(source: str, options: Options) -> _Source:
@@ -54,8 +67,8 @@ def _source(source: str, options: Options) -> _Source:
     from bitpim_traces.program_trace.schema import FORMAT_NAME as PROGRAM
     from bitpim_traces.schema import FORMAT_NAME as NETWORK
 
-    if source in CATALOG and not Path(source).exists():
-        return _CATALOGUE
+    if source in (*CATALOG, CROSSBAR) and not Path(source).exists():
+        return _CROSSBAR if source == CROSSBAR else _CATALOGUE
     found = format_name_of(source)
     if found == NETWORK or source == "-":
         return _NETWORK
@@ -63,25 +76,22 @@ def _source(source: str, options: Options) -> _Source:
     return _NETWORK if found != PROGRAM and is_to_be_recorded else _TILE
 
 
-def _opened(source: str, options: Options) -> "ProgramTrace":
+def _opened(source: str, options: Options) -> Made:
     from bitpim_traces.program_trace.reader import open_program
 
-    return open_program(source)
+    return Made(open_program(source))
 
 
-def _of_catalogue(source: str, options: Options) -> "ProgramTrace":
+def _of_catalogue(source: str, options: Options) -> Made:
     from bitpim.golden.program_steps import catalogue_trace
 
-    return catalogue_trace(
-        source,
-        bits=_or(options["--bits"], 8),
-        n_columns=_or(options["--lanes"], 64),
-        seed=_or(options["--seed"], 0),
-    )
+    widths = _or(options["--bits"], 8), _or(options["--lanes"], 64)
+    seed = _or(options["--seed"], 0)
+    return Made(catalogue_trace(source, bits=widths[0], n_columns=widths[1], seed=seed))
 
 
-def _recorded(source: str, options: Options) -> "ProgramTrace":
-    return recorded_from(
+def _recorded(source: str, options: Options) -> Made:
+    recorded = recorded_from(
         source,
         options["--machine"],
         options["--layer"],
@@ -89,7 +99,23 @@ def _recorded(source: str, options: Options) -> "ProgramTrace":
         preset=options["--preset"],
         assignments=options["--set"],
         sample=_or(options["--sample"], 0),
-    ).program
+    )
+    return Made(recorded.program)
+
+
+def _given(source: str, options: Options) -> Made:
+    from bitpim.golden.given_crossbar import record_crossbar
+    from bitpim.lookup.word_files import read_matrix
+    from bitpim.machine.registry import make_machine
+
+    weights, inputs = (read_matrix(options[f"--{role}"], role) for role in ("weights", "inputs"))
+    machine = make_machine(
+        options["--machine"] or DEFAULT_CROSSBAR, options["--preset"], options["--set"] or []
+    )
+    found = record_crossbar(weights, inputs, machine)
+    because = f" ({found.losses})" if found.n_differ else ""
+    values = {"n_products": found.exact.size, "n_differ": found.n_differ, "losses": found.losses}
+    return Made(found.program, f"{found}{because}", values)
 
 
 def _or(value: int | None, default: int) -> int:
@@ -104,3 +130,6 @@ _NETWORK: Final = _Source(
     "a tile of a network", ("--machine", "--layer"), ("--tile", "--sample", "--preset", "--set"),
     _recorded,
 )  # fmt: skip
+_CROSSBAR: Final = _Source(
+    "a crossbar of your own", ("--weights", "--inputs"), ("--machine", "--preset", "--set"), _given
+)

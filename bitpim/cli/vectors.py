@@ -9,7 +9,8 @@ from bitpim.cli.completion import machines
 from bitpim.cli.options import Assignments, Json, Preset
 from bitpim.cli.progress import say_when_compiling
 from bitpim.cli.record import LAYER, SAMPLE, TILE
-from bitpim.cli.vector_sources import program_from
+from bitpim.cli.vector_sources import made_from
+from bitpim.machine import DEFAULT_CROSSBAR
 from bitpim.report.text import as_json
 
 __all__ = ["app"]
@@ -24,9 +25,10 @@ def make(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="TILE.h5|NET.h5|PROGRAM",
+            metavar="TILE.h5|NET.h5|PROGRAM|crossbar",
             help="Program trace, as `bitpim record` makes them; a network, of which a tile is "
-            "recorded; or a program of the catalogue.",
+            "recorded; a program of the catalogue; or the word crossbar, for weights and inputs "
+            "of your own.",
         ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to make.")],
@@ -45,7 +47,10 @@ def make(
     machine: Annotated[
         str | None,
         typer.Option(
-            "--machine", "-m", help="Machine of a network's tile.", autocompletion=machines
+            "--machine",
+            "-m",
+            help=f"Machine of a network's tile; of a crossbar {DEFAULT_CROSSBAR} if none is given.",
+            autocompletion=machines,
         ),
     ] = None,
     layer: Annotated[str | None, LAYER] = None,
@@ -53,6 +58,23 @@ def make(
     sample: Annotated[int | None, SAMPLE] = None,
     preset: Preset = None,
     assignments: Assignments = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--weights",
+            metavar="FILE",
+            help="Whole numbers of a crossbar, a row for each output: text, .npy, .npz or .h5, "
+            "FILE:NAME for an array of a name.",
+        ),
+    ] = None,
+    inputs: Annotated[
+        str | None,
+        typer.Option(
+            "--inputs",
+            metavar="FILE",
+            help="Whole numbers that a crossbar is driven with, a row for each vector.",
+        ),
+    ] = None,
     bits: Annotated[
         int | None,
         typer.Option(
@@ -81,6 +103,7 @@ def make(
     bitpim vectors make tile.h5 -o vectors
     bitpim vectors make net.h5 -m neural_cache --layer conv2 --tile 0 -o vectors
     bitpim vectors make multiply --bits 4 -o vectors
+    bitpim vectors make crossbar --weights w.npy --inputs x.npy --set adc_bits=6 -o vectors
     """
     from bitpim.golden.vectors import after_steps, make_vectors, need_new_folder
 
@@ -89,18 +112,22 @@ def make(
     options = {
         "--machine": machine, "--layer": layer, "--tile": tile, "--sample": sample,
         "--preset": preset, "--set": assignments, "--bits": bits, "--lanes": lanes, "--seed": seed,
+        "--weights": weights, "--inputs": inputs,
     }  # fmt: skip
-    program = program_from(source, options)
+    made = made_from(source, options)
+    program = made.program
     steps = after_steps(program, after)
     manifest = make_vectors(program, output, formats=formats or ["readmemh"], after=steps)
     if json:
-        typer.echo(as_json({"folder": str(output), **manifest}))
+        typer.echo(as_json({"folder": str(output), **manifest, **made.values}))
         return
     n = len(steps)
     typer.echo(
         f"{output}: {program.name}, {program.n_steps:,} steps, states after {n} of them, "
         f"{len(list(output.iterdir())):,} files"
     )
+    if made.told:
+        typer.echo(f"{output}: {made.told}")
 
 
 @app.command()
