@@ -148,11 +148,11 @@ def test_a_crossbar_of_ones_own(bitpim: Run, bitpim_json: Any, own: Path) -> Non
     assert [n - (n >> 63 << 64) for n in numbers] == [-13, 12, -8, 7]
     code, out, _ = bitpim("vectors", "check", "made", "--against", "made")
     assert code == 0 and out.startswith("made: equal in 19 entries")
-    clipped = ("--set", "adc_bits=2")
+    clipped = ("--set", "adc_bits=2", "--set", "ou_rows=4")
     code, out, _ = bitpim("vectors", "make", *OWN, *sizes, *clipped, "-o", "lossy")
     assert code == 0
     assert "products of weights and inputs, 2 differ from the exact ones by up to " in out
-    assert "(ADC clip of 2 bits, partial sums 0 to 6 of OUs of 2 rows)" in out
+    assert "(ADC clip of 2 bits, partial sums 0 to 12 of OUs of 4 rows)" in out
     said = bitpim_json("vectors", "make", *OWN, *sizes, "-m", "dense_crossbar", "-o", "again")
     assert (said["n_products"], said["n_differ"], said["losses"]) == (4, 0, None)
     assert said["source"]["machine"] == "dense_crossbar"
