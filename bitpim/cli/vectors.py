@@ -103,7 +103,7 @@ def make(
     bitpim vectors make tile.h5 -o vectors
     bitpim vectors make net.h5 -m MACHINE --layer conv2 --tile 0 -o vectors
     bitpim vectors make multiply --bits 4 -o vectors
-    bitpim vectors make crossbar --weights w.npy --inputs x.npy --set adc_bits=6 -o vectors
+    bitpim vectors make crossbar --weights w.npy --inputs x.npy -o vectors
     """
     from bitpim.golden.vectors import after_steps, make_vectors, need_new_folder
 
