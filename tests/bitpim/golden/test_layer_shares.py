@@ -16,22 +16,25 @@ from bitpim.recorded import RecordedTile
 from bitpim_traces.program_trace.reader import open_program
 from bitpim_traces.program_trace.records import ProgramTrace
 from bitpim_traces.program_trace.writer import write_program
-from bitpim_traces.records import Trace
+from bitpim_traces.records import Geometry, Trace
 from tests.codebook_traces import codebook_trace
+from tests.one_layer import one_layer
 from tests.pruned_layers import random_pruned
 from tests.strategies import small_trace
 
 NET = bitpim.open_trace(bitpim.sample_path())
 LANES = ["max_pool2d", "avg_pool2d", "add", "multiply", "concat", "activation"]
+PARTS = {"array_rows": 10, "array_columns": 8, "ou_rows": 4, "ou_columns": 3}
 CASES = [
-    *(("neural_cache", small_trace(seed, kinds=["conv2d", kind], n_samples=1))
+    *(("neural_cache", {}, small_trace(seed, kinds=["conv2d", kind], n_samples=1))
       for seed, kind in enumerate(LANES, 3)),
-    ("neural_cache", small_trace(2, kinds=["linear"], n_samples=1)),
-    ("bit_prudent", random_pruned(5)),
-    *((name, small_trace(seed, kinds=["conv2d", "conv2d"], n_samples=1))
+    ("neural_cache", {}, small_trace(2, kinds=["linear"], n_samples=1)),
+    ("bit_prudent", {}, random_pruned(5)),
+    *((name, {}, small_trace(seed, kinds=["conv2d", "conv2d"], n_samples=1))
       for seed, name in enumerate(("isaac", "dense_crossbar", "pipelayer", "sre"), 20)),
-    *(("rapidnn", codebook_trace(seed, n_layers=2, most_codes=16, n_samples=1,
-                                 kinds=("conv2d", "avg_pool2d", "add", "concat")))
+    ("dense_crossbar", PARTS, one_layer(3, (4, 4, 5), 6, Geometry((3, 3), groups=2))),
+    *(("rapidnn", {}, codebook_trace(seed, n_layers=2, most_codes=16, n_samples=1,
+                                     kinds=("conv2d", "avg_pool2d", "add", "concat")))
       for seed in (45, 49, 56, 60)),
 ]  # fmt: skip
 
@@ -54,35 +57,55 @@ def others(trace: Trace, index: int, inputs: list[Any]) -> list[Any]:
     return changed
 
 
-@pytest.mark.parametrize(("name", "trace"), CASES)
+@pytest.mark.parametrize(("name", "assigned", "trace"), CASES)
 def test_an_array_depends_on_the_elements_that_it_takes_and_on_no_other(
-    name: str, trace: Trace
+    name: str, assigned: Any, trace: Trace
 ) -> None:
-    machine, rng, n_taken, n_tiles = bitpim.make_machine(name), np.random.default_rng(0), 0, 0
+    machine, n_taken = bitpim.make_machine(name, settings=assigned), 0
     for layer in trace.layers:
         try:
-            recorder = recorder_of(machine, trace, layer.index)
+            tiles = recorder_of(machine, trace, layer.index).tiles()
         except bitpim.errors.ConfigError:
             continue  # codes move, or the digital side makes them
-        inputs = inputs_of(trace, machine, layer.index, 0)
-        changed, sizes = others(trace, layer.index, inputs), [codes.size for codes in inputs]
-        for number in {0, len(recorder.tiles()) // 2, len(recorder.tiles()) - 1}:
-            tile = recorder.record(number, inputs)
-            if recorder.tiles()[number].told.startswith("requantize"):
-                assert not tile.seen.size  # it takes sums
-                continue
-            n_tiles += 1
-            before, seen = taken(tile), set(tile.seen.tolist())
-            assert len(seen) == tile.seen.size and sorted(seen) == tile.seen.tolist()
-            for element in rng.permutation(sum(sizes))[:40].tolist():
-                which = int(np.searchsorted(np.cumsum(sizes), element, "right"))
-                at = element - sum(sizes[:which])
-                given = [codes.copy() for codes in inputs]
-                given[which].reshape(-1)[at] = changed[which].reshape(-1)[at]
-                depends = taken(recorder.record(number, given)) != before
-                assert depends == (element in seen), (layer.kind, number, element)
-                n_taken += depends
-    assert n_tiles and n_taken
+        for number in {0, len(tiles) // 2, len(tiles) - 1}:
+            n_taken += check_tile(machine, trace, layer.index, number)
+    assert n_taken
+
+
+@pytest.mark.parametrize("layer", ["add", "max_pool2d"])
+def test_lanes_of_other_arrays_take_other_elements(layer: str) -> None:
+    machine = bitpim.make_machine("neural_cache")
+    index = next(one.index for one in NET.layers if one.name == layer)
+    n_tiles = len(recorder_of(machine, NET, index).tiles())
+    assert n_tiles > 1
+    for number in (0, n_tiles - 1):
+        check_tile(machine, NET, index, number)
+
+
+def check_tile(machine: Any, trace: Trace, index: int, number: int) -> int:
+    """Change elements of the inputs one by one; return how many made a difference."""
+    recorder, rng, n_taken = recorder_of(machine, trace, index), np.random.default_rng(0), 0
+    inputs = inputs_of(trace, machine, index, 0)
+    changed, sizes = others(trace, index, inputs), [codes.size for codes in inputs]
+    tile = recorder.record(number, inputs)
+    if recorder.tiles()[number].told.startswith("requantize"):
+        assert not tile.seen.size  # it takes sums
+        return 0
+    before, seen = taken(tile), set(tile.seen.tolist())
+    assert len(seen) == tile.seen.size and sorted(seen) == tile.seen.tolist()
+    for element in [
+        *rng.permutation(sum(sizes))[:24].tolist(),
+        *tile.seen[:1].tolist(),
+        *tile.seen[-1:].tolist(),
+    ]:
+        which = int(np.searchsorted(np.cumsum(sizes), element, "right"))
+        at = element - sum(sizes[:which])
+        given = [codes.copy() for codes in inputs]
+        given[which].reshape(-1)[at] = changed[which].reshape(-1)[at]
+        depends = taken(recorder.record(number, given)) != before
+        assert depends == (element in seen), (number, element)
+        n_taken += depends
+    return n_taken
 
 
 @pytest.mark.parametrize("name", ["neural_cache", "isaac"])

@@ -83,6 +83,9 @@ def test_the_line_that_says_it_is_named_where_it_is_wrong(tmp_path: Path, form: 
         (text.replace("[1, 0]", "[2, 0]"), "need format_version 1.x"),
         (text.replace('"bitpim.vectors"', '"bitpim.trace"'), "need what vectors say"),
         (text.replace(' of {"', " of {"), "need a JSON object"),
+        (text.replace('"tile": 3', '"tile": 4'), "is of another program: tile 4 instead of 3"),
+        (text.replace('"tile": 3, ', ""), "is of another program: tile None instead of 3"),
+        (text.replace('"name": "random 3"', '"name": "x"'), "is of another program: name 'x'"),
     ):
         mine.write_text(wrong)
         with pytest.raises(TraceDataError, match=rf"{mine.name}, line {line}: {words}"):

@@ -445,6 +445,23 @@ def test_the_first_difference_in_time_is_told(tmp_path: Path) -> None:
         at.step_of_port_row(last + 1)
 
 
+def test_what_a_layer_makes_is_told_after_the_states_and_what_it_gets_before(
+    tmp_path: Path,
+) -> None:
+    program = PROGRAMS["tile"]
+    folder = made(tmp_path, program, formats=["csv"])
+    mine = copied(folder)
+    last = after_steps(program, None)[-1]
+    for name, told in (
+        ("outputs", "layer None, sample "),
+        ("sums", "layer None, sample "),
+        (f"after_{last}.rows", f"after step {last}: rows"),
+        ("inputs", "layer None, input "),
+    ):
+        flipped(mine / f"{name}.csv")
+        assert f"{name}.csv: {told}" in check_vectors(mine, folder).difference
+
+
 def test_a_program_trace_is_a_dump_too(tmp_path: Path) -> None:
     program = PROGRAMS["crossbar"]
     folder = made(tmp_path, program)
