@@ -66,7 +66,8 @@ def need_tile(where: str, tile: int, n_tiles: int) -> None:
         raise ConfigError(f"{where}: has no tile, nothing of it lies on arrays; record another")
     if not 0 <= tile < n_tiles:
         raise ConfigError(
-            f"{where}: need one of {n_tiles} tiles, numbered from 0, got {tile}; --list shows them"
+            f"{where}: need one of {n_tiles} tiles, numbered from 0, got {tile}; "
+            "`bitpim record --list` shows them"
         )
 
 
@@ -80,12 +81,15 @@ class RecordedTile:
     sums : (n,) int64: what was computed, before it is corrected and becomes codes
     places : (n, axes) int64: sample and coordinate of the output that each is a sum, or part, of
     is_whole : whether each is the whole sum of its output, or the part that lies on this array
+    seen : (n,) int64, rising: elements of the layer's inputs that the array takes, counted through
+        all inputs of one sample, each in C order; padding is none
     """
 
     program: ProgramTrace
     sums: npt.NDArray[np.int64]
     places: npt.NDArray[np.int64]
     is_whole: bool
+    seen: npt.NDArray[np.int64]
 
 
 class Recording:

@@ -15,7 +15,8 @@ from bitpim.sram.stepped import (
 )
 from bitpim_kernels import opcodes as op
 from bitpim_kernels.layout import pack, words_for
-from bitpim_traces.program_trace.records import ProgramTrace, RowField
+from bitpim_traces.program_trace.records import LayerShare, ProgramTrace, RowField
+from bitpim_traces.records import TensorRecord
 from tests.random_tables import random_table
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "random_cam_program",
     "random_port_steps",
     "random_program",
+    "random_share",
     "random_steps",
     "sizes_of",
 ]
@@ -85,6 +87,25 @@ def random_program(
         rows = pack(rng.integers(0, 2, (writes, n_columns), np.uint8))
         recording.steps(part, rows)
     return recording.finish(f"random {seed}", FIELDS, {"seed": seed})
+
+
+def random_share(seed: int, n_inputs: int = 7, n_outputs: int = 3) -> LayerShare:
+    """Draw what a tile might have of a layer of two images."""
+    rng = np.random.default_rng(seed)
+    shapes = {
+        "input_places": (n_inputs, 5),
+        "inputs": (n_inputs,),
+        "output_places": (n_outputs, 4),
+        "sums": (n_outputs,),
+        "outputs": (n_outputs,),
+    }
+    kinds = {"inputs": np.uint8, "sums": np.int64, "outputs": np.int8}
+    drawn = {
+        name: rng.integers(0, 50, shape).astype(kinds.get(name, np.int32))
+        for name, shape in shapes.items()
+    }
+    tensors = {n: TensorRecord.of(v, axes="", role="", units="1") for n, v in drawn.items()}
+    return LayerShare(**tensors)
 
 
 def random_cam_program(

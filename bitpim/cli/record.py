@@ -1,7 +1,7 @@
 """`bitpim record`: one tile of a layer as a machine executes it, step by step, into a file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,20 +19,27 @@ from bitpim.cli.options import (
 from bitpim.cli.progress import say_when_compiling
 from bitpim.report.text import as_json
 
-__all__ = ["record"]
+if TYPE_CHECKING:
+    from bitpim.recorded import RecordedTile
+
+__all__ = ["LAYER", "SAMPLE", "TILE", "record", "recorded_from"]
+
+LAYER = typer.Option("--layer", metavar="NAME|INDEX", help="Layer to record.")
+TILE = typer.Option("--tile", min=0, help="Number of the tile.", show_default="0")
+SAMPLE = typer.Option("--sample", min=0, help="Sample that runs.", show_default="0")
 
 
 def record(
     trace: TraceName,
     machine: MachineName,
-    layer: Annotated[str, typer.Option("--layer", metavar="NAME|INDEX", help="Layer to record.")],
-    tile: Annotated[int, typer.Option("--tile", min=0, help="Number of the tile.")] = 0,
+    layer: Annotated[str, LAYER],
+    tile: Annotated[int, TILE] = 0,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Program trace to write.")
     ] = None,
     preset: Preset = None,
     assignments: Assignments = None,
-    sample: Annotated[int, typer.Option("--sample", min=0, help="Sample that runs.")] = 0,
+    sample: Annotated[int, SAMPLE] = 0,
     after: Annotated[
         str,
         typer.Option(
@@ -44,8 +51,6 @@ def record(
     json: Json = False,
 ) -> None:
     """Record what one array executes of a layer: every step, all that goes in and comes out."""
-    from bitpim.golden.recording import record_tile, tiles_of
-    from bitpim.machine.registry import make_machine
     from bitpim_traces.program_trace.writer import write_program
 
     if listed == (output is not None):
@@ -53,17 +58,13 @@ def record(
     if output is not None:
         need_other_file(output, trace, preset)
         refuse_taken(output, overwrite)
-    with opened_trace(trace) as opened:
-        made = make_machine(machine, preset, assignments or [])
-        say_when_compiling()
-        if output is None:
-            tiles = tiles_of(opened, made, layer)
-            if json:
-                typer.echo(as_json({"tiles": [{"tile": t.number, "told": t.told} for t in tiles]}))
-            else:
-                typer.echo("\n".join(f"{t.number:6}  {t.told}" for t in tiles))
-            return
-        recorded = record_tile(opened, made, layer, tile, sample=sample, after=after)
+    if output is None:
+        _list_tiles(trace, machine, layer, preset, assignments, json=json)
+        return
+    recorded = recorded_from(
+        trace, machine, layer, tile,
+        preset=preset, assignments=assignments, sample=sample, after=after,
+    )  # fmt: skip
     program = recorded.program
     digest = write_program(program, output, overwrite=overwrite)
     if json:
@@ -91,3 +92,46 @@ def record(
         f"{output}: {program.name} ({program.provenance['told']}): {program.n_steps:,} steps of an "
         f"array {program.array}, {len(recorded.sums):,} {whole}"
     )
+
+
+def recorded_from(
+    trace: str,
+    machine: str,
+    layer: str,
+    tile: int,
+    *,
+    preset: str | None,
+    assignments: list[str] | None,
+    sample: int,
+    after: str = "end",
+) -> "RecordedTile":
+    """Record a tile as the command line names it; raises as `golden.recording.record_tile`."""
+    from bitpim.golden.recording import record_tile
+    from bitpim.machine.registry import make_machine
+
+    with opened_trace(trace) as opened:
+        made = make_machine(machine, preset, assignments or [])
+        say_when_compiling()
+        return record_tile(opened, made, layer, tile, sample=sample, after=after)
+
+
+def _list_tiles(
+    trace: str,
+    machine: str,
+    layer: str,
+    preset: str | None,
+    assignments: list[str] | None,
+    *,
+    json: bool,
+) -> None:
+    from bitpim.golden.recording import tiles_of
+    from bitpim.machine.registry import make_machine
+
+    with opened_trace(trace) as opened:
+        made = make_machine(machine, preset, assignments or [])
+        say_when_compiling()
+        tiles = tiles_of(opened, made, layer)
+        if json:
+            typer.echo(as_json({"tiles": [{"tile": t.number, "told": t.told} for t in tiles]}))
+        else:
+            typer.echo("\n".join(f"{t.number:6}  {t.told}" for t in tiles))

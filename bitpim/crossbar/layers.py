@@ -11,7 +11,7 @@ from bitpim.crossbar.pieces import ReadCounts
 from bitpim.crossbar.replication import read_by_copies
 from bitpim.digital.bounds import outside, wrapped
 from bitpim.digital.requantize import RequantizeSteps, steps_of
-from bitpim.digital.windows import window_of
+from bitpim.digital.windows import elements_met, window_of
 from bitpim.threads import share_out
 from bitpim_kernels.requantize import requantize_rows
 from bitpim_kernels.windows import gather_rows
@@ -91,6 +91,12 @@ class CrossbarLayer:
         """Return the inputs of one position of the first sample, as a conv group's rows."""
         row: Codes = self.windows(_channels_last(inputs[:1], self._dtype), group)[position]
         return row
+
+    def elements(self, group: int, position: int) -> Ints:
+        """Return the element of the input that each row of a conv group takes, -1 for padding."""
+        depth = self._window.channels // len(self.matrices)
+        channels, taps = np.divmod(np.arange(depth * self._window.n_taps), self._window.n_taps)
+        return elements_met(self._window, position, channels + group * depth, taps)
 
     def partial_sums(self, inputs: Codes) -> tuple[Ints, int]:
         """Return how often each partial sum occurs over all conv groups, and the least one."""

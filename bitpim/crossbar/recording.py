@@ -9,6 +9,7 @@ layers; of that no array counts anything.
 """
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from bitpim.crossbar.input_slices import InputCoding
 from bitpim.crossbar.layers import CrossbarLayer
 from bitpim.crossbar.plan import WeightedPlan
 from bitpim.crossbar.ragged import edges_of
+from bitpim.crossbar.scaling import DigitalScale
 from bitpim.crossbar.stepped import (
     CLEAR,
     DRIVE,
@@ -35,7 +37,7 @@ from bitpim.crossbar.stepped import (
     SteppedCrossbar,
 )
 from bitpim.crossbar.unit_lists import UnitLists
-from bitpim.errors import LayoutError
+from bitpim.errors import LayoutError, MappingError
 from bitpim.recorded import RecordedTile, Recording, TileName, TileNames, need_tile
 
 __all__ = ["CrossbarRecorder", "CrossbarTile"]
@@ -101,22 +103,81 @@ class CrossbarRecorder:
         LayoutError
             The inputs are not those of one sample of the layer.
         """
+        shape = (1, *self._layer.layer.input_shapes[0])
+        got = [codes.shape for codes in inputs]
+        if got != [shape]:
+            raise LayoutError(f"{_WHERE}: need the inputs {shape} of one sample, got {got}")
+        return self.record_samples(tile, inputs[0], after=after)
+
+    def record_samples(self, tile: int, codes: Codes, *, after: str = "end") -> RecordedTile:
+        """Program a crossbar once and read it for one sample after the other; raises as `record`.
+
+        Shapes
+        ------
+        codes: (n_samples, ...) as the layer's input
+        """
         need_tile(f"layer {self._layer.layer.name!r}", tile, len(self.tiles()))
         group, crossbar, position = self._place(tile)
         stored = self._layer.matrices[group].stored
         contents = self._plan.maps[group].contents(crossbar)
         made = CrossbarTile(contents, stored, self._geometry, self._adc)
-        x = self._window(inputs, group, position, stored.n_rows)
         recording = Recording(made.array, made.array.made_of, made.array.made_with, after=after)
-        sums = made.read(recording, x, self._inputs.digits(self._geometry.dac_bits))
-        step = self._adc.step(made.least_sum, self._geometry.largest_sum)
+        made.program(recording)
+        sums, slices = [], self._inputs.digits(self._geometry.dac_bits)
+        for sample in range(len(codes)):
+            if len(codes) > 1:
+                recording.mark(f"input vector {sample}")
+            x = self._window(codes[sample : sample + 1], group, position, stored.n_rows)
+            sums.append(made.read(recording, x, slices))
         program = recording.finish(
-            self.name(tile).told, provenance={"levels_of_a_reading": str(step)}
+            self.name(tile).told, provenance={"levels_of_a_reading": str(self._step)}
         )
         at, channels = self._position(position), group * stored.n_outputs + made.outputs
-        places = np.array([(0, channel, *at) for channel in channels.tolist()], np.int64)
+        places = np.array(
+            [(n, channel, *at) for n in range(len(codes)) for channel in channels.tolist()],
+            np.int64,
+        )
         is_whole = self._is_whole(group, crossbar, made.outputs)
-        return RecordedTile(program, sums, places, is_whole)
+        seen = self._seen(group, contents, position)
+        return RecordedTile(program, np.concatenate(sums), places, is_whole, seen)
+
+    def products(self, codes: Codes, recorded: RecordedTile) -> Ints:
+        """Return weights times inputs, as the digital side makes them of recorded sums.
+
+        Shapes
+        ------
+        codes: (n_samples, rows) inputs of a linear layer that lies on one crossbar
+        products: (n_samples, n_outputs)
+
+        Raises
+        ------
+        MappingError
+            It lies on several.
+        AccumulatorError
+            A sum leaves 64 bits when it is scaled.
+        """
+        self.need_one_crossbar()
+        stored = self._layer.matrices[0].stored
+        found = np.zeros((len(codes), stored.n_outputs), np.int64)
+        found[tuple(recorded.places.T)] = recorded.sums
+        reach = int(np.abs(found).max(initial=0))
+        DigitalScale(_WHERE, self._step, reach).apply(found)
+        digital = stored.digital
+        return found if digital is None else found + codes.astype(np.int64) @ digital
+
+    def need_one_crossbar(self) -> None:
+        """Raise MappingError unless all weights lie on one crossbar, with one position."""
+        if len(self.tiles()) != 1:
+            raise MappingError(
+                f"{_WHERE}: need weights that lie on one crossbar, got {len(self.tiles())}; use "
+                "another size, by `--set geometry.array_rows` and `--set geometry.array_columns`"
+            )
+
+    @property
+    def _step(self) -> Fraction:
+        """Levels that a reading of 1 counts for."""
+        least = -self._geometry.largest_sum if self._layer.matrices[0].stored.paired else 0
+        return self._adc.step(least, self._geometry.largest_sum)
 
     def _place(self, tile: int) -> tuple[int, int, int]:
         """Return conv group, crossbar within it, and position of a tile."""
@@ -128,14 +189,16 @@ class CrossbarRecorder:
         shape = self._layer.layer.output_shape[1:]
         return tuple(int(at) for at in np.unravel_index(position, shape)) if shape else ()
 
-    def _window(self, inputs: Sequence[Codes], group: int, position: int, n_rows: int) -> Ints:
-        shape = (1, *self._layer.layer.input_shapes[0])
-        got = [part.shape for part in inputs]
-        if got != [shape]:
-            raise LayoutError(f"{_WHERE}: need the inputs {shape} of one sample, got {got}")
-        row = self._layer.window(inputs[0], group, position)
+    def _window(self, codes: Codes, group: int, position: int, n_rows: int) -> Ints:
+        row = self._layer.window(codes, group, position)
         x: Ints = self._inputs.checked(_WHERE, row[None], n_rows, 1)[0].astype(np.int64)
         return x
+
+    def _seen(self, group: int, contents: Contents, position: int) -> Ints:
+        """Return the elements of the input that wordlines of a crossbar take."""
+        rows = np.concatenate([patch.rows for patch in contents.patches])
+        met = np.unique(self._layer.elements(group, position)[rows])
+        return met[met >= 0]
 
     def _is_whole(self, group: int, crossbar: int, outputs: Ints) -> bool:
         """Tell whether no other crossbar of the conv group holds cells of these outputs."""
@@ -159,7 +222,6 @@ class CrossbarTile:
     ----------
     array : the array, nothing programmed
     outputs : (n_sums,) the outputs of the matrix that its sums are parts of
-    least_sum : the least partial sum that a unit can have
     """
 
     def __init__(
@@ -167,26 +229,29 @@ class CrossbarTile:
     ) -> None:
         self._contents, self._stored, self._geometry = contents, stored, geometry
         self.outputs = _outputs(contents, stored.n_outputs)
-        self.least_sum = -geometry.largest_sum if stored.paired else 0
+        least_sum = -geometry.largest_sum if stored.paired else 0
         self.array = SteppedCrossbar(
             geometry,
             self._lists(),
-            adc.table(self.least_sum, geometry.largest_sum).astype(np.int64),
+            adc.table(least_sum, geometry.largest_sum).astype(np.int64),
             n_sums=len(self.outputs),
             paired=stored.paired,
             converter=adc.width,
             counted_as=contents.counted_as,
         )
 
+    def program(self, recording: Recording) -> None:
+        """Program the cells of the array."""
+        recording.mark("program the cells")
+        recording.steps(*self._programming())
+
     def read(self, recording: Recording, x: Ints, slices: Sequence[Digit]) -> Ints:
-        """Program the array, read all units for an input vector, and return the sums given out.
+        """Read all units of a programmed array for an input vector; return the sums given out.
 
         Shapes
         ------
         x: (rows of the matrix,) codes
         """
-        recording.mark("program the cells")
-        recording.steps(*self._programming())
         recording.mark("clear the sums")
         recording.step(CLEAR)
         for number, digit in enumerate(slices):

@@ -57,20 +57,20 @@ _FORMS: Final = (
     StepForm(
         READ,
         "READ",
-        "the rows of list a are opened; in each column of list b, code = the ADC's reading of the "
-        "sum of input times cell over these rows",
+        "the rows of list a are opened; in each column of list b, partial sum = the sum of input "
+        "times cell over these rows, code = the ADC's reading of it",
     ),
     StepForm(
         READ_UNLESS_ZERO,
         "READ_UNLESS_ZERO",
-        "as READ; where the inputs of the rows are all 0, none is opened, codes = 0 and the read "
-        "is left out",
+        "as READ; where the inputs of the rows are all 0, none is opened, partial sums and codes "
+        "= 0 and the read is left out",
     ),
     StepForm(
         READ_PACKED,
         "READ_PACKED",
         "as READ, of the rows of list a whose input is not 0 the dst-th ou_rows ones; where there "
-        "is none, none is opened, codes = 0 and the read is left out",
+        "is none, none is opened, partial sums and codes = 0 and the read is left out",
     ),
     StepForm(
         SHIFT_ADD,
@@ -192,6 +192,7 @@ class SteppedCrossbar:
         self._cells = np.zeros((g.rows, g.columns), np.int16)
         self._inputs = np.zeros(g.rows, np.int64)
         self._opened = pack(np.zeros(g.rows, np.uint8))
+        self._partial_sums = np.zeros(g.columns, np.int64)
         self._codes = np.zeros(g.columns, np.int64)
         self._sums = np.zeros(n_sums, np.int64)
         self._reach = 0  # no sum is larger
@@ -227,6 +228,7 @@ class SteppedCrossbar:
             StateForm("cells", ("row", "column"), (g.rows, g.columns), np.dtype(np.int16)),
             StateForm("inputs", ("row",), (g.rows,), number),
             StateForm("opened", ("row",), (g.rows,)),
+            StateForm("partial_sums", ("column",), (g.columns,), number),
             StateForm("codes", ("column",), (g.columns,), number),
             StateForm("sums", ("sum",), (len(self._sums),), number),
         )
@@ -358,12 +360,13 @@ class SteppedCrossbar:
         digits = self._inputs[rows]
         self._opened[:] = 0
         if not len(rows) or (code == READ_UNLESS_ZERO and not digits.any()):
-            self._codes[columns] = 0
+            self._partial_sums[columns] = self._codes[columns] = 0
             self._events["ou_skipped"] += 1
             return
         words = np.uint64(1) << (rows % 64).astype(np.uint64)
         np.bitwise_or.at(self._opened, rows // 64, words)
         partial = digits @ self._cells[rows[:, None], columns].astype(np.int64)
+        self._partial_sums[columns] = partial
         self._codes[columns] = self._table[partial - self._least]
         self._events["cycles"] += 1
         self._events.update(
@@ -398,6 +401,7 @@ class SteppedCrossbar:
             "cells": self._cells,
             "inputs": self._inputs,
             "opened": self._opened,
+            "partial_sums": self._partial_sums,
             "codes": self._codes,
             "sums": self._sums,
         }

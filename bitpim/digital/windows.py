@@ -6,7 +6,7 @@ import numpy.typing as npt
 from bitpim_kernels.windows import Window
 from bitpim_traces.records import Geometry
 
-__all__ = ["padded", "window_counts", "window_of", "windows_by_count"]
+__all__ = ["elements_met", "padded", "window_counts", "window_of", "windows_by_count"]
 
 
 def window_of(geometry: Geometry | None, shape: tuple[int, ...]) -> Window:
@@ -28,6 +28,24 @@ def window_of(geometry: Geometry | None, shape: tuple[int, ...]) -> Window:
         left,
         *geometry.output_size(height, width),
     )
+
+
+def elements_met(
+    window: Window, position: int, channels: npt.NDArray[np.int64], taps: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Return which element of an image (C, H, W) each tap meets at a position; -1 is padding.
+
+    Shapes
+    ------
+    channels, taps: any, of one shape, which is that of the elements
+    """
+    row, column = np.divmod(taps, window.kernel_x)
+    out_row, out_column = divmod(position, window.cols)
+    y = out_row * window.stride_y + row * window.dilation_y - window.top
+    x = out_column * window.stride_x + column * window.dilation_x - window.left
+    inside = (y >= 0) & (y < window.height) & (x >= 0) & (x < window.width)
+    elements: npt.NDArray[np.int64] = (channels * window.height + y) * window.width + x
+    return np.where(inside, elements, -1)
 
 
 def padded(window: Window) -> Window:

@@ -7,13 +7,14 @@ import numpy as np
 
 from bitpim.config import PresetLabel, to_toml
 from bitpim.errors import ConfigError
+from bitpim.golden.layer_shares import share_of
 from bitpim.machine.machine import Codes, Machine, Recorder, losses_on, recorder_of
 from bitpim.recorded import RecordedTile, TileName, need_tile
 from bitpim.selection import chosen_layers
 from bitpim_traces.provenance import version_of
 from bitpim_traces.records import NETWORK_INPUT, Trace
 
-__all__ = ["inputs_of", "record_tile", "tiles_of"]
+__all__ = ["inputs_of", "record_tile", "recorder_told", "tiles_of"]
 
 
 def tiles_of(trace: Trace, machine: Machine, layer: int | str) -> Sequence[TileName]:
@@ -63,14 +64,12 @@ def record_tile(
     index, recorder = _recorder(trace, machine, layer)
     tiles = recorder.tiles()
     need_tile(f"layer {trace.layers[index].name!r}", tile, len(tiles))
-    recorded = recorder.record(tile, inputs_of(trace, machine, index, sample), after=after)
-    places = recorded.places.copy()
-    places[:, 0] += sample  # a recorder sees one sample, the first
+    inputs, outputs = _codes_of(trace, machine, index, sample)
+    recorded = recorder.record(tile, inputs, after=after)
+    share = share_of(recorded, inputs, outputs, sample)
     provenance = {
-        "software": f"bitpim {version_of('bitpim')}",
-        "machine": machine.name,
-        "preset": str(PresetLabel.of(machine.settings)),
-        "settings": to_toml(machine.settings),
+        **recorded.program.provenance,
+        **recorder_told(machine),
         "trace": trace.name,
         "trace_digest": trace.digest,
         "layer": trace.layers[index].name,
@@ -78,14 +77,21 @@ def record_tile(
         "tile": tile,
         "told": tiles[tile].told,
         "sample": sample,
-        "sums": np.column_stack([places, recorded.sums]).tolist(),
         "sums_are_whole": recorded.is_whole,
     }
     name = f"{trace.layers[index].name}, tile {tile} on {machine.name}"
-    program = replace(
-        recorded.program, name=name, provenance={**recorded.program.provenance, **provenance}
-    )
-    return replace(recorded, program=program, places=places)
+    program = replace(recorded.program, name=name, layer=share, provenance=provenance)
+    return replace(recorded, program=program, places=share.output_places.read().astype(np.int64))
+
+
+def recorder_told(machine: Machine) -> dict[str, str]:
+    """Return what the provenance of a recorded program says of who recorded it."""
+    return {
+        "software": f"bitpim {version_of('bitpim')}",
+        "machine": machine.name,
+        "preset": str(PresetLabel.of(machine.settings)),
+        "settings": to_toml(machine.settings),
+    }
 
 
 def inputs_of(trace: Trace, machine: Machine, index: int, sample: int) -> list[Codes]:
@@ -93,17 +99,21 @@ def inputs_of(trace: Trace, machine: Machine, index: int, sample: int) -> list[C
 
     Exact arithmetic makes the same codes as arrays do where nothing is lost.
     """
+    return _codes_of(trace, machine, index, sample)[0]
+
+
+def _codes_of(trace: Trace, machine: Machine, index: int, sample: int) -> tuple[list[Codes], Codes]:
+    """Return the codes that a layer gets for one sample, and those that it makes of them."""
     codes = trace.samples.codes.read(sample, sample + 1)
     wanted = trace.layers[index].inputs
     found: dict[int, Codes] = {NETWORK_INPUT: codes}
-    if set(wanted) - {NETWORK_INPUT}:
-        fidelity = "integer" if losses_on(machine, trace) is None else "bit"
-        for run in machine.prepare(trace, fidelity=fidelity).run_batch(codes):
-            if run.index in wanted:
-                found[run.index] = run.codes
-            if run.index >= max(wanted):
-                break
-    return [found[i] for i in wanted]
+    fidelity = "integer" if losses_on(machine, trace) is None else "bit"
+    for run in machine.prepare(trace, fidelity=fidelity).run_batch(codes):
+        if run.index in (*wanted, index):
+            found[run.index] = run.codes
+        if run.index == index:
+            break
+    return [found[i] for i in wanted], found[index]
 
 
 def _recorder(trace: Trace, machine: Machine, layer: int | str) -> tuple[int, Recorder]:

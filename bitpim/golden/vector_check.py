@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bitpim.errors import MismatchError
+from bitpim.golden.layer_shares import LAYER_ENTRIES, PLACES, layer_arrays
 from bitpim.golden.stepper import Stepper
 from bitpim.golden.vector_dump import (
     WHOLE,
@@ -19,13 +20,13 @@ from bitpim.golden.vector_dump import (
 )
 from bitpim.golden.vector_words import (
     Words,
-    number_words,
+    layer_words,
     port_words,
     read_words,
     state_words,
     step_words,
 )
-from bitpim.golden.vectors import Entry, entries_of, layer_sums
+from bitpim.golden.vectors import Entry, entries_of
 
 __all__ = ["Checked", "check_vectors"]
 
@@ -86,7 +87,7 @@ def _unknown(dump: Dump, reference: Reference, at: Stepper) -> str | None:
     program = reference.program
     states = {form.name for form in at.states}
     whole = {"steps", *(() if program.port is None else ("port",))}
-    whole |= set() if layer_sums(program) is None else {"sums"}
+    whole |= layer_arrays(program).keys()
     for name in dump.names:
         step = step_of(name)
         is_known = name in whole or (name not in WHOLE and name.partition(".")[2] in states)
@@ -127,8 +128,8 @@ def _compared(dump: Dump, entry: Entry, at: Stepper) -> _Difference | None:
 def _words_like(entry: Entry, values: Any, at: Stepper) -> list[int]:
     if entry.name == "steps":
         return list(step_words(values).values)
-    if entry.name == "sums":
-        return list(number_words(values).values)
+    if entry.name in LAYER_ENTRIES:
+        return list(layer_words(values).values)
     if entry.name == "port":
         return list(port_words(at.port, values).values)
     form = next(form for form in at.states if form.name == entry.name.partition(".")[2])
@@ -156,23 +157,18 @@ def _step_of_word(entry: Entry, number: int, at: Stepper) -> int:
     """Return the step at which a word shows."""
     if entry.name == "steps":
         return number
-    if entry.name == "sums":
+    if entry.name in ("sums", "outputs"):
         return at.n_steps
     return at.step_of_port_row(number) if entry.name == "port" else entry.step
 
 
 def _place(entry: Entry, number: int, bit: int, at: Stepper) -> str:
-    sums = layer_sums(at.program) if entry.name == "sums" else None
-    if sums is not None:
-        sample, *coordinate = (int(n) for n in sums[number, :-1])
-        layer = at.program.provenance.get("layer")
-        return (
-            f"layer {layer}, sample {sample}, coordinate {tuple(coordinate)}, bit {bit} of the sum"
-        )
+    if entry.name in PLACES:
+        return _place_in_layer(entry.name, number, bit, at)
     if entry.name == "port":
         return f"step {at.step_of_port_row(number)}: port row {number}, bit {bit}"
     if entry.name in WHOLE:
-        return f"{entry.name.removesuffix('s')} {number}, bit {bit}"
+        return f"{entry.name.removesuffix('s').replace('_', ' ')} {number}, bit {bit}"
     form = next(form for form in at.states if form.name == entry.name.partition(".")[2])
     when = "before the first step" if entry.step < 0 else f"after step {entry.step}"
     outer = form.sizes[:-1] if form.is_packed else form.sizes
@@ -183,3 +179,15 @@ def _place(entry: Entry, number: int, bit: int, at: Stepper) -> str:
         parts.append(f"{axis} {index}{name}")
     parts.append(f"{form.axes[-1] if form.is_packed else 'bit'} {bit}")
     return f"{when}: {form.name}, {', '.join(parts)}"
+
+
+def _place_in_layer(name: str, number: int, bit: int, at: Stepper) -> str:
+    places = layer_arrays(at.program)[PLACES[name]][number].tolist()
+    which = f"input {places.pop(0)}, " if name == "inputs" else ""
+    sample, *coordinate = places
+    layer = at.program.provenance.get("layer")
+    of = {"inputs": "code", "sums": "sum", "outputs": "output"}[name]
+    return (
+        f"layer {layer}, {which}sample {sample}, coordinate {tuple(coordinate)}, bit {bit} of the "
+        f"{of}"
+    )

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from bitpim.errors import ConfigError, TraceDataError
+from bitpim.golden.layer_shares import LAYER_ENTRIES, layer_arrays
 from bitpim.golden.stepper import Stepper
+from bitpim.golden.vector_heads import (
+    head_of,
+    need_archived_head,
+    need_head,
+    need_text_head,
+    read_head,
+)
 from bitpim.golden.vector_words import crc_of
 from bitpim.golden.vectors import (
     ARCHIVE,
@@ -18,26 +26,20 @@ from bitpim.golden.vectors import (
     MOST_STATES,
     PROGRAM,
     SUFFIXES,
-    head_of,
-    layer_sums,
 )
 from bitpim_traces.array_files import read_archive
 from bitpim_traces.faults import shown
 from bitpim_traces.open_file import read_whole
 from bitpim_traces.program_trace.reader import open_program
 from bitpim_traces.program_trace.records import ProgramTrace
-from bitpim_traces.strict_text import strict_json
 
 __all__ = ["WHOLE", "Dump", "Reference", "dump_of", "read_text", "reference_of", "step_of"]
 
-WHOLE: Final = ("steps", "port", "sums")
+WHOLE: Final = ("steps", "port", *LAYER_ENTRIES)
 """Entries that are of the whole program, not of one time."""
 
 _MOST_BYTES: Final = 2**28
-_KINDS: Final[Mapping[str, type]] = {
-    "name": str, "array": str, "parameters": dict, "source": dict, "program_digest": str,
-    "after": list, "files": list,
-}  # fmt: skip
+_OF_MANIFEST: Final[Mapping[str, type]] = {"after": list, "files": list}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,7 +119,7 @@ def reference_of(against: Path) -> Reference:
         return Reference(program, after, False)
     program = open_program(against / PROGRAM)
     manifest = _manifest(against / MANIFEST)
-    _need_head(manifest, program, against / MANIFEST)
+    need_head(manifest, program, str(against / MANIFEST))
     for file in manifest["files"]:
         path = against / file["name"]
         if crc_of(read_text(path)) != file["crc32"]:
@@ -140,15 +142,16 @@ def dump_of(mine: Path, program: ProgramTrace) -> Dump:
     if mine.is_dir():
         return _folder(mine, program)
     if mine.suffix == ".npz":
-        arrays = read_archive(str(mine), most_bytes=_MOST_BYTES)
+        arrays = _archive(mine, program)
         return _checked(Dump(tuple(arrays), True, {}, frozenset(), arrays), program, mine)
     if mine.suffix == ".h5":
         theirs = open_program(mine)
-        _need_head({**head_of(theirs), "program_digest": program.digest}, program, mine)
+        need_head({**head_of(theirs), "program_digest": program.digest}, program, str(mine))
         arrays = _of_program(theirs)
         return _checked(Dump(tuple(arrays), True, {}, frozenset(), arrays), program, mine)
     for form, suffix in SUFFIXES.items():
         if mine.name.endswith(suffix):
+            need_text_head(mine, program)
             name = mine.name.removesuffix(suffix)
             dump = Dump((name,), False, {name: [(mine, form)]}, frozenset(), None)
             return _checked(dump, program, mine)
@@ -160,7 +163,7 @@ def dump_of(mine: Path, program: ProgramTrace) -> Dump:
 
 def _folder(mine: Path, program: ProgramTrace) -> Dump:
     manifest = _manifest(mine / MANIFEST)
-    _need_head(manifest, program, mine / MANIFEST)
+    need_head(manifest, program, str(mine / MANIFEST))
     _steps(manifest["after"], program, mine / MANIFEST)
     texts: dict[str, list[tuple[Path, str]]] = {}
     for file in sorted(mine.iterdir()):
@@ -169,12 +172,19 @@ def _folder(mine: Path, program: ProgramTrace) -> Dump:
         form = next((form for form, end in SUFFIXES.items() if file.name.endswith(end)), None)
         if form is None:
             raise TraceDataError(f"{file}: need files of vectors here, got another")
+        need_text_head(file, program)
         texts.setdefault(file.name.removesuffix(SUFFIXES[form]), []).append((file, form))
     archive = mine / ARCHIVE
-    arrays = read_archive(str(archive), most_bytes=_MOST_BYTES) if archive.exists() else None
+    arrays = _archive(archive, program) if archive.exists() else None
     names = (*dict.fromkeys([*texts, *(arrays or {})]),)
     listed = frozenset(file["name"] for file in manifest["files"])
     return _checked(Dump(names, True, texts, listed, arrays), program, mine)
+
+
+def _archive(path: Path, program: ProgramTrace) -> dict[str, Any]:
+    arrays = read_archive(str(path), most_bytes=_MOST_BYTES)
+    need_archived_head(arrays, program, path)
+    return arrays
 
 
 def _checked(dump: Dump, program: ProgramTrace, where: Path) -> Dump:
@@ -184,19 +194,12 @@ def _checked(dump: Dump, program: ProgramTrace, where: Path) -> Dump:
 
 def _manifest(path: Path) -> dict[str, Any]:
     try:
-        found = strict_json(read_whole(str(path), _MOST_BYTES).decode("utf-8"))
+        text = read_whole(str(path), _MOST_BYTES).decode("utf-8")
     except OSError as error:
         raise TraceDataError(f"{path}: need a manifest ({error.strerror or error})") from error
-    except (ValueError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise TraceDataError(f"{path}: need a JSON object ({error})") from error
-    if not isinstance(found, dict) or found.get("format_name") != "bitpim.vectors":
-        raise TraceDataError(f"{path}: need the manifest of a folder of vectors, got another file")
-    version = found.get("format_version")
-    if not isinstance(version, list) or len(version) != 2 or version[0] != 1:
-        raise TraceDataError(f"{path}: need format_version 1.x, got {shown(version)}")
-    for key, kind in _KINDS.items():
-        if not isinstance(found.get(key), kind):
-            raise TraceDataError(f"{path}: {key} needs its form, got {shown(found.get(key))}")
+    found = read_head(text, str(path), _OF_MANIFEST)
     for file in found["files"]:
         if not isinstance(file, dict) or not _is_listed(file):
             raise TraceDataError(f"{path}: files need a name and a crc32 each, got {shown(file)}")
@@ -207,24 +210,6 @@ def _is_listed(file: Mapping[str, Any]) -> bool:
     name, crc = file.get("name"), file.get("crc32")
     is_plain = isinstance(name, str) and Path(name).name == name and name.isprintable()
     return is_plain and isinstance(crc, str)
-
-
-def _need_head(said: Mapping[str, Any], program: ProgramTrace, where: Path) -> None:
-    """Raise TraceDataError where a dump says that it is of another program."""
-    ours = head_of(program)
-    theirs, own = said["source"], ours["source"]
-    apart = [
-        f"{key} {shown(theirs.get(key))} instead of {shown(own.get(key))}"
-        for key in dict.fromkeys([*own, *theirs])
-        if theirs.get(key) != own.get(key)
-    ]
-    apart += [
-        f"{key} {shown(said[key])} instead of {shown(ours[key])}"
-        for key in ("name", "array", "parameters", "program_digest")
-        if said[key] != ours[key]
-    ]
-    if apart:
-        raise TraceDataError(f"{where}: is of another program: {apart[0]}; nothing compared")
 
 
 def _steps(after: Any, program: ProgramTrace, where: Path) -> list[int]:
@@ -243,8 +228,7 @@ def _of_program(program: ProgramTrace) -> dict[str, Any]:
     arrays: dict[str, Any] = {"steps": program.steps.read()}
     if program.port is not None:
         arrays["port"] = program.port.read()
-    if (sums := layer_sums(program)) is not None:
-        arrays["sums"] = sums[:, -1]
+    arrays |= layer_arrays(program)
     at = Stepper(program)
     arrays |= {f"before.{form.name}": at.view(form.name).copy() for form in at.states}
     if program.expected is not None:

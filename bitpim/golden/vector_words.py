@@ -2,7 +2,8 @@
 
 A word of bits is one row: its last digit is column 0. A word of numbers is one number in two's
 complement; of the port, one row, whose first number is the lowest. A step is 160 bits: opcode, a,
-b, dst, predicate, 32 bits each, the opcode leftmost.
+b, dst, predicate, 32 bits each, the opcode leftmost; a place of a layer so too: input, sample,
+coordinate.
 """
 
 import re
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitpim.errors import TraceDataError
-from bitpim.stepped import N_NUMBERS, StateForm
+from bitpim.stepped import StateForm
 from bitpim_kernels.layout import unpack
 from bitpim_traces.faults import shown
 
@@ -23,6 +24,7 @@ __all__ = [
     "TEXT_FORMATS",
     "Words",
     "crc_of",
+    "layer_words",
     "number_words",
     "port_words",
     "read_words",
@@ -35,7 +37,7 @@ Array = npt.NDArray[Any]
 TEXT_FORMATS = ("readmemh", "readmemb", "csv")
 """Texts of a word a line: hexadecimal and binary for Verilog, and a table with commas."""
 
-_STEP_BITS = 32
+_NUMBER_BITS = 32
 _HEAD = "line,hex"
 _COMMENT = re.compile(r"//[^\n]*|/\*")
 
@@ -47,14 +49,25 @@ class Words:
     bits: int
     values: tuple[int, ...]
 
-    def text(self, form: str, about: str) -> str:
-        """Write them as one of `TEXT_FORMATS`."""
+    def text(self, form: str, about: str, head: str = "") -> str:
+        """Write them as one of `TEXT_FORMATS`, above them what they are and of what.
+
+        Parameters
+        ----------
+        form : one of `TEXT_FORMATS`
+        about : what the words are, which a table with commas does not say
+        head : of what, a line of JSON; nothing is said if it is empty
+        """
         digits = -(-self.bits // 4) if form != "readmemb" else self.bits
         style = "b" if form == "readmemb" else "x"
         lines = [f"{value:0{digits}{style}}" for value in self.values]
         if form == "csv":
-            return "\n".join([_HEAD, *(f"{n},{line}" for n, line in enumerate(lines))]) + "\n"
-        return "\n".join([f"// {about}: {len(lines)} words of {self.bits} bits", *lines]) + "\n"
+            above = [f"# of {head}"] * bool(head) + [_HEAD]
+            lines = [f"{n},{line}" for n, line in enumerate(lines)]
+        else:
+            above = [f"// {about}: {len(lines)} words of {self.bits} bits"]
+            above += [f"// of {head}"] * bool(head)
+        return "\n".join([*above, *lines]) + "\n"
 
 
 def state_words(form: StateForm, values: Array) -> Words:
@@ -85,9 +98,19 @@ def port_words(form: StateForm, rows: Array) -> Words:
 
 def step_words(steps: Array) -> Words:
     """Return steps as words, the opcode leftmost."""
-    turned = np.ascontiguousarray(steps[:, ::-1].astype("<i4"))
+    return _side_by_side(steps)
+
+
+def layer_words(values: Array) -> Words:
+    """Return what a tile has of its layer as words: a number, or the numbers of a place."""
+    return _side_by_side(values) if values.ndim > 1 else number_words(values)
+
+
+def _side_by_side(numbers: Array) -> Words:
+    """Return rows of numbers as words, the first number leftmost."""
+    turned = np.ascontiguousarray(numbers[:, ::-1].astype("<i4"))
     values = tuple(int.from_bytes(row.tobytes(), "little") for row in turned)
-    return Words(_STEP_BITS * N_NUMBERS, values)
+    return Words(_NUMBER_BITS * numbers.shape[1], values)
 
 
 def _integers(bits: Array) -> Iterator[int]:
@@ -135,19 +158,23 @@ def _without_comments(text: str) -> str:
 
 
 def _csv_lines(text: str, n: int, where: str) -> Iterator[tuple[int, str]]:
-    head, *lines = text.rstrip("\n").split("\n")
-    if head.strip() != _HEAD:
-        raise TraceDataError(f"{where}, line 1: need {_HEAD!r}, got {shown(head)}")
-    if len(lines) > n + 1:
-        raise TraceDataError(f"{where}, line {n + 2}: need {n} words, got more")
-    for number, line in enumerate(lines):
+    lines = text.rstrip("\n").split("\n")
+    above = next((at for at, line in enumerate(lines) if not line.startswith("#")), 0)
+    first = above + 2  # line of the first word, counted from 1
+    if lines[above].strip() != _HEAD:
+        raise TraceDataError(
+            f"{where}, line {above + 1}: need {_HEAD!r}, got {shown(lines[above])}"
+        )
+    if len(lines) > above + 1 + n + 1:
+        raise TraceDataError(f"{where}, line {first + n}: need {n} words, got more")
+    for number, line in enumerate(lines[above + 1 :]):
         index, comma, word = line.strip().partition(",")
         if not comma or index != str(number):
             raise TraceDataError(
-                f"{where}, line {number + 2}: need line {number} and a word by comma, got "
+                f"{where}, line {first + number}: need line {number} and a word by comma, got "
                 f"{shown(line)}"
             )
-        yield number + 2, word
+        yield first + number, word
 
 
 def _word(line: int, word: str, base: int, bits: int, where: str) -> int:

@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from bitpim.errors import ConfigError, TraceDataError
+from bitpim.golden.layer_shares import layer_arrays
 from bitpim.golden.stepper import Stepper
+from bitpim.golden.vector_heads import ABOUT, archived, head_of, head_text
 from bitpim.golden.vector_words import (
     TEXT_FORMATS,
     Words,
     crc_of,
-    number_words,
+    layer_words,
     port_words,
     state_words,
     step_words,
@@ -37,9 +38,8 @@ __all__ = [
     "Entry",
     "after_steps",
     "entries_of",
-    "head_of",
-    "layer_sums",
     "make_vectors",
+    "need_new_folder",
 ]
 
 FORMATS: Final = (*TEXT_FORMATS, "npz")
@@ -50,8 +50,6 @@ SUFFIXES: Final[Mapping[str, str]] = {"readmemh": ".hex", "readmemb": ".bin", "c
 MOST_STATES: Final = 10_000
 """After which states are written, or compared."""
 
-_SOURCE: Final = ("machine", "preset", "trace", "trace_digest", "layer", "tile", "sample")
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
@@ -59,7 +57,7 @@ class Entry:
 
     Attributes
     ----------
-    name : "steps", "port", "sums", "before.rows", "after_12.rows"
+    name : "steps", "port", "inputs", "sums", "before.rows", "after_12.rows"
     step : the step after which it holds, -1 for what holds before or throughout
     words : as words
     values : as numbers
@@ -116,9 +114,8 @@ def entries_of(program: ProgramTrace, after: Sequence[int]) -> Iterator[Entry]:
     if program.port is not None:
         rows = program.port.read()
         yield Entry("port", -1, port_words(at.port, rows), rows)
-    if (sums := layer_sums(program)) is not None:
-        values = sums[:, -1]
-        yield Entry("sums", -1, number_words(values), values)
+    for name, values in layer_arrays(program).items():
+        yield Entry(name, -1, layer_words(values), values)
     yield from _states(at, "before", -1)
     for step in after:
         found = at.run_to(step + 1)
@@ -127,25 +124,18 @@ def entries_of(program: ProgramTrace, after: Sequence[int]) -> Iterator[Entry]:
         yield from _states(at, f"after_{step}", step)
 
 
-def layer_sums(program: ProgramTrace) -> npt.NDArray[np.int64] | None:
-    """Return what a tile computes of its layer: sample, coordinate and sum, (n, axes + 2) int64.
-
-    None where a program is no tile of a layer, or does not say.
-    """
-    found = program.provenance.get("sums")
-    if not isinstance(found, list) or not found:
-        return None
-    try:
-        table = np.array(found, np.int64)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return table if table.ndim == 2 and table.shape[1] > 1 else None
-
-
 def _states(at: Stepper, prefix: str, step: int) -> Iterator[Entry]:
     for form in at.states:
         values = at.view(form.name).copy()
         yield Entry(f"{prefix}.{form.name}", step, state_words(form, values), values)
+
+
+def need_new_folder(folder: Path) -> None:
+    """Raise ConfigError where no folder of vectors can be made."""
+    if folder.exists() or folder.is_symlink():
+        raise ConfigError(f"{folder}: exists; choose another name")
+    if not folder.parent.is_dir():
+        raise ConfigError(f"{folder}: need a folder to make it in, got none")
 
 
 def make_vectors(
@@ -167,22 +157,18 @@ def make_vectors(
     for form in formats:
         if form not in FORMATS:
             raise ConfigError(f"format: need {', '.join(FORMATS)}, got {form!r:.40}")
-    if folder.exists() or folder.is_symlink():
-        raise ConfigError(f"{folder}: exists; choose another name")
-    if not folder.parent.is_dir():
-        raise ConfigError(f"{folder}: need a folder to make it in, got none")
+    need_new_folder(folder)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".vectors-") as unfinished:
         made = Path(unfinished) / "vectors"
         made.mkdir()
-        digest = write_program(program, made / PROGRAM)
+        head = {**head_of(program), "program_digest": write_program(program, made / PROGRAM)}
         files: list[dict[str, Any]] = []
-        arrays: dict[str, Any] = {}
+        arrays: dict[str, Any] = {ABOUT: archived(head)}
         for entry in entries_of(program, after):
             arrays[entry.name] = entry.values
-            files += [_write(made, entry, form) for form in formats if form != "npz"]
+            files += [_write(made, entry, head, form) for form in formats if form != "npz"]
         if "npz" in formats:
             np.savez_compressed(made / ARCHIVE, **arrays)
-        head = {**head_of(program), "program_digest": digest}
         manifest = {**head, "after": list(after), "files": files}
         text = json.dumps(manifest, indent=1, sort_keys=True)
         (made / MANIFEST).write_text(text + "\n", "utf-8")
@@ -190,9 +176,9 @@ def make_vectors(
     return manifest
 
 
-def _write(folder: Path, entry: Entry, form: str) -> dict[str, Any]:
+def _write(folder: Path, entry: Entry, head: Mapping[str, Any], form: str) -> dict[str, Any]:
     name = entry.name + SUFFIXES[form]
-    text = entry.words.text(form, entry.name)
+    text = entry.words.text(form, entry.name, head_text(head))
     (folder / name).write_text(text, "utf-8")
     return {
         "name": name,
@@ -201,18 +187,4 @@ def _write(folder: Path, entry: Entry, form: str) -> dict[str, Any]:
         "bits": entry.words.bits,
         "words": len(entry.words.values),
         "crc32": crc_of(text),
-    }
-
-
-def head_of(program: ProgramTrace) -> dict[str, Any]:
-    """Return what a manifest says of the program itself: format, array, where it was recorded."""
-    told = program.provenance
-    return {
-        "format_name": "bitpim.vectors",
-        "format_version": [1, 0],
-        "name": program.name,
-        "array": program.array,
-        "parameters": dict(program.parameters),
-        "source": {key: told[key] for key in _SOURCE if key in told},
-        "program_digest": program.digest,
     }

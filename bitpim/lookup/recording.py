@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from bitpim.digital.windows import window_counts, window_of
+from bitpim.digital.windows import elements_met, window_counts, window_of
 from bitpim.errors import ConfigError, LayoutError
 from bitpim.lookup import stepped_rna as rna
 from bitpim.lookup.encoding import Encoding
@@ -14,9 +14,7 @@ from bitpim.lookup.operand_words import digit_of
 from bitpim.lookup.rna_mapping import RnaRule
 from bitpim.lookup.rna_plan import RnaLayerPlan
 from bitpim.lookup.stepped_rna import SteppedRna
-from bitpim.lookup.table_sums import channels_last
 from bitpim.recorded import RecordedTile, Recording, TileName, TileNames, need_tile
-from bitpim_kernels.windows import gather_pixels, gather_rows
 from bitpim_traces.numbers.affine import code_dtype
 from bitpim_traces.records import LayerRecord, Quantization
 
@@ -26,7 +24,7 @@ Codes = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
 Place = tuple[int, ...]
 Taps = tuple[Ints, Ints]
-"""Rows of the product table, and the input code of each."""
+"""Rows of the product table, and which element of all inputs each takes; -1 is padding."""
 
 _WIDE: Final = 62  # bits of a counter that no layer fills
 _WHOLE: Final = (-(1 << 63), (1 << 63) - 1)
@@ -61,6 +59,8 @@ class RnaRecorder:
         self._layer, self._plan = layer, plan
         self._products = layer.product_table.products
         self._dtypes = [code_dtype(quantization) for quantization in quantizations]
+        sizes = [int(np.prod(shape)) for shape in layer.input_shapes]
+        self._firsts = np.cumsum([0, *sizes[:-1]], dtype=np.int64)
         self._weights = None if layer.weight is None else layer.weight.read()
         self._bias = None if layer.bias is None else layer.bias.read().astype(np.int64)
         encoding = Encoding(layer, rule.match, rule.sums.sum_bits)
@@ -120,7 +120,9 @@ class RnaRecorder:
         names = self.tiles()
         need_tile(self._where, tile, len(names))
         place = _place(tile, self._layer.output_shape)
-        rows, codes = self._taps(place, self._checked(inputs))
+        given = self._checked(inputs)
+        rows, elements = self._taps(place)
+        codes = np.where(elements < 0, self._layer.pad_code, given[np.maximum(elements, 0)])
         array = SteppedRna(self._parameters, self._constants)
         recording = Recording(array, array.made_of, array.made_with, after=after)
         if self._weights is not None:
@@ -139,72 +141,68 @@ class RnaRecorder:
             np.array([total], np.int64),
             np.array([(0, *place)], np.int64),
             is_whole=True,
+            seen=np.unique(elements[elements >= 0]),
         )
 
-    def _checked(self, inputs: Sequence[Codes]) -> list[Codes]:
-        """Return the inputs of one sample as images, channels last."""
+    def _checked(self, inputs: Sequence[Codes]) -> Ints:
+        """Return the codes of all inputs of one sample, one after the other."""
         need = [(1, *shape) for shape in self._layer.input_shapes]
         got = [codes.shape for codes in inputs]
         if got != need:
             raise LayoutError(f"{self._where}: need the inputs {need} of one sample, got {got}")
-        return [channels_last(c, d) for c, d in zip(inputs, self._dtypes, strict=True)]
+        flat = [c.astype(d).reshape(-1) for c, d in zip(inputs, self._dtypes, strict=True)]
+        return np.concatenate(flat).astype(np.int64)
 
-    def _taps(self, place: Place, images: list[Codes]) -> Taps:
-        """Return what one neuron counts or adds."""
-        layer, shape = self._layer, self._layer.output_shape
-        position = int(np.ravel_multi_index(place[1:], shape[1:])) if len(shape) == 3 else 0
-        if self._weights is not None:
-            return self._counted(place[0], position, images[0])
-        if layer.kind == "avg_pool2d":
-            return self._averaged(place[0], position, images[0])
-        if layer.kind == "concat":
-            return self._joined(place, images)
-        at = (*place[1:], place[0]) if len(place) == 3 else (0, 0, place[0])
-        codes = [
-            int(
-                image[0][
-                    tuple(0 if n == 1 else k for k, n in zip(at, image.shape[1:], strict=True))
-                ]
-            )
-            for image in images
-        ]
-        return np.arange(len(codes)), np.array(codes, np.int64)
-
-    def _counted(self, channel: int, position: int, image: Codes) -> Taps:
+    def _taps(self, place: Place) -> Taps:
+        """Return what one neuron counts or adds: rows of the product table, and elements."""
         layer = self._layer
+        if self._weights is not None:
+            return self._counted(place)
+        if layer.kind == "avg_pool2d":
+            return self._averaged(place)
+        if layer.kind == "concat":
+            return self._joined(place)
+        shapes = layer.input_shapes
+        at = [tuple(0 if n == 1 else k for k, n in zip(place, s, strict=True)) for s in shapes]
+        elements = [int(np.ravel_multi_index(k, s)) for k, s in zip(at, shapes, strict=True)]
+        return np.arange(len(shapes)), np.array(elements, np.int64) + self._firsts
+
+    def _counted(self, place: Place) -> Taps:
+        layer, channel = self._layer, place[0]
         assert self._weights is not None
         n_groups = 1 if layer.geometry is None else layer.geometry.groups
         window = window_of(layer.geometry, layer.input_shapes[0])
-        depth = image.shape[3] // n_groups
+        depth = window.channels // n_groups
         group = channel // (len(self._weights) // n_groups)
-        codes = np.empty((1, depth * window.n_taps), image.dtype)
-        channels = (group * depth, (group + 1) * depth)
-        gather_pixels(image, channels, window, layer.pad_code, position, codes)
+        taps, channels = np.divmod(np.arange(depth * window.n_taps), depth)
+        elements = elements_met(window, self._position(place), channels + group * depth, taps)
         rows = np.moveaxis(self._weights[channel : channel + 1], 1, -1).reshape(-1)
-        return rows.astype(np.int64), codes[0].astype(np.int64)
+        return rows.astype(np.int64), elements
 
-    def _averaged(self, channel: int, position: int, image: Codes) -> Taps:
+    def _averaged(self, place: Place) -> Taps:
         """Return the elements that a window sees: beside the image there are none."""
         geometry, shape = self._layer.geometry, self._layer.input_shapes[0]
         assert geometry is not None
-        window = window_of(geometry, shape)
-        inside = np.ones((1, *image.shape[1:3], 1), np.uint8)
-        seen, codes = (np.empty((1, window.n_taps), part.dtype) for part in (inside, image))
-        gather_rows(inside, (0, 1), window, 0, position, seen)
-        gather_rows(image, (channel, channel + 1), window, 0, position, codes)
-        elements = codes[0][seen[0] == 1].astype(np.int64)
+        window, position = window_of(geometry, shape), self._position(place)
+        taps = np.arange(window.n_taps)
+        met = elements_met(window, position, np.full_like(taps, place[0]), taps)
+        elements = met[met >= 0]
         share = int(window_counts(geometry, shape).reshape(-1)[position]) - 1
         return np.full(len(elements), share), elements
 
-    def _joined(self, place: Place, images: list[Codes]) -> Taps:
-        """Return the one input that an element of the output comes from, and its code."""
-        axis = self._layer.params.integer("concat_axis")
-        ends = np.cumsum([shape[axis] for shape in self._layer.input_shapes])
+    def _joined(self, place: Place) -> Taps:
+        """Return the one input that an element of the output comes from, and where it is."""
+        axis, shapes = self._layer.params.integer("concat_axis"), self._layer.input_shapes
+        ends = np.cumsum([shape[axis] for shape in shapes])
         which = int(np.searchsorted(ends, place[axis], "right"))
         before = int(ends[which - 1]) if which else 0
         at = tuple(k - before if i == axis else k for i, k in enumerate(place))
-        at = (*at[1:], at[0]) if len(at) == 3 else (0, 0, at[0])
-        return np.array([which]), np.array([int(images[which][0][at])])
+        element = int(np.ravel_multi_index(at, shapes[which])) + int(self._firsts[which])
+        return np.array([which]), np.array([element])
+
+    def _position(self, place: Place) -> int:
+        shape = self._layer.output_shape
+        return int(np.ravel_multi_index(place[1:], shape[1:])) if len(shape) == 3 else 0
 
 
 def _wires(array: SteppedRna, number: int) -> Ints:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from bitpim.config import did_you_mean
 from bitpim.errors import LayoutError
@@ -24,9 +25,10 @@ from bitpim_traces.hdf5_arrays import Hdf5Arrays
 from bitpim_traces.open_file import OpenFile
 from bitpim_traces.stored_values import MAX_BYTES
 
-__all__ = ["read_numbers", "read_words", "stored_and_queries"]
+__all__ = ["read_matrix", "read_numbers", "read_words", "stored_and_queries"]
 
 _WIDTH = "n_bits"
+_MOST = 2**63 - 1
 _MOST_COMPARED, _MOST_NAMED = 10_000, 12  # names of arrays, where one is not found
 _KINDS = {
     ".npz": "npz",
@@ -36,6 +38,7 @@ _KINDS = {
     ".hdf": "hdf5",
     ".mat": "hdf5",
     ".txt": "text",
+    ".csv": "text",
 }
 _SIGNATURES = {
     b"PK\x03\x04": "npz",
@@ -121,29 +124,66 @@ def read_numbers(source: str, role: str) -> list[int]:
     LayoutError, TraceDataError
         As `read_words`.
     """
-    path, name = _split(source)
-    kind = _kind_of(path)
-    if kind == "text":
-        return _numbers_of_text(_content(path).decode("utf-8", "replace"), path)
-    if kind == "npy":
-        where, values = path, _only_array(path)
-    else:
-        arrays: _Arrays = _Archive(path) if kind == "npz" else _Hdf5(path)
-        name = _pick(arrays.names, path, name, role)
-        where, values = f"{path}: {name}", arrays.read(name)
+    path, _ = _split(source)
+    if _kind_of(path) == "text":
+        rows = _rows_of_text(_content(path).decode("utf-8", "replace"), path)
+        return [number for _, row in rows for number in row]
+    where, values = _array_of(source, role)
     if values.ndim != 1 or values.dtype.kind not in "iu" or values.size == 0:
         raise LayoutError(f"{where}: need integers (n,), got {values.dtype} {values.shape}")
     return [int(value) for value in values.tolist()]
 
 
-def _numbers_of_text(text: str, path: str) -> list[int]:
+def read_matrix(source: str, role: str) -> npt.NDArray[np.int64]:
+    """Read a matrix of integers: from a text, a row a line, or an array (m, n) or (n,) of a file.
+
+    Raises
+    ------
+    LayoutError, TraceDataError
+        As `read_words`; or the rows of a text differ in length.
+    """
+    path, _ = _split(source)
+    if _kind_of(path) == "text":
+        rows = _rows_of_text(_content(path).decode("utf-8", "replace"), path)
+        n = len(rows[0][1])
+        for line, row in rows:
+            if len(row) != n:
+                raise LayoutError(f"{path}:{line}: need {n} numbers, as above, got {len(row)}")
+        where, values = path, np.array([row for _, row in rows], object)
+    else:
+        where, values = _array_of(source, role)
+        if values.ndim not in (1, 2) or values.dtype.kind not in "iu" or values.size == 0:
+            raise LayoutError(
+                f"{where}: need integers (m, n) or (n,), got {values.dtype} {values.shape}"
+            )
+    if values.max() > _MOST or values.min() < -_MOST - 1:
+        raise LayoutError(f"{where}: need integers of 64 bits, got {values.min()}..{values.max()}")
+    return np.atleast_2d(values.astype(np.int64))
+
+
+def _array_of(source: str, role: str) -> tuple[str, Array]:
+    """Return an array of a file and what errors call it."""
+    path, name = _split(source)
+    kind = _kind_of(path)
+    if kind == "npy":
+        return path, _only_array(path)
+    arrays: _Arrays = _Archive(path) if kind == "npz" else _Hdf5(path)
+    name = _pick(arrays.names, path, name, role)
+    return f"{path}: {name}", arrays.read(name)
+
+
+def _rows_of_text(text: str, path: str) -> list[tuple[int, list[int]]]:
+    """Return the numbers of each line that has any, and the number of the line."""
     found = []
-    for number, line in enumerate(text.replace("\r", "\n").split("\n"), 1):
-        for word in line.partition("#")[0].replace(",", " ").split():
+    for line, words in enumerate(text.replace("\r", "\n").split("\n"), 1):
+        row = []
+        for word in words.partition("#")[0].replace(",", " ").split():
             digits = word.removeprefix("-")
             if not (digits.isascii() and digits.isdigit() and len(digits) <= 20):
-                raise LayoutError(f"{path}:{number}: need whole numbers, got {shown(word)}")
-            found.append(int(word))
+                raise LayoutError(f"{path}:{line}: need whole numbers, got {shown(word)}")
+            row.append(int(word))
+        if row:
+            found.append((line, row))
     if not found:
         raise LayoutError(f"{path}: need numbers, got none")
     return found

@@ -139,7 +139,9 @@ class ConvRecorder:
         places = self._places(np.array(outputs, np.int64).reshape(-1, 2))
         program = literal.finish(self._told(which, place))
         is_whole = which < len(self._filters)
-        return RecordedTile(program, np.array(sums, np.int64), places, is_whole)
+        return RecordedTile(
+            program, np.array(sums, np.int64), places, is_whole, _seen(held, windows)
+        )
 
     def _columns(
         self, sets: LaneSets, held: list[tuple[LaneSet, int, int]], windows: WindowEntries
@@ -196,7 +198,8 @@ class ConvRecorder:
         literal = LiteralLanes(one.program, self._plan.settings, n_all, phases, stay, after=after)
         codes = literal.run([], spread)[columns]
         places = self._places(np.stack([filters, positions], axis=1))
-        return RecordedTile(literal.finish(self._told(-1, place)), codes, places, True)
+        program, takes_sums_alone = literal.finish(self._told(-1, place)), np.zeros(0, np.int64)
+        return RecordedTile(program, codes, places, True, takes_sums_alone)
 
     @cached_property
     def _operands(self) -> SumOperands:
@@ -219,6 +222,17 @@ def _slots(sets: LaneSets, place: SumPlace) -> Iterator[tuple[int, int, int]]:
     for item, (block, position) in enumerate(place.items):
         for slot, index in enumerate(sets.blocks[block]):
             yield index, position, (item * beside + slot) * n_lanes
+
+
+def _seen(held: list[tuple[LaneSet, int, int]], windows: WindowEntries) -> Int64:
+    """Return the elements of the input that sets of lanes take."""
+    found = [np.zeros(0, np.int64)]
+    for lanes, position, _ in held:
+        if lanes.conv_group >= 0:
+            entries = np.unique(lanes.source[lanes.source >= 0])
+            found.append(windows.elements(position, lanes.conv_group, entries))
+    met = np.unique(np.concatenate(found))
+    return met[met >= 0]
 
 
 def _spread(values: Int64, columns: Int64, n_columns: int) -> Int64:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitpim.digital.windows import elements_met, window_of
 from bitpim.recorded import RecordedTile, TileName, need_tile
-from bitpim.sram.elementwise_plan import LanePlan
+from bitpim.sram.elementwise_plan import LanePlan, LaneWork
 from bitpim.sram.lane_codes import LaneCodes
 from bitpim.sram.lane_operands import LaneOperands, lane_operands, multiplier_of
 from bitpim.sram.literal_lanes import LanePhases, LiteralLanes
@@ -18,6 +19,7 @@ from bitpim_traces.records import LayerRecord, Quantization
 __all__ = ["LaneRecorder"]
 
 Codes = npt.NDArray[Any]
+Ints = npt.NDArray[np.int64]
 
 
 class LaneRecorder:
@@ -72,7 +74,24 @@ class LaneRecorder:
         made = literal.run([columns(codes) for codes in taken.streamed], named)
         codes = made[: len(place.items)] - taken.offset
         places = self._outputs(taken)[items]
-        return RecordedTile(literal.finish(self._told(place)), codes, places, True)
+        seen = self._seen(work, places, items)
+        return RecordedTile(literal.finish(self._told(place)), codes, places, True, seen)
+
+    def _seen(self, work: LaneWork, places: Ints, items: slice) -> Ints:
+        """Return the elements of all inputs that the lanes of some outputs take."""
+        layer = self._layer
+        if layer.geometry is not None:
+            window = window_of(layer.geometry, layer.input_shapes[0])
+            taps = np.arange(window.n_taps)
+            met = [
+                elements_met(window, y * window.cols + x, np.full_like(taps, channel), taps)
+                for _, channel, y, x in places.tolist()
+            ]
+        else:
+            taken = lane_operands(layer, self._lane_codes, _numbered(layer.input_shapes), work)
+            met = [numbers[items] for numbers in taken.named.values()]
+        found = np.unique(np.concatenate(met))
+        return found[found >= 0]
 
     def _outputs(self, taken: LaneOperands) -> npt.NDArray[np.int64]:
         """Return the place in the output, sample first, of each lane of a work."""
@@ -81,3 +100,10 @@ class LaneRecorder:
         at = np.argwhere(lane_of >= 0)
         places: npt.NDArray[np.int64] = at[np.argsort(lane_of[lane_of >= 0])]
         return places
+
+
+def _numbered(shapes: Sequence[tuple[int, ...]]) -> list[Ints]:
+    """Return inputs of one sample whose elements are their numbers, counted through all."""
+    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
+    numbers = np.split(np.arange(ends[-1]), ends[:-1])
+    return [part.reshape(1, *shape) for part, shape in zip(numbers, shapes, strict=True)]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitpim.digital.windows import elements_met
 from bitpim_kernels.windows import Window
 
 __all__ = ["WindowEntries"]
@@ -31,16 +32,14 @@ class WindowEntries:
     pad_code: int
     in_channels: int
 
+    def elements(self, position: int, conv_group: int, entries: Int64) -> Int64:
+        """Return the elements of the image that entries meet at a position, -1 for padding."""
+        channels, taps = np.divmod(np.maximum(entries, 0), self.window.n_taps)
+        return elements_met(self.window, position, channels + conv_group * self.in_channels, taps)
+
     def at(self, position: int, conv_group: int, entries: Int64) -> Int64:
         """Return the codes of entries, of any shape, at a position; -1 is none and has 0."""
-        window = self.window
-        channel, tap = np.divmod(np.maximum(entries, 0), window.kernel_y * window.kernel_x)
-        row, column = np.divmod(tap, window.kernel_x)
-        out_row, out_column = divmod(position, window.cols)
-        y = out_row * window.stride_y + row * window.dilation_y - window.top
-        x = out_column * window.stride_x + column * window.dilation_x - window.left
-        inside = (y >= 0) & (y < window.height) & (x >= 0) & (x < window.width)
-        channel = channel + conv_group * self.in_channels
-        found = self.image[channel, np.where(inside, y, 0), np.where(inside, x, 0)]
-        codes: Int64 = np.where(inside, found, self.pad_code).astype(np.int64)
+        elements = self.elements(position, conv_group, entries)
+        found = self.image.reshape(-1)[np.maximum(elements, 0)]
+        codes: Int64 = np.where(elements < 0, self.pad_code, found).astype(np.int64)
         return np.where(entries < 0, 0, codes)

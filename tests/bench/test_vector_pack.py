@@ -18,8 +18,16 @@ def test_every_word_is_made_again(tmp_path: Path) -> None:
     for folder in (tmp_path / "again").iterdir():
         names = {path.name for path in folder.iterdir()}
         assert names == {path.name for path in (PACK / folder.name).iterdir()}
+        ours, theirs = (digest_of(path) for path in (folder, PACK / folder.name))
         for name in names - {MANIFEST, PROGRAM}:  # those say which release made them
-            assert (folder / name).read_bytes() == (PACK / folder.name / name).read_bytes()
+            words = (PACK / folder.name / name).read_bytes()
+            assert (folder / name).read_bytes() == words.replace(theirs, ours)
+
+
+def digest_of(folder: Path) -> bytes:
+    """Return what each text names the program by, which is of a release."""
+    digest: str = json.loads((folder / MANIFEST).read_text("utf-8"))["program_digest"]
+    return digest.encode()
 
 
 def test_it_holds_and_its_checksums_fit() -> None:

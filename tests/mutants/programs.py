@@ -4,6 +4,7 @@ import json
 import random
 import string
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from tests.mutants.hdf5_bytes import checksummed_blocks
 from tests.mutants.json_values import changed_json
 from tests.mutants.objects import OBJECT_MUTATIONS, remade
 from tests.mutants.traces import TraceMutants
-from tests.program_traces import random_program
+from tests.program_traces import random_program, random_share
 
 __all__ = ["PROGRAM_MUTATIONS", "ProgramMutants"]
 
@@ -128,7 +129,7 @@ PROGRAM_MUTATIONS: tuple[Callable[[random.Random, Any], None], ...] = (
 
 
 class ProgramMutants(TraceMutants):
-    """Mutants of random programs on a small compute SRAM, with states after marks or every step."""
+    """Mutants of random tiles on a small compute SRAM, with states after marks or every step."""
 
     name = "tile.h5"
     mutations = PROGRAM_MUTATIONS
@@ -146,7 +147,8 @@ class ProgramMutants(TraceMutants):
 
     def _program(self, folder: Path) -> ProgramTrace:
         is_first = folder.name.strip(string.ascii_letters) == "0"
-        return random_program(3, n_steps=24, after="marks" if is_first else "every")
+        program = random_program(3, n_steps=24, after="marks" if is_first else "every")
+        return replace(program, layer=random_share(3))
 
     def outcome(self, path: Path, *, may_differ: bool, thorough: bool) -> str:
         """Open a mutant, read everything and replay it; say what came of it."""

@@ -41,6 +41,7 @@ class NaiveCrossbar:
         self.width = max(n_rows, n_columns)
         self.cells = [[0] * n_columns for _ in range(n_rows)]
         self.inputs, self.opened = [0] * n_rows, [0] * n_rows
+        self.partial_sums = [0] * n_columns
         self.codes, self.sums = [0] * n_columns, [0] * n_sums
         self.counts: Counter[str] = Counter()
 
@@ -79,6 +80,7 @@ class NaiveCrossbar:
         self.opened = [int(row in rows) for row in range(len(self.inputs))]
         for column in columns:
             partial = sum(self.inputs[row] * self.cells[row][column] for row in rows)
+            self.partial_sums[column] = partial
             self.codes[column] = self.transfer[partial] if rows else 0
         if not rows:
             self.counts["ou_skipped"] += 1

@@ -23,8 +23,8 @@ class CrossbarDesign(Design):
     """The wires of `crossbar_columns.v`; the lists of a program say what a read opens."""
 
     buses: ClassVar[Mapping[str, str]] = {
-        "cells": "all_cells", "inputs": "all_inputs", "opened": "opened", "codes": "all_codes",
-        "sums": "all_sums",
+        "cells": "all_cells", "inputs": "all_inputs", "opened": "opened",
+        "partial_sums": "all_partial_sums", "codes": "all_codes", "sums": "all_sums",
     }  # fmt: skip
     inputs = (
         "valid", "opcode", "row", "levels", "digits", "open_rows", "open_cols", "sum_of", "place",

@@ -30,6 +30,7 @@ module crossbar_columns #(
     output wire [ROWS*COLS*16-1:0] all_cells,
     output wire [ROWS*64-1:0]    all_inputs,
     output reg  [ROWS-1:0]       opened,
+    output wire [COLS*64-1:0]    all_partial_sums,
     output wire [COLS*64-1:0]    all_codes,
     output wire [SUMS*64-1:0]    all_sums,
     output reg  [31:0]           n_taken
@@ -41,6 +42,7 @@ module crossbar_columns #(
 
     reg signed [15:0] cells [0:ROWS*COLS-1];
     reg [7:0]         inputs [0:ROWS-1];
+    reg signed [63:0] partial_sums [0:COLS-1];
     reg signed [63:0] codes [0:COLS-1];
     reg signed [63:0] sums [0:SUMS-1];
 
@@ -51,6 +53,9 @@ module crossbar_columns #(
         end
         for (g = 0; g < ROWS; g = g + 1) begin : flat_inputs
             assign all_inputs[g*64 +: 64] = {56'b0, inputs[g]};
+        end
+        for (g = 0; g < COLS; g = g + 1) begin : flat_partial_sums
+            assign all_partial_sums[g*64 +: 64] = partial_sums[g];
         end
         for (g = 0; g < COLS; g = g + 1) begin : flat_codes
             assign all_codes[g*64 +: 64] = codes[g];
@@ -67,6 +72,7 @@ module crossbar_columns #(
         if (clear) begin
             for (r = 0; r < ROWS*COLS; r = r + 1) cells[r] <= 16'sd0;
             for (r = 0; r < ROWS; r = r + 1) inputs[r] <= 8'd0;
+            for (c = 0; c < COLS; c = c + 1) partial_sums[c] <= 64'sd0;
             for (c = 0; c < COLS; c = c + 1) codes[c] <= 64'sd0;
             for (s = 0; s < SUMS; s = s + 1) sums[s] <= 64'sd0;
             opened <= {ROWS{1'b0}};
@@ -88,6 +94,7 @@ module crossbar_columns #(
                         for (r = 0; r < ROWS; r = r + 1)
                             if (open_rows[r])
                                 partial = partial + $signed({1'b0, inputs[r]}) * cells[r*COLS + c];
+                        partial_sums[c] <= partial;
                         rounded = (partial + HALF) >>> STEP;
                         limit = BUG == 3 ? TOP - 1 : TOP;
                         if (BUG == 1)

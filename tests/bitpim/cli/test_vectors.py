@@ -21,10 +21,10 @@ def test_vectors_are_made_and_checked(bitpim: Run, tmp_path: Path, tile: Path) -
     code, out, err = bitpim("vectors", "make", tile, "-o", folder, "--format", "csv")
     assert (code, err) == (0, "")
     assert out == (
-        f"{folder}: conv2, tile 0 on isaac, 122 steps, states after 1 of them, 15 files\n"
+        f"{folder}: conv2, tile 0 on isaac, 122 steps, states after 1 of them, 19 files\n"
     )
     code, out, err = bitpim("vectors", "check", folder, "--against", tile)
-    assert (code, err) == (0, "") and out.startswith(f"{folder}: equal in 13 entries")
+    assert (code, err) == (0, "") and out.startswith(f"{folder}: equal in 17 entries")
     sums = folder / "after_121.sums.csv"
     code, out, err = bitpim("vectors", "check", sums, "--against", folder)
     assert (code, out) == (0, f"{sums}: equal in 1 entry, 12 words\n")
@@ -35,11 +35,17 @@ def test_vectors_are_made_and_checked(bitpim: Run, tmp_path: Path, tile: Path) -
     code, out, _ = bitpim("vectors", "check", folder, "--against", tile, "--json")
     assert code == 4 and '"equal": false' in out
     sums.write_text(text)
-    own = folder / "sums.csv"
-    said = own.read_text()
-    own.write_text(said[:-2] + ("1" if said[-2] == "0" else "0") + "\n")
-    code, _, err = bitpim("vectors", "check", folder, "--against", tile)
-    assert code == 4 and "sums.csv: layer conv2, sample 0, coordinate (11, 0, 0), bit" in err
+    for name, where in (
+        ("sums", "sample 0, coordinate (11, 0, 0), bit"),
+        ("outputs", "sample 0, coordinate (11, 0, 0), bit"),
+        ("inputs", "input 0, sample 0, coordinate (7, 2, 2), bit"),
+    ):
+        own = folder / f"{name}.csv"
+        said = own.read_text()
+        own.write_text(said[:-2] + ("1" if said[-2] == "0" else "0") + "\n")
+        code, _, err = bitpim("vectors", "check", folder, "--against", tile)
+        assert code == 4 and f"{name}.csv: layer conv2, {where}" in err
+        own.write_text(said)
     assert bitpim("vectors", "make", tile, "-o", folder)[0] == 3
 
 

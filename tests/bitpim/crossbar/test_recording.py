@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bitpim.crossbar.recording import CrossbarRecorder
 from bitpim.crossbar.stepped import (
     CLEAR,
     DRIVE,
@@ -19,7 +20,7 @@ from bitpim.crossbar.stepped import (
     SHIFT_ADD,
     SHIFT_SUBTRACT,
 )
-from bitpim.errors import ConfigError, LayoutError
+from bitpim.errors import ConfigError, LayoutError, MappingError
 from bitpim.golden.recording import record_tile, tiles_of
 from bitpim.golden.replaying import replay_program
 from bitpim.machine.machine import recorder_of
@@ -234,6 +235,28 @@ def test_inputs_of_another_shape_are_refused() -> None:
     for inputs in ([codes], [codes[:0]], [codes[0]], [codes[:1]] * 2, []):
         with pytest.raises(LayoutError, match="recorder: need the inputs"):
             recorder.record(0, inputs)
+
+
+def test_samples_are_read_one_after_the_other_on_cells_programmed_once() -> None:
+    """Each as alone: the same steps after the cells, the same sums, the same places but one."""
+    chosen = machine("dense_crossbar", *SIZES)
+    recorder = recorder_of(chosen, LAYER, 0)
+    assert isinstance(recorder, CrossbarRecorder)
+    codes = LAYER.samples.codes.read()
+    both = recorder.record_samples(0, codes)
+    apart = [recorder.record(0, [codes[n : n + 1]]) for n in range(2)]
+    steps = [tile.program.steps.read()[10:] for tile in apart]  # of rows, the rest are sums
+    assert both.program.steps.read()[10:].tolist() == np.concatenate(steps).tolist()
+    assert both.sums.tolist() == [*apart[0].sums, *apart[1].sums]
+    assert both.sums[:3].tolist() != both.sums[3:].tolist()
+    assert both.places[:, 0].tolist() == [0, 0, 0, 1, 1, 1]
+    assert both.places[:3, 1:].tolist() == both.places[3:, 1:].tolist()
+    assert both.seen.tolist() == apart[0].seen.tolist()
+    marks = [text for _, text in both.program.marks]
+    assert [text for text in marks if "vector" in text] == ["input vector 0", "input vector 1"]
+    assert replay_program(both.program).equal
+    with pytest.raises(MappingError, match="need weights that lie on one crossbar, got 48"):
+        recorder.products(codes, both)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -96,6 +96,7 @@ def test_every_step_leaves_what_one_cell_at_a_time_leaves(seed: int) -> None:
         assert array.view("inputs").tolist() == naive.inputs
         opened = unpack(array.view("opened")[None], found.geometry.rows)[0]
         assert opened.tolist() == naive.opened
+        assert array.view("partial_sums").tolist() == naive.partial_sums
         assert array.view("codes").tolist() == naive.codes
         assert array.view("sums").tolist() == naive.sums
     assert array.counts.to_dict() == {e: n for e, n in sorted_like(naive.counts).items() if n}
@@ -170,7 +171,8 @@ def test_a_read_worked_out_by_hand() -> None:
         port=[(1, 2, 3, 0), (0, 3, 2, 1), (3, 1, 3, 3, 2, 3)],
     )
     take(array, (READ, 0, 1, -1, 0))
-    assert array.view("codes").tolist() == [0, 5, 5, 2]  # 2 + 6 and 3 + 4 and 2, of 5 at most
+    assert array.view("partial_sums").tolist() == [0, 2 + 6, 3 + 4, 2]
+    assert array.view("codes").tolist() == [0, 5, 5, 2]  # of 5 at most
     assert unpack(array.view("opened")[None], 6).tolist() == [[0, 1, 0, 0, 1, 0]]
     take(array, (SHIFT_ADD, 1, 1, -1, 0), (SHIFT_SUBTRACT, 0, 1, -1, 0))
     assert array.view("sums").tolist() == [8 * 5, 5 + 2 * 2]
@@ -198,6 +200,7 @@ def test_reads_that_are_left_out_give_zeros_and_open_nothing() -> None:
     assert array.view("sums").tolist() == [6, -24]
     take(array, (READ_PACKED, 1, 0, 2, 0), (SHIFT_ADD, 0, 0, -1, 0))
     assert array.view("codes").tolist() == [0, 0, 0, 0] and not array.view("opened").any()
+    assert array.view("partial_sums").tolist() == [0, 0, 0, 0]
     take(array, (DRIVE, -1, -1, -1, 0), (READ_UNLESS_ZERO, 0, 1, -1, 0), port=[(1, 0, 1, 1, 0)])
     assert array.counts["ou_skipped"] == 2 and array.counts["cycles"] == 2
     assert array.counts["shift_add"] == 2 and array.view("sums").tolist() == [6, -24]

@@ -1,13 +1,20 @@
 """Where the windows of layers lie, and how many elements pooling windows average."""
 
+import itertools
 import tracemalloc
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitpim.digital.windows import padded, window_counts, window_of, windows_by_count
-from bitpim_kernels.windows import Window
+from bitpim.digital.windows import (
+    elements_met,
+    padded,
+    window_counts,
+    window_of,
+    windows_by_count,
+)
+from bitpim_kernels.windows import Window, gather_window
 from bitpim_traces.records import Geometry
 
 
@@ -116,3 +123,26 @@ def test_counting_windows_takes_memory_of_one_axis() -> None:
     n = 2**17 - 2**12 + 1
     assert found == {2**24 - 2**12: n, 2**24: n * n}
     assert peak < 2**25
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_elements_are_those_that_the_kernel_gathers(seed: int) -> None:
+    """An image of the numbers of its elements; the kernel sees padding as a number of its own."""
+    rng = np.random.default_rng(seed)
+
+    def pair() -> tuple[int, int]:
+        down, across = rng.integers(1, 4, 2)
+        return int(down), int(across)
+
+    channels, high, wide = (int(n) for n in rng.integers(2, 7, 3))
+    top, bottom, left, right = (int(n) for n in rng.integers(4, 7, 4))
+    geometry = Geometry(pair(), pair(), (top, bottom, left, right), pair())
+    window = window_of(geometry, (channels, high, wide))
+    numbers = np.arange(channels * high * wide, dtype=np.int16).reshape(1, channels, high, wide)
+    for channel, tap in itertools.product(range(channels), range(window.n_taps)):
+        met = np.empty(window.rows * window.cols, np.int16)
+        gather_window(numbers, channel, tap, window, -1, 0, met)
+        at = np.array([channel]), np.array([tap])
+        found = [int(elements_met(window, place, *at)[0]) for place in range(met.size)]
+        assert found == met.tolist()

@@ -55,7 +55,7 @@ def test_every_command_prints_what_is_shown(
         else:
             test = doctest.DocTestParser().get_doctest(body, {}, "page", None, 0)
             assert doctest.DocTestRunner().run(test).failed == 0
-    words = "console, python, python mine.py, console, console fixed, console"
+    words = "console, python, python mine.py, console, console fixed, console, console"
     assert ", ".join(kinds) == words
 
 

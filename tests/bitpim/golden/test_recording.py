@@ -30,9 +30,10 @@ def test_a_layer_is_named_or_numbered() -> None:
     by_name, by_index = (record_tile(NET, machine, layer, 7) for layer in ("conv3", 3))
     assert by_name.program.provenance == by_index.program.provenance
     assert np.array_equal(by_name.sums, by_index.sums)
-    found = by_name.program.provenance["sums"]
-    assert [row[-1] for row in found] == by_name.sums.tolist()
-    assert [row[:-1] for row in found] == by_name.places.tolist()
+    share = by_name.program.layer
+    assert share is not None
+    assert share.sums.read().tolist() == by_name.sums.tolist()
+    assert share.output_places.read().tolist() == by_name.places.tolist()
     assert by_name.program.provenance["told"] == tiles_of(NET, machine, "conv3")[7].told
 
 
@@ -42,7 +43,9 @@ def test_sums_are_those_of_the_sample(name: str) -> None:
     first, other = (record_tile(NET, machine, "conv2", 0, sample=n) for n in (0, 5))
     assert set(first.places[:, 0].tolist()) == {0} and set(other.places[:, 0].tolist()) == {5}
     assert np.array_equal(first.places[:, 1:], other.places[:, 1:])
-    assert [row[0] for row in other.program.provenance["sums"]] == [5] * len(other.sums)
+    share = other.program.layer
+    assert share is not None
+    assert share.output_places.read()[:, 0].tolist() == [5] * len(other.sums)
     assert not np.array_equal(first.sums, other.sums)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from bitpim.errors import BitpimError, ConfigError, MismatchError, TraceDataError
+from bitpim.golden.layer_shares import layer_arrays
 from bitpim.golden.stepper import Stepper
 from bitpim.golden.vector_check import check_vectors
 from bitpim.golden.vector_words import read_words, state_words, step_words
@@ -19,10 +20,11 @@ from bitpim_traces.program_trace.records import ProgramTrace
 from bitpim_traces.program_trace.writer import write_program
 from bitpim_traces.records import TensorRecord
 from tests.crossbar_programs import random_crossbar_program
-from tests.program_traces import random_cam_program, random_program
+from tests.program_traces import random_cam_program, random_program, random_share
 
 PROGRAMS = {
     "sram": random_program(3, after="marks"),
+    "tile": replace(random_program(4, after="marks"), layer=random_share(4)),
     "cam": random_cam_program(3, after="marks"),
     "crossbar": random_crossbar_program(3, after="marks"),
 }
@@ -56,8 +58,10 @@ def test_what_is_made_is_equal(tmp_path: Path, kind: str) -> None:
     whole = check_vectors(folder, tmp_path / "tile.h5")
     n_states = len(Stepper(program).states)
     n_times = 1 + len(after_steps(program, None))  # before the first step, and after some
-    assert whole.difference == "" and whole.n_entries == 2 + n_states * n_times
+    n_of_layer = len(layer_arrays(program))
+    assert whole.difference == "" and whole.n_entries == 2 + n_of_layer + n_states * n_times
     assert check_vectors(folder / "vectors.npz", folder).difference == ""
+    assert n_of_layer == 5 * (kind == "tile")
     for name in ("steps.hex", "port.bin", "before.csv"):
         for file in folder.glob(name.replace("before", "before.*")):
             assert check_vectors(file, folder).n_entries == 1
@@ -71,12 +75,12 @@ def test_words_are_the_states(tmp_path: Path) -> None:
     at.run_to_end()
     lines = (folder / f"after_{last}.rows.bin").read_text().splitlines()
     assert lines[0] == f"// after_{last}.rows: 6 words of 70 bits"
-    bits = [[int(digit) for digit in line[::-1]] for line in lines[1:]]
+    bits = [[int(digit) for digit in line[::-1]] for line in lines[2:]]
     assert bits == at.peek("rows").tolist()
-    hexadecimal = (folder / f"after_{last}.rows.hex").read_text().splitlines()[1:]
-    assert [int(line, 16) for line in hexadecimal] == [int(line, 2) for line in lines[1:]]
+    hexadecimal = (folder / f"after_{last}.rows.hex").read_text().splitlines()[2:]
+    assert [int(line, 16) for line in hexadecimal] == [int(line, 2) for line in lines[2:]]
     assert all(len(line) == 18 for line in hexadecimal)
-    steps = (folder / "steps.hex").read_text().splitlines()[1:]
+    steps = (folder / "steps.hex").read_text().splitlines()[2:]
     numbers = [[int(line[i : i + 8], 16) for i in range(0, 40, 8)] for line in steps]
     signed = np.array(numbers, np.uint32).astype(np.int32)
     assert signed.tolist() == program.steps.read().tolist()
@@ -126,10 +130,10 @@ def test_the_lowest_bit_that_differs_is_named(tmp_path: Path) -> None:
     step = after_steps(PROGRAMS["sram"], None)[0]
     path = mine / f"after_{step}.rows.bin"
     lines = path.read_text().splitlines()
-    digits = [*lines[3]]
+    digits = [*lines[4]]
     for column in (5, 60):  # the last digit is column 0
         digits[-1 - column] = "10"[int(digits[-1 - column])]
-    path.write_text("\n".join([*lines[:3], "".join(digits), *lines[4:]]) + "\n")
+    path.write_text("\n".join([*lines[:4], "".join(digits), *lines[5:]]) + "\n")
     found = check_vectors(mine, folder).difference
     assert f"after step {step}: rows, row 2 (x[2]), column 5 is" in found
     assert found.endswith("(2 bits of that word differ)")
@@ -149,9 +153,9 @@ def test_missing_and_additional_entries_are_differences(tmp_path: Path) -> None:
     path = mine / f"after_{step}.tag.csv"
     lines = path.read_text().splitlines()
     (mine / "sums.csv").unlink()
-    path.write_text("\n".join([*lines, "1," + lines[1][2:]]) + "\n")
+    path.write_text("\n".join([*lines, "1," + lines[2][2:]]) + "\n")
     assert "need 1 words, got 2" in check_vectors(mine, folder).difference
-    path.write_text(lines[0] + "\n")
+    path.write_text("\n".join(lines[:2]) + "\n")
     assert "need 1 words, got 0" in check_vectors(mine, folder).difference
 
 
@@ -235,7 +239,7 @@ def test_the_same_numbers_of_another_tile_are_refused(tmp_path: Path, changed: s
     [
         ({"format_version": [2, 0]}, "need format_version 1.x"),
         ({"format_version": "x"}, "need format_version 1.x"),
-        ({"format_name": "bitpim.trace"}, "need the manifest"),
+        ({"format_name": "bitpim.trace"}, "need what vectors say"),
         ({"source": {"machine": "isaac"}}, "machine 'isaac' instead of None"),
         ({"source": None}, "source needs its form"),
         ({"array": "cam"}, "array 'cam' instead of 'sram'"),
@@ -330,7 +334,7 @@ def test_words_are_read_as_verilog_reads_them() -> None:
 @pytest.mark.parametrize("form", FORMATS)
 def test_mutated_dumps_are_errors_or_differences_or_equal(tmp_path: Path, form: str) -> None:
     """500 dumps in all, against vectors that are intact; one that is equal reads the same."""
-    folder = made(tmp_path, PROGRAMS["sram"], formats=[form], after=[5])
+    folder = made(tmp_path, PROGRAMS["tile"], formats=[form], after=[5])
     mine = copied(folder)
     names = sorted(path.name for path in mine.iterdir() if path.name != PROGRAM)
     outcomes = {"error": 0, "different": 0, "equal": 0}
@@ -338,7 +342,8 @@ def test_mutated_dumps_are_errors_or_differences_or_equal(tmp_path: Path, form: 
         dice = random.Random(seed)
         name = dice.choice(names)
         raw = (folder / name).read_bytes()
-        (mine / name).write_bytes(_mutated(dice, raw))
+        above = raw.find(b"}\n") + 2 if dice.random() < 0.6 and form != "npz" else 0
+        (mine / name).write_bytes(raw[:above] + _mutated(dice, raw[above:]))
         try:
             found = check_vectors(mine, folder)
             outcomes["different" if found.difference else "equal"] += 1
@@ -359,7 +364,8 @@ def _read_plainly(path: Path) -> Any:
             return {name: file[name].tolist() for name in file.files}
     lines = path.read_text("utf-8").splitlines()
     if path.suffix == ".csv":
-        return [int(line.split(",")[1].replace("_", ""), 16) for line in lines[1:] if line]
+        table = [line for line in lines if line and not line.startswith("#")][1:]
+        return [int(line.split(",")[1].replace("_", ""), 16) for line in table]
     words = [word for line in lines for word in line.partition("//")[0].split()]
     return [int(word.replace("_", ""), 2 if path.suffix == ".bin" else 16) for word in words]
 
@@ -437,6 +443,23 @@ def test_the_first_difference_in_time_is_told(tmp_path: Path) -> None:
     assert f"after step {step}: rows" in check_vectors(mine, folder).difference
     with pytest.raises(ConfigError, match="need a port row of 0"):
         at.step_of_port_row(last + 1)
+
+
+def test_what_a_layer_makes_is_told_after_the_states_and_what_it_gets_before(
+    tmp_path: Path,
+) -> None:
+    program = PROGRAMS["tile"]
+    folder = made(tmp_path, program, formats=["csv"])
+    mine = copied(folder)
+    last = after_steps(program, None)[-1]
+    for name, told in (
+        ("outputs", "layer None, sample "),
+        ("sums", "layer None, sample "),
+        (f"after_{last}.rows", f"after step {last}: rows"),
+        ("inputs", "layer None, input "),
+    ):
+        flipped(mine / f"{name}.csv")
+        assert f"{name}.csv: {told}" in check_vectors(mine, folder).difference
 
 
 def test_a_program_trace_is_a_dump_too(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from bitpim.errors import BitpimError, LayoutError, TraceDataError
 from bitpim.lookup import word_files, word_text
-from bitpim.lookup.word_files import read_numbers, read_words, stored_and_queries
+from bitpim.lookup.word_files import read_matrix, read_numbers, read_words, stored_and_queries
 from bitpim.lookup.words import CamWords
 
 WORDS = ["01X0", "1111", "0001"]
@@ -321,6 +321,56 @@ def test_numbers(tmp_path: Path) -> None:
             read_numbers(text_file(tmp_path, content), "weights")
     with pytest.raises(LayoutError, match="need integers"):
         read_numbers(npz(tmp_path, weights=BITS), "weights")
+
+
+def test_matrices(tmp_path: Path) -> None:
+    """A row a line; blanks, commas and remarks between; one row needs no second axis."""
+    path = text_file(tmp_path, "# w\n3, -4\n\n5 6 # more\n")
+    assert read_matrix(path, "weights").tolist() == [[3, -4], [5, 6]]
+    table = np.array([[1, 9], [-2, 0]], np.int8)
+    for made, name in ((npz, ""), (npz, ":w"), (hdf5, ":w")):
+        arrays = {"w": table, "x": BITS} if name else {"weights": table}
+        found = read_matrix(made(tmp_path, **arrays) + name, "weights")
+        assert found.tolist() == table.tolist() and found.dtype == np.int64
+    np.save(tmp_path / "m.npy", np.array([2**63 - 1, 0], np.uint64))
+    assert read_matrix(str(tmp_path / "m.npy"), "weights").tolist() == [[2**63 - 1, 0]]
+    (tmp_path / "m.csv").write_text("1,2\r\n3,4\r\n")
+    assert read_matrix(str(tmp_path / "m.csv"), "weights").tolist() == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("1 2\n3\n", ":2: need 2 numbers, as above, got 1"),
+        ("1 2\n\n3 4 5\n", ":3: need 2 numbers, as above, got 3"),
+        ("1 2\n3 x\n", ":2: need whole numbers, got 'x'"),
+        ("1.0\n", ":1: need whole numbers, got '1.0'"),
+        ("# nothing\n", "need numbers, got none"),
+        (f"{2**63}\n", "need integers of 64 bits"),
+        (f"-{2**63 + 1}\n", "need integers of 64 bits"),
+        ("9" * 30, ":1: need whole numbers"),
+    ],
+)
+def test_a_text_that_is_no_matrix_is_refused(tmp_path: Path, content: str, said: str) -> None:
+    with pytest.raises(LayoutError, match=said):
+        read_matrix(text_file(tmp_path, content), "weights")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (np.zeros((2, 2)), r"need integers \(m, n\) or \(n,\), got float64 \(2, 2\)"),
+        (np.zeros((2, 2), np.bool_), "got bool"),
+        (np.zeros((1, 2, 2), np.int8), r"got int8 \(1, 2, 2\)"),
+        (np.zeros((0, 2), np.int8), r"got int8 \(0, 2\)"),
+        (np.array(3), r"got int64 \(\)"),
+        (np.array([2**63], np.uint64), "need integers of 64 bits"),
+    ],
+)
+def test_an_array_that_is_no_matrix_is_refused(tmp_path: Path, values: Any, said: str) -> None:
+    np.save(tmp_path / "m.npy", values)
+    with pytest.raises(LayoutError, match=rf"m.npy: {said}|m.npy: need .*{said}"):
+        read_matrix(str(tmp_path / "m.npy"), "weights")
 
 
 def test_small_x_is_a_cell_beside_integers_but_not_in_0x(tmp_path: Path) -> None:

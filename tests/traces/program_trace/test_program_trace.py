@@ -19,10 +19,10 @@ from bitpim_traces.errors import (
 )
 from bitpim_traces.program_trace.reader import open_program
 from bitpim_traces.program_trace.records import Expected, ProgramTrace, RowField
-from bitpim_traces.program_trace.schema import ROOT, axes_of_table
+from bitpim_traces.program_trace.schema import FORMAT_VERSION, LAYER, ROOT, axes_of_table
 from bitpim_traces.program_trace.writer import write_program
 from bitpim_traces.records import TensorRecord
-from tests.program_traces import random_program
+from tests.program_traces import random_program, random_share
 from tests.strategies import small_trace
 from tests.traces.edits import redo_digests
 from tests.traces.format_text import table_of
@@ -43,6 +43,8 @@ def same(first: ProgramTrace, second: ProgramTrace) -> bool:
         if one.expected is not None:
             found["after"] = tensor(one.expected.after)
             found |= {f"expected {name}": t for name, t in one.expected.state.items()}
+        if one.layer is not None:
+            found |= {f"layer {d.name}": getattr(one.layer, d.name) for d in LAYER.datasets}
     values = [{k: None if t is None else t.read().tolist() for k, t in f.items()} for f in tables]
     return values[0] == values[1] and all(
         getattr(plain[0], name) == getattr(plain[1], name) for name in names
@@ -76,8 +78,30 @@ def test_constants_and_names_come_back(tmp_path: Path) -> None:
     assert same(program, open_program(tmp_path / "program.h5"))
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+def test_the_layer_of_a_tile_comes_back(tmp_path: Path, is_known: bool) -> None:
+    share = random_share(1)
+    share = share if is_known else replace(share, outputs=None)
+    program = replace(random_program(2), layer=share)
+    digest = write_program(program, tmp_path / "tile.h5")
+    read = open_program(tmp_path / "tile.h5")
+    assert same(program, read) and read.layer is not None
+    assert (read.layer.outputs is None) == (not is_known)
+    assert write_program(read, tmp_path / "again.h5") == digest
+    assert not same(read, replace(read, layer=random_share(2)))
+
+
+def test_a_file_states_the_least_version_that_it_needs(tmp_path: Path) -> None:
+    for program, minor in ((PROGRAM, 0), (replace(PROGRAM, layer=random_share(1)), 1)):
+        write_program(program, tmp_path / "program.h5")
+        with h5py.File(tmp_path / "program.h5") as file:
+            assert file.attrs["format_version"].tolist() == [1, minor]
+        assert open_program(tmp_path / "program.h5").digest
+
+
 def test_the_page_has_the_tables_of_the_schema() -> None:
-    assert table_of(ROOT).strip() in PAGE
+    assert table_of(ROOT).strip() in PAGE and table_of(LAYER).strip() in PAGE
+    assert f"version {FORMAT_VERSION[0]}.{FORMAT_VERSION[1]}\n" in PAGE
     assert [axes_of_table(n) for n in (1, 2, 3)] == ["X", "XY", "XYZ"]
     assert axes_of_table(3, expected=True) == "EXY"
 
@@ -85,6 +109,11 @@ def test_the_page_has_the_tables_of_the_schema() -> None:
 def expecting(after: Any, **state: Any) -> dict[str, Any]:
     made = {name: tensor(values) for name, values in state.items()}
     return {"expected": Expected(np.asarray(after, np.int64), made)}
+
+
+def sharing(**changed: Any) -> dict[str, Any]:
+    made = {name: tensor(values) for name, values in changed.items()}
+    return {"layer": replace(random_share(1), **made)}
 
 
 PROGRAM = random_program(4)
@@ -117,6 +146,12 @@ ROWS = np.zeros((1, 6, 2), np.uint64)
             {"state": {"rows": tensor(ROWS[0])}, **expecting([2], rows=ROWS[:, :5])},
             r"/expected/rows: need uint64 of shape \(6, 2\) each, as in /state",
         ),
+        (sharing(inputs=np.zeros(6, np.uint8)), "/layer/inputs: need a number for each of 7 input"),
+        (sharing(sums=np.zeros(4, np.int64)), "/layer/sums: need a number for each of 3 output"),
+        (sharing(outputs=np.zeros(2, np.int8)), "/layer/outputs: need a number for each of 3 out"),
+        (sharing(inputs=np.zeros(7, np.float32)), "/layer/inputs: need dtype int8 or .*, got flo"),
+        (sharing(output_places=np.zeros((3, 4), np.int64)), "/layer/output_places: need dtype in"),
+        (sharing(input_places=np.zeros(7, np.int32)), "/layer/input_places.*axis"),
     ],
 )
 def test_a_program_that_breaks_a_rule_is_not_written(

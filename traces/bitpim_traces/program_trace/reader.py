@@ -14,12 +14,13 @@ from bitpim_traces.errors import TraceError
 from bitpim_traces.faults import Fault, Report, raising_report, shown
 from bitpim_traces.file_bounds import EAGER_BYTES, EAGER_MULTIPLE
 from bitpim_traces.open_file import OpenFile
-from bitpim_traces.program_trace.records import Expected, ProgramTrace, RowField
+from bitpim_traces.program_trace.records import Expected, LayerShare, ProgramTrace, RowField
 from bitpim_traces.program_trace.schema import (
     AFTER,
     DATASET_ATTRIBUTES,
     FORMAT_NAME,
     FORMAT_VERSION,
+    LAYER,
     MAX_STATE_AXES,
     ROOT,
     TABLES,
@@ -122,6 +123,7 @@ class _Reader(SchemaReader):
             fields=self._fields(header["fields"]),
             marks=self._marks(header["marks"], steps.shape[0]),
             expected=self._expected(state, steps.shape[0]) if "/expected" in self.tree else None,
+            layer=self._layer() if LAYER.path in self.tree else None,
             counts=self._counts(header["counts"]),
             provenance=header["provenance"],
             digest=root["digest"],
@@ -194,6 +196,18 @@ class _Reader(SchemaReader):
             ]
             tables[name] = self.dataset(Dataset(name, EXTRA_DTYPES, tuple(axes), "1", ""), path)
         return tables
+
+    def _layer(self) -> LayerShare:
+        found = self.group(LAYER, LAYER.path)
+        assert found is not None, "a fault is raised"
+        for name, places in (
+            ("inputs", "input_places"), ("sums", "output_places"), ("outputs", "output_places")
+        ):  # fmt: skip
+            n = found[places].shape[0]
+            if name in found and found[name].shape[0] != n:
+                got = f"shape {found[name].shape}"
+                self.fault(child(LAYER.path, name), f"a number for each of {n} {places}", got)
+        return LayerShare(**found)
 
     def _expected(self, state: Mapping[str, TensorRecord], n_steps: int) -> Expected:
         path = child("/expected", AFTER.name)

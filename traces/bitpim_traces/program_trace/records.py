@@ -10,7 +10,7 @@ import numpy.typing as npt
 from bitpim_traces.open_file import OpenFile
 from bitpim_traces.records import TensorRecord
 
-__all__ = ["Expected", "ProgramTrace", "RowField"]
+__all__ = ["Expected", "LayerShare", "ProgramTrace", "RowField"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,26 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True)
+class LayerShare:
+    """What a tile takes of its layer's inputs, and computes of its outputs.
+
+    Attributes
+    ----------
+    input_places : (n, axes) int32: which input, sample, coordinate
+    inputs : (n,) the codes there
+    output_places : (m, axes) int32: sample, coordinate
+    sums : (m,) int64: what the tile computes of each
+    outputs : (m,) what the layer makes there, of all its tiles together; None where it is not known
+    """
+
+    input_places: TensorRecord
+    inputs: TensorRecord
+    output_places: TensorRecord
+    sums: TensorRecord
+    outputs: TensorRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ProgramTrace:
     """Steps of one array, and what it holds before, between and after.
 
@@ -52,6 +72,7 @@ class ProgramTrace:
     fields : names of its rows
     marks : (step, text): what begins there
     expected : what it must hold after chosen steps; None where nothing is known
+    layer : what a tile has of its layer; None where the program is no tile
     counts : events of the whole run; None where they are not known
     provenance : JSON object: who recorded it, from what
     digest : SHA-256 that names the content; "" before it is in a file
@@ -67,6 +88,7 @@ class ProgramTrace:
     fields: tuple[RowField, ...] = ()
     marks: tuple[tuple[int, str], ...] = ()
     expected: Expected | None = None
+    layer: LayerShare | None = None
     counts: Mapping[str, int] | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     digest: str = ""

@@ -1,7 +1,7 @@
 """Every group, dataset and attribute of a program trace; PROGRAMS.md says the same in prose."""
 
 from bitpim_traces.schema import DATASET_ATTRIBUTES
-from bitpim_traces.schema_forms import EXTRA_DTYPES, Attribute, Dataset, Group
+from bitpim_traces.schema_forms import CODES, EXTRA_DTYPES, Attribute, Dataset, Group
 
 __all__ = [
     "AFTER",
@@ -9,6 +9,7 @@ __all__ = [
     "FORMAT_NAME",
     "FORMAT_VERSION",
     "GROUPS",
+    "LAYER",
     "MAX_STATE_AXES",
     "ROOT",
     "TABLES",
@@ -16,7 +17,7 @@ __all__ = [
 ]
 
 FORMAT_NAME = "bitpim.program"
-FORMAT_VERSION = (1, 0)
+FORMAT_VERSION = (1, 1)
 MAX_STATE_AXES = 3
 
 ROOT = Group(
@@ -41,7 +42,7 @@ ROOT = Group(
         ),
     ),
     groups=("state",),
-    optional_groups=("constants", "expected"),
+    optional_groups=("constants", "expected", "layer"),
 )
 
 TABLES = Group("/state, /constants and /expected: any names", listed=False)
@@ -50,7 +51,27 @@ AFTER = Dataset(
     "after", ("int64",), ("E",), "1", "of expected: numbers of steps, rising", eager=True
 )
 
-GROUPS = (ROOT, TABLES)
+_NUMBERS = (*CODES, "int32", "int64")
+
+LAYER = Group(
+    "/layer",
+    datasets=(
+        Dataset("input_places", ("int32",), ("IA",), "1", "which input, sample, coordinate"),
+        Dataset("inputs", _NUMBERS, ("I",), "1", "the code of the layer's input at each of them"),
+        Dataset("output_places", ("int32",), ("OB",), "1", "sample, coordinate"),
+        Dataset("sums", ("int64",), ("O",), "1", "what the tile computes of each output"),
+        Dataset(
+            "outputs",
+            _NUMBERS,
+            ("O",),
+            "1",
+            "what the layer makes there, of all its tiles together",
+            required=False,
+        ),
+    ),
+)
+
+GROUPS = (ROOT, TABLES, LAYER)
 
 _LETTERS = "XYZ"
 

@@ -10,10 +10,10 @@ import numpy as np
 from bitpim_traces.errors import TraceError
 from bitpim_traces.faults import raising_report
 from bitpim_traces.program_trace.reader import decode_program
-from bitpim_traces.program_trace.records import ProgramTrace
-from bitpim_traces.program_trace.schema import FORMAT_NAME, FORMAT_VERSION, axes_of_table
+from bitpim_traces.program_trace.records import LayerShare, ProgramTrace
+from bitpim_traces.program_trace.schema import FORMAT_NAME, LAYER, axes_of_table
 from bitpim_traces.records import TensorRecord
-from bitpim_traces.tree import DatasetEntry, GroupEntry, Tree
+from bitpim_traces.tree import DatasetEntry, GroupEntry, Tree, child
 from bitpim_traces.tree_writer import Progress, with_room_for_digests, write_tree
 from bitpim_traces.whole_file import refusal
 
@@ -49,7 +49,7 @@ def _encode(program: ProgramTrace) -> Tree:
         "/": GroupEntry(
             {
                 "format_name": FORMAT_NAME,
-                "format_version": FORMAT_VERSION,
+                "format_version": (1, 0 if program.layer is None else 1),
                 "name": program.name,
                 "array": program.array,
             }
@@ -77,7 +77,17 @@ def _encode(program: ProgramTrace) -> Tree:
         tree["/expected"] = GroupEntry({})
         tree["/expected/after"] = _entry(after, "E", "after")
         _tables(tree, "/expected", program.expected.state, expected=True)
+    if program.layer is not None:
+        _layer(tree, program.layer)
     return tree
+
+
+def _layer(tree: Tree, layer: LayerShare) -> None:
+    tree[LAYER.path] = GroupEntry({})
+    for dataset in LAYER.datasets:
+        tensor = getattr(layer, dataset.name)
+        if tensor is not None:
+            tree[child(LAYER.path, dataset.name)] = _entry(tensor, dataset.axes[0], dataset.name)
 
 
 def _tables(
