@@ -58,6 +58,8 @@ class NetworkLines:
             if values is not None:
                 self._check_column(name, values, total)
         self._check_contents()
+        for name in ("n_lines", "n_bytes", "raw_bytes", "bursts"):  # of any type of integer
+            object.__setattr__(self, name, getattr(self, name).astype(np.int64))
 
     def _check_column(self, name: str, values: Ints, total: int) -> None:
         _check_integers(values, name)

@@ -10,6 +10,7 @@ from bitpim.weightstore.access_stream import (
     checked_iterations,
     whole_lines,
 )
+from bitpim.weightstore.cache_settings import CacheSettings
 
 N_LINES = np.array([[2, 1, 0], [1, 0, 3]])
 
@@ -46,6 +47,20 @@ def test_lines_of_one_content_are_the_first_of_them() -> None:
     nine = np.full(7, 9)
     alike = NetworkLines(N_LINES, nine, nine, nine, np.array([4, -4, 4, 0, -4, 0, 8]))
     assert alike.first_alike.tolist() == [0, 1, 0, 3, 1, 3, 6]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint64])
+def test_integers_of_any_type_become_int64(dtype: Any) -> None:
+    """Unsigned ones would wrap where they are negated, and become floats where they meet others."""
+    columns: dict[str, Any] = {
+        name: np.arange(1, 8, dtype=dtype) for name in ("n_bytes", "raw_bytes", "bursts")
+    }
+    network = lines(n_lines=N_LINES.astype(dtype), **columns)
+    for name in ("n_lines", *columns):
+        column = getattr(network, name)
+        assert column.dtype == np.int64 and column.tolist() == getattr(lines(), name).tolist()
+    cut = CacheSettings(1024, held="segments").segments_of(network.n_bytes)
+    assert cut.tolist() == [1] * 7
 
 
 def test_whole_lines_are_full() -> None:
