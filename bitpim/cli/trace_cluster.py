@@ -7,7 +7,7 @@ import typer
 
 from bitpim.cli.options import Json, Overwrite, opened_trace
 from bitpim.cli.progress import counted, say_when_compiling
-from bitpim.cli.trace_make import Output, need_another, write_and_say
+from bitpim.cli.trace_make import Output, need_another, waiting, write_and_say
 from bitpim.report.text import columns
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ def cluster(
         raise typer.BadParameter(str(error).removeprefix("clusters: ")) from error
     need_another(source, output, overwrite)
     with opened_trace(source) as trace:
-        made, reports = cluster_trace(
-            trace, clustering, activations=_activations(trace, clustering), again=replace
-        )
+        activations = _activations(trace, clustering)
+        with waiting(f"clustering {trace.name}"):
+            made, reports = cluster_trace(trace, clustering, activations=activations, again=replace)
         described = [_described(report) for report in reports]
         write_and_say(
             made,

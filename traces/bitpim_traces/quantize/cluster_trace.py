@@ -187,7 +187,7 @@ def _numbers(
 
 
 def _need_distinct(layer: LayerRecord, importances: Floats, clustering: Clustering) -> None:
-    n_distinct = np.unique(fixed_point_shares(importances)).size
+    n_distinct = np.count_nonzero(np.bincount(fixed_point_shares(importances)))
     if clustering.n_clusters > n_distinct:
         aware = clustering.importance == "activation_aware"
         raise TraceDataError(
