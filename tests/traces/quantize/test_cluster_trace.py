@@ -9,11 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bitpim_traces.builder import quantization_of
 from bitpim_traces.clusters import n_clusters_of
 from bitpim_traces.codebook import Codebook
 from bitpim_traces.errors import TraceDataError
-from bitpim_traces.numbers.affine import code_dtype
 from bitpim_traces.quantize import (
     Clustering,
     CodebookSettings,
@@ -25,47 +23,16 @@ from bitpim_traces.quantize import (
     prune_trace,
     requantize_trace,
 )
-from bitpim_traces.quantize.cluster_bounds import BOUNDARIES, by_count, by_importance, by_kmeans
-from bitpim_traces.quantize.importance import fixed_point_shares, input_channels_of
 from bitpim_traces.records import (
     CLUSTER_BOUNDARIES,
     CLUSTER_IMPORTANCES,
-    Geometry,
     LayerRecord,
     Quantization,
-    Samples,
-    TensorRecord,
     Trace,
 )
 from bitpim_traces.synthetic import synthetic_network
+from tests.clustered_layers import layer_of, line, trace_of
 from tests.naive import clusters as naive
-
-BYTES = quantization_of(0.5)
-
-
-def layer_of(
-    index: int, codes: Any, quantization: Quantization, *, groups: int | None = None
-) -> LayerRecord:
-    """A layer with these weights; what else a layer has means nothing here."""
-    values = np.asarray(codes).astype(code_dtype(quantization))
-    kind = "linear" if values.ndim == 2 else "conv2d"
-    window = None if values.ndim == 2 else Geometry((1, 1), groups=groups or 1)
-    weight = TensorRecord.of(values, axes="OIHW"[: values.ndim], role="weight")
-    return LayerRecord(
-        index, f"layer{index}", kind, (-1,), ((1,),), (1,), BYTES, window,
-        weight=weight, weight_quantization=quantization,
-    )  # fmt: skip
-
-
-def trace_of(*layers: LayerRecord) -> Trace:
-    codes = TensorRecord.of(np.zeros((1, 1), np.uint8), axes="NC", role="codes")
-    return Trace("made", layers, Samples(codes, BYTES), {})
-
-
-def line(*codes: int, scale: float = 0.5) -> LayerRecord:
-    """A linear layer of one output, its weights signed bytes around 0."""
-    quantization = Quantization(8, True, np.array([scale]), np.array([0], np.int64))
-    return layer_of(0, [codes], quantization)
 
 
 def clusters_in(trace: Trace, index: int = 0) -> list[int]:
@@ -178,44 +145,6 @@ def kmeans_cost(pool: list[naive.Weights], numbers: list[list[int]]) -> Fraction
     return naive.cost_of(naive.shares_of([w for w, _ in kept]), [k for _, k in kept])
 
 
-@given(st.lists(st.integers(0, 60), min_size=2, max_size=16), st.integers(2, 4))
-@settings(max_examples=200, deadline=None)
-def test_no_way_to_cut_is_better_than_kmeans(values: list[int], n: int) -> None:
-    if len({*values}) < n:
-        return
-    shares = sorted(values, reverse=True)
-    cuts = by_kmeans(np.array(shares), n)
-    numbers = [sum(rank >= cut for cut in cuts) for rank in range(len(shares))]
-    assert {*numbers} == {*range(n)}
-    assert len({(share, k) for share, k in zip(shares, numbers, strict=True)}) == len({*values})
-    assert naive.cost_of(shares, numbers) == naive.cost_of(shares, naive.by_kmeans(shares, n))
-
-
-def test_kmeans_of_many_values_parts_the_groups_that_are_there() -> None:
-    dice = np.random.default_rng(3)
-    groups = [dice.integers(low, low + 5000, 4000) for low in (1_000_000, 700_000, 300_000, 10_000)]
-    shares = np.sort(np.concatenate(groups))[::-1].astype(np.int64)
-    assert by_kmeans(shares, 4) == [4000, 8000, 12000]
-
-
-def test_worked_cuts() -> None:
-    shares = np.array([8, 4, 2, 1, 1], np.int64)
-    assert by_count(shares, 2) == [3]
-    assert by_count(shares, 3) == [2, 4]
-    assert by_importance(shares, 2) == [1]  # 8 of 16: the next begins the second half
-    assert by_importance(shares, 4) == [1, 1, 2]  # cluster 1 is empty
-    assert by_importance(np.full(5, 2), 4) == [2, 3, 4]  # 2.5, 5 and 7.5 of 10
-    assert by_kmeans(shares, 2) == [1]
-    assert by_kmeans(shares, 3) == [1, 2]
-    assert set(BOUNDARIES) == set(CLUSTER_BOUNDARIES)
-
-
-def test_shares_are_millionths_of_the_largest() -> None:
-    assert fixed_point_shares(np.array([3.0, 1.5, 0.0])).tolist() == [1 << 20, 1 << 19, 0]
-    assert fixed_point_shares(np.zeros(2)).tolist() == [0, 0]
-    assert fixed_point_shares(np.zeros(0)).tolist() == []
-
-
 def test_scales_of_channels_count() -> None:
     quantization = Quantization(8, True, np.array([1.0, 0.125]), np.zeros(2, np.int64), 0)
     made, _ = cluster_trace(trace_of(layer_of(0, [[1, 2], [9, 3]], quantization)), Clustering(2))
@@ -241,13 +170,6 @@ def test_zeros_are_in_the_last_cluster_and_count_for_nothing() -> None:
     assert clusters_in(made) == [1, 0, 1, 0, 1, 1, 1, 1, 1]
     assert report.sizes == (2, 7)
     assert report.shares == pytest.approx((0.7, 0.3))
-
-
-def test_channels_of_groups_are_their_own() -> None:
-    layer = layer_of(0, np.ones((4, 3, 1, 1)), BYTES, groups=2)
-    assert input_channels_of(layer).tolist() == [[0, 1, 2], [0, 1, 2], [3, 4, 5], [3, 4, 5]]
-    depthwise = layer_of(0, np.ones((3, 1, 1, 1)), BYTES, groups=3)
-    assert input_channels_of(depthwise).tolist() == [[0], [1], [2]]
 
 
 # --- one error each
