@@ -380,7 +380,8 @@ def test_changed_programs_are_one_error_or_run(seed: int) -> None:
     program = random_rna_program(seed % 50)
     steps = program.steps.read().copy()
     place, column = int(rng.integers(len(steps))), int(rng.integers(5))
-    steps[place, column] = rng.choice([-(2**31), -1, 0, 1, 5, 63, 64, 3072, 3080, 3085, 2**31 - 1])
+    numbers = [-(2**31), -1, 0, 1, 5, 63, 64, 3072, 3080, 3085, 3088, 3089, 3092, 2**31 - 1]
+    steps[place, column] = rng.choice(numbers)
     assert program.port is not None
     rows = program.port.read().copy()
     number = rng.choice([-(2**63), -1, 0, 4, 2**40, 2**63 - 1])
