@@ -165,6 +165,35 @@ def test_stages_show_the_lines_that_are_left() -> None:
     assert array.counts["cam_row"] == 2 and array.counts["cam_stage"] == 1
 
 
+def test_points_are_searched_for_the_sum_whatever_the_value_is() -> None:
+    array = neuron()
+    take(array, (rna.VALUE, 1), port=[[1, 0]])
+    array.load("value", np.array([-3]))
+    take(array, (rna.SEEK_POINT,))
+    assert array.view("query").tolist() == [2048 + 100]
+
+
+def test_a_search_takes_all_numbers_of_its_words_and_no_others() -> None:
+    array = neuron({"limits": np.array([-9999, 9999])})
+    for number, word_of_it in ((-256, 0), (255, 511)):
+        array.load("value", np.array([number]))
+        take(array, (rna.SEEK_CODE,))
+        assert array.view("query").tolist() == [word_of_it]
+    for number in (-257, 256):
+        array.load("value", np.array([number]))
+        with pytest.raises(AccumulatorError, match=f"need a number of 9 bits, got {number}"):
+            take(array, (rna.SEEK_CODE,))
+
+
+def test_stages_beyond_the_last_are_refused() -> None:
+    array = largest()
+    for code in (rna.STAGE_CODE, rna.STAGE_LARGEST):
+        array.check(np.array([(code, 1, -1, -1, 0)], np.int32), 0)
+        for stage in (-1, 2):
+            with pytest.raises(ProgramError, match="need a step of the array rna"):
+                array.check(np.array([(code, stage, -1, -1, 0)], np.int32), 0)
+
+
 def largest(**changed: Any) -> SteppedRna:
     """Make a neuron of codes 0 to 3, of the values -8, -1, 0 and 7."""
     held = {"values": np.array([-8, -1, 0, 7]), "points": np.empty((0, 2), np.int64)}
