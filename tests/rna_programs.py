@@ -11,7 +11,7 @@ from bitpim_traces.program_trace.records import ProgramTrace
 
 __all__ = ["INWARD", "OUTWARD", "drawn_neuron", "random_rna_program"]
 
-INWARD = (rna.COUNT, rna.OPERAND_IN, rna.TERM, rna.VALUE)
+INWARD = (rna.COUNT, rna.OPERAND_IN, rna.TERM, rna.VALUE, rna.LOOK_UP, rna.CANDIDATE)
 OUTWARD = (rna.GIVE_SUM, rna.GIVE_CODE)
 
 
@@ -34,6 +34,7 @@ def drawn_neuron(seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
         "point_bits": sum_bits,
         "value_bits": 11,
         "up": int(rng.integers(0, 4)),
+        "n_candidates": int(rng.choice([1, 9, 80])) if n_values else 0,
     }
     constants = {
         "products": rng.integers(-900, 900, shape),
@@ -79,7 +80,26 @@ def random_rna_program(seed: int, *, after: str = "end") -> ProgramTrace:
         _search(recording, array, points=False)
         recording.step(rna.GIVE_SUM)
         recording.step(rna.GIVE_CODE)
+        _largest(recording, array, rng)
+        if rng.random() < 0.5:
+            row = int(rng.integers(n_weights))
+            recording.step(rna.LOOK_UP, row, port=wires(int(rng.integers(n_inputs))))
+            recording.step(rna.GIVE_CODE)
     return recording.finish(f"random rna {seed}", (), {"seed": seed})
+
+
+def _largest(recording: Recording, array: SteppedRna, rng: np.random.Generator) -> None:
+    """Search some candidates, fewer than there is room for or as many, twice the same by chance."""
+    room, n_codes = int(array.made_of["n_candidates"]), len(array.made_with["values"])
+    if not room:
+        return
+    for code in rng.integers(0, n_codes, int(rng.integers(1, room + 1))).tolist():
+        recording.step(rna.CANDIDATE, port=[code] + [0] * (array.port.shape[0] - 1))
+    recording.step(rna.SEEK_LARGEST)
+    for number in range(array.n_stages(points=False)):
+        recording.step(rna.STAGE_LARGEST, number)
+    recording.step(rna.SETTLE_LARGEST)
+    recording.step(rna.GIVE_CODE)
 
 
 def _search(recording: Recording, array: SteppedRna, *, points: bool) -> None:

@@ -174,24 +174,29 @@ class NearestTable:
         words: Numbers = (numbers.view(np.uint64) + offset) & mask
         return words
 
-    def standing(self, up: Bits, word: np.uint64, stage: int) -> Bits:
+    def standing(self, up: Bits, word: np.uint64, stage: int, held: Ints | None = None) -> Bits:
         """Return which match lines of those that are up stay so in a stage, the first being 0.
 
         Where whole words are compared no line falls before the last stage.
 
+        Parameters
+        ----------
+        held : which of the stored numbers each line's row holds, where they are not all in order
+
         Shapes
         ------
-        up, returns: (n_rows,) at least one is up
+        up, held, returns: (n_lines,) at least one is up; as many as there are rows without `held`
         """
+        stored = self._stored if held is None else self._stored[held]
         if self.mode == "staged":
             high = self.width - stage * self.stage_bits
             low = max(0, high - self.stage_bits)
-            distances = apart(self._stored, word, low, high - low)
+            distances = apart(stored, word, low, high - low)
         elif stage < self.n_stages - 1:
             return up
         elif self.mode == "wxor":
-            distances = self._stored ^ word
+            distances = stored ^ word
         else:
-            distances = apart(self._stored, word, 0, self.width)
+            distances = apart(stored, word, 0, self.width)
         stands: Bits = up & (distances == distances[up].min())
         return stands

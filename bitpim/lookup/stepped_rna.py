@@ -1,7 +1,8 @@
 """A neuron of lookup tables, step by step: pairs counted, products added, the nearest searched for.
 
 One array of RAPIDNN is one neuron (RNA): counters of pairs of codes, a crossbar with the products
-and the operands made of them, and two memories that are searched, of points and of values.
+and the operands made of them, and two memories that are searched, of points and of values. A
+neuron of a max pooling enters its candidates, and one of a function has a table of codes.
 
 Source: RAPIDNN (HPCA 2020), as `counted_sums` and `nearest_table` have it.
 """
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from bitpim.counts import Counts
 from bitpim.errors import AccumulatorError, ConfigError, LayoutError, ProgramError
+from bitpim.lookup.candidate_rows import CandidateRows
 from bitpim.lookup.counted_sums import DIGITS
 from bitpim.lookup.nearest_table import MATCH_MODES, NearestTable
 from bitpim.lookup.nor_costs import COST_MODES
@@ -24,18 +26,23 @@ from bitpim_kernels.layout import pack, unpack, words_for
 
 __all__ = [
     "ADD_LAST",
+    "CANDIDATE",
     "COUNT",
     "GIVE_CODE",
     "GIVE_SUM",
     "LEVEL",
+    "LOOK_UP",
     "OPERAND",
     "OPERAND_IN",
     "READ_PRODUCT",
     "SEEK_CODE",
+    "SEEK_LARGEST",
     "SEEK_POINT",
     "SETTLE_CODE",
+    "SETTLE_LARGEST",
     "SETTLE_POINT",
     "STAGE_CODE",
+    "STAGE_LARGEST",
     "STAGE_POINT",
     "TERM",
     "VALUE",
@@ -49,11 +56,13 @@ Steps = npt.NDArray[np.int32]
 COUNT, READ_PRODUCT, OPERAND, OPERAND_IN, TERM, VALUE, LEVEL, ADD_LAST = range(3072, 3080)
 SEEK_POINT, STAGE_POINT, SETTLE_POINT = range(3080, 3083)
 SEEK_CODE, STAGE_CODE, SETTLE_CODE = range(3083, 3086)
-GIVE_SUM, GIVE_CODE = 3086, 3087
+GIVE_SUM, GIVE_CODE, LOOK_UP, CANDIDATE = range(3086, 3090)
+SEEK_LARGEST, STAGE_LARGEST, SETTLE_LARGEST = range(3090, 3093)
 
 _NONE: Final = -1
 _ON_POINTS: Final = (SEEK_POINT, STAGE_POINT, SETTLE_POINT)
 _ON_VALUES: Final = (SEEK_CODE, STAGE_CODE, SETTLE_CODE)
+_ON_CANDIDATES: Final = (CANDIDATE, SEEK_LARGEST, STAGE_LARGEST, SETTLE_LARGEST)
 _NUMBER: Final = np.dtype(np.int64)
 _LIST: Final = ("digit a of count: where it is 1, product * 2^a is listed as an operand; where it "
                 "is -1, its inverse, and one more 1 is missing")  # fmt: skip
@@ -80,6 +89,14 @@ _FORMS: Final = (
     StepForm(SETTLE_CODE, "SETTLE_CODE", "code = the lowest row that is up"),
     StepForm(GIVE_SUM, "GIVE_SUM", "the port = sum", "out"),
     StepForm(GIVE_CODE, "GIVE_CODE", "the port = code", "out"),
+    StepForm(LOOK_UP, "LOOK_UP", "code = the product of row a and the port's code", "in"),
+    StepForm(CANDIDATE, "CANDIDATE", "the port's code is entered as a candidate, its value beside "
+             "it", "in"),
+    StepForm(SEEK_LARGEST, "SEEK_LARGEST", "query = the largest number; match lines = all "
+             "candidates that are entered"),
+    StepForm(STAGE_LARGEST, "STAGE_LARGEST", "match lines = candidates that stage a leaves up"),
+    StepForm(SETTLE_LARGEST, "SETTLE_LARGEST", "code = the lowest candidate that is up; none is "
+             "entered any more"),
 )  # fmt: skip
 
 
@@ -91,9 +108,10 @@ class SteppedRna:
     Parameters
     ----------
     parameters : by name, those that the class names
-    constants : `products`, a row a weight code and a column an input code; `points`, x and y, no
-        rows where there are none; `values` of the codewords, none where no code is searched for;
-        `limits`, the least and the largest number that is searched for among them
+    constants : `products`, a row a weight code and a column an input code, or codes that are
+        looked up; `points`, x and y, no rows where there are none; `values` of the codewords, none
+        where no code is searched for; `limits`, the least and the largest number that is searched
+        for among them
 
     Raises
     ------
@@ -114,6 +132,7 @@ class SteppedRna:
         "point_bits": range(1, 65),
         "value_bits": range(1, 65),
         "up": range(64),
+        "n_candidates": range(2**20),
     }
     constants: ClassVar[Mapping[str, "np.dtype[Any]"]] = dict.fromkeys(
         ("products", "points", "values", "limits"), _NUMBER
@@ -138,9 +157,12 @@ class SteppedRna:
                 f"{parameters['point_bits']}"
             )
         self._operands = OperandWords(parameters["n_operands"], parameters["sum_bits"])
+        self._candidates = CandidateRows(parameters["n_candidates"])
+        if self._candidates.n and self._values is None:
+            raise ConfigError(f"rna: need values of {self._candidates.n} candidates, got none")
         self.states = self._forms_of_states()
         zeros = {form.name: np.zeros(form.shape, form.stored) for form in self.states}
-        self._held = zeros | self._operands.held
+        self._held = zeros | self._operands.held | self._candidates.held
         self._events: Counter[str] = Counter()
         self._n_steps = 0
         self._reach = self._operand_reach()
@@ -157,7 +179,7 @@ class SteppedRna:
 
     def _forms_of_states(self) -> tuple[StateForm, ...]:
         memories = [memory for memory in (self._points, self._values) if memory is not None]
-        self._n_lines = max((memory.n_rows for memory in memories), default=1)
+        self._n_lines = max(1, self._candidates.n, *(memory.n_rows for memory in memories))
         width = max((memory.width for memory in memories), default=1)
         return (
             StateForm("counters", ("weight code", "input code"), self._products.shape, _NUMBER),
@@ -169,6 +191,7 @@ class SteppedRna:
             StateForm("query", ("bit",), (width,)),
             StateForm("match", ("row",), (self._n_lines,)),
             StateForm("code", ("number",), (1,), _NUMBER),
+            *self._candidates.forms,
         )
 
     @property
@@ -204,16 +227,22 @@ class SteppedRna:
             VALUE: (n_weights, 0),
             STAGE_POINT: (self.n_stages(points=True), 0),
             STAGE_CODE: (self.n_stages(points=False), 0),
+            LOOK_UP: (n_weights, 0),
+            STAGE_LARGEST: (self.n_stages(points=False), 0),
         }
-        for codes, memory in ((_ON_POINTS, self._points), (_ON_VALUES, self._values)):
-            if memory is None:
+        for codes, there_is in (
+            (_ON_POINTS, self._points is not None),
+            (_ON_VALUES, self._values is not None),
+            (_ON_CANDIDATES, self._candidates.n),
+        ):
+            if not there_is:
                 reach |= dict.fromkeys(codes, (-1, -1))
         return np.array([reach.get(code, (0, 0)) for code in self.forms], np.int64)
 
     def check(self, steps: Steps, first: int) -> None:
         """Raise ProgramError, naming the step, if the neuron cannot take a step."""
         code = steps[:, 0].astype(np.int64)
-        known = (code >= COUNT) & (code <= GIVE_CODE)
+        known = (code >= COUNT) & (code <= SETTLE_LARGEST)
         reach = self._reach[np.where(known, code - COUNT, 0)]
         numbers = steps[:, 1:3]
         fits = np.where(reach > 0, (numbers >= 0) & (numbers < reach), numbers == _NONE)
@@ -240,7 +269,8 @@ class SteppedRna:
         LayoutError
             A row that goes in holds no codes, or more numbers than the step takes.
         ProgramError
-            There is no room for an operand, or no row is up that a search could end with.
+            There is no room for an operand or candidate, or no row is up that a search could end
+            with.
         AccumulatorError
             A number that is searched for is wider than the words of the memory.
         """
@@ -282,24 +312,28 @@ class SteppedRna:
         self._events.update(cycles=1, counter_cycle=1, counter_inc=len(met))
 
     def _take_in(self, code: int, a: int, row: Ints) -> None:
-        """Take a number from the port: an operand, or the code of a term."""
+        """Take a number from the port: an operand, or the code of a term or candidate."""
         name, number = self.forms[code].mnemonic, int(row[0])
         if row[1:].any():
             raise LayoutError(f"{name}: need one number through the port, then zeros, got others")
         if code == OPERAND_IN:
             self._list(number)
             return
-        n_codes = self._products.shape[1]
-        if not 0 <= number < n_codes:
+        table = self.made_with["values"] if code == CANDIDATE else self._products[a]
+        if not 0 <= number < len(table):
             raise LayoutError(
-                f"{name}: need a code 0..{n_codes - 1} through the port, got {number}"
+                f"{name}: need a code 0..{len(table) - 1} through the port, got {number}"
             )
-        product = int(self._products[a, number])
-        if code == TERM:
-            self._list(product)
+        if code == CANDIDATE:
+            self._candidates.put(number)
+        elif code == TERM:
+            self._list(int(table[number]))
             self._events.update(value_read=1)
+        elif code == LOOK_UP:
+            self._held["code"][0] = table[number]
+            self._events.update(cycles=1, value_read=1)
         else:
-            self._finish(product)
+            self._finish(int(table[number]))
 
     def _list(self, number: int, *, inverted: bool = False) -> None:
         self._operands.put(number, inverted=inverted)
@@ -338,43 +372,50 @@ class SteppedRna:
         )
 
     def _search(self, code: int, a: int) -> None:
-        """Take a step of a search, of points or of values."""
+        """Take a step of a search, of points, of values or of candidates."""
         memory = self._points if code in _ON_POINTS else self._values
         assert memory is not None
-        if code in (SEEK_POINT, SEEK_CODE):
-            number = int(self._held["sum"][0]) if code == SEEK_POINT else self._sought()
-            self._seek(memory, number)
+        among = self._candidates if code in _ON_CANDIDATES else None
+        if code in (SEEK_POINT, SEEK_CODE, SEEK_LARGEST):
+            up = np.ones(memory.n_rows, np.bool_) if among is None else among.lines()
+            self._seek(memory, self._sought(code, memory.width), up)
             return
-        here = unpack(self._held["match"], self._n_lines)[: memory.n_rows].astype(np.bool_)
+        n_lines = memory.n_rows if among is None else among.n
+        here = unpack(self._held["match"], self._n_lines)[:n_lines].astype(np.bool_)
         if not here.any():
             raise ProgramError(
                 f"{self.forms[code].mnemonic}: need a row that is up, got none; begin a search"
             )
-        if code in (STAGE_POINT, STAGE_CODE):
+        if code in (STAGE_POINT, STAGE_CODE, STAGE_LARGEST):
             self._events.update(cycles=1, cam_stage=1, cam_row=int(here.sum()))
-            self._raise_lines(memory.standing(here, self._held["query"][0], a))
+            held = None if among is None else among.codes
+            self._raise_lines(memory.standing(here, self._held["query"][0], a, held))
             return
         row = int(np.argmax(here))
         self._events.update(cam_survivor=1)
         if code == SETTLE_POINT:
             self._held["value"][0] = self.made_with["points"][row, 1]
         else:
-            self._held["code"][0] = row
+            self._held["code"][0] = row if among is None else among.take(row)
 
-    def _sought(self) -> int:
-        """Return the value that is searched for among values."""
+    def _sought(self, code: int, width: int) -> int:
+        """Return the number that is searched for."""
+        if code == SEEK_POINT:
+            return int(self._held["sum"][0])
+        if code == SEEK_LARGEST:
+            return (1 << (width - 1)) - 1
         low, high = self._limits
         number = int(self._held["value"][0]) << int(self.made_of["up"])
         return int(min(max(number, low), high))
 
-    def _seek(self, memory: NearestTable, number: int) -> None:
+    def _seek(self, memory: NearestTable, number: int, up: npt.NDArray[np.bool_]) -> None:
         half = 1 << (memory.width - 1)
         if not -half <= number < half:
             raise AccumulatorError(
                 f"search of the array rna: need a number of {memory.width} bits, got {number}"
             )
         self._held["query"][0] = memory.words(np.array([number], np.int64))[0]
-        self._raise_lines(np.ones(memory.n_rows, np.bool_))
+        self._raise_lines(up)
         self._events.update(cam_search=1)
 
     def _raise_lines(self, up: npt.NDArray[np.bool_]) -> None:
@@ -394,6 +435,8 @@ class SteppedRna:
             "count": (1 << int(self.made_of["counter_bits"])) - 1,
             "listed": int(self.made_of["n_operands"]),
             "missing": int(self.made_of["n_operands"]),
+            "candidates": len(self.made_with["values"]) - 1,
+            "entered": self._candidates.n,
         }.get(name)
         if most is not None and np.any((values < 0) | (values > most)):
             raise LayoutError(f"state {name}: need numbers of 0 to {most}, got others")
@@ -410,6 +453,8 @@ class SteppedRna:
             VALUE: f"sum = value = the product of row {a} and the port's code",
             STAGE_POINT: f"match lines = rows of points that stage {a} leaves up",
             STAGE_CODE: f"match lines = rows of values that stage {a} leaves up",
+            LOOK_UP: f"code = the product of row {a} and the port's code",
+            STAGE_LARGEST: f"match lines = candidates that stage {a} leaves up",
         }
         return f"{form.mnemonic}: {given.get(code, form.meaning)}"
 

@@ -94,7 +94,7 @@ class RapidnnMachine:
         Raises
         ------
         ConfigError
-            Neurons of the layer neither add nor encode, or as for `plan`.
+            Codes of the layer only move, or as for `plan`.
         MappingError, AccumulatorError
             As for `plan`.
         """

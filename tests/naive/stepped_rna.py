@@ -31,7 +31,9 @@ class NaiveRna:
         self.counters = [[0] * len(row) for row in self.products]
         self.product = self.count = self.missing = self.sum = self.value = self.code = 0
         self.operands: list[list[int]] = []
-        self.query, self.up = 0, [False] * max(len(self.points), len(self.values), 1)
+        n_lines = max(len(self.points), len(self.values), self.p["n_candidates"], 1)
+        self.query, self.up = 0, [False] * n_lines
+        self.candidates: list[int] = []
         self.counts: Counter[str] = Counter()
 
     def take(self, step: Sequence[int], port: list[int] | None = None) -> int | None:
@@ -47,6 +49,13 @@ class NaiveRna:
         elif code == rna.OPERAND:
             digits = (signed_digits if self.p["digits"] == "signed" else binary_digits)(self.count)
             self._digit(digits[a] if a < len(digits) else 0, word(self.product << a, width))
+        elif code == rna.CANDIDATE:
+            assert port is not None
+            self.candidates.append(port[0])
+        elif code == rna.LOOK_UP:
+            assert port is not None
+            self.code = self.products[a][port[0]]
+            self.counts.update(cycles=1, value_read=1)
         elif code in (rna.OPERAND_IN, rna.TERM, rna.VALUE):
             assert port is not None
             if code == rna.VALUE:
@@ -65,6 +74,8 @@ class NaiveRna:
             self._gates(1, last_add(self.p["cost"], width))
         elif code in (rna.GIVE_SUM, rna.GIVE_CODE):
             return self.sum if code == rna.GIVE_SUM else self.code
+        elif code in (rna.SEEK_LARGEST, rna.STAGE_LARGEST, rna.SETTLE_LARGEST):
+            self._largest(code, a)
         else:
             self._search(code, a)
         return None
@@ -123,6 +134,21 @@ class NaiveRna:
             self.counts["cam_survivor"] += 1
         else:
             self.code = rows[0]
+            self.counts["cam_survivor"] += 1
+        self.up = [r in rows for r in range(len(self.up))]
+
+    def _largest(self, code: int, a: int) -> None:
+        width = self.p["value_bits"]
+        words = [self.values[c] + (1 << width - 1) for c in self.candidates]
+        rows = [r for r, up in enumerate(self.up) if up]
+        if code == rna.SEEK_LARGEST:
+            self.query, rows = (1 << width) - 1, list(range(len(words)))
+            self.counts["cam_search"] += 1
+        elif code == rna.STAGE_LARGEST:
+            self.counts.update(cycles=1, cam_stage=1, cam_row=len(rows))
+            rows = self._staged(words, rows, width, a)
+        else:
+            self.code, self.candidates = self.candidates[rows[0]], []
             self.counts["cam_survivor"] += 1
         self.up = [r in rows for r in range(len(self.up))]
 

@@ -14,6 +14,7 @@ from bitpim_traces.records import TensorRecord
 from tests.bitpim.cli.conftest import Run
 
 NET = str(package.sample_path())
+TABLES = Path(__file__).parents[3] / "traces" / "samples" / "v1.2" / "every_table.h5"
 
 
 def test_tiles_are_listed_recorded_and_replayed(bitpim: Run, tmp_path: Path) -> None:
@@ -66,6 +67,28 @@ def test_what_was_recorded_is_told_as_json(bitpim_json: Any, tmp_path: Path, mac
     assert replayed["equal"] and replayed["counts"] == said["counts"]
     listed = bitpim_json("record", NET, "-m", machine, "--layer", "linear", "--list")
     assert listed["tiles"][0]["told"] == said["told"]
+
+
+@pytest.mark.parametrize(("layer", "n_steps"), [("largest", 9), ("prelu", 2)])
+def test_neurons_without_products(bitpim: Run, tmp_path: Path, layer: str, n_steps: int) -> None:
+    """Recorded, run again, and made vectors of, which its states equal."""
+    tile, folder = tmp_path / "tile.h5", tmp_path / "vectors"
+    rna = ("-m", "rapidnn", "--layer", layer, "--tile", 7, "-o", tile, "--after", "every")
+    code, out, err = bitpim("record", TABLES, *rna)
+    assert (code, err) == (0, "") and f": {n_steps} steps of an array rna, 1 sum" in out
+    code, out, err = bitpim("replay", tile)
+    assert (code, err) == (0, "") and f"equal in {n_steps} states" in out
+    assert bitpim("vectors", "make", tile, "-o", folder)[0] == 0
+    code, out, err = bitpim("vectors", "check", folder, "--against", tile)
+    assert (code, err) == (0, "") and out.startswith(f"{folder}: equal in ")
+
+
+@pytest.mark.parametrize("layer", ["crop", "places", "framed"])
+def test_layers_whose_codes_only_move(bitpim: Run, tmp_path: Path, layer: str) -> None:
+    rna = ("-m", "rapidnn", "--layer", layer, "-o", tmp_path / "tile.h5")
+    code, out, err = bitpim("record", TABLES, *rna)
+    assert (code, out) == (3, "") and f"{layer!r}" in err and err.count("\n") == 1
+    assert "nothing happens in an array there" in err
 
 
 def test_settings_reach_the_array_and_the_file(bitpim: Run, tmp_path: Path) -> None:

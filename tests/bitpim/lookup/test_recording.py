@@ -14,12 +14,13 @@ from bitpim.golden.stepper import Stepper
 from bitpim.lookup import stepped_rna as rna
 from bitpim.machine.machine import Recorder, recorder_of
 from bitpim.recorded import RecordedTile, TileName
-from bitpim_traces.builder import TraceBuilder, WeightCodes
+from bitpim_traces.builder import Activation, TraceBuilder, WeightCodes
 from bitpim_traces.codebook import Codebook
 from bitpim_traces.program_trace.records import ProgramTrace
 from bitpim_traces.records import Geometry, Quantization, Trace
 from tests.bitpim.machine.rapidnn_runs import machine, run
-from tests.codebook_traces import codebook_trace
+from tests.codebook_traces import codebook_trace, random_codebook
+from tests.naive.rapidnn_machine import NaiveRapidnn
 
 OUTSIDE = ("encode_input", "send_codes", "fill_tables")
 """Phases that no neuron executes: what comes to it, goes from it, and is written first."""
@@ -57,7 +58,8 @@ def check_layer(made: Any, trace: Trace, index: int) -> int:
     seen = np.zeros(runs[index].codes.shape, np.int64)
     for name in recorder.tiles():
         tile = recorder.record(name.number, inputs)
-        check_tile(tile, runs[index].codes, layer.output.codebook is not None)
+        adds, coded = layer.product_table is not None, layer.output.codebook is not None
+        check_tile(tile, runs[index].codes, adds=adds, coded=coded)
         seen[tuple(tile.places[0])] += 1
         assert tile.program.name == name.told
         for phase, events in phases_of(tile.program).items():
@@ -75,13 +77,13 @@ def check_layer(made: Any, trace: Trace, index: int) -> int:
     return len(seen.reshape(-1))
 
 
-def check_tile(tile: RecordedTile, codes: Any, coded: bool) -> None:
+def check_tile(tile: RecordedTile, codes: Any, *, adds: bool, coded: bool) -> None:
     """Hold a neuron against what the machine made of it."""
     assert replay_program(tile.program).equal and tile.is_whole
     assert tile.program.array == "rna" and tile.program.port is not None
     assert tile.sums.dtype == np.int64 and tile.sums.shape == (1,)
     out = tile.program.port.read()[:, 0].tolist()
-    assert out[-2 if coded else -1] == int(tile.sums[0])
+    assert out[-2 if adds and coded else -1] == int(tile.sums[0])
     need = int(codes[tuple(tile.places[0])])
     assert (out[-1] if coded else tile.sums[0]) == need
 
@@ -193,9 +195,6 @@ def test_states_are_kept_as_asked() -> None:
 
 def test_what_is_no_tile_says_so() -> None:
     trace = tiny()
-    for layer in ("pool", "flat"):
-        with pytest.raises(ConfigError, match=rf"'{layer}' .* whose neurons add or encode"):
-            tiles_of(trace, machine(), layer)
     recorder = recorder_of(machine(), trace, 0)
     inputs = [trace.samples.codes.read(0, 1)]
     for tile in (-1, 180):
@@ -205,6 +204,158 @@ def test_what_is_no_tile_says_so() -> None:
         recorder.record(0, [trace.samples.codes.read()])
     with pytest.raises(ConfigError, match="states to keep"):
         recorder.record(0, inputs, after="never")
+
+
+# --- neurons that search for the largest, or look up
+
+
+BY_VALUE = [*SETTINGS[:3], ("match.mode=staged", "match.stage_bits=5"), ("match.stage_bits=1",),
+            ("match.mode=staged", "match.stage_bits=1"),
+            ("match.mode=wxor", "match.stage_bits=64")]  # fmt: skip
+WINDOWS: list[Any] = [
+    ((2, 2), (2, 2)),
+    ((3, 3), (2, 2), (1, 1, 1, 1)),
+    ((1, 3), (1, 2), (0, 0, 2, 0)),
+    ((2, 2), (1, 1), (1, 0, 0, 1), (2, 2)),
+    ((5, 7), (1, 1)),
+]
+
+
+def one_layer(kind: str, shape: tuple[int, ...], seed: int, draw: Any, geometry: Any = ()) -> Trace:
+    """Make a layer of a kind on codes that `draw` makes of a codebook with few or many values."""
+    rng = np.random.default_rng(seed)
+    n, bits, low = ((2, 4, -1), (3, 12, 0), (16, 9, -1), (255, 16, -1))[seed % 4]
+    builder = TraceBuilder("one", shape, Quantization.of_codebook(book(rng, n, bits, low)))
+    if kind == "max_pool2d":
+        builder.max_pool2d("it", -1, Geometry(*geometry))
+    else:
+        output = Quantization.of_codebook(random_codebook(rng, 7, 6))
+        table = rng.integers(0, 7, n if kind == "one table" else (shape[0], n))
+        builder.lookup("it", -1, "my_own", output, table=table)
+    return builder.build(draw(rng, n, (2, *shape)))
+
+
+def book(rng: np.random.Generator, n: int, bits: int, low: int) -> Codebook:
+    """Make a codebook with the ends of its words in it, the least and the largest number."""
+    half = 1 << (bits - 1)
+    values = {0, half - 1, -half} if low < 0 and n > 2 else {0, half - 1}
+    while len(values) < n:
+        values.add(int(rng.integers(low * half, half)))
+    return Codebook(np.array(sorted(values), np.int64), 2, bits)
+
+
+DRAWS = {
+    "any": lambda rng, n, shape: rng.integers(0, n, shape),
+    "lowest": lambda rng, n, shape: np.zeros(shape, np.int64),
+    "highest": lambda rng, n, shape: np.full(shape, n - 1),
+    "ends": lambda rng, n, shape: rng.integers(0, 2, shape) * (n - 1),
+}
+
+
+def check_one(made: Any, trace: Trace) -> None:
+    """Hold a layer's tiles against the machine, and the machine against plain Python."""
+    n = check_layer(made, trace, 0)
+    (codes, phases), *_ = NaiveRapidnn(made.settings, trace).run(trace.samples.codes.read(0, 1)[0])
+    assert n == codes.size
+    (layer,) = made.prepare(trace).run_batch(trace.samples.codes.read(0, 1))
+    assert np.array_equal(layer.codes[0], codes)
+    found = {phase: {e: k for e, k in events.items() if k} for phase, events in phases.items()}
+    for phase in ("find_largest", "look_up"):
+        its = {e: k for e, k in layer.counts.get(phase, {}).items() if k}
+        assert its == found.get(phase, {})
+
+
+@pytest.mark.parametrize("draw", DRAWS)
+@pytest.mark.parametrize("number", range(len(BY_VALUE)))
+def test_all_neurons_of_a_max_pooling_find_the_largest(number: int, draw: str) -> None:
+    made, seed = machine(*BY_VALUE[number]), number + len(draw)
+    sizes = np.random.default_rng(seed).integers(5, 8, 2)
+    geometry = WINDOWS[seed % len(WINDOWS)]
+    shape = (1, int(sizes[0]), int(sizes[1]) + 2)
+    check_one(made, one_layer("max_pool2d", shape, seed, DRAWS[draw], geometry))
+
+
+@pytest.mark.parametrize("geometry", WINDOWS)
+def test_every_window_of_a_max_pooling(geometry: Any) -> None:
+    made = machine("match.mode=staged", "match.stage_bits=3")
+    for seed in (2, 3):
+        check_one(made, one_layer("max_pool2d", (3, 5, 7), seed, DRAWS["any"], geometry))
+
+
+def test_a_max_pooling_of_one_pixel() -> None:
+    """Its window sees the pixel and padding, and padding is no candidate."""
+    for seed in range(4):
+        trace = one_layer("max_pool2d", (1, 1, 1), seed, DRAWS["lowest"], WINDOWS[1])
+        program = record_tile(trace, machine(), "it").program
+        assert program.steps.read()[:, 0].tolist().count(rna.CANDIDATE) == 1
+        check_one(machine(), trace)
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 3), (1, 1, 1), (2, 1, 4), (5,), (1,)])
+@pytest.mark.parametrize("kind", ["one table", "a table a channel"])
+def test_all_neurons_of_a_function_look_up(kind: str, shape: tuple[int, ...]) -> None:
+    for seed, draw in enumerate(DRAWS.values()):
+        check_one(machine(), one_layer(kind, shape, seed, draw))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_layers_of_random_networks_without_products(seed: int) -> None:
+    """Each layer is recorded, or nothing happens in it in an array."""
+    kinds: Any = ("max_pool2d", "select", "clip", "lookup", "concat")
+    trace = codebook_trace(seed, n_layers=4, n_samples=1, most_codes=16, kinds=kinds)
+    made, plan = machine("match.mode=staged"), machine().plan(trace)
+    for layer in trace.layers:
+        if plan.layers[layer.index].rule in ("search", "table"):
+            check_layer(made, trace, layer.index)
+        elif layer.product_table is None:
+            with pytest.raises(ConfigError, match="nothing happens in an array there"):
+                recorder_of(made, trace, layer.index)
+
+
+def test_the_steps_of_a_neuron_that_searches_for_the_largest() -> None:
+    builder = TraceBuilder("largest", (1, 2, 2), CODED)
+    builder.max_pool2d("pool", -1, Geometry((2, 2), (2, 2)))
+    trace = builder.build(np.array([[[[3, 9], [9, 4]]]]))
+    program = record_tile(trace, machine("match.mode=staged", "match.stage_bits=4"), "pool").program
+    assert program.marks == ((0, "find_largest"), (8, "give"))
+    assert program.steps.read().tolist() == [
+        *[[rna.CANDIDATE, -1, -1, -1, 0]] * 4,
+        [rna.SEEK_LARGEST, -1, -1, -1, 0],
+        [rna.STAGE_LARGEST, 0, -1, -1, 0],
+        [rna.STAGE_LARGEST, 1, -1, -1, 0],
+        [rna.SETTLE_LARGEST, -1, -1, -1, 0],
+        [rna.GIVE_CODE, -1, -1, -1, 0],
+    ]
+    assert program.port is not None and program.port.read().tolist() == [[3], [9], [9], [4], [9]]
+    assert program.counts == {
+        "cycles": 2, "cam_search": 1, "cam_stage": 2, "cam_row": 6, "cam_survivor": 1
+    }  # fmt: skip
+    assert program.parameters["n_candidates"] == 4 and program.parameters["value_bits"] == 6
+
+
+def test_the_steps_of_a_neuron_that_looks_up() -> None:
+    trace = one_layer("a table a channel", (3, 1, 2), 2, DRAWS["highest"])
+    program = record_tile(trace, machine(), "it", 5).program
+    assert program.marks == ((0, "look_up"), (1, "give"))
+    assert program.steps.read().tolist() == [
+        [rna.LOOK_UP, 2, -1, -1, 0], [rna.GIVE_CODE, -1, -1, -1, 0]
+    ]  # fmt: skip
+    table = trace.layers[0].table
+    assert table is not None and program.port is not None
+    assert program.port.read()[:, 0].tolist() == [15, int(table.read()[2, 15])]
+    assert program.counts == {"cycles": 1, "value_read": 1}
+
+
+def test_a_layer_that_moves_codes_says_that_no_array_does() -> None:
+    builder = TraceBuilder("moves", (2, 4, 4), CODED)
+    at = builder.max_pool2d("select", -1, Geometry((1, 1), (2, 2)))
+    at = builder.clip("clip", at, Activation("relu"))
+    at = builder.pad("pad", at, (0, 1, 1, 0, 0, 0))
+    builder.flatten("flat", at)
+    trace = builder.build(np.zeros((1, 2, 4, 4), np.int64))
+    for name in ("select", "clip", "pad", "flat"):
+        with pytest.raises(ConfigError, match=rf"^layer \d '{name}' .*: nothing happens in an arr"):
+            tiles_of(trace, machine(), name)
 
 
 def test_a_layer_has_settings_of_its_own() -> None:
@@ -221,4 +372,4 @@ def test_runs_have_more_samples_than_one() -> None:
     trace = tiny(1)
     codes = run(machine(), trace)[0].codes
     tile = record_tile(trace, machine(), "conv", 100, sample=1)
-    check_tile(tile, codes, coded=True)
+    check_tile(tile, codes, adds=True, coded=True)

@@ -35,6 +35,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 PARAMETERS: dict[str, Any] = {
     "counter_bits": 4, "digits": "signed", "n_operands": 6, "sum_bits": 12, "cost": "apim13",
     "match": "abs", "stage_bits": 4, "point_bits": 12, "value_bits": 9, "up": 0,
+    "n_candidates": 0,
 }  # fmt: skip
 CONSTANTS: dict[str, Any] = {
     "products": np.array([[3, -5], [7, 100]]),
@@ -84,6 +85,10 @@ def test_every_step_leaves_what_one_bit_at_a_time_leaves(seed: int) -> None:
         rest = [word(0, int(width))] * (len(found["operands"]) - len(naive.operands))
         assert found["operands"].tolist() == naive.operands + rest
         assert found["match"].tolist() == naive.up
+        if room := int(program.parameters["n_candidates"]):
+            n = len(naive.candidates)
+            assert found["candidates"].tolist() == naive.candidates + [0] * (room - n)
+            assert found["entered"].tolist() == [n]
         assert sum(int(bit) << k for k, bit in enumerate(found["query"])) == naive.query
     assert at.counts.to_dict() == {event: n for event, n in naive.counts.items() if n}
 
@@ -160,6 +165,103 @@ def test_stages_show_the_lines_that_are_left() -> None:
     assert array.counts["cam_row"] == 2 and array.counts["cam_stage"] == 1
 
 
+def test_points_are_searched_for_the_sum_whatever_the_value_is() -> None:
+    array = neuron()
+    take(array, (rna.VALUE, 1), port=[[1, 0]])
+    array.load("value", np.array([-3]))
+    take(array, (rna.SEEK_POINT,))
+    assert array.view("query").tolist() == [2048 + 100]
+
+
+def test_a_search_takes_all_numbers_of_its_words_and_no_others() -> None:
+    array = neuron({"limits": np.array([-9999, 9999])})
+    for number, word_of_it in ((-256, 0), (255, 511)):
+        array.load("value", np.array([number]))
+        take(array, (rna.SEEK_CODE,))
+        assert array.view("query").tolist() == [word_of_it]
+    for number in (-257, 256):
+        array.load("value", np.array([number]))
+        with pytest.raises(AccumulatorError, match=f"need a number of 9 bits, got {number}"):
+            take(array, (rna.SEEK_CODE,))
+
+
+def test_stages_beyond_the_last_are_refused() -> None:
+    array = largest()
+    for code in (rna.STAGE_CODE, rna.STAGE_LARGEST):
+        array.check(np.array([(code, 1, -1, -1, 0)], np.int32), 0)
+        for stage in (-1, 2):
+            with pytest.raises(ProgramError, match="need a step of the array rna"):
+                array.check(np.array([(code, stage, -1, -1, 0)], np.int32), 0)
+
+
+def largest(**changed: Any) -> SteppedRna:
+    """Make a neuron of codes 0 to 3, of the values -8, -1, 0 and 7."""
+    held = {"values": np.array([-8, -1, 0, 7]), "points": np.empty((0, 2), np.int64)}
+    own = {"match": "staged", "stage_bits": 2, "value_bits": 4, "n_candidates": 3}
+    return neuron(held, **own | changed)
+
+
+def test_the_largest_of_candidates_worked_out_by_hand() -> None:
+    """Of -8, 0 and -1 the upper bits, as offset binary, are 00, 10 and 01: 0 is the largest."""
+    array = largest()
+    take(array, *[(rna.CANDIDATE,)] * 3, port=[[0, 0], [2, 0], [1, 0]])
+    assert array.view("candidates").tolist() == [0, 2, 1] and array.view("entered") == [3]
+    take(array, (rna.SEEK_LARGEST,))
+    assert array.view("query").tolist() == [0b1111] and array.view("match").tolist() == [0b111]
+    take(array, (rna.STAGE_LARGEST, 0))
+    assert array.view("match").tolist() == [0b010]
+    take(array, (rna.STAGE_LARGEST, 1), (rna.SETTLE_LARGEST,))
+    assert array.view("code") == [2] and array.view("entered") == [0]
+    assert not array.view("candidates").any()
+    counts = {"cycles": 2, "cam_search": 1, "cam_stage": 2, "cam_row": 4, "cam_survivor": 1}
+    assert array.counts.to_dict() == counts
+    take(array, (rna.CANDIDATE,), (rna.SEEK_LARGEST,), port=[[3, 0]])
+    assert array.view("match").tolist() == [1]
+
+
+def test_the_largest_by_bits_is_the_largest() -> None:
+    """Whole words are compared: no line falls before the last stage."""
+    for mode in ("abs", "wxor"):
+        array = largest(match=mode)
+        take(array, *[(rna.CANDIDATE,)] * 3, port=[[1, 0], [2, 0], [2, 0]])
+        take(array, (rna.SEEK_LARGEST,), (rna.STAGE_LARGEST, 0))
+        assert array.view("match").tolist() == [0b111]
+        take(array, (rna.STAGE_LARGEST, 1))
+        assert array.view("match").tolist() == [0b110]
+
+
+def test_a_code_is_looked_up_in_a_row() -> None:
+    array = neuron()
+    out = take(array, (rna.LOOK_UP, 1), (rna.GIVE_CODE,), port=[[1, 0], [0, 0]])
+    assert out.tolist() == [[1, 0], [100, 0]]
+    assert array.counts.to_dict() == {"cycles": 1, "value_read": 1}
+
+
+def test_candidates_that_are_none_are_refused() -> None:
+    array = largest()
+    with pytest.raises(LayoutError, match=r"CANDIDATE: need a code 0..3 through the port, got 4"):
+        take(array, (rna.CANDIDATE,), port=[[4, 0]])
+    with pytest.raises(ProgramError, match=r"^step 3: candidates .* need room for one more, got 3"):
+        take(array, *[(rna.CANDIDATE,)] * 4, port=[[0, 0]] * 4)
+    for name, values in (("candidates", [0, 4, 0]), ("candidates", [-1, 0, 0]), ("entered", [4])):
+        with pytest.raises(LayoutError, match=f"state {name}: need numbers of 0 to 3, got others"):
+            array.load(name, np.array(values))
+    empty = largest()
+    with pytest.raises(ProgramError, match="STAGE_LARGEST: need a row that is up, got none"):
+        take(empty, (rna.SEEK_LARGEST,), (rna.STAGE_LARGEST, 0))
+    with pytest.raises(ConfigError, match="need values of 3 candidates, got none"):
+        largest().of({**array.made_of}, {**array.made_with, "values": np.empty(0, np.int64)})
+
+
+def test_a_neuron_without_candidates_has_no_steps_of_them() -> None:
+    array = neuron()
+    names = [form.name for form in array.states]
+    assert "candidates" not in names and "entered" not in names
+    for code in (rna.CANDIDATE, rna.SEEK_LARGEST, rna.STAGE_LARGEST, rna.SETTLE_LARGEST):
+        with pytest.raises(ProgramError, match="need a step of the array rna"):
+            array.check(np.array([(code, *(-1,) * 3, 0)], np.int32), 0)
+
+
 def wrong_port(program: ProgramTrace, row: int, by: int = 1) -> ProgramTrace:
     assert program.port is not None
     rows = program.port.read().copy()
@@ -202,10 +304,12 @@ def test_another_operand_in_is_found_where_its_sum_goes_out() -> None:
         (rna.LEVEL, -1, -1, 0, 0),
         (rna.LEVEL, -1, -1, -1, 1),
         (rna.STAGE_POINT, 3, -1, -1, 0),
+        (rna.LOOK_UP, 2, -1, -1, 0),
+        (rna.LOOK_UP, -1, -1, -1, 0),
         (rna.SEEK_CODE, -1, -1, -1, 0),  # it has no values
         (rna.STAGE_CODE, 0, -1, -1, 0),
         (rna.COUNT - 1, -1, -1, -1, 0),
-        (rna.GIVE_CODE + 1, -1, -1, -1, 0),
+        (rna.SETTLE_LARGEST + 1, -1, -1, -1, 0),
         (-(2**31), 0, 0, 0, 0),
     ],
 )
@@ -291,6 +395,11 @@ def test_what_a_step_does_is_told() -> None:
     assert array.told((rna.GIVE_SUM, -1, -1, -1, 0), {}) == "GIVE_SUM: the port = sum"
     stage = array.told((rna.STAGE_CODE, 2, -1, -1, 0), {})
     assert stage == "STAGE_CODE: match lines = rows of values that stage 2 leaves up"
+    told = [array.told((code, 1, -1, -1, 0), {}) for code in (rna.LOOK_UP, rna.STAGE_LARGEST)]
+    assert told == [
+        "LOOK_UP: code = the product of row 1 and the port's code",
+        "STAGE_LARGEST: match lines = candidates that stage 1 leaves up",
+    ]
 
 
 @settings(max_examples=60, deadline=None)
@@ -300,7 +409,8 @@ def test_changed_programs_are_one_error_or_run(seed: int) -> None:
     program = random_rna_program(seed % 50)
     steps = program.steps.read().copy()
     place, column = int(rng.integers(len(steps))), int(rng.integers(5))
-    steps[place, column] = rng.choice([-(2**31), -1, 0, 1, 5, 63, 64, 3072, 3080, 3085, 2**31 - 1])
+    numbers = [-(2**31), -1, 0, 1, 5, 63, 64, 3072, 3080, 3085, 3088, 3089, 3092, 2**31 - 1]
+    steps[place, column] = rng.choice(numbers)
     assert program.port is not None
     rows = program.port.read().copy()
     number = rng.choice([-(2**63), -1, 0, 4, 2**40, 2**63 - 1])
