@@ -109,9 +109,8 @@ def _given(source: str, options: Options) -> Made:
     from bitpim.machine.registry import make_machine
 
     weights, inputs = (read_matrix(options[f"--{role}"], role) for role in ("weights", "inputs"))
-    machine = make_machine(
-        options["--machine"] or DEFAULT_CROSSBAR, options["--preset"], options["--set"] or []
-    )
+    name = DEFAULT_CROSSBAR if options["--machine"] is None else options["--machine"]
+    machine = make_machine(name, options["--preset"], options["--set"] or [])
     found = record_crossbar(weights, inputs, machine)
     because = f" ({found.losses})" if found.n_differ else ""
     values = {"n_products": found.exact.size, "n_differ": found.n_differ, "losses": found.losses}

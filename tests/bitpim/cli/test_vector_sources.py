@@ -97,6 +97,9 @@ def test_options_that_go_with_another_source_are_refused(
         ((NET, *CONV2, "--sample", 99), "sample: need 0 to 31"),
         ((NET, *CONV2, "--after", "all"), "after: need end, marks, every or steps by commas"),
         ((NET, "-m", "isac", "--layer", "conv2"), "isac"),
+        ((*OWN, "-m", "neural_cache"), "need one on crossbars for weights of your own"),
+        ((*OWN, "-m", ""), "machine"),
+        ((*OWN, "--set", "array_rows=1", "--set", "ou_rows=1"), "lie on one crossbar, got 3"),
     ],
 )
 def test_what_is_not_there_is_one_line_and_leaves_nothing(
@@ -104,6 +107,8 @@ def test_what_is_not_there_is_one_line_and_leaves_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("rubbish.h5").write_bytes(bytes(range(256)))
+    Path("w.csv").write_text("1,2,3\n")
+    np.save("x.npy", np.array([[1, 2, 3]]))
     code, out, err = bitpim("vectors", "make", *arguments, "-o", "made")
     assert (code, out) == (3, "") and words in err and err.count("\n") == 1
     assert not Path("made").exists()
