@@ -35,6 +35,8 @@ def test_a_tree_adds_all_and_leaves_two(operands: list[tuple[int, bool]], width:
     while words.held["listed"][0] > 2:
         adders += words.add_level()
         levels += 1
+        assert (words.held["operands"] <= np.uint64((1 << width) - 1)).all()
+        assert not words.held["operands"][int(words.held["listed"][0]) :].any()
     assert (levels, adders) == (csa_levels(len(operands)), max(0, len(operands) - 2))
     taken, total = 0, 0
     for number, wanted in operands:

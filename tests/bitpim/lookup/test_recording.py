@@ -134,6 +134,16 @@ def test_groups_of_a_convolution() -> None:
     assert check_layer(machine(), tiny(), 3) == 3
 
 
+@pytest.mark.parametrize("count_include_pad", [False, True])
+def test_windows_at_a_border_have_shares_of_their_own(count_include_pad: bool) -> None:
+    """A corner sees 4 elements and an edge 6: each is a share of so many, or of 9."""
+    builder = TraceBuilder("means", (2, 3, 4), CODED)
+    geometry = Geometry((3, 3), (1, 1), (1, 1, 1, 1), count_include_pad=count_include_pad)
+    builder.avg_pool2d("means", -1, geometry, output=CODED)
+    trace = builder.build(np.random.default_rng(3).integers(0, 16, (1, 2, 3, 4)))
+    assert check_layer(machine(), trace, 0) == 24
+
+
 def test_tiles_are_the_elements_of_the_output() -> None:
     tiles = tiles_of(tiny(), machine(), "conv")
     assert len(tiles) == 180

@@ -248,6 +248,43 @@ def test_stages_show_the_lines_that_are_left() -> None:
     assert array.view("answer").tolist() == [2, 2, 1]
 
 
+@pytest.mark.parametrize(
+    ("rule", "answer"), [(0, [1, 5, 1]), (1, [1, 5, 1]), (2, [0, 1, 1]), (3, [0, 1, 1])]
+)
+def test_stages_know_signs(rule: int, answer: list[int]) -> None:
+    """1111 is -1, next to 0, or 15, farther from it than 5."""
+    array = filled(CamWords.from_text(["1111", "0101"]))
+    query = port_word(CamWords.from_text(["0000"]))
+    steps = [(cam.QUERY, -1, -1, -1, 0), (cam.PRECHARGE, -1, -1, -1, 0)]
+    take(array, *steps, (cam.STAGE, 4, 0, -1, rule & 2), (cam.ELECT, 0, -1, -1, rule), port=[query])
+    assert array.view("answer").tolist() == answer
+
+
+def test_a_distance_has_all_bits_that_were_compared() -> None:
+    array = filled(CamWords.from_text(["1111"]))
+    array.load("query", np.array([[0], [15]], np.uint64))
+    array.load("match", np.array([1], np.uint64))
+    for low, distance in ((0, 15), (1, 7), (3, 1)):
+        take(array, (cam.ELECT, low, -1, -1, 0))
+        assert array.view("answer").tolist() == [0, distance, 1]
+
+
+def test_an_answer_has_three_numbers_and_zeros_beside_them() -> None:
+    array = SteppedCam(2, 130)
+    array.load("answer", np.array([1, -1, 2]))
+    step = np.array([(cam.ANSWER, -1, -1, -1, 0)], np.int32)
+    out = array.run(step, np.full((1, *array.port.shape), 9, np.uint64))
+    assert out.view(np.int64).tolist() == [[1, -1, 2, 0, 0, 0]]
+
+
+def test_the_widest_numbers_have_a_distance_with_a_sign() -> None:
+    for code in (cam.SEARCH_NEAREST, cam.SEARCH_WXOR, cam.PRECHARGE):
+        step = np.array([(code, -1, -1, -1, 0)], np.int32)
+        SteppedCam(2, 63).check(step, 0)
+        with pytest.raises(ProgramError, match="need a step of the array cam of 2 rows of 64"):
+            SteppedCam(2, 64).check(step, 0)
+
+
 def test_no_row_that_is_up_is_no_answer() -> None:
     array = filled(CamWords.from_codes(np.array([1, 2, 3]), 4))
     array.load("query", np.array([[5], [15]], np.uint64))

@@ -136,6 +136,9 @@ def test_a_nor_of_many_cells_is_one_cycle() -> None:
     assert array.view("rows")[4:, 0].tolist() == [0xFFFF, 1]
     assert array.view("opened")[0] == 0xEEEE
     assert array.counts == Counts(cycles=2, nor_step=2, nor_gate=1, nor_init=1, nor_init_cell=2)
+    three = SteppedNor(6, 16, array_columns=7)  # arrays in lock step
+    three.run(table, np.empty((0, 1), np.uint64))
+    assert three.counts == array.counts.on_arrays(3) != array.counts
 
 
 def recorded(after: str = "end") -> ProgramTrace:
