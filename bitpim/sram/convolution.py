@@ -144,6 +144,7 @@ class LaneConvolution:
         self._exact_sums_needed = accumulators.steps.check or epilogue[0].program is None
         self._lists, self._tree = LaneLists.of(dots.sources), dots.tree(dots.most_lanes)
         self._all_entries = _taking_all(dots.sources[0].shape[1], held.entries.size)
+        self._entries: dict[range, Int64] = {}
         self._part_endings: dict[tuple[range, int], list[_Ending]] = {}
         self._epilogue_rows = max((e.program.n_rows for e in epilogue if e.program), default=0)
         self._window_lists: dict[range, tuple[WindowLists, Int64]] = {}
@@ -250,10 +251,11 @@ class LaneConvolution:
 
     def _planes(self, images: Codes, run: range, first: int, n_words: int) -> Words:
         """Pack the windows of the conv group of a run of filters."""
-        entries = self.held.entries_of(run, self.window.n_taps)
+        if run not in self._entries:
+            self._entries[run] = self.held.entries_of(run, self.window.n_taps)
         pad_code = int(self.inputs.zero_point[0])
         shape = (self.inputs.bits, n_words)
-        return position_planes(images, entries, self.window, pad_code, first, shape)
+        return position_planes(images, self._entries[run], self.window, pad_code, first, shape)
 
     def _finish_positions(
         self, sums: Words, windows: Words, beside: Int64, part: range, out: Codes

@@ -157,7 +157,7 @@ class WindowLists:
     lanes : each lane that any of them has
     lane : the tree of one lane
     held : which of these each lane of a sum holds, and where the lanes of each sum begin
-    tree : the tree of the sum that has most lanes
+    tree : the tree of the source that has most lanes, so that any sums have as many rows
     """
 
     lanes: LaneLists
@@ -174,7 +174,7 @@ class WindowLists:
             LaneLists(lanes, np.arange(len(lanes) + 1)),
             arithmetic.tree(1),
             LaneLists(place.reshape(-1), lists.places),
-            arithmetic.tree(int(np.diff(lists.places).max())),
+            arithmetic.tree(arithmetic.most_lanes),
         )
 
 

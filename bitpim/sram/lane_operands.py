@@ -10,7 +10,7 @@ import numpy.typing as npt
 from bitpim.digital.windows import window_counts, window_of
 from bitpim.sram.elementwise_plan import LaneWork
 from bitpim.sram.lane_codes import LaneCodes
-from bitpim_kernels.windows import gather_entries
+from bitpim_kernels.windows import Window
 from bitpim_traces.records import LayerRecord
 
 __all__ = ["LaneOperands", "lane_operands", "multiplier_of"]
@@ -63,6 +63,22 @@ def _offset(layer: LayerRecord, codes: LaneCodes) -> int:
     return codes.offset if layer.requantize is None else 0
 
 
+def _met(images: Codes, window: Window, tap: int, pad: int) -> Codes:
+    """Return the codes that a tap meets, channels first, then samples, rows and columns."""
+    y, x = divmod(tap, window.kernel_x)
+    ends = []
+    for at, step, size, n in (
+        (y * window.dilation_y - window.top, window.stride_y, window.height, window.rows),
+        (x * window.dilation_x - window.left, window.stride_x, window.width, window.cols),
+    ):
+        first, last = min(n, max(0, -(at // step))), max(0, min(n, -((at - size) // step)))
+        ends.append((slice(first, last), slice(at + first * step, at + last * step, step)))
+    (rows, ys), (cols, xs) = ends
+    met = np.full((images.shape[1], images.shape[0], window.rows, window.cols), pad, images.dtype)
+    met[:, :, rows, cols] = images[:, :, ys, xs].swapaxes(0, 1)
+    return met
+
+
 def _pooled(
     layer: LayerRecord, lane_codes: Sequence[LaneCodes], inputs: Sequence[Codes], work: LaneWork
 ) -> LaneOperands:
@@ -81,12 +97,9 @@ def _pooled(
         counts = window_counts(geometry, layer.input_shapes[0])
         mine = np.tile((counts == work.key).reshape(-1), n_samples)
     taps = []
-    lanes = np.empty((n_channels, n_positions), images.dtype)
-    entries = np.stack([np.arange(n_channels), np.zeros(n_channels, np.int64)], axis=1)
     for tap in range(window.n_taps):
-        entries[:, 1] = tap
-        gather_entries(images, entries, window, pad, lanes)
-        taps.append(lanes[:, mine].reshape(-1))
+        lanes = _met(images, window, tap, pad).reshape(n_channels, n_positions)
+        taps.append((lanes if mine.all() else lanes[:, mine]).reshape(-1))
 
     def place(out: Codes, made: Codes) -> None:
         by_channel = out.transpose(1, 0, 2, 3).reshape(n_channels, n_positions).copy()

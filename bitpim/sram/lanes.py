@@ -16,13 +16,14 @@ import numpy.typing as npt
 from bitpim.programs.program import Field, Program, need_family
 from bitpim_kernels import opcodes as op
 from bitpim_kernels.bitline import BLOCK_WORDS, aligned_rows, run_program
-from bitpim_kernels.layout import planes_to_codes
+from bitpim_kernels.layout import codes_to_planes, planes_to_codes
 from bitpim_kernels.windows import fill_chosen_rows, fill_outer_rows, fill_vector_rows
 
 __all__ = [
     "LaneBlock",
     "LaneProgram",
     "Operand",
+    "by_lane",
     "chosen",
     "everywhere",
     "outer",
@@ -70,7 +71,7 @@ class LaneProgram:
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """Values of one operand; made by `chosen`, `outer` or `everywhere`."""
+    """Values of one operand; made by `chosen`, `outer`, `everywhere` or `by_lane`."""
 
     how: str
     values: npt.NDArray[Any]
@@ -90,6 +91,11 @@ def outer(codes: npt.NDArray[np.int64]) -> Operand:
 def everywhere(planes: Words) -> Operand:
     """Bit-planes (bits, words) repeated in every group."""
     return Operand("everywhere", planes)
+
+
+def by_lane(codes: npt.NDArray[Any]) -> Operand:
+    """One code a lane, of all groups in turn; lanes beyond the last code hold 0."""
+    return Operand("by_lane", codes)
 
 
 class LaneBlock:
@@ -169,6 +175,8 @@ def own_block(n_rows: int, n_words: int) -> LaneBlock:
 def _fill(operand: Operand, rows: Words, n_groups: int, group_words: int) -> None:
     if operand.how == "outer":
         fill_outer_rows(operand.values, rows.shape[0], group_words, rows)
+    elif operand.how == "by_lane":
+        codes_to_planes(operand.values, rows)
     elif operand.how == "everywhere":
         rows[operand.values.shape[0] :] = 0
         fill_vector_rows(operand.values, n_groups, rows)

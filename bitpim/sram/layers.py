@@ -13,10 +13,9 @@ from bitpim.sram.conv_plan import ConvPlan
 from bitpim.sram.elementwise_plan import LanePlan
 from bitpim.sram.lane_codes import LaneCodes
 from bitpim.sram.lane_operands import LaneOperands, lane_operands, multiplier_of
-from bitpim.sram.lanes import LaneProgram, Operand, everywhere, outer, own_block
+from bitpim.sram.lanes import LaneProgram, by_lane, outer, own_block
 from bitpim.sram.plan import LayerPlan
 from bitpim.threads import run_all
-from bitpim_kernels.layout import to_planes
 from bitpim_traces.numbers.affine import code_dtype
 from bitpim_traces.records import LayerRecord, Quantization
 
@@ -87,7 +86,8 @@ class _Elementwise:
             parts = (slice(first, first + 64 * _BLOCK_WORDS) for first in starts)
             run = partial(_run_lanes, work.program, operands, constants, codes)
             run_all(partial(run, part) for part in parts)
-            operands.place(out, codes.astype(np.int32) - operands.offset)
+            made = codes.astype(np.int32) - operands.offset if operands.offset else codes
+            operands.place(out, made)
         return out
 
 
@@ -102,14 +102,8 @@ def _run_lanes(
     n_words = -(-n_lanes // 64)
     block = own_block(program.n_rows, n_words)
     operands = {name: outer(np.array([value], np.int64)) for name, value in constants.items()}
-    fields = program.program
-    for name, codes in taken.named.items():
-        assert fields is not None
-        operands[name] = everywhere(to_planes(codes[part], fields.field(name).width))
-    stream: list[Operand] = []
-    if program.each is not None:
-        bits = program.each.field("x").width
-        stream = [everywhere(to_planes(codes[part], bits)) for codes in taken.streamed]
+    operands |= {name: by_lane(codes[part]) for name, codes in taken.named.items()}
+    stream = [by_lane(codes[part]) for codes in taken.streamed]
     codes = np.empty(64 * n_words, out.dtype)
     block.run(program, 1, n_words, operands, codes, stream)
     out[part] = codes[:n_lanes]

@@ -177,5 +177,6 @@ def test_lanes_that_are_alike_are_summed_once(seed: int, n_sets: int, n_taps: in
     rows = windows.lanes.source
     assert len(np.unique(rows, axis=0)) == len(rows) <= 6
     got = window_planes(lanes.kernel(16, inputs_in_lanes=True), windows, to_planes(inputs, BITS))
+    assert got.shape[1] == lanes.tree(max(len(source) for source in sources)).n_rows
     expected = [inputs[sources[i][sources[i] >= 0]].sum(axis=0) for i in which]
     assert np.array_equal(from_planes(got, 1024, dtype=np.int64), expected)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bitpim import programs
 from bitpim.programs.program import Field
-from bitpim.sram.lanes import LaneBlock, LaneProgram, Operand, chosen, everywhere, outer
+from bitpim.sram.lanes import LaneBlock, LaneProgram, Operand, by_lane, chosen, everywhere, outer
 from bitpim_kernels.layout import to_planes
 
 X, Y, SUM = Field("x", 0, 6), Field("y", 6, 6), Field("sum", 12, 8)
@@ -89,3 +89,16 @@ def test_latches_of_the_program_before_are_forgotten() -> None:
     block.run(carries, 1, 1, operands, out)  # leaves the carry latch set: 9 >= 4
     block.run(adds, 1, 1, operands, out)
     assert set(out.tolist()) == {13}
+
+
+@pytest.mark.parametrize("n_lanes", [1, 63, 64, 65, 128])
+def test_a_code_for_each_lane(n_lanes: int) -> None:
+    """Lanes beyond the last code hold 0, whatever was there before."""
+    words = -(-n_lanes // 64)
+    rng = np.random.default_rng(n_lanes)
+    block = LaneBlock(TIMES.n_rows, 2)
+    out = np.empty(64 * words, np.int64)
+    for _ in range(2):
+        x, y = (rng.integers(0, 1 << f.width, n_lanes) for f in (X, Y))
+        block.run(TIMES, 1, words, {"x": by_lane(x), "y": by_lane(y)}, out)
+        assert np.array_equal(out[:n_lanes], x * y) and not out[n_lanes:].any()
