@@ -26,6 +26,7 @@ from bitpim_traces.program_trace.records import ProgramTrace
 
 __all__ = ["make_pack", "programs"]
 
+_TABLES = Path(__file__).parents[1] / "traces" / "samples" / "v1.2" / "mnist_codebooks.h5"
 _ROWS = ("0000000000000000", "0101010101010101", "1111111100000000", "XXXXXXXX11111111")
 _QUERIES = ("0101010101010111", "1111111111111111", "XXXXXXXX00000000")
 
@@ -40,6 +41,8 @@ def programs() -> Mapping[str, tuple[ProgramTrace, str]]:
         "sram_tile": (record(net, "neural_cache", "conv2", 0).program, "end"),
         "crossbar_tile": (record(net, "isaac", "conv2", 3, settings=small).program, "end"),
         "cam_searches": (_searches(), "marks"),
+        "magic_add": (catalogue_trace("nor_add", bits=4, n_columns=65, seed=2), "end"),
+        "rna_neuron": (record(_TABLES, "rapidnn", "conv2", 0).program, "marks"),
     }
 
 
