@@ -41,7 +41,7 @@ def programs() -> Mapping[str, tuple[ProgramTrace, str]]:
         "sram_tile": (record(net, "neural_cache", "conv2", 0).program, "end"),
         "crossbar_tile": (record(net, "isaac", "conv2", 3, settings=small).program, "end"),
         "cam_searches": (_searches(), "marks"),
-        "magic_add": (catalogue_trace("nor_add", bits=4, n_columns=65, seed=2), "end"),
+        "magic_add": (catalogue_trace("nor_add", bits=4, n_columns=65, seed=2), "10,40,72"),
         "rna_neuron": (record(_TABLES, "rapidnn", "conv2", 0).program, "marks"),
     }
 
