@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bitpim_traces.cluster_rules import zero_weights_of
 from bitpim_traces.faults import Fault
 from bitpim_traces.masks import check_mask_values
 from bitpim_traces.modes import MODES
 from bitpim_traces.numbers.affine import code_dtype
 from bitpim_traces.operators import LAYER_KINDS, OPERATORS
 from bitpim_traces.records import (
+    CLUSTER_BOUNDARIES,
     REQUANTIZE_MODES,
+    Clusters,
     Geometry,
     LayerRecord,
     Params,
@@ -244,6 +247,24 @@ def _with_floats(draw: _Draw, layer: LayerRecord, n_samples: int) -> LayerRecord
     return replace(layer, tensors=tensors, **parts)
 
 
+def _clusters(layer: LayerRecord) -> Clusters | None:
+    """Put the weights of some layers into clusters, whose order no rule but theirs knows."""
+    weight, quantization = layer.weight, layer.weight_quantization
+    if weight is None or quantization is None or quantization.binary:
+        return None
+    rng = np.random.default_rng([layer.index, *weight.shape])  # what else is drawn stays as it was
+    adds = ~zero_weights_of(layer)
+    count = int(rng.integers(2, 9))
+    if rng.random() < 0.5 or np.count_nonzero(adds) < count:
+        return None
+    index = np.full(weight.shape, count - 1, np.uint8)
+    drawn = rng.integers(0, count, np.count_nonzero(adds))
+    drawn[rng.permutation(drawn.size)[:count]] = np.arange(count)
+    index[adds] = drawn
+    record = TensorRecord.of(index, axes=weight.axes, role="index", units="1")
+    return Clusters(record, count, "activation_aware", str(rng.choice(CLUSTER_BOUNDARIES)))
+
+
 def _with_extras(draw: _Draw, layer: LayerRecord) -> LayerRecord:
     """Add tensors that change no output: masks, patterns, and what a maker likes."""
     extra = {}
@@ -261,7 +282,7 @@ def _with_extras(draw: _Draw, layer: LayerRecord) -> LayerRecord:
             found = np.unique((bits << np.arange(bits.shape[1], dtype=np.uint64)).sum(axis=1))
             patterns = found[found > 0].astype(np.uint32)
             extra["patterns"] = TensorRecord.of(patterns, axes="P", role="patterns", units="1")
-    drawn = replace(layer, extra=extra)
+    drawn = replace(layer, extra=extra, clusters=_clusters(layer))
     faults: list[Fault] = []
     check_mask_values(drawn, faults.append)
     return layer if faults else drawn

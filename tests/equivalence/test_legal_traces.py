@@ -23,7 +23,12 @@ DRAWN = 1500
 REQUANTIZED = [kind for kind, found in OPERATORS.items() if found.requantize != "none"]
 MAY_REQUANTIZE = [kind for kind, found in OPERATORS.items() if found.requantize == "may"]
 WEIGHTED = [kind for kind, found in OPERATORS.items() if found.has_weight]
-OPTIONAL_GROUPS = {"weight_quantization": WEIGHTED, "requantize": REQUANTIZED, "extra": LAYER_KINDS}
+OPTIONAL_GROUPS = {
+    "weight_quantization": WEIGHTED,
+    "requantize": REQUANTIZED,
+    "clusters": WEIGHTED,
+    "extra": LAYER_KINDS,
+}
 ONE_VALUE = {
     ("max_pool2d", "groups"),
     ("avg_pool2d", "groups"),
@@ -117,6 +122,7 @@ def test_every_optional_group_of_a_layer_is_there_and_absent(seen: Seen, name: s
     may = OPTIONAL_GROUPS.get(name, LAYER_KINDS)
     for kind in LAYER_KINDS:
         chosen = name == "extra" or (name == "requantize" and kind in MAY_REQUANTIZE)
+        chosen |= name == "clusters" and kind in may
         wanted = {True, False} if chosen or name not in OPTIONAL_GROUPS else {kind in may}
         assert seen.present[kind, name] == wanted, kind
 
