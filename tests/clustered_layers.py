@@ -1,4 +1,4 @@
-"""Layers that are nothing but their weights, for whoever puts these into clusters."""
+"""Layers that are nothing but their weights, and a small network, to be put into clusters."""
 
 from typing import Any
 
@@ -6,7 +6,9 @@ import numpy as np
 
 from bitpim_traces.builder import quantization_of
 from bitpim_traces.numbers.affine import code_dtype
+from bitpim_traces.quantize import Settings
 from bitpim_traces.records import (
+    Clusters,
     Geometry,
     LayerRecord,
     Quantization,
@@ -14,10 +16,24 @@ from bitpim_traces.records import (
     TensorRecord,
     Trace,
 )
+from bitpim_traces.synthetic import synthetic_network
 
-__all__ = ["BYTES", "layer_of", "line", "trace_of"]
+__all__ = ["BYTES", "clusters_of", "layer_of", "line", "network_with_zeros", "trace_of"]
 
 BYTES = quantization_of(0.5)
+
+
+def network_with_zeros() -> Trace:
+    """Return a small network with zero points of all sorts, and weights at them."""
+    few = Settings(weight_scheme="affine", weight_bits=5)
+    return synthetic_network("tiny", 4, n_samples=2, settings=few)
+
+
+def clusters_of(trace: Trace) -> Clusters:
+    """Return the clusters of the first layer."""
+    clusters = trace.layers[0].clusters
+    assert clusters is not None
+    return clusters
 
 
 def layer_of(

@@ -112,10 +112,11 @@ def record_crossbar(weights: Ints, inputs: Ints, machine: Machine) -> GivenCross
 
 
 def _need_shapes(weights: Ints, inputs: Ints) -> None:
-    if weights.ndim != 2 or inputs.ndim != 2 or weights.shape[1] != inputs.shape[1]:
+    fit = weights.ndim == inputs.ndim == 2 and weights.shape[1] == inputs.shape[1]
+    if not fit or not weights.size or not inputs.size:
         raise ConfigError(
             "crossbar: need weights (outputs, rows) and inputs (vectors, rows) with as many rows, "
-            f"got {weights.shape} and {inputs.shape}"
+            f"one at least of each, got {weights.shape} and {inputs.shape}"
         )
 
 

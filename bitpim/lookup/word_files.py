@@ -154,7 +154,8 @@ def read_matrix(source: str, role: str) -> npt.NDArray[np.int64]:
         where, values = _array_of(source, role)
         if values.ndim not in (1, 2) or values.dtype.kind not in "iu" or values.size == 0:
             raise LayoutError(
-                f"{where}: need integers (m, n) or (n,), got {values.dtype} {values.shape}"
+                f"{where}: need integers (m, n) or (n,), at least one, got {values.dtype} "
+                f"{values.shape}"
             )
     if values.max() > _MOST or values.min() < -_MOST - 1:
         raise LayoutError(f"{where}: need integers of 64 bits, got {values.min()}..{values.max()}")

@@ -115,7 +115,10 @@ def _operand_codes(
     named = {"x": inputs[0]} if layer.kind == "activation" else {}
     named = named or {f"x{i}": codes for i, codes in enumerate(inputs)}
     shape = (inputs[0].shape[0], *layer.output_shape)
-    spread = {name: np.broadcast_to(codes, shape) for name, codes in named.items()}
+    spread = {  # a view of the same shape could not be written, for which Numba compiles once more
+        name: codes if codes.shape == shape else np.broadcast_to(codes, shape)
+        for name, codes in named.items()
+    }
     flat = {name: np.ascontiguousarray(codes).reshape(-1) for name, codes in spread.items()}
 
     def place(out: Codes, made: Codes) -> None:

@@ -21,24 +21,18 @@ from bitpim_traces.records import Clusters, TensorRecord, Trace
 from bitpim_traces.rules import check_rules
 from bitpim_traces.synthetic import synthetic_network
 from bitpim_traces.value_rules import check_values
+from tests.clustered_layers import clusters_of, network_with_zeros
 from tests.traces.edits import redo_digests, set_text
 
 
 @pytest.fixture(scope="module")
 def dense() -> Trace:
-    few = Settings(weight_scheme="affine", weight_bits=5)  # zero points of all sorts, and zeros
-    return synthetic_network("tiny", 4, n_samples=2, settings=few)
+    return network_with_zeros()
 
 
 @pytest.fixture(scope="module")
 def clustered(dense: Trace) -> Trace:
     return cluster_trace(dense, Clustering(3))[0]
-
-
-def clusters_of(trace: Trace) -> Clusters:
-    clusters = trace.layers[0].clusters
-    assert clusters is not None
-    return clusters
 
 
 def changed(trace: Trace, **changes: Any) -> Trace:

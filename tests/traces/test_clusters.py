@@ -1,4 +1,4 @@
-"""Clusters in files: there and back, every rule of FORMAT.md; networks masked to some of them."""
+"""Clusters in files, there and back; networks masked to some of them."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +19,10 @@ from bitpim_traces.clusters import (
     without_clusters,
 )
 from bitpim_traces.errors import TraceDataError, TraceError
-from bitpim_traces.quantize import Clustering, LanePruning, Settings, cluster_trace, prune_trace
-from bitpim_traces.records import Clusters, LayerRecord, Trace
-from bitpim_traces.synthetic import synthetic_network
+from bitpim_traces.quantize import Clustering, LanePruning, cluster_trace, prune_trace
+from bitpim_traces.records import LayerRecord, Trace
 from bitpim_traces.versions import minor_of
+from tests.clustered_layers import network_with_zeros
 from tests.strategies import small_trace
 from tests.traces.edits import redo_digests
 
@@ -35,19 +35,12 @@ RULES = [
 
 @pytest.fixture(scope="module")
 def dense() -> Trace:
-    few = Settings(weight_scheme="affine", weight_bits=5)  # zero points of all sorts, and zeros
-    return synthetic_network("tiny", 4, n_samples=2, settings=few)
+    return network_with_zeros()
 
 
 @pytest.fixture(scope="module")
 def clustered(dense: Trace) -> Trace:
     return cluster_trace(dense, Clustering(3))[0]
-
-
-def clusters_of(trace: Trace) -> Clusters:
-    clusters = trace.layers[0].clusters
-    assert clusters is not None
-    return clusters
 
 
 # --- there and back

@@ -124,7 +124,10 @@ def test_other_machines_lay_them_in_their_own_way(name: str) -> None:
 @pytest.mark.parametrize(
     ("weights", "inputs", "words"),
     [
-        ([[1, 2]], [[1, 2, 3]], r"with as many rows, got \(1, 2\) and \(1, 3\)"),
+        ([[1, 2]], [[1, 2, 3]], r"with as many rows, one .* got \(1, 2\) and \(1, 3\)"),
+        ([[], []], [[]], r"one at least of each, got \(2, 0\) and \(1, 0\)"),
+        (np.zeros((0, 2)), [[1, 2]], r"one at least of each, got \(0, 2\) and \(1, 2\)"),
+        ([[1, 2]], np.zeros((0, 2)), r"one at least of each, got \(1, 2\) and \(0, 2\)"),
         ([1, 2], [[1, 2]], r"need weights \(outputs, rows\)"),
         ([[1, 2]], [1, 2], r"need weights \(outputs, rows\)"),
         (

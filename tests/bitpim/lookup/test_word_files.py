@@ -359,7 +359,7 @@ def test_a_text_that_is_no_matrix_is_refused(tmp_path: Path, content: str, said:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        (np.zeros((2, 2)), r"need integers \(m, n\) or \(n,\), got float64 \(2, 2\)"),
+        (np.zeros((2, 2)), r"need integers \(m, n\) or \(n,\), at least one, got float64 \(2, 2\)"),
         (np.zeros((2, 2), np.bool_), "got bool"),
         (np.zeros((1, 2, 2), np.int8), r"got int8 \(1, 2, 2\)"),
         (np.zeros((0, 2), np.int8), r"got int8 \(0, 2\)"),
